@@ -1,0 +1,82 @@
+// The engine as its users see it: a vCPU over a block of guest memory that runs to exact positions.
+//
+// The contract (docs/ARCHITECTURE.md, "engine"): run(limit) executes until icount == limit, or an
+// exit the machine must serve, or soon after kick(); it always stops at an instruction boundary with
+// the exact icount, and how a run is cut into calls never changes what the guest computes.
+//
+// Exits and retirement: OUT and MMIO writes retire first and are reported after (posted); IN and
+// MMIO reads are reported before they retire, the machine supplies the value with complete_read(),
+// and the instruction retires at the start of the next run(). HLT retires, then halts.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+#include "cpu.h"
+
+namespace twinstep::soft {
+
+enum class Exit : u32 {
+  Limit = 0,        // icount == limit
+  Kick = 1,         // kick() was seen
+  PortIn = 2,       // answer with complete_read()
+  PortOut = 3,
+  MmioRead = 4,     // answer with complete_read()
+  MmioWrite = 5,
+  Halt = 6,         // HLT with nothing pending
+  InterruptWindow = 7,  // the line is raised and the guest can take it now: call interrupt(vector)
+  Shutdown = 8,     // triple fault
+  Debug = 9,        // host breakpoint (step testing)
+};
+
+struct ExitRecord {
+  Exit reason;
+  u32 bytes;     // access width 1, 2, 4, 8
+  u64 address;   // port or physical address
+  u64 value;     // written value
+  u64 icount;
+};
+
+class Engine {
+ public:
+  // `ram` is guest-physical [0, ram_bytes), except that with more than kLowRamMax bytes the rest
+  // appears at 4 GiB. The caller keeps it mapped for the engine's life.
+  static constexpr u64 kLowRamMax = 0xc0000000;
+  Engine(u8* ram, u64 ram_bytes);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const ExitRecord& run(u64 limit_icount);
+  void kick() noexcept;                      // any thread, any time; sticky until seen
+  void complete_read(u64 value);             // after PortIn / MmioRead
+  void set_interrupt_line(bool raised);      // level of the PIC's INTR
+  bool can_interrupt() const;                // IF set, no shadow
+  void interrupt(u8 vector);                 // delivers now; caller saw InterruptWindow or can_interrupt()
+  void nmi();
+
+  void reset();                              // power-on state (SDM 9.1)
+  void get_state(State& out);                // complete, flags materialised
+  // Refuses what no CPU could hold (reserved bits, zero slot not zero); says what in words.
+  const char* set_state(const State& in);
+  u64 icount() const;
+
+  // TSC from here on: base at the present icount, mult in 32.32 ticks an instruction.
+  void set_tsc(u64 base, u64 mult);
+  u64 tsc() const;
+  void seed_entropy(const u64 seed[4]);
+
+  // Guest memory changed behind the engine (DMA, loader): decoded code in the range is dropped and
+  // the pages count as dirty.
+  void memory_written(u64 physical, u64 bytes);
+  // One bit a 4 KiB page of `ram`, set since the last clear. Copies and clears in one step.
+  void take_dirty_pages(u64* bitmap, size_t words);
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace twinstep::soft
