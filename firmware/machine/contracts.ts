@@ -75,6 +75,9 @@ export interface Engine {
   seedEntropy(seed: Uint8Array): void;
 
   reset(): void;
+  // Power-on state, then what a boot protocol demands. Native bindings may leave this to the
+  // adapter that wraps them.
+  setup(cpu: CpuSetup): void;
   // The complete vCPU state as the engine's own versioned bytes (twinstep::soft::State). setState
   // throws EngineStateError with the reason in words if no CPU could hold it.
   getState(): Uint8Array;

@@ -141,8 +141,7 @@ export class PciConfig {
   assignBar(index: number, base: number): void {
     const bar = this.#spec(index);
     this.write(AT.bar0 + 4 * index, 4, base % 2 ** 32);
-    if (bar.kind === 'memory64')
-      this.write(AT.bar0 + 4 * index + 4, 4, Math.floor(base / 2 ** 32));
+    if (bar.kind === 'memory64') this.write(AT.bar0 + 4 * index + 4, 4, Math.floor(base / 2 ** 32));
   }
 
   reset(): void {
