@@ -22,7 +22,7 @@ function runCase(name: string, ...more: string[]): Verdict {
     ...more,
   ];
   const { TWINSTEP_SEED: _, ...env } = process.env;
-  const run = spawnSync(process.execPath, args, { encoding: 'utf8', env });
+  const run = spawnSync(process.execPath, args, { encoding: 'utf8', env, timeout: 20_000 });
   const out = run.stdout + run.stderr;
   return { status: run.status, out, lastLine: out.trimEnd().split('\n').at(-1) ?? '' };
 }
