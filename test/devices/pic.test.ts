@@ -14,8 +14,12 @@ function setUp(options: { icw4?: number; initialise?: boolean } = {}) {
     levelTriggered: LEVEL_LINES,
   });
   const out = (port: number, value: number) => pic.writePort(port, 1, value);
-  const isr = (port: number) => (out(port, 0x0b), pic.readPort(port));
-  const irr = (port: number) => (out(port, 0x0a), pic.readPort(port));
+  const ocw3Read = (port: number, command: number) => {
+    out(port, command);
+    return pic.readPort(port);
+  };
+  const isr = (port: number) => ocw3Read(port, 0x0b);
+  const irr = (port: number) => ocw3Read(port, 0x0a);
   if (options.initialise !== false) {
     for (const [port, base, icw3] of [
       [0x20, 0x20, 4],
