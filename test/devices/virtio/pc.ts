@@ -28,6 +28,8 @@ export class TestPc<D extends { pci: PciFunction }> {
   ram: TestRam;
   outputs: Output[] = [];
   device!: D;
+  /** Called before every access of the guest. */
+  onAccess: () => void = () => {};
   private host!: PciHost;
   private readonly build: Build<D>;
   private readonly levels = new Map<number, boolean>();
@@ -68,22 +70,26 @@ export class TestPc<D extends { pci: PciFunction }> {
   }
 
   configRead(offset: number, bytes: number, slot = SLOT): number {
+    this.onAccess();
     this.host.writePort(0xcf8, 4, this.configAddress(offset, slot));
     return this.host.readPort(0xcfc + (offset & 3), bytes);
   }
 
   configWrite(offset: number, bytes: number, value: number, slot = SLOT): void {
+    this.onAccess();
     this.host.writePort(0xcf8, 4, this.configAddress(offset, slot));
     this.host.writePort(0xcfc + (offset & 3), bytes, value);
   }
 
   read(space: 'port' | 'memory', address: number, bytes: number): number {
+    this.onAccess();
     return space === 'port'
       ? this.host.readPort(address, bytes)
       : this.host.readMemory(address, bytes);
   }
 
   write(space: 'port' | 'memory', address: number, bytes: number, value: number): void {
+    this.onAccess();
     if (space === 'port') this.host.writePort(address, bytes, value);
     else this.host.writeMemory(address, bytes, value);
   }

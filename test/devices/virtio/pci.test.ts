@@ -346,4 +346,26 @@ test('registers answer to their own width only', () => {
   assert.is(driver.common(0x10, 2), 0xffff);
 });
 
+test('a takeover before any single access of the set-up goes unnoticed', () => {
+  const setUpWithTakeover = (takeoverBefore: number) => {
+    const { pc } = setUp();
+    let accesses = 0;
+    pc.onAccess = () => {
+      if (accesses++ === takeoverBefore) pc.reincarnate();
+    };
+    const driver = new VirtioDriver(pc);
+    assert.ok(driver.offers(40) && !driver.offers(41));
+    driver.start([3, INDIRECT]);
+    driver.queues[1]!.add({ readable: [text('hello')], writable: [5], indirect: true });
+    driver.queues[1]!.kick();
+    assert.is(driver.takeInterrupt(), 1);
+    assert.is(string(driver.queues[1]!.collect()[0]!.data), 'hello');
+    return { accesses, state: pc.state() };
+  };
+  const straight = setUpWithTakeover(-1);
+  assert.ok(straight.accesses > 60);
+  for (let before = 0; before < straight.accesses; before++)
+    assert.equal(setUpWithTakeover(before).state, straight.state, `before access ${before}`);
+});
+
 test.run();
