@@ -1,0 +1,87 @@
+// See guest-memory.h. Sources: memfd_create(2), fcntl(2) F_ADD_SEALS, mmap(2).
+#include "memory/guest-memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+namespace twinstep::memory {
+namespace {
+
+struct Known {
+  std::weak_ptr<const int> file;
+  uint64_t bytes;
+};
+
+// Process-wide, because worker threads load the addon into environments of their own.
+std::mutex registry_mutex;
+std::unordered_map<uint64_t, Known> registry;
+uint64_t last_token = 0;
+
+std::string failure(const char* call) { return std::string(call) + ": " + std::strerror(errno); }
+
+std::shared_ptr<const int> own(int fd) {
+  return {new int(fd), [](const int* p) {
+            close(*p);
+            delete p;
+          }};
+}
+
+MapResult map(std::shared_ptr<const int> file, uint64_t bytes, uint64_t token) {
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *file, 0);
+  if (data == MAP_FAILED) return {nullptr, failure("mmap")};
+  auto* first = static_cast<uint8_t*>(data);
+  return {std::make_shared<Mapping>(first, bytes, token, std::move(file)), {}};
+}
+
+}  // namespace
+
+Mapping::Mapping(uint8_t* data, uint64_t bytes, uint64_t token, std::shared_ptr<const int> file)
+    : data_(data), bytes_(bytes), token_(token), file_(std::move(file)) {}
+
+Mapping::~Mapping() { munmap(data_, bytes_); }
+
+MapResult create(uint64_t bytes) {
+  if (bytes == 0 || bytes % kPageBytes != 0 || bytes > kBytesMax) {
+    return {nullptr, "guest memory must be a multiple of 4096 bytes between 4096 and " +
+                         std::to_string(kBytesMax) + ", not " + std::to_string(bytes)};
+  }
+  const int fd = memfd_create("twinstep-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return {nullptr, failure("memfd_create")};
+  auto file = own(fd);
+  if (ftruncate(fd, static_cast<off_t>(bytes)) != 0) return {nullptr, failure("ftruncate")};
+  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return {nullptr, failure("fcntl(F_ADD_SEALS)")};
+  }
+  uint64_t token;
+  {
+    std::lock_guard lock(registry_mutex);
+    std::erase_if(registry, [](const auto& entry) { return entry.second.file.expired(); });
+    token = ++last_token;
+    registry.emplace(token, Known{file, bytes});
+  }
+  return map(std::move(file), bytes, token);
+}
+
+MapResult attach(uint64_t token) {
+  std::shared_ptr<const int> file;
+  uint64_t bytes = 0;
+  {
+    std::lock_guard lock(registry_mutex);
+    const auto found = registry.find(token);
+    if (found != registry.end()) {
+      file = found->second.file.lock();
+      bytes = found->second.bytes;
+    }
+  }
+  if (!file) return {nullptr, "no guest memory has token " + std::to_string(token) + ": all closed"};
+  return map(std::move(file), bytes, token);
+}
+
+}  // namespace twinstep::memory

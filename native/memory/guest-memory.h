@@ -1,0 +1,49 @@
+// Guest memory: anonymous shared memory that any thread of this process can map by a token.
+//
+// A memfd, not malloc, because the vCPU thread, the thread that talks to the outside and the sync-up
+// all look at the same bytes, each through a mapping of its own: closing one never pulls memory from
+// under another. The file is sealed against resizing, so no access inside a mapping can ever fault.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace twinstep::memory {
+
+inline constexpr uint64_t kPageBytes = 4096;
+// Largest view a JavaScript engine of Node 20 can make of one buffer.
+inline constexpr uint64_t kBytesMax = uint64_t{4} << 30;
+
+// One mapping of one guest memory. Unmapped when the last holder lets go.
+class Mapping {
+ public:
+  Mapping(uint8_t* data, uint64_t bytes, uint64_t token, std::shared_ptr<const int> file);
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  uint8_t* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+  // Names the memory (not the mapping) in this process; never reused, unlike a file descriptor.
+  uint64_t token() const { return token_; }
+
+ private:
+  uint8_t* data_;
+  uint64_t bytes_;
+  uint64_t token_;
+  std::shared_ptr<const int> file_;
+};
+
+struct MapResult {
+  std::shared_ptr<Mapping> mapping;  // null on failure
+  std::string error;                 // then: what failed, in words
+};
+
+// New zeroed memory of `bytes` (a multiple of kPageBytes, 1 page to kBytesMax).
+MapResult create(uint64_t bytes);
+// Another mapping of the memory `token` names; fails once every mapping of it is gone.
+MapResult attach(uint64_t token);
+
+}  // namespace twinstep::memory

@@ -1,0 +1,81 @@
+// Converts arguments, guards lifetime, forwards to memory/guest-memory.
+#include "napi/guest-memory-napi.h"
+
+#include <cmath>
+
+namespace twinstep::napi {
+namespace {
+
+constexpr napi_type_tag kTag = {0x7d1f0c3a5b924e61, 0x9a8857c2e04d1b36};
+
+// A whole number that a double holds exactly: sizes and tokens both do.
+uint64_t whole(const Napi::Value& value, const char* what) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= 9007199254740991.0 && std::floor(number) == number)) {
+    throw Napi::TypeError::New(value.Env(), std::string(what) + " must be a whole number >= 0");
+  }
+  return static_cast<uint64_t>(number);
+}
+
+}  // namespace
+
+Napi::Function GuestMemory::define(Napi::Env env) {
+  return DefineClass(env, "GuestMemory",
+                     {InstanceAccessor<&GuestMemory::buffer>("buffer"),
+                      InstanceAccessor<&GuestMemory::token>("token"),
+                      InstanceMethod<&GuestMemory::close>("close")});
+}
+
+// new GuestMemory({ bytes }) creates, new GuestMemory({ token }) attaches.
+GuestMemory::GuestMemory(const Napi::CallbackInfo& info) : Napi::ObjectWrap<GuestMemory>(info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsObject()) {
+    throw Napi::TypeError::New(env, "GuestMemory needs { bytes } or { token }");
+  }
+  const auto options = info[0].As<Napi::Object>();
+  const bool creates = options.Has("bytes");
+  auto result = creates ? memory::create(whole(options.Get("bytes"), "bytes"))
+                        : memory::attach(whole(options.Get("token"), "token"));
+  if (!result.mapping) {
+    if (creates) throw Napi::RangeError::New(env, result.error);
+    throw Napi::Error::New(env, result.error);
+  }
+  mapping_ = std::move(result.mapping);
+  Value().TypeTag(&kTag);
+  // SAFETY: the finalizer's copy keeps the mapping as long as the engine may reach the bytes.
+  auto* keep = new std::shared_ptr<memory::Mapping>(mapping_);
+  const auto view = Napi::ArrayBuffer::New(
+      env, mapping_->data(), mapping_->bytes(),
+      [](Napi::Env, void*, std::shared_ptr<memory::Mapping>* held) { delete held; }, keep);
+  buffer_ = Napi::Persistent(view);
+}
+
+std::shared_ptr<memory::Mapping> GuestMemory::mapping_of(Napi::Value value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) {
+    throw Napi::TypeError::New(value.Env(), "expected a GuestMemory");
+  }
+  auto mapping = Unwrap(value.As<Napi::Object>())->mapping_;
+  if (!mapping) throw Napi::TypeError::New(value.Env(), "this GuestMemory is closed");
+  return mapping;
+}
+
+Napi::Value GuestMemory::buffer(const Napi::CallbackInfo& info) {
+  if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
+  return buffer_.Value();
+}
+
+Napi::Value GuestMemory::token(const Napi::CallbackInfo& info) {
+  if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
+  return Napi::Number::New(info.Env(), static_cast<double>(mapping_->token()));
+}
+
+// Detaches the buffer first, so views left in JavaScript become empty rather than dangling. The
+// memory itself goes when the last mapping, here or in another thread, is gone. Safe to call twice.
+void GuestMemory::close(const Napi::CallbackInfo&) {
+  if (!mapping_) return;
+  buffer_.Value().Detach();
+  buffer_.Reset();
+  mapping_.reset();
+}
+
+}  // namespace twinstep::napi

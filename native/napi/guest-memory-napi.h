@@ -1,0 +1,29 @@
+// The JavaScript face of guest memory; other classes of the addon take the mapping from it.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "memory/guest-memory.h"
+
+namespace twinstep::napi {
+
+class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit GuestMemory(const Napi::CallbackInfo& info);
+
+  // The mapping behind a JavaScript value; throws a TypeError for anything else or a closed one.
+  static std::shared_ptr<memory::Mapping> mapping_of(Napi::Value value);
+
+ private:
+  Napi::Value buffer(const Napi::CallbackInfo& info);
+  Napi::Value token(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<memory::Mapping> mapping_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;
+};
+
+}  // namespace twinstep::napi

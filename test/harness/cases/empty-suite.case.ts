@@ -1,0 +1,4 @@
+import { suite } from '../index.ts';
+
+const test = suite('empty');
+test.run();

@@ -1,0 +1,2 @@
+// A file that imports the harness and declares nothing.
+import '../index.ts';

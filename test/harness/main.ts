@@ -1,0 +1,97 @@
+// The command behind `npm test`.
+//   npm test                      all test files
+//   npm test -- logchan wire      files whose path matches any of these patterns
+//   npm test -- --seed 7          another seed (or `--seed random`)
+//   npm test -- --serial          one file at a time
+//   npm run test:asan             against the sanitizer build of the addon
+// Long suites (`*.long.ts`) are not part of it: `npm run test:long`.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type FileResult, runFile } from './runner.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string', default: process.env.TWINSTEP_SEED ?? '1' },
+    suffix: { type: 'string', default: '.test.js' },
+    serial: { type: 'boolean', default: false },
+    asan: { type: 'boolean', default: false },
+  },
+});
+
+const testRoot = fileURLToPath(new URL('..', import.meta.url));
+const patterns = positionals.map((pattern) => new RegExp(pattern));
+const files = readdirSync(testRoot, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith(values.suffix))
+  .filter((file) => patterns.length === 0 || patterns.some((pattern) => pattern.test(file)))
+  .sort();
+
+const seed = values.seed === 'random' ? String(Math.floor(Math.random() * 2 ** 32)) : values.seed;
+const env = { ...process.env, TWINSTEP_SEED: seed, ...(values.asan ? sanitizerEnv() : {}) };
+console.log(`${files.length} test files, seed ${seed}${values.asan ? ', sanitizer build' : ''}`);
+
+const results: FileResult[] = [];
+const queue = [...files];
+const lanes = values.serial ? 1 : Math.min(2, availableParallelism());
+await Promise.all(Array.from({ length: lanes }, lane));
+summary();
+
+async function lane(): Promise<void> {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const result = await runFile(join(testRoot, file), env);
+    results.push(result);
+    print(result);
+  }
+}
+
+function print(result: FileResult): void {
+  const { passed, failures, skips } = result;
+  const counts = [
+    `${passed} passed`,
+    ...(failures.length > 0 ? [`${failures.length} failed`] : []),
+    ...(skips.length > 0 ? [`${skips.length} skipped`] : []),
+  ].join(', ');
+  const name = relative(testRoot, result.file).replace(/\.js$/, '.ts');
+  const mark = failures.length > 0 ? 'FAILED' : 'ok';
+  console.log(`${mark.padEnd(7)}${name}  ${counts} (${(result.ms / 1000).toFixed(1)} s)`);
+  for (const { test, why } of failures) console.log(`\n  ${test}\n${why.replace(/^/gm, '    ')}\n`);
+  if (failures.length > 0 && result.output.trim() !== '') {
+    console.log(`  what the file printed:\n${result.output.trimEnd().replace(/^/gm, '  | ')}\n`);
+  }
+}
+
+function summary(): void {
+  const count = (of: (result: FileResult) => number) =>
+    results.reduce((sum, result) => sum + of(result), 0);
+  const reasons = new Map<string, number>();
+  for (const { why } of results.flatMap((result) => result.skips)) {
+    reasons.set(why, (reasons.get(why) ?? 0) + 1);
+  }
+  for (const [why, times] of reasons) console.log(`skipped ${times}: ${why}`);
+  const passed = count((result) => result.passed);
+  const skipped = count((result) => result.skips.length);
+  let failed = count((result) => result.failures.length);
+  if (passed + failed + skipped === 0) {
+    console.log('no test ran: nothing matches');
+    failed = 1;
+  }
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+/** The addon alone is instrumented, so the runtime must be there before node starts. */
+function sanitizerEnv(): NodeJS.ProcessEnv {
+  const library = (name: string) =>
+    spawnSync('g++', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim();
+  return {
+    TWINSTEP_ADDON: 'Debug',
+    LD_PRELOAD: `${library('libasan.so')} ${library('libubsan.so')}`,
+    // Node itself keeps memory until exit; leaks of ours are looked for in the lifetime tests.
+    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  };
+}

@@ -1,0 +1,135 @@
+// Guest memory: bounds, sharing between threads, and a lifetime no order of closing can break.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { GuestMemory } from '../../native/index.ts';
+import { assert, repoPath, suite } from '../harness/index.ts';
+
+const test = suite('native/guest-memory');
+const MIB = 1 << 20;
+
+/** A thread that attaches, writes `value` at 0, tells, and on any message reports byte 1 and ends. */
+const WORKER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { GuestMemory } = require(workerData.addon);
+  const memory = new GuestMemory({ token: workerData.token });
+  const bytes = new Uint8Array(memory.buffer);
+  bytes[0] = workerData.value;
+  parentPort.postMessage('attached');
+  parentPort.once('message', () => {
+    parentPort.postMessage(bytes[1]);
+    if (workerData.closes) memory.close();
+    parentPort.close();
+  });
+`;
+
+function startWorker(token: number, value: number, closes = true): Worker {
+  const configuration = process.env.TWINSTEP_ADDON ?? 'Release';
+  const addon = repoPath(`native/build/${configuration}/twinstep.node`);
+  return new Worker(WORKER, { eval: true, workerData: { addon, token, value, closes } });
+}
+
+test('is zeroed, of the asked size, and the same buffer on every read', () => {
+  const memory = new GuestMemory({ bytes: 2 * MIB });
+  const bytes = new Uint8Array(memory.buffer);
+  assert.is(bytes.length, 2 * MIB);
+  assert.ok(bytes.every((byte) => byte === 0));
+  assert.is(memory.buffer, memory.buffer);
+  memory.close();
+});
+
+test('refuses sizes that are no memory, in words', () => {
+  for (const bytes of [0, 1, 4095, 4097, 2 ** 32 + 4096, 2 ** 50]) {
+    assert.throws(
+      () => new GuestMemory({ bytes }),
+      (error: unknown) => error instanceof RangeError && /multiple of 4096/.test(error.message),
+    );
+  }
+  for (const bytes of [-4096, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '4096', null, 1n]) {
+    assert.throws(() => new GuestMemory({ bytes: bytes as number }), /whole number/);
+  }
+  assert.throws(() => new (GuestMemory as new () => unknown)(), /needs \{ bytes \}/);
+});
+
+test('takes the largest size without touching it', () => {
+  const memory = new GuestMemory({ bytes: 2 ** 32 });
+  const last = new Uint8Array(memory.buffer, 2 ** 32 - 4096, 4096);
+  last[4095] = 7;
+  assert.is(last[4095], 7);
+  memory.close();
+});
+
+test('a second mapping sees the same bytes and outlives the first', () => {
+  const first = new GuestMemory({ bytes: MIB });
+  const second = new GuestMemory({ token: first.token });
+  new Uint8Array(first.buffer)[12345] = 99;
+  first.close();
+  assert.is(new Uint8Array(second.buffer)[12345], 99);
+  const third = new GuestMemory({ token: second.token });
+  assert.is(new Uint8Array(third.buffer)[12345], 99);
+  second.close();
+  third.close();
+});
+
+test('closing empties the views that are left and may be repeated', () => {
+  const memory = new GuestMemory({ bytes: MIB });
+  const bytes = new Uint8Array(memory.buffer);
+  memory.close();
+  memory.close();
+  assert.is(bytes.length, 0);
+  assert.throws(() => memory.buffer, /closed/);
+  assert.throws(() => memory.token, /closed/);
+});
+
+test('a token is good exactly as long as some mapping is', () => {
+  const memory = new GuestMemory({ bytes: MIB });
+  const { token } = memory;
+  const next = new GuestMemory({ bytes: MIB });
+  assert.ok(next.token > token, 'tokens are never reused');
+  next.close();
+  assert.throws(() => new GuestMemory({ token: token + 1000 }), /no guest memory has token/);
+  memory.close();
+});
+
+test('threads share it, in either order of leaving', async () => {
+  for (const mainClosesFirst of [true, false]) {
+    const memory = new GuestMemory({ bytes: MIB });
+    const bytes = new Uint8Array(memory.buffer);
+    const workers = [startWorker(memory.token, 11), startWorker(memory.token, 11, false)];
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    assert.is(bytes[0], 11);
+    bytes[1] = 42;
+    if (mainClosesFirst) memory.close();
+    for (const worker of workers) {
+      const answer = once(worker, 'message');
+      const exit = once(worker, 'exit');
+      worker.postMessage('report');
+      assert.equal(await answer, [42]);
+      assert.equal(await exit, [0]);
+    }
+    if (!mainClosesFirst) {
+      assert.is(bytes[0], 11);
+      memory.close();
+    }
+  }
+});
+
+test('a thread ended in the middle leaves the others their memory', async () => {
+  const memory = new GuestMemory({ bytes: MIB });
+  const worker = startWorker(memory.token, 5);
+  await once(worker, 'message');
+  await worker.terminate();
+  assert.is(new Uint8Array(memory.buffer)[0], 5);
+  memory.close();
+});
+
+test('foreign objects are not memory', () => {
+  const { close } = GuestMemory.prototype as { close: () => void };
+  assert.throws(() => close.call({}));
+  assert.throws(() => Reflect.get(GuestMemory.prototype, 'buffer', {}));
+});
+
+test('a thousand memories come and go without being kept', () => {
+  for (let i = 0; i < 1000; i++) new GuestMemory({ bytes: 64 * MIB }).close();
+});
+
+test.run();
