@@ -156,6 +156,7 @@ enum InsnFlag : u8 { kHas66 = 1, kLock = 2, kMemory = 4, kLong = 8 /* decoded in
 enum InsnFlow : u8 {
   kEndsBlock = 1,  // no instruction follows in the block
   kFarLink = 2,    // the linked block lies on another page: its translation is checked on the way
+  kHasLink = 8,    // direct branch: `imm` is the target rip, `disp` the linked block
   kPseudo = 4,     // made by the dispatcher, counts nothing (end of a block, stop)
 };
 

@@ -18,6 +18,8 @@ inline TlbEntry& tlb_entry(TlbEntry* bank, u64 linear) {
 // Slow paths: translate, fault, cross pages, reach MMIO, and fill the TLB. `size` <= 16.
 void read_slow(Cpu& c, u64 linear, void* to, u32 size, Priv priv);
 void write_slow(Cpu& c, u64 linear, const void* from, u32 size, Priv priv);
+// Adds the segment base after limit, type and canonical checks.
+u64 segment_address(Cpu& c, Seg which, u64 offset, u32 bytes, bool write);
 // The same for stack accesses, whose non-canonical addresses raise #SS.
 void read_slow_stack(Cpu& c, u64 linear, void* to, u32 size);
 void write_slow_stack(Cpu& c, u64 linear, const void* from, u32 size);
