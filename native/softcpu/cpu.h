@@ -130,12 +130,12 @@ struct Insn;
 using Handler = const Insn* (*)(Cpu&, const Insn*);
 struct Insn {
   Handler fn;
-  u64 imm;       // sign-extended immediate, relative target resolved to an offset, or moffs address
-  u64 disp;      // displacement; RIP-relative operands are folded to an absolute address
+  u64 imm;       // sign-extended immediate; of a direct branch the target rip, already cut to size
+  u64 disp;      // displacement or moffs; RIP-relative operands are folded to an absolute address
   u8 map;        // 0 one-byte, 1 0F, 2 0F38, 3 0F3A
   u8 opcode;
   u8 modrm;
-  u8 reg, rm;    // with REX.R / REX.B
+  u8 reg, rm;    // with REX.R / REX.B; a register in the opcode is in rm, with modrm = C0
   u8 base, index, scale;  // memory operand; kZeroReg where absent; scale is a shift 0..3
   u8 seg;        // segment of the memory operand, override applied
   u8 op_bits;    // 16, 32, 64
@@ -153,6 +153,9 @@ struct Insn {
 };
 static_assert(sizeof(Insn) == 48);
 enum InsnFlag : u8 { kHas66 = 1, kLock = 2, kMemory = 4, kLong = 8 /* decoded in 64-bit mode */ };
+// The immediate of a far pointer (9A, EA).
+inline u16 immediate_selector(const Insn& i) { return static_cast<u16>(i.imm >> 32); }
+inline u32 immediate_offset(const Insn& i) { return static_cast<u32>(i.imm); }
 enum InsnFlow : u8 {
   kEndsBlock = 1,  // no instruction follows in the block
   kFarLink = 2,    // the linked block lies on another page: its translation is checked on the way
