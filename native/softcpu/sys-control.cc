@@ -2,6 +2,7 @@
 //
 // Sources: SDM vol. 2 MOV CR, MOV DR, LMSW, SMSW, CLTS, HLT, INVLPG, XSETBV; vol. 3A 2.5-2.6, 9.8
 // (mode switching), 17.2 (debug registers).
+#include "core.h"
 #include "sys.h"
 
 namespace twinstep::soft {
@@ -141,6 +142,20 @@ Handler select_group7(const Insn& i) {
 
 }  // namespace
 
+// SDM 4.4.1: with 32-bit PAE paging, loading CR3 or turning the paging on reads four entries whose
+// reserved bits must be zero. (They are read again at every walk: QUIRKS.md.)
+static void check_pdptes(Cpu& c, u64 cr0, u64 cr3, u64 cr4) {
+  if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (c.s.efer & EFER_LME)) return;
+  constexpr u64 reserved = ~((u64{1} << kPhysicalBits) - 1) | 0x1e6;
+  Core& k = core_of(c);
+  for (u32 n = 0; n < 4; ++n) {
+    u64 offset, entry;
+    if (!k.to_offset((cr3 & 0xffffffe0) + 8 * n, offset)) raise_gp0();
+    memcpy(&entry, k.ram + offset, 8);
+    if ((entry & 1) && (entry & reserved)) raise_gp0();
+  }
+}
+
 // SDM vol. 2 MOV CR; vol. 3A 2.5, 9.8.5 (entering and leaving long mode), 4.1.1.
 void write_cr0(Cpu& c, u64 value) {
   if (value >> 32) raise_gp0();
@@ -158,6 +173,7 @@ void write_cr0(Cpu& c, u64 value) {
     if ((efer & EFER_LMA) && long_code) raise_gp0();
     efer &= ~u64{EFER_LMA};
   }
+  if (changed & (CR0_PG | CR0_CD | CR0_NW)) check_pdptes(c, value, c.s.cr3, c.s.cr4);
   c.s.cr0 = value;
   c.s.efer = efer;
   if (changed & (CR0_PG | CR0_WP | CR0_PE)) paging_changed(c);
@@ -166,6 +182,7 @@ void write_cr0(Cpu& c, u64 value) {
 // SDM 2.5: address bits beyond the physical width are reserved in long mode.
 void write_cr3(Cpu& c, u64 value) {
   if (long_active(c.s) && (value >> kPhysicalBits)) raise_gp0();
+  check_pdptes(c, c.s.cr0, value, c.s.cr4);
   c.s.cr3 = value;
 }
 
@@ -173,8 +190,10 @@ void write_cr4(Cpu& c, u64 value) {
   if (value & ~kCr4Known) raise_gp0();
   if (long_active(c.s) && !(value & CR4_PAE)) raise_gp0();
   const u64 changed = value ^ c.s.cr4;
+  constexpr u64 paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
+  if (changed & paging) check_pdptes(c, c.s.cr0, c.s.cr3, value);
   c.s.cr4 = value;
-  if (changed & (CR4_PSE | CR4_PAE | CR4_PGE)) paging_changed(c);
+  if (changed & paging) paging_changed(c);
 }
 
 Handler select_control(const Insn& i) {

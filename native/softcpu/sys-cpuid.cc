@@ -38,7 +38,7 @@ constexpr u32 kFeatures1Ecx = bit(0) /* SSE3 */ | bit(9) /* SSSE3 */ | bit(13) /
                               bit(26) /* XSAVE */ | bit(30) /* RDRAND */ | bit(31) /* hypervisor */;
 constexpr u32 kOsxsave = bit(27);
 // Leaf 7 EBX. No ERMS: a REP iteration counts as one, so quadwords beat bytes.
-constexpr u32 kFeatures7Ebx = bit(0) /* FSGSBASE */ | bit(18) /* RDSEED */;
+constexpr u32 kFeatures7Ebx = bit(0) /* FSGSBASE */ | bit(7) /* SMEP */ | bit(18) /* RDSEED */;
 
 constexpr u32 kFeaturesExtEdx = bit(20) /* NX */ | bit(26) /* 1 GiB pages */ | bit(27) /* RDTSCP */ |
                                 bit(29) /* long mode */;

@@ -6,6 +6,7 @@
 //
 // Sources: SDM vol. 3A chapter 6 (6.8.3 shadow, 6.12 protected mode, 6.13 error codes, 6.14 64-bit
 // mode, 6.15 #DF), 17.2-17.3 (debug), 20.1.4 (real mode), 20.3 (V86); vol. 2 INT n.
+#include "core.h"
 #include "sys.h"
 
 namespace twinstep::soft {
@@ -198,7 +199,8 @@ Fate combine(const Event& first, u8 second) {
 }
 
 void deliver(Cpu& c, Event e) {
-  c.cur = nullptr;
+  const Insn* const cur = c.cur;
+  c.cur = nullptr;  // faults on the way are not the instruction's
   for (;;) {
     try {
       enter(c, e);
@@ -211,15 +213,24 @@ void deliver(Cpu& c, Event e) {
       }
       e = {f.vector, EventKind::exception, f.has_error, f.error, true};
       if (fate == Fate::double_fault) e = {DF_, EventKind::exception, true, 0, false};
+    } catch (const EngineExit&) {
+      shut_down(c);
+      break;
     }
   }
   c.s.halted = 0;
   c.resume_at = ~u64{0};
+  c.cur = cur;
   clear_shadow(c);
   update_mode(c);
 }
 
 }  // namespace
+
+void shut_down(Cpu& c) {
+  core_of(c).waiting = false;
+  c.s.in_shutdown = 1;
+}
 
 void software_interrupt(Cpu& c, u8 vector, EventKind kind) { enter(c, {vector, kind}); }
 

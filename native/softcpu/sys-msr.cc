@@ -24,7 +24,7 @@ constexpr u64 kPhysicalMask = (u64{1} << kPhysicalBits) - 1;
 // Fast strings can be switched; BTS and PEBS read as unavailable.
 constexpr u64 kMiscWritable = 1, kMiscOnes = 3u << 11;
 constexpr u64 kRevision = u64{1} << 32;  // in the high half; never 0, which means "not loaded"
-constexpr u64 kApicBootProcessor = 1u << 8;
+constexpr u64 kApicBootProcessor = 1u << 8, kApicEnable = 1u << 11;  // there is no unit to enable
 
 void need(bool ok) {
   if (!ok) raise_gp0();
@@ -75,7 +75,7 @@ void write_tsc(Cpu& c, u64 value) {
   c.s.tsc_icount = retired(c);
 }
 
-// The base may move, the unit may not be enabled: there is none.
+// The base may move, the unit may not be enabled.
 void write_apic_base(Cpu& c, u64 value) {
   need(!(value & ~((kPhysicalMask & ~u64{0xfff}) | kApicBootProcessor)));
   c.s.apic_base = value;
@@ -99,7 +99,7 @@ u64 read_msr(Cpu& c, u32 index) {
   switch (index) {
     case kTsc: return tsc_now(c);
     case kPlatformId: return 0;
-    case kApicBase: return s.apic_base;
+    case kApicBase: return s.apic_base & ~kApicEnable;
     case kMicrocodeRevision: return kRevision;
     case kMtrrCap: return kMtrrCapValue;
     case kSysenterCs: return s.sysenter_cs;

@@ -6,6 +6,7 @@
 // Not done: the T bit (debug trap on task switch).
 //
 // Sources: SDM vol. 3A 7.2 (TSS), 7.3 (steps and table 7-1, checks), 7.4 (linking), 7.6 (16-bit TSS).
+#include "core.h"
 #include "sys.h"
 
 namespace twinstep::soft {
@@ -178,6 +179,8 @@ void task_switch(Cpu& c, u16 selector, TaskSource source, bool has_error, u32 er
   } catch (GuestFault& f) {
     if (source == TaskSource::gate_event && f.has_error && f.vector != PFV) f.error |= 1;
     deliver_fault(c, f);
+  } catch (const EngineExit&) {
+    shut_down(c);
   }
 }
 

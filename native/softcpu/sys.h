@@ -157,6 +157,8 @@ enum class EventKind : u8 {
 };
 // From inside an instruction: faults are raised, not delivered. s.rip is the return address.
 void software_interrupt(Cpu& c, u8 vector, EventKind kind);
+// Where an event cannot wait for the machine: its tables or its stack lie outside RAM.
+void shut_down(Cpu& c);
 
 // ---- control registers, MSRs, CPUID -----------------------------------------------------------
 void write_cr0(Cpu& c, u64 value);
@@ -167,7 +169,8 @@ void write_msr(Cpu& c, u32 index, u64 value);
 void cpuid(Cpu& c);
 // CR4 bits of what CPUID announces; all others fault.
 inline constexpr u64 kCr4Known = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE |
-                                 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_OSXSAVE;
+                                 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_OSXSAVE |
+                                 CR4_SMEP;
 inline constexpr u64 kEferKnown = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 
 // ---- instructions, by file --------------------------------------------------------------------
