@@ -189,12 +189,13 @@ void call_pointer(Cpu& c, const Insn& i) {
   far_call(c, p.selector, p.offset, i.op_bits);
 }
 
+// The decoder leaves ptr16:16 and ptr16:32 as offset and, from bit 32, selector.
 void jump_immediate(Cpu& c, const Insn& i) {
-  far_jump(c, immediate_selector(i), immediate_offset(i), i.op_bits);
+  far_jump(c, u16(i.imm >> 32), u32(i.imm), i.op_bits);
 }
 
 void call_immediate(Cpu& c, const Insn& i) {
-  far_call(c, immediate_selector(i), immediate_offset(i), i.op_bits);
+  far_call(c, u16(i.imm >> 32), u32(i.imm), i.op_bits);
 }
 
 void return_far(Cpu& c, const Insn& i) {
