@@ -153,13 +153,12 @@ u16 full_tags(const Fpu& f);
 void init(Fpu& f);
 
 // The family in parts; each returns nullptr for what it does not know.
-Handler select_memory(const Insn& i);
-Handler select_register(const Insn& i);
 Handler select_arith(const Insn& i);    // two operands, FCOM in memory form
 Handler select_compare(const Insn& i);
 Handler select_move(const Insn& i);
 Handler select_convert(const Insn& i);  // integers and BCD in memory
 Handler select_control(const Insn& i);
 Handler select_unary(const Insn& i);    // D9 E0..FF
+Handler select_transcendental(const Insn& i);  // asked by select_unary
 
 }  // namespace twinstep::soft::x87
