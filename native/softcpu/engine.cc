@@ -355,6 +355,7 @@ void Engine::nmi() {
 }
 
 u64 Engine::icount() const { return impl_->cpu.s.icount; }
+bool Engine::halted() const { return impl_->cpu.s.halted; }
 
 void Engine::set_tsc(u64 base, u64 mult) {
   State& s = impl_->cpu.s;
