@@ -94,14 +94,18 @@ inline u64 fast_address(const Cpu& c, const Insn* i) {
 template <class T>
 inline const u8* hit_read(const Cpu& c, u64 a) {
   const TlbEntry& e = tlb_entry(c.tlb, a);
-  const bool hit = e.read == ((a + sizeof(T) - 1) & kPageMask);
-  return TWINSTEP_LIKELY(hit) ? reinterpret_cast<const u8*>(e.addend + a) : nullptr;
+  if (!TWINSTEP_LIKELY(e.read == ((a + sizeof(T) - 1) & kPageMask))) return nullptr;
+  const u8* p = reinterpret_cast<const u8*>(e.addend + a);
+  if (p == nullptr) __builtin_unreachable();
+  return p;
 }
 template <class T>
 inline u8* hit_write(const Cpu& c, u64 a) {
   const TlbEntry& e = tlb_entry(c.tlb, a);
-  const bool hit = e.write == ((a + sizeof(T) - 1) & kPageMask);
-  return TWINSTEP_LIKELY(hit) ? reinterpret_cast<u8*>(e.addend + a) : nullptr;
+  if (!TWINSTEP_LIKELY(e.write == ((a + sizeof(T) - 1) & kPageMask))) return nullptr;
+  u8* p = reinterpret_cast<u8*>(e.addend + a);
+  if (p == nullptr) __builtin_unreachable();
+  return p;
 }
 template <class T>
 inline T load_host(const u8* p) {
