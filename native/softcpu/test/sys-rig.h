@@ -21,6 +21,12 @@ namespace twinstep::soft::test {
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)
 #define SAME(actual, expected) same(u64(actual), u64(expected), #actual, __FILE__, __LINE__)
 
+// How runs are cut: nothing a test sees may depend on it.
+struct Slice {
+  u64 instructions;  // 0: not at all
+  bool restore;
+};
+inline Slice slice{0, false};
 inline int failures = 0;
 inline const char* running = "";
 
@@ -183,10 +189,16 @@ struct Rig {
     if (refused) printf("%s: state refused: %s\n", running, refused), ++failures;
     return go(count);
   }
+  // In slices if asked, each of them ended by a save and a restore if asked.
   Exit go(u64 count = 100000) {
-    const ExitRecord& x = engine.run(engine.icount() + count);
-    const Exit reason = x.reason;
-    engine.get_state(s);
+    const u64 end = engine.icount() + count;
+    Exit reason;
+    do {
+      const u64 stop = engine.icount() + slice.instructions;
+      reason = engine.run(slice.instructions == 0 || stop > end ? end : stop).reason;
+      engine.get_state(s);
+      if (slice.restore && reason == Exit::Limit) engine.set_state(s);
+    } while (reason == Exit::Limit && engine.icount() < end);
     return reason;
   }
   // The vector whose stub halted, or -1.

@@ -36,7 +36,6 @@ void unreal_limit() {
   r.load(0x1000, guest_real_limit, guest_real_limit_end);
   r.put<u16>(GP * 4, 0x3000);
   r.put<u8>(0x3000, 0xf4);
-  r.put<u8>(0x100000, 0x5a);
   r.s.rip = 0x1000;
   r.s.gpr[RSP] = 0x800;
   r.s.gpr[RBX] = 0x100000;
@@ -49,6 +48,7 @@ void unreal_limit() {
   big.segment(CS, 0, 0x9b, 0xffff);
   big.segment(DS, 0, 0xc093);
   big.load(0x1000, guest_real_limit, guest_real_limit_end);
+  big.put<u8>(0x100000, 0x5a);
   big.s.rip = 0x1000;
   big.s.gpr[RBX] = 0x100000;
   CHECK(big.run() == Exit::Halt);
@@ -222,7 +222,7 @@ void v86_round(u64 flags_iopl, int vector) {
   r.s.gpr[RSP] = kStack - 36;
   const u32 frame[] = {0x10, 0x2000, u32(2 | VM | flags_iopl), 0x100, 0x300,
                        0x11, 0x22, 0x33, 0x44};
-  r.put(kStack - 36, frame);
+  for (u32 n = 0; n < 9; ++n) r.put<u32>(kStack - 36 + 4 * n, frame[n]);
   CHECK(r.run() == Exit::Halt);
   SAME(r.halted_in(), vector);
   SAME(r.s.gpr[RAX], 0x22);
