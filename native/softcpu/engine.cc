@@ -231,10 +231,14 @@ void run_fast(Core& k, u64 limit) {
   guarded(k, [&] {
     Block* b = k.find_block();
     u64 fits = limit - c.s.icount;
-    if (k.reads_count > 0) fits = 1;
+    // One instruction only: an answered read must be used up by the instruction it was for, and an
+    // interrupt is due as soon as the shadow ends.
+    if (k.reads_count > 0 || (c.line && (c.s.rflags & IF) && shadowed(c))) {
+      fits = 1;
+      c.stop_at.store(0);
+    }
     if (b->count > fits) {
       b = k.cut_block(b, static_cast<u32>(fits));
-      if (k.reads_count > 0) c.stop_at.store(0);
     } else if (b->page2 == kNoPage) {
       c.jump[jump_slot(b->rip)] = b;
     }
