@@ -106,6 +106,6 @@ void scalar(Cpu& c, const Insn& i) {
   const __m128i b = from64(source_low<T, kMem>(c, i));
   set_xmm(c, i.reg, run(c, kTiny, kOp, get_xmm(c, i.reg), b));
 }
-#define SSE_WRAP(OP) [](__m128i a, __m128i b) { return op_##OP(a, b); }
+#define SSE_WRAP(OP) [](__m128i left, __m128i right) { return op_##OP(left, right); }
 
 }  // namespace twinstep::soft::simd
