@@ -223,5 +223,6 @@ inline void run_tests(std::initializer_list<Test> tests) {
 void long_tests();
 void legacy_tests();
 void control_tests();
+void table_tests();
 
 }  // namespace twinstep::soft::test

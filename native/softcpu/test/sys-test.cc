@@ -9,6 +9,7 @@ int main() {
     long_tests();
     legacy_tests();
     control_tests();
+    table_tests();
     if (failures == before) continue;
     printf("(in slices of %d instructions%s)\n", int(how.instructions), how.restore ? ", restored" : "");
   }
