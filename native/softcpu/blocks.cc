@@ -183,7 +183,7 @@ void Core::insert(Block* b) {
 Block* Core::find_block() {
   Cpu& c = cpu;
   const u64 linear = c.code_bits == 64 ? c.s.rip : (c.cs_base + c.s.rip) & 0xffffffff;
-  const u64 page = fetch_page(linear & kPageMask);
+  const u64 page = fetch_page(linear);
   for (Block* b = hash[hash_of(page, linear)]; b != nullptr; b = b->hash_next) {
     if (b->linear != linear || b->page != page || b->code_key != c.code_key) continue;
     if (b->rip != c.s.rip) continue;

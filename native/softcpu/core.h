@@ -122,8 +122,8 @@ struct Core {
   void drop_writes_to(u64 offset);            // before a page becomes special
   void select_space(u64 key);
 
-  // Fetch translation, cached: physical page of a linear page.
-  u64 fetch_page(u64 linear_page);
+  // Fetch translation, cached: the physical page of a linear address (which goes into CR2).
+  u64 fetch_page(u64 linear);
 
   // Data (mmu.cc)
   TlbEntry& fill(u64 linear, Access access, Priv priv);

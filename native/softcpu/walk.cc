@@ -275,16 +275,17 @@ void Core::select_space(u64 key) {
   space = oldest;
 }
 
-u64 Core::fetch_page(u64 linear_page) {
-  ExecEntry& e = cpu.exec[(linear_page >> 12) & (kExecEntries - 1)];
-  if (e.tag == linear_page) return e.physical;
+u64 Core::fetch_page(u64 linear) {
+  const u64 page = linear & kPageMask;
+  ExecEntry& e = cpu.exec[(page >> 12) & (kExecEntries - 1)];
+  if (e.tag == page) return e.physical;
   const bool long_mode = cpu.s.efer & EFER_LMA;
-  if (long_mode && static_cast<u64>(static_cast<i64>(linear_page << 16) >> 16) != linear_page) {
+  if (long_mode && static_cast<u64>(static_cast<i64>(page << 16) >> 16) != page) {
     raise_gp0();
   }
   const Priv priv = cpu.cpl == 3 ? Priv::User : Priv::Supervisor;
-  const u64 physical = translate(linear_page, Access::Fetch, priv).physical;
-  e.tag = linear_page;
+  const u64 physical = translate(linear, Access::Fetch, priv).physical & kPageMask;
+  e.tag = page;
   e.physical = physical;
   return physical;
 }
