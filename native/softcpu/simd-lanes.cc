@@ -197,7 +197,7 @@ void shift_bytes(Cpu& c, const Insn& i) {
 
 std::span<const Row> rows_lanes() { return kRows; }
 
-Handler select_shift(const Insn& i) {
+Handler select_packed_shift(const Insn& i) {
   const Prefix p = prefix_of(i);
   if ((i.flags & kMemory) || (p != kNP && p != k66)) return nullptr;
   const bool wide = p == k66;

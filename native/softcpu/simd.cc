@@ -33,7 +33,7 @@ Handler select_simd(const Insn& i) {
   if (i.map == 0 || i.map > 3 || (i.flags & kLock)) return nullptr;
   const u32 key = i.map << 8 | i.opcode;
   if (key == 0x1c2) return select_compare(i);
-  if (key >= 0x171 && key <= 0x173) return select_shift(i);
+  if (key >= 0x171 && key <= 0x173) return select_packed_shift(i);
   if ((key >= 0x308 && key <= 0x30b) || key == 0x340 || key == 0x341) return select_round(i);
   if (key == 0x2f0 || key == 0x2f1) return select_crc32(i);
   if (key == 0x101 || key == 0x10d || key == 0x118 || key == 0x1ae) return select_state(i);

@@ -155,7 +155,7 @@ std::span<const Row> rows_string();   // simd-string.cc: PCMPxSTRx
 // Those that need more than prefix and opcode: immediates and groups.
 Handler select_compare(const Insn& i);  // CMPPS and the like (simd-float.cc)
 Handler select_round(const Insn& i);    // ROUNDPS and the like
-Handler select_shift(const Insn& i);    // 0F 71..73
+Handler select_packed_shift(const Insn& i);    // 0F 71..73
 Handler select_state(const Insn& i);    // simd-state.cc: FXSAVE, XSAVE, MXCSR, fences, hints
 Handler select_crc32(const Insn& i);
 
