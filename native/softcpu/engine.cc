@@ -259,10 +259,11 @@ u64 breakpoints_here(const Core& k) {
   return hits;
 }
 
-// INT n and SYSCALL clear TF on the way and are not stepped over (SDM 17.3.1.4).
+// INT n and SYSCALL clear TF on the way and are not stepped over (SDM 17.3.1.4); SYSRET traps by
+// itself where it sets TF.
 bool clears_trap(const Insn& i) {
   if (i.map == 0) return i.opcode == 0xcc || i.opcode == 0xcd || i.opcode == 0xce || i.opcode == 0xf1;
-  return i.map == 1 && i.opcode == 0x05;
+  return i.map == 1 && (i.opcode == 0x05 || i.opcode == 0x07);
 }
 
 // One instruction, with single step and breakpoints.

@@ -11,6 +11,7 @@ namespace twinstep::soft {
 namespace {
 
 constexpr u32 kCodeBits = kAttrGran | kAttrPresent | kAttrS | 0xb;  // read, execute, accessed
+constexpr u64 kDr6Bs = 1u << 14;
 constexpr u32 kDataBits = kAttrGran | kAttrBig | kAttrPresent | kAttrS | 0x3;
 
 Segment flat(u16 selector, u32 attr, u8 dpl) {
@@ -54,6 +55,11 @@ void sysret(Cpu& c, const Insn& i) {
   set_rflags(c, c.s.gpr[R11] & 0x3c7fd7);
   c.s.seg[CS] = flat_code(u16((wide ? base + 16 : base) | 3), wide, 3);
   c.s.seg[SS] = flat_stack(u16((base + 8) | 3), 3);
+  if (!(c.s.rflags & TF)) return;
+  // Unlike after IRET and POPF the trap comes before the next instruction, as if the SYSCALL had
+  // just been stepped over (kernels rely on it: they never return so while stepping).
+  update_mode(c);
+  deliver_debug(c, kDr6Bs);
 }
 
 void sysenter(Cpu& c, const Insn&) {
