@@ -1,8 +1,7 @@
 // The software engine as the machine's `Engine`: the native class with its exit facts by name.
 
-import type { AccessBytes, CpuSetup, Engine, KickToken } from '../machine/contracts.ts';
-import type { ExitReason } from '../machine/contracts.ts';
 import { type GuestMemory, SoftEngine as NativeEngine } from '../../native/index.ts';
+import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/contracts.ts';
 
 // Places in the native exit record.
 const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;
