@@ -171,7 +171,7 @@ export class EntryEncoder {
       case 'end':
         return;
       default:
-        return assertNever(body);
+        assertNever(body);
     }
   }
 }
