@@ -128,10 +128,16 @@ function dependsOf(module: Buffer): string[] {
 
 const canonical = (name: string): string => name.replaceAll('-', '_');
 
+function scriptNames(): string[] {
+  return readdirSync(join(sources, 'scripts'))
+    .filter((name) => !name.endsWith('.md'))
+    .sort();
+}
+
 function digestOfSources(): string {
   const hash = createHash('sha256').update(FORMAT).update(MODULES.join());
-  const scripts = readdirSync(join(sources, 'scripts')).map((name) => join('scripts', name));
-  for (const name of ['init', 'assemble.ts', 'cpio.ts', ...scripts.sort()]) {
+  const scripts = scriptNames().map((name) => join('scripts', name));
+  for (const name of ['init', 'assemble.ts', 'cpio.ts', ...scripts]) {
     hash.update(name).update(readFileSync(join(sources, name)));
   }
   return hash.digest('hex');
