@@ -190,7 +190,7 @@ enum class Priv : u8 {
 };
 
 struct alignas(64) Cpu {
-  State s;
+  State s{};
 
   // The status flags as the host's LAHF and SETO leave them in AX: AH = SF ZF - AF - PF - CF,
   // AL = OF. s.rflags holds the other flags; its six status bits are stale while running.

@@ -29,6 +29,12 @@ template <class T>
 struct TestByImm {
   static void run(Cpu& c, const Insn* i, T v) { bit_op<kTest, T>(c, v, i->imm & (sizeof(T) * 8 - 1)); }
 };
+template <class T>
+struct TestByReg {
+  static void run(Cpu& c, const Insn* i, T v) {
+    bit_op<kTest, T>(c, v, get_gpr<T>(c, i->reg) & (sizeof(T) * 8 - 1));
+  }
+};
 template <int kOp, class T>
 struct ByReg {
   static T run(Cpu& c, const Insn* i, T v) {
@@ -55,7 +61,8 @@ template <int kOp>
 Handler select_by_reg(const Insn& i) {
   return by_wide_size(i, [&]<class T>() -> Handler {
     if (has_memory(i)) return step<in_memory<kOp, T>>;
-    return with_register_update<ByReg<kOp, T>, T>;
+    if constexpr (kOp == kTest) return with_register<TestByReg<T>, T>;
+    else return with_register_update<ByReg<kOp, T>, T>;
   });
 }
 

@@ -42,7 +42,7 @@ u64 target(Cpu& c, const Insn& i, bool write) {
 
 template <class T>
 struct Movs {
-  static constexpr bool kConditional = false, kRuns = true, kReads = true;
+  static constexpr bool kConditional = false, kRuns = true, kReads = true, kPort = false;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
     const u64 from = source<T>(c, i);
@@ -54,7 +54,7 @@ struct Movs {
 };
 template <class T>
 struct Stos {
-  static constexpr bool kConditional = false, kRuns = true, kReads = false;
+  static constexpr bool kConditional = false, kRuns = true, kReads = false, kPort = false;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
     write<T>(c, target<T>(c, i, true), get_low<T>(c, RAX));
@@ -64,7 +64,7 @@ struct Stos {
 };
 template <class T>
 struct Lods {
-  static constexpr bool kConditional = false, kRuns = false, kReads = true;
+  static constexpr bool kConditional = false, kRuns = false, kReads = true, kPort = false;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
     set_low<T>(c, RAX, read<T>(c, source<T>(c, i)));
@@ -74,7 +74,7 @@ struct Lods {
 };
 template <class T>
 struct Cmps {
-  static constexpr bool kConditional = true, kRuns = false, kReads = true;
+  static constexpr bool kConditional = true, kRuns = false, kReads = true, kPort = false;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
     const T a = read<T>(c, source<T>(c, i));
@@ -87,7 +87,7 @@ struct Cmps {
 };
 template <class T>
 struct Scas {
-  static constexpr bool kConditional = true, kRuns = false, kReads = true;
+  static constexpr bool kConditional = true, kRuns = false, kReads = true, kPort = false;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
     const T b = read<T>(c, target<T>(c, i, false));
@@ -96,14 +96,15 @@ struct Scas {
     return true;
   }
 };
+u16 port_of(const Cpu& c) { return static_cast<u16>(c.s.gpr[RDX]); }
+
 // False: the machine must supply the value first.
 template <class T>
 struct Ins {
-  static constexpr bool kConditional = false, kRuns = false, kReads = false;
+  static constexpr bool kConditional = false, kRuns = false, kReads = false, kPort = true;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
-    const u16 port = static_cast<u16>(c.s.gpr[RDX]);
-    check_io(c, port, sizeof(T));
+    const u16 port = port_of(c);
     const u64 to = target<T>(c, i, true);
     probe_write(c, to, sizeof(T));
     u64 value;
@@ -115,11 +116,10 @@ struct Ins {
 };
 template <class T>
 struct Outs {
-  static constexpr bool kConditional = false, kRuns = false, kReads = true;
+  static constexpr bool kConditional = false, kRuns = false, kReads = true, kPort = true;
   using Element = T;
   static bool once(Cpu& c, const Insn& i) {
-    const u16 port = static_cast<u16>(c.s.gpr[RDX]);
-    check_io(c, port, sizeof(T));
+    const u16 port = port_of(c);
     const T value = read<T>(c, source<T>(c, i));
     port_out(c, port, sizeof(T), value);
     advance<T>(c, i, RSI);
@@ -190,6 +190,7 @@ u64 run(Cpu& c, const Insn& i, u64 allowed) {
 template <class Op>
 const Insn* repeat(Cpu& c, const Insn* i) {
   c.cur = i;
+  if (Op::kPort) check_io(c, port_of(c), sizeof(typename Op::Element));  // also for no iteration
   for (;;) {
     const u64 left = c.s.gpr[RCX] & width_mask(i->addr_bits);
     if (left == 0) break;
@@ -218,6 +219,7 @@ const Insn* repeat(Cpu& c, const Insn* i) {
 template <class Op>
 const Insn* single(Cpu& c, const Insn* i) {
   c.cur = i;
+  if (Op::kPort) check_io(c, port_of(c), sizeof(typename Op::Element));
   if (!Op::once(c, *i)) {
     core_of(c).rewind_to_current();
     return nullptr;

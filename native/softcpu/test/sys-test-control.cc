@@ -168,9 +168,11 @@ void port_access() {
   r.long_mode(kCode);
   r.load(kCode, guest_ports, guest_ports_end);
   r.s.gpr[RAX] = 0xffffff00;
+  const u64 start = r.s.icount;
   CHECK(r.run() == Exit::PortIn);
   SAME(r.s.rip, kCode);
   const u64 before = r.engine.icount();
+  SAME(before, start);  // IN has not retired
   r.engine.complete_read(0x1234);
   const ExitRecord x = r.engine.run(before + 100);
   CHECK(x.reason == Exit::PortOut);
@@ -213,8 +215,10 @@ void single_step() {
   r.s.gpr[RBX] = 2;
   r.s.gpr[RCX] = kData0;
   r.s.gpr[R15] = 0;
+  const u64 start = r.s.icount;
   CHECK(r.run() == Exit::Halt);
   CHECK(r.s.gpr[R15] == 6 || r.s.gpr[R15] == 5);  // 5 where MOV SS holds its own trap back
+  SAME(r.engine.icount() - start, 10 + 3 * r.s.gpr[R15]);  // the guest, the handler; the traps count nothing
   SAME(r.s.gpr[R14], kCode + 9);                  // the last trap is behind the POPF that clears TF
   SAME(r.s.dr6 & 0x4000, 0x4000);
 }

@@ -220,6 +220,45 @@ void page_fault_on_page_fault() {
   SAME(r.s.cr2, 0x50ff8);  // of the push inside the delivery: the same address
 }
 
+// ---- what counts (ICOUNT.md) ----------------------------------------------------------------------
+GUEST(count_hlt, 64, "nop\nhlt");
+GUEST(count_int, 64, "int 0x80");
+GUEST(count_fault, 64, "nop\nud2");
+GUEST(count_loop, 64, "mov ecx, 3\nrdtsc\nsyscall\nhlt");
+
+u64 counted(const u8* code, const u8* end, Exit expected = Exit::Halt) {
+  Rig r;
+  r.long_mode(kCode);
+  r.load(kCode, code, end);
+  r.load(kCode + 0x100, guest_bare_hlt2, guest_bare_hlt2_end);
+  r.s.lstar = kCode + 0x100;
+  r.s.star = u64{kCode64} << 32;
+  if (expected == Exit::Shutdown) r.s.idt_limit = 0;
+  const u64 start = r.s.icount;
+  CHECK(r.run() == expected);
+  return r.engine.icount() - start;
+}
+
+void counting() {
+  SAME(counted(guest_count_hlt, guest_count_hlt_end), 2);
+  SAME(counted(guest_count_int, guest_count_int_end), 1 + 1);      // INT, the stub's HLT
+  SAME(counted(guest_count_fault, guest_count_fault_end), 1 + 1);  // NOP, the stub's HLT
+  SAME(counted(guest_count_fault, guest_count_fault_end, Exit::Shutdown), 1);
+  SAME(counted(guest_count_loop, guest_count_loop_end), 3 + 2);
+
+  Rig r;  // delivery of an external interrupt and of an NMI count nothing
+  r.long_mode(kCode);
+  r.load(kCode, guest_bare_hlt2, guest_bare_hlt2_end);
+  r.s.rflags |= IF;
+  r.engine.set_state(r.s);
+  const u64 start = r.engine.icount();
+  r.engine.interrupt(0x20);
+  r.engine.nmi();
+  SAME(r.engine.icount(), start);
+  CHECK(r.go() == Exit::Halt);
+  SAME(r.engine.icount(), start + 1);
+}
+
 }  // namespace
 
 void table_tests() {
@@ -234,6 +273,7 @@ void table_tests() {
       {"NMI and IRET", nmi_return},
       {"interrupt from compatibility mode", interrupt_from_compatibility},
       {"page fault on a page fault", page_fault_on_page_fault},
+      {"what counts", counting},
   });
 }
 
