@@ -5,7 +5,6 @@ import type { ClockState } from './clock.ts';
 import type {
   DiskEndpoint,
   Engine,
-  EntropySource,
   GuestRam,
   NetEndpoint,
   OutputSink,
@@ -25,12 +24,15 @@ export type Endpoints = {
   readonly nics: readonly NetEndpoint[];
   readonly disks: readonly DiskEndpoint[];
   readonly console: SerialEndpoint | undefined;
+  // Has a generator of its own, given new entropy together with the machine's.
+  readonly rng: { reseed(seed: Uint8Array): void } | undefined;
 };
 export type PlugContext = {
   readonly pci: PciHost;
   readonly ram: GuestRam;
   readonly clock: VirtualClock;
-  readonly entropy: EntropySource;
+  // 32 bytes from the machine's generator, to seed one inside a device.
+  readonly drawSeed: () => Uint8Array;
   readonly output: OutputSink;
 };
 

@@ -49,6 +49,7 @@ const STATE_VERSION = 1;
 // A guest can build an interrupt handler that interrupts itself without executing anything. After so
 // many deliveries at one position it has to execute an instruction first.
 const DELIVERIES_PER_POSITION_MAX = 8;
+const NO_KICK = -1n;
 
 export class Machine {
   readonly ram: Ram;
@@ -66,9 +67,8 @@ export class Machine {
   #stopReason: StopReason | undefined;
   #deliveredAt: Icount = -1n;
   #deliveries = 0;
-  // A read was answered and its instruction has not retired yet: not a position to stop at.
-  #isReadOpen = false;
-  #owesKick = false;
+  // Where a slice that was kicked ends.
+  #kickStop: Icount = NO_KICK;
   #isRunning = false;
 
   constructor(options: MachineOptions) {
@@ -154,15 +154,12 @@ export class Machine {
     if (this.#stopReason !== undefined) return this.#end('stopped');
     const reason = this.#engine.run(this.#stopIcount(limitIcount));
     if (reason === ExitReason.kick) {
-      this.#owesKick = true;
-    } else {
-      this.#isReadOpen = false;
-      const end = this.#serve(reason, limitIcount);
-      if (end !== undefined) return end;
+      // A kick may be seen where no limit can stop: after a fault was delivered, or between a read
+      // and its retirement. One instruction further is a position everybody finds again.
+      if (this.#kickStop === NO_KICK) this.#kickStop = this.#engine.icount() + 1n;
+      return undefined;
     }
-    if (!this.#owesKick || this.#isReadOpen) return undefined;
-    this.#settle();
-    return this.#end('kick');
+    return this.#serve(reason, limitIcount);
   }
 
   #serve(reason: ExitReason, limitIcount: Icount): SliceEnd | undefined {
@@ -170,14 +167,12 @@ export class Machine {
     switch (reason) {
       case ExitReason.portIn:
         engine.completeRead(this.bus.readPort(engine.exitAddress, engine.exitBytes), 0);
-        this.#isReadOpen = true;
         return undefined;
       case ExitReason.portOut:
         this.bus.writePort(engine.exitAddress, engine.exitBytes, engine.exitValueLow);
         return undefined;
       case ExitReason.mmioRead:
         this.#readMemory(engine.exitAddress, engine.exitBytes);
-        this.#isReadOpen = true;
         return undefined;
       case ExitReason.mmioWrite:
         this.#writeMemory(engine.exitAddress, engine.exitBytes);
@@ -187,7 +182,7 @@ export class Machine {
         return undefined;
       case ExitReason.limit:
         this.#settle();
-        return engine.icount() >= limitIcount ? this.#end('limit') : undefined;
+        return this.#endAtLimit(limitIcount);
       case ExitReason.halt:
         this.#settle();
         return engine.isHalted() ? this.#end('idle') : undefined;
@@ -199,8 +194,15 @@ export class Machine {
     }
   }
 
+  #endAtLimit(limitIcount: Icount): SliceEnd | undefined {
+    const icount = this.#engine.icount();
+    if (icount >= limitIcount) return this.#end('limit');
+    const wasKicked = this.#kickStop !== NO_KICK && icount >= this.#kickStop;
+    return wasKicked ? this.#end('kick') : undefined;
+  }
+
   #end(end: SliceEnd): SliceEnd {
-    this.#owesKick = false;
+    this.#kickStop = NO_KICK;
     return end;
   }
 
@@ -243,6 +245,7 @@ export class Machine {
       case 'entropy':
         this.#entropy.reseed(input.seed);
         this.#engine.seedEntropy(this.#drawSeed());
+        this.#endpoints.rng?.reseed(this.#drawSeed());
         return;
       case 'control':
         this.#control(input.action);
@@ -348,7 +351,7 @@ export class Machine {
       this.#engine.setInterruptLine(!isHere && this.pic.isRaised);
       if (isHere && this.#deliveredAt + 1n < stop) stop = this.#deliveredAt + 1n;
     }
-    if (this.#owesKick) stop = this.#engine.icount() + 1n;
+    if (this.#kickStop !== NO_KICK && this.#kickStop < stop) stop = this.#kickStop;
     return stop;
   }
 
@@ -409,13 +412,13 @@ export class Machine {
       pci: this.pci,
       ram: this.ram,
       clock: { nowNs: () => this.nowNs() },
-      entropy: this.#entropy,
+      drawSeed: () => this.#drawSeed(),
       output: (output) => this.#output(output),
     };
   }
 }
 
-const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined };
+const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined, rng: undefined };
 
 function endpoint<T>(list: readonly T[], index: number, what: string): T {
   const found = list[index];

@@ -47,6 +47,7 @@ const HANDLER: readonly Op[] = [
 const PIECES: readonly (readonly Op[])[] = [
   [{ op: 'nop' }, { op: 'nop' }, { op: 'nop' }],
   [{ op: 'hlt' }],
+  [{ op: 'fault' }],
   [{ op: 'tsc' }],
   [out(0x43, 0x00), read(0x40), read(0x40)],
   [read(0x61), read(0x608, 4), out(0x80, 1)],
@@ -141,7 +142,7 @@ function record(bench: Bench, random: SeededRandom): Entry[] {
   const entries: Entry[] = [];
   const note = (input: Input) => entries.push({ icount: bench.machine.icount, input });
   while (bench.machine.icount < END) {
-    bench.engine.kickAt = bench.machine.icount + BigInt(random.int(400));
+    bench.engine.kickAfter = random.int(400);
     const end = bench.machine.runSlice(END);
     if (end === 'idle' && random.chance(0.6)) {
       const ns = bench.machine.nextDeadlineNs()!;
@@ -193,7 +194,7 @@ test('cutting a run into slices anywhere changes nothing', () => {
     const cut = build(program);
     for (const { icount, input } of [...steps, { icount: END, input: undefined }]) {
       while (cut.machine.icount < icount) {
-        if (random.chance(0.3)) cut.engine.kickAt = cut.machine.icount + BigInt(random.int(50));
+        if (random.chance(0.3)) cut.engine.kickAfter = random.int(50);
         const left = Number(icount - cut.machine.icount);
         cut.machine.runSlice(cut.machine.icount + BigInt(1 + random.int(Math.min(left, 700))));
       }

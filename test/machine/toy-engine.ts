@@ -7,7 +7,8 @@
 import { type Engine, ExitReason, type KickToken } from '../../firmware/machine/contracts.ts';
 
 export type Op =
-  | { readonly op: 'nop' | 'hlt' | 'sti' | 'cli' | 'iret' | 'tsc' }
+  // A fault goes to the handler without retiring, and returns behind itself.
+  | { readonly op: 'nop' | 'hlt' | 'sti' | 'cli' | 'iret' | 'tsc' | 'fault' }
   | { readonly op: 'in'; readonly port: number; readonly bytes: number }
   | { readonly op: 'out'; readonly port: number; readonly bytes: number; readonly value?: number }
   | { readonly op: 'load' | 'store'; readonly address: number; readonly bytes: number };
@@ -37,8 +38,9 @@ export class ToyEngine implements Engine {
   exitBytes = 0;
   exitValueLow = 0;
   exitValueHigh = 0;
-  // Kicks itself when this position is reached, as another thread might.
-  kickAt: bigint | undefined;
+  // Kicks itself after so many boundaries, as another thread might: also where no position is, such as
+  // between a read and its retirement.
+  kickAfter: number | undefined;
 
   readonly #program: ToyProgram;
   #line = false;
@@ -69,8 +71,8 @@ export class ToyEngine implements Engine {
     for (;;) {
       if (this.#posted !== undefined) return this.#reportPosted();
       if (s.icount >= limitIcount) return ExitReason.limit;
-      if (this.kickAt !== undefined && s.icount >= this.kickAt) {
-        this.kickAt = undefined;
+      if (this.kickAfter !== undefined && this.kickAfter-- <= 0) {
+        this.kickAfter = undefined;
         this.#kicked = true;
       }
       if (this.#kicked) {
@@ -94,8 +96,12 @@ export class ToyEngine implements Engine {
       this.#isWaiting = true;
       return op.op === 'in' ? ExitReason.portIn : ExitReason.mmioRead;
     }
-    s.icount++;
     s.pc = (s.pc + 1) % ops.length;
+    if (op.op === 'fault') {
+      this.#enter(14);
+      return undefined;
+    }
+    s.icount++;
     this.#execute(op);
     return undefined;
   }
@@ -170,8 +176,11 @@ export class ToyEngine implements Engine {
     return this.#s.interruptsOn && this.#answer === undefined;
   }
   interrupt(vector: number): void {
-    const s = this.#s;
     if (!this.canInterrupt()) throw new Error('interrupt() when the guest cannot take it');
+    this.#enter(vector);
+  }
+  #enter(vector: number): void {
+    const s = this.#s;
     this.#mix(vector);
     if (!s.isInHandler) s.returnPc = s.pc;
     s.isInHandler = true;
