@@ -14,6 +14,17 @@ export interface GuestMemory {
   close(): void;
 }
 
+/** Digest of one guest memory, kept up to date from dirty pages. */
+export interface MemoryDigest {
+  /**
+   * Takes in the pages whose bit is set (bit n of the bitmap: page n of 4096 bytes; whole 64-bit
+   * words). Returns the digest of all memory, 64 bits. Pages never named count as zero.
+   */
+  update(bitmap: Uint8Array): bigint;
+  /** The hash of one page as of the last update, 0 for a zero page. */
+  page(index: number): bigint;
+}
+
 /** Initial values of a segment register; `attributes` as VMX access rights. */
 export interface SegmentSetup {
   readonly selector: number;
@@ -79,6 +90,7 @@ export interface SoftEngine {
 }
 
 interface Native {
+  MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -98,4 +110,4 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, SoftEngine, kick } = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick } = load();
