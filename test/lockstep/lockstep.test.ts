@@ -1,98 +1,29 @@
 // The heart, on an unmodified Linux: what is recorded replays to the identical machine, any prefix
 // goes live and goes on working, and a planted difference is found and named.
-import { readFileSync } from 'node:fs';
 import { goLive } from '../../firmware/lockstep/go-live.ts';
-import { LogReader, LogWriter } from '../../firmware/lockstep/log-file.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
-import { Recorder } from '../../firmware/lockstep/recorder.ts';
-import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
-import type { Entry } from '../../logchan/entry.ts';
-import { linuxGuest } from '../guests/linux/assemble.ts';
+import { Replayer } from '../../firmware/lockstep/replayer.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
+import { guestFiles, type Recording, record, replay } from './recording.ts';
 import { type GuestFiles, Rig } from './rig.ts';
 import { World } from './world.ts';
 
 const test = suite('lockstep/linux');
 
-function guestFiles(): GuestFiles | undefined {
-  try {
-    const { kernel, initrd } = linuxGuest();
-    return {
-      kernel: readFileSync(kernel),
-      initrd: readFileSync(initrd),
-      commandLine:
-        'console=ttyS0 quiet acpi=off noapic nolapic lpj=4000000 cryptomgr.notests twinstep.ip=10.0.0.2/24 twinstep.run=disk',
-    };
-  } catch {
-    return undefined;
-  }
-}
-
 const files = guestFiles();
 test.needs({ met: files !== undefined, why: 'needs Debian’s archive for the Linux guest' });
-
-interface Recording {
-  rig: Rig;
-  world: World;
-  entries: Entry[];
-  recorder: Recorder;
-}
-
-/** Boots Linux under a seeded world until its disk script is done (or `until`). */
-function record(
-  seed: number,
-  until = (world: World) => world.console.includes('@done'),
-): Recording {
-  const rig = new Rig();
-  const world = new World(rig, seededRandom('world', seed));
-  const log = new LogWriter({});
-  const entries: Entry[] = [];
-  const recorder = new Recorder({
-    machine: rig.machine,
-    tap: rig.tap,
-    digest: rig.digest,
-    append: (entry) => {
-      entries.push(entry);
-      log.append(entry);
-    },
-    onOutput: world.onOutput,
-    onDiskRequest: (request) => rig.disk.submit(request),
-  });
-  rig.load(files as GuestFiles);
-  world.run(recorder, () => until(world));
-  recorder.writeDigest();
-  recorder.end();
-  // What is replayed went through the bytes of a log file.
-  assert.equal(new LogReader().push(log.take()).length, entries.length);
-  return { rig, world, entries, recorder };
-}
-
-function replay(entries: readonly Entry[], onOutput: (output: ExternalOutput) => void = () => {}) {
-  const rig = new Rig();
-  const replayer = new Replayer({
-    machine: rig.machine,
-    tap: rig.tap,
-    digest: rig.digest,
-    onOutput,
-    onDiskRequest: (request) => rig.disk.submit(request),
-    localCompletion: (_disk, id) => rig.disk.local(id),
-  });
-  rig.load(files as GuestFiles);
-  for (const entry of entries) replayer.push(entry);
-  let progress: Progress = 'applied';
-  while (progress === 'applied') progress = replayer.advance();
-  return { rig, replayer, progress };
-}
 
 let recording: Recording;
 
 test(
   'a recorded boot with disk, network and serial input ends in the identical machine',
   () => {
-    recording = record(runSeed());
+    recording = record(files as GuestFiles, runSeed());
     assert.match(recording.world.console, '@disk written');
     const output: ExternalOutput[] = [];
-    const { rig, progress, replayer } = replay(recording.entries, (one) => output.push(one));
+    const { rig, progress, replayer } = replay(files as GuestFiles, recording.entries, (one) =>
+      output.push(one),
+    );
     assert.is(progress, 'ended', JSON.stringify(replayer.divergence?.what));
     assert.equal(rig.fingerprint(), recording.rig.fingerprint());
     const text = output.map((one) =>
@@ -111,7 +42,7 @@ test(
     // Somewhere in the busy last third, where the disk script runs.
     const { entries } = recording;
     const length = Math.floor(entries.length * (0.66 + 0.3 * random.float()));
-    const { rig, replayer, progress } = replay(entries.slice(0, length));
+    const { rig, replayer, progress } = replay(files as GuestFiles, entries.slice(0, length));
     assert.is(progress, 'waiting');
     const world = new World(rig, seededRandom('after'));
     const recorder = goLive(replayer, {
@@ -170,7 +101,7 @@ test(
         : entry,
     );
     const next = entries.findIndex(({ body }, index) => index > at && body.kind === 'digest');
-    const { rig, progress, replayer } = replay(altered.slice(0, next + 1));
+    const { rig, progress, replayer } = replay(files as GuestFiles, altered.slice(0, next + 1));
     assert.is(progress, 'diverged');
     assert.ok((replayer.divergence?.entryIndex ?? 0) > at);
     rig.close();
