@@ -33,7 +33,8 @@ export interface Recording {
 }
 
 /** Boots Linux under a seeded world until its disk script is done (or `until`). */
-function _record(
+export function record(
+  files: GuestFiles,
   seed: number,
   until = (world: World) => world.console.includes('@done'),
 ): Recording {
