@@ -149,6 +149,11 @@ struct Core {
   u64 retired_before_current() const;
 };
 
+// Why no CPU could be in this state, in words; nullptr if one could (state.cc).
+const char* impossible(const State& s);
+// Positions end here, a century or more from power-on; no sum of positions overflows.
+inline constexpr u64 kIcountMax = u64{1} << 62;
+
 inline Core& core_of(Cpu& c) { return *c.core; }
 
 }  // namespace twinstep::soft

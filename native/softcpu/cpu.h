@@ -114,12 +114,13 @@ struct State {
   u64 tsc_base;       // guest TSC = tsc_base + (((icount - tsc_icount) * tsc_mult) >> 32)
   u64 tsc_icount;
   u64 tsc_mult;       // 32.32 fixed point, TSC ticks an instruction
-  u64 rng[4];         // generator behind RDRAND/RDSEED-less entropy, xoshiro256**
+  u64 rng[4];         // generator behind RDRAND and RDSEED, xoshiro256**: not all zero
   u8 halted;          // in HLT, waiting for an interrupt
   u8 interrupt_shadow;  // one instruction after STI / MOV SS / POP SS
   u8 nmi_blocked;
   u8 in_shutdown;     // triple fault
-  u8 pad[4];
+  u8 nmi_pending;     // one NMI waits for nmi_blocked, a shadow or a read to end
+  u8 pad[3];
 };
 
 struct Cpu;

@@ -308,6 +308,16 @@ u8 flow_of(const Insn& i, u16 form) {
   return string && i.rep != 0 ? kEndsBlock : 0;
 }
 
+// System instructions that change nothing but registers a block does not depend on; their handlers
+// are made by step<>, not step_flow<>.
+bool plain_system(const Insn& i) {
+  if (i.map == 0) return i.opcode == 0x8c;  // MOV r/m, Sreg
+  if (i.map != 1) return false;
+  const bool invlpg = (i.flags & kMemory) && (i.modrm & 0x38) == 0x38;
+  if (i.opcode == 0x01) return i.modrm == 0xf8 || i.modrm == 0xf9 || invlpg;  // SWAPGS, RDTSCP
+  return i.opcode == 0x31 || i.opcode == 0x20;                                // RDTSC, MOV r, CR
+}
+
 void set_target(Insn& i, u64 rip) {
   const u64 target = rip + i.len + i.imm;
   i.imm = i.op_bits == 64 ? target : i.op_bits == 32 ? target & 0xffffffff : target & 0xffff;
@@ -378,7 +388,9 @@ Decode decode_and_select(const u8* bytes, u32 available, u8 code_bits, u64 rip, 
   const Decode result = decode(bytes, available, code_bits, rip, out);
   if (result != Decode::Ok) return result;
   out.fn = select_integer(out);
-  if (out.fn == nullptr && (out.fn = select_system(out)) != nullptr) out.flow |= kEndsBlock;
+  if (out.fn == nullptr && (out.fn = select_system(out)) != nullptr) {
+    if (!plain_system(out)) out.flow |= kEndsBlock;
+  }
   if (out.fn == nullptr) out.fn = select_x87(out);
   if (out.fn == nullptr) out.fn = select_simd(out);
   if (out.fn != nullptr) return Decode::Ok;

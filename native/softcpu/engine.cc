@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 
 #include "core.h"
@@ -157,10 +158,27 @@ namespace {
 
 bool shadowed(const Cpu& c) { return c.shadow_at == c.s.icount; }
 
-bool can_take_interrupt(const Core& k) {
-  const Cpu& c = k.cpu;
-  return (c.s.rflags & IF) && !shadowed(c) && !k.waiting && k.reads_count == 0 &&
-         !c.s.in_shutdown;
+// Between two instructions, with nothing holding events back. A read that is out or answered but not
+// used up means: still inside one.
+bool open_to_events(const Core& k) {
+  return !shadowed(k.cpu) && !k.waiting && k.reads_count == 0 && !k.cpu.s.in_shutdown;
+}
+
+bool can_take_interrupt(const Core& k) { return (k.cpu.s.rflags & IF) && open_to_events(k); }
+
+// SDM 6.7.1: one further NMI is remembered while one is served.
+bool nmi_due(const Core& k) {
+  return k.cpu.s.nmi_pending && !k.cpu.s.nmi_blocked && open_to_events(k);
+}
+
+void take_nmi(Core& k) {
+  Cpu& c = k.cpu;
+  if (!nmi_due(k)) return;
+  c.s.nmi_pending = 0;
+  c.s.halted = 0;
+  deliver_nmi(c);
+  clear_shadow(c);
+  update_mode(c);
 }
 
 const ExitRecord& report(Core& k, Exit reason) {
@@ -189,9 +207,11 @@ const ExitRecord* due(Core& k, u64 limit) {
   }
   if (c.s.in_shutdown) return &report(k, Exit::Shutdown);
   if (c.s.icount >= limit) return &report(k, Exit::Limit);
-  if (k.kicked.load(std::memory_order_relaxed) && k.kicked.exchange(false)) {
+  // Not with an answered read in hand: what stands at this boundary could not be saved then.
+  if (k.reads_count == 0 && k.kicked.load(std::memory_order_relaxed) && k.kicked.exchange(false)) {
     return &report(k, Exit::Kick);
   }
+  if (nmi_due(k)) return nullptr;
   if (c.line && can_take_interrupt(k)) return &report(k, Exit::InterruptWindow);
   if (c.s.halted) return &report(k, Exit::Halt);
   return nullptr;
@@ -232,8 +252,9 @@ void run_fast(Core& k, u64 limit) {
     Block* b = k.find_block();
     u64 fits = limit - c.s.icount;
     // One instruction only: an answered read must be used up by the instruction it was for, and an
-    // interrupt is due as soon as the shadow ends.
-    if (k.reads_count > 0 || (c.line && (c.s.rflags & IF) && shadowed(c))) {
+    // event is due as soon as the shadow ends.
+    const bool held = (c.line && (c.s.rflags & IF)) || (c.s.nmi_pending && !c.s.nmi_blocked);
+    if (k.reads_count > 0 || (held && shadowed(c))) {
       fits = 1;
       c.stop_at.store(0);
     }
@@ -302,6 +323,7 @@ static const ExitRecord& run_core(Core& k, u64 limit) {
     c.stop_at.store(limit);
     c.limit = limit;
     if (const ExitRecord* e = due(k, limit)) return *e;
+    take_nmi(k);
     if ((c.s.rflags & RF) && c.resume_at != c.s.icount) c.s.rflags &= ~u64{RF};
     if (k.arena.full() || k.modes.size() > kModesMax) {
       k.drop_all_blocks();
@@ -322,10 +344,16 @@ struct Engine::Impl : Core {
   using Core::Core;
 };
 
-Engine::Engine(u8* ram, u64 ram_bytes) : impl_(std::make_unique<Impl>(ram, ram_bytes)) { reset(); }
+Engine::Engine(u8* ram, u64 ram_bytes) : impl_(std::make_unique<Impl>(ram, ram_bytes)) {
+  const u64 seed[4] = {};
+  seed_entropy(seed);
+  reset();
+}
 Engine::~Engine() = default;
 
-const ExitRecord& Engine::run(u64 limit_icount) { return run_core(*impl_, limit_icount); }
+const ExitRecord& Engine::run(u64 limit_icount) {
+  return run_core(*impl_, std::min(limit_icount, kIcountMax));
+}
 
 void Engine::kick() noexcept {
   impl_->kicked.store(true);
@@ -351,12 +379,8 @@ void Engine::interrupt(u8 vector) {
 }
 
 void Engine::nmi() {
-  Cpu& c = impl_->cpu;
-  if (c.s.nmi_blocked) return;
-  c.s.halted = 0;
-  deliver_nmi(c);
-  clear_shadow(c);
-  update_mode(c);
+  impl_->cpu.s.nmi_pending = 1;
+  take_nmi(*impl_);
 }
 
 u64 Engine::icount() const { return impl_->cpu.s.icount; }
@@ -370,7 +394,19 @@ void Engine::set_tsc(u64 base, u64 mult) {
 }
 u64 Engine::tsc() const { return tsc_now(impl_->cpu); }
 
-void Engine::seed_entropy(const u64 seed[4]) { memcpy(impl_->cpu.s.rng, seed, 32); }
+// The generator must not start from zero and is slow to leave a pattern, so each word goes through
+// the mixing function of splitmix64 (Steele, Lea, Flood), chained.
+void Engine::seed_entropy(const u64 seed[4]) {
+  u64 x = 0;
+  for (u32 n = 0; n < 4; ++n) {
+    x += seed[n] + 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    x ^= x >> 31;
+    impl_->cpu.s.rng[n] = x;
+  }
+  if (x == 0) impl_->cpu.s.rng[3] = 1;
+}
 
 void Engine::memory_written(u64 physical, u64 bytes) {
   Core& k = *impl_;
@@ -440,11 +476,7 @@ void Engine::get_state(State& out) {
 }
 
 const char* Engine::set_state(const State& in) {
-  if (in.gpr[kZeroReg] != 0) return "general register slot 16 is not zero";
-  if ((in.cr0 & CR0_PG) && !(in.cr0 & CR0_PE)) return "CR0 has paging without protection";
-  if ((in.efer & EFER_LMA) && !(in.cr0 & CR0_PG)) return "EFER has long mode without paging";
-  if ((in.efer & EFER_LMA) && !(in.cr4 & CR4_PAE)) return "EFER has long mode without PAE";
-  if (in.fpu.mxcsr & ~0xffffu) return "MXCSR has reserved bits";
+  if (const char* why = impossible(in)) return why;
   Core& k = *impl_;
   Cpu& c = k.cpu;
   c.s = in;

@@ -54,11 +54,12 @@ class Engine {
   void set_interrupt_line(bool raised);      // level of the PIC's INTR
   bool can_interrupt() const;                // IF set, no shadow
   void interrupt(u8 vector);                 // delivers now; caller saw InterruptWindow or can_interrupt()
-  void nmi();
+  void nmi();                                // now, or as soon as nothing holds it back
 
   void reset();                              // power-on state (SDM 9.1)
   void get_state(State& out);                // complete, flags materialised
-  // Refuses what no CPU could hold (reserved bits, zero slot not zero); says what in words.
+  // A state taken while a read is out is the one before its instruction: restored, it asks again.
+  // set_state refuses what no CPU could hold (state.cc) and says what in words.
   const char* set_state(const State& in);
   u64 icount() const;
   bool halted() const;                       // in HLT, waiting for an interrupt

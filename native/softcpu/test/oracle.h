@@ -107,6 +107,7 @@ enum EntryFlag : u32 {
   kX87 = 0x40000,         // state with valid x87 contents
   kNo66 = 0x80000,
   kRel32 = 0x100000,
+  kFpCompare = 0x200000,  // an unmasked exception keeps its outcome back: hosts differ
 };
 
 struct Entry {
