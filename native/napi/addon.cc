@@ -1,12 +1,14 @@
 // What the addon exports. One line a class; every environment (main thread, worker) gets its own.
 #include <napi.h>
 
+#include "napi/file-napi.h"
 #include "napi/guest-memory-napi.h"
 #include "napi/tap-napi.h"
 
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  twinstep::napi::define_file_functions(env, exports);
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
   exports.Set("Tap", twinstep::napi::Tap::define(env));
   return exports;
