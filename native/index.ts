@@ -14,6 +14,81 @@ export interface GuestMemory {
   close(): void;
 }
 
+/** Digest of one guest memory, kept up to date from dirty pages. */
+export interface MemoryDigest {
+  /**
+   * Takes in the pages whose bit is set (bit n of the bitmap: page n of 4096 bytes; whole 64-bit
+   * words). Returns the digest of all memory, 64 bits. Pages never named count as zero.
+   */
+  update(bitmap: Uint8Array): bigint;
+  /** The hash of one page as of the last update, 0 for a zero page. */
+  page(index: number): bigint;
+}
+
+/** Initial values of a segment register; `attributes` as VMX access rights. */
+export interface SegmentSetup {
+  readonly selector: number;
+  readonly base: number;
+  readonly limit: number;
+  readonly attributes: number;
+}
+
+/** What a boot protocol demands of the vCPU; everything left out stays as at power-on. */
+export interface CpuSetup {
+  readonly rip: number;
+  readonly rflags: number;
+  readonly registers: {
+    readonly [Name in 'rax' | 'rbx' | 'rcx' | 'rdx' | 'rsi' | 'rdi' | 'rbp' | 'rsp']?: number;
+  };
+  readonly cs: SegmentSetup;
+  /** DS, ES, SS, FS, GS. */
+  readonly data: SegmentSetup;
+  readonly taskState?: SegmentSetup;
+  readonly cr0: number;
+  readonly cr3: number;
+  readonly cr4: number;
+  readonly efer: number;
+  readonly gdtBase: number;
+  readonly gdtLimit: number;
+}
+
+/**
+ * A vCPU over guest memory, used by the thread that made it (native/softcpu/engine.h). Positions
+ * and 64-bit values are bigint. Every method throws a TypeError once closed; closing the
+ * GuestMemory does not take the memory from under the engine.
+ */
+export interface SoftEngine {
+  /** Executes up to icount === limit or an exit; answers a `twinstep::soft::Exit`. */
+  run(limitIcount: bigint): number;
+  /** Facts of the last exit: [bytes, address, valueLow, valueHigh]. The same array always. */
+  readonly exit: Float64Array;
+  /** Answers a port or MMIO read; the instruction retires at the start of the next run(). */
+  completeRead(valueLow: number, valueHigh: number): void;
+  setInterruptLine(raised: boolean): void;
+  canInterrupt(): boolean;
+  interrupt(vector: number): void;
+  nmi(): void;
+  icount(): bigint;
+  tsc(): bigint;
+  isHalted(): boolean;
+  /** From here on TSC = base + (((icount - here) * multiplier) >> 32). */
+  setTsc(base: bigint, multiplier: bigint): void;
+  /** Exactly 32 bytes. */
+  seedEntropy(seed: Uint8Array): void;
+  reset(): void;
+  setup(cpu: CpuSetup): void;
+  /** The complete vCPU as versioned bytes; setState throws an Error in words for all others. */
+  getState(): Uint8Array;
+  setState(state: Uint8Array): void;
+  /** Guest-physical range that changed behind the engine. */
+  memoryWritten(address: number, bytes: number): void;
+  /** ORs one bit a 4 KiB page of RAM written since the last call, and starts over. */
+  takeDirtyPages(bitmap: Uint8Array): void;
+  /** For `kick()` on any thread. */
+  readonly kickToken: bigint;
+  close(): void;
+}
+
 /** Why a TAP took no frame; `full` and `down` may pass, the others will not. */
 export type TapDrop = 'full' | 'down' | 'badLength' | 'gone' | 'failed';
 
@@ -36,6 +111,7 @@ export interface Tap {
 }
 
 interface Native {
+  MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -43,6 +119,9 @@ interface Native {
      */
     new (options: { bytes: number } | { token: number }): GuestMemory;
   };
+  SoftEngine: { new (memory: GuestMemory): SoftEngine };
+  /** Makes run() of that engine return soon; false if it is closed. Any thread, any time. */
+  kick(token: bigint): boolean;
   Tap: {
     /** Errors carry a `code` E_TAP_... and say in words what to do. At most 64 frames a callback. */
     new (name: string, onFrames: (frames: Uint8Array[]) => void, onGone: () => void): Tap;
@@ -60,4 +139,4 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, Tap, lockFile, punchHole } = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, punchHole } = load();

@@ -61,6 +61,7 @@ class Engine {
   // Refuses what no CPU could hold (reserved bits, zero slot not zero); says what in words.
   const char* set_state(const State& in);
   u64 icount() const;
+  bool halted() const;                       // in HLT, waiting for an interrupt
 
   // TSC from here on: base at the present icount, mult in 32.32 ticks an instruction.
   void set_tsc(u64 base, u64 mult);
