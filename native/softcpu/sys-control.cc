@@ -19,7 +19,7 @@ constexpr u64 kDr7GeneralDetect = 1u << 13, kDr6Bd = 1u << 13;
 u8 plain_register(const Insn& i) { return u8((i.modrm & 7) | (i.rex & 1) << 3); }
 u8 control_register(const Insn& i) { return u8(group(i) | (i.rex & 4) << 1); }
 
-// ---- control registers --------------------------------------------------------------------------
+// ---- control registers -------------------------------------------------------------------------
 void mov_from_cr(Cpu& c, const Insn& i) {
   need_cpl0(c);
   u64 value = 0;
@@ -67,7 +67,7 @@ void smsw(Cpu& c, const Insn& i) {
   else write<u16>(c, operand(c, i, 2, true), u16(c.s.cr0));
 }
 
-// ---- debug registers ----------------------------------------------------------------------------
+// ---- debug registers ---------------------------------------------------------------------------
 // DR4 and DR5 are DR6 and DR7 unless CR4.DE; DR8..DR15 do not exist.
 u8 debug_register(Cpu& c, const Insn& i) {
   u8 n = control_register(i);
@@ -100,7 +100,7 @@ void mov_to_dr(Cpu& c, const Insn& i) {
   else c.s.dr7 = (value & kDr7Writable) | kDr7Ones;
 }
 
-// ---- the rest -----------------------------------------------------------------------------------
+// ---- the rest ----------------------------------------------------------------------------------
 void hlt(Cpu& c, const Insn&) {
   need_cpl0(c);
   c.s.halted = 1;

@@ -1,12 +1,12 @@
 // CPUID: one model on every host, so that two unlike boards run the same guest.
 //
 // The model is x86-64-v2 as "GenuineIntel" family 6 model 36h. Why this one:
-// - Intel's kernel path takes the TSC frequency from leaves 15h and 16h; the AMD path would calibrate
-//   against the PIT at every boot.
+// - Intel's kernel path takes the TSC frequency from leaves 15h and 16h; the AMD path would
+//   calibrate against the PIT at every boot.
 // - Model 36h is an in-order design, and so is this engine: kernels that know it apply none of the
-//   speculation workarounds (no page-table isolation, no retpolines, no buffer clearing), and none of
-//   its own errata have workarounds that touch MSRs.
-// - The hypervisor bit keeps guests from loading microcode. Leaf 40000000h says who we are and no more.
+//   speculation workarounds (no page-table isolation, no retpolines, no buffer clearing), and none
+//   of its own errata have workarounds that touch MSRs.
+// - The hypervisor bit keeps guests from loading microcode. Leaf 40000000h says who we are only.
 // Announced is what is implemented; QUIRKS.md lists what is left out on purpose.
 //
 // Sources: SDM vol. 2A CPUID, tables 3-8 to 3-12.
@@ -40,8 +40,8 @@ constexpr u32 kOsxsave = bit(27);
 // Leaf 7 EBX. No ERMS: a REP iteration counts as one, so quadwords beat bytes.
 constexpr u32 kFeatures7Ebx = bit(0) /* FSGSBASE */ | bit(7) /* SMEP */ | bit(18) /* RDSEED */;
 
-constexpr u32 kFeaturesExtEdx = bit(20) /* NX */ | bit(26) /* 1 GiB pages */ | bit(27) /* RDTSCP */ |
-                                bit(29) /* long mode */;
+constexpr u32 kFeaturesExtEdx = bit(20) /* NX */ | bit(26) /* 1 GiB pages */ |
+                                bit(27) /* RDTSCP */ | bit(29) /* long mode */;
 constexpr u32 kSyscall = bit(11);  // Intel shows it in 64-bit mode only
 constexpr u32 kFeaturesExtEcx = bit(0) /* LAHF in long mode */;
 

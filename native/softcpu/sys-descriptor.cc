@@ -1,4 +1,4 @@
-// Descriptor tables: finding a descriptor, and every check between a selector and a segment register.
+// Descriptor tables: finding a descriptor, and every check between selector and segment register.
 //
 // Sources: SDM vol. 3A 3.4-3.5 (segmentation), 5.4-5.8 (protection); vol. 2 MOV, CALL, RET for the
 // order of the checks. Chapter numbers are those of editions up to 2022 (protection is chapter 5).

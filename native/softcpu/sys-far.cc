@@ -161,7 +161,7 @@ void system_target(Cpu& c, u16 selector, const Descriptor& d, bool call) {
   raise_error(GP, error);
 }
 
-// ---- instructions -------------------------------------------------------------------------------
+// ---- instructions ------------------------------------------------------------------------------
 struct FarPointer {
   u16 selector;
   u64 offset;

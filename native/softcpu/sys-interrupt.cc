@@ -31,7 +31,7 @@ void take_flags(Cpu& c, bool clear_if, u64 also) {
   c.s.rflags &= ~off;
 }
 
-// ---- real mode ----------------------------------------------------------------------------------
+// ---- real mode ---------------------------------------------------------------------------------
 // SDM 20.1.4. No error codes; the table has a limit.
 void enter_real(Cpu& c, const Event& e) {
   const u32 at = e.vector * 4u;
@@ -51,7 +51,7 @@ void enter_real(Cpu& c, const Event& e) {
   take_flags(c, true, AC);
 }
 
-// ---- protected mode -----------------------------------------------------------------------------
+// ---- protected mode ----------------------------------------------------------------------------
 struct Gate {
   u8 type;
   u8 ist;
@@ -187,7 +187,7 @@ void enter(Cpu& c, const Event& e) {
   if (e.vector == DB && e.kind == EventKind::exception) c.s.dr7 &= ~u64{1 << 13};  // GD
 }
 
-// ---- what follows from a fault on the way (SDM 6.15, interrupt 8) ---------------------------------
+// ---- what follows from a fault on the way (SDM 6.15, interrupt 8) ------------------------------
 enum class Fate { serial, double_fault, shutdown };
 
 Fate combine(const Event& first, u8 second) {

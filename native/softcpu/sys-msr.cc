@@ -36,7 +36,7 @@ u64* mtrr_at(State& s, u32 index) {
     return &s.mtrr_var[index - kMtrrVariable];
   }
   if (index == kMtrrFix64k) return &s.mtrr_fixed[0];
-  if (index >= kMtrrFix16k && index < kMtrrFix16k + 2) return &s.mtrr_fixed[1 + index - kMtrrFix16k];
+  if (index == kMtrrFix16k || index == kMtrrFix16k + 1) return &s.mtrr_fixed[1 + (index & 1)];
   if (index >= kMtrrFix4k && index < kMtrrFix4k + 8) return &s.mtrr_fixed[3 + index - kMtrrFix4k];
   return index == kMtrrDefType ? &s.mtrr_def_type : nullptr;
 }

@@ -108,7 +108,7 @@ void fs_gs_base(Cpu& c, const Insn& i) {
   g.base = value;
 }
 
-// ---- time, performance --------------------------------------------------------------------------
+// ---- time, performance -------------------------------------------------------------------------
 void need_tsc(const Cpu& c) {
   if ((c.s.cr4 & CR4_TSD) && c.cpl != 0) raise_gp0();
 }
@@ -132,7 +132,7 @@ void rdtscp(Cpu& c, const Insn&) {
 // There are no counters, so every index is out of range.
 [[noreturn]] void rdpmc(Cpu&, const Insn&) { raise_gp0(); }
 
-// ---- random numbers -----------------------------------------------------------------------------
+// ---- random numbers ----------------------------------------------------------------------------
 u64 rotate(u64 x, int by) { return x << by | x >> (64 - by); }
 
 // xoshiro256** (Blackman and Vigna).
@@ -154,7 +154,7 @@ void rdrand(Cpu& c, const Insn& i) {
   set_status_flags(c, CF);
 }
 
-// ---- CPUID, MSRs --------------------------------------------------------------------------------
+// ---- CPUID, MSRs -------------------------------------------------------------------------------
 void cpuid_insn(Cpu& c, const Insn&) { cpuid(c); }
 
 void rdmsr(Cpu& c, const Insn&) {

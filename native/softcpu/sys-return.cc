@@ -103,8 +103,8 @@ void protected_return(Cpu& c, u32 bits) {
 
 }  // namespace
 
-// NMIs are unblocked even if the return then faults (SDM 6.7.1, 25.3): the handler of that fault runs
-// with NMIs enabled on real processors too.
+// NMIs are unblocked even if the return then faults (SDM 6.7.1, 25.3): the handler of that fault
+// runs with NMIs enabled on real processors too.
 void interrupt_return(Cpu& c, u32 bits) {
   c.s.nmi_blocked = 0;
   constexpr u64 plain = kStatusFlags | TF | IF | DF | NT;

@@ -30,7 +30,7 @@ void store_selector(Cpu& c, const Insn& i, u16 value) {
   }
 }
 
-// ---- loads --------------------------------------------------------------------------------------
+// ---- loads -------------------------------------------------------------------------------------
 void mov_from_sreg(Cpu& c, const Insn& i) { store_selector(c, i, c.s.seg[sreg_of(i)].selector); }
 
 void mov_to_sreg(Cpu& c, const Insn& i) {
@@ -72,7 +72,7 @@ void load_far_pointer(Cpu& c, const Insn& i) {
   put_register(c.s, i.reg, i.op_bits, offset);
 }
 
-// ---- table registers (SDM vol. 2 LGDT, SGDT) ------------------------------------------------------
+// ---- table registers (SDM vol. 2 LGDT, SGDT) ---------------------------------------------------
 void store_table(Cpu& c, const Insn& i, u64 base, u32 limit) {
   const bool wide = c.code_bits == 64;
   const u64 at = operand(c, i, wide ? 10 : 6, true);
@@ -170,7 +170,7 @@ void ltr(Cpu& c, const Insn& i) {
   c.s.tr.attr |= 2;  // busy
 }
 
-// ---- questions (SDM 5.10) -------------------------------------------------------------------------
+// ---- questions (SDM 5.10) ----------------------------------------------------------------------
 void set_zf(Cpu& c, bool on) {
   set_status_flags(c, (status_flags(c) & ~u64{ZF}) | (on ? u64{ZF} : 0));
 }

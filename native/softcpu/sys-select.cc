@@ -6,7 +6,8 @@ namespace twinstep::soft {
 
 Handler select_system(const Insn& i) {
   if (i.flags & kLock) return nullptr;
-  for (const auto ask : {select_segment, select_far, select_control, select_privilege, select_port}) {
+  for (const auto ask :
+       {select_segment, select_far, select_control, select_privilege, select_port}) {
     if (const Handler handler = ask(i)) return handler;
   }
   return nullptr;

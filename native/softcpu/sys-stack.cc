@@ -1,4 +1,4 @@
-// Stack frames of far control: pops that commit late, pushes that are checked before they are written.
+// Stack frames of far control: pops that commit late, pushes that are checked before being written.
 //
 // Sources: SDM vol. 1 6.2-6.5, vol. 3A 5.8.5 (stack switching), 7.2 and 7.7 (TSS).
 #include "sys.h"
@@ -88,7 +88,8 @@ InnerStack inner_stack(Cpu& c, u8 cpl) {
   if (!in_limit(tr, at, big ? 8 : 4)) raise_error(TS, error_of(tr.selector));
   const u64 linear = u32(tr.base + at);
   InnerStack out;
-  out.sp = big ? read_as<u32>(c, linear, Priv::Supervisor) : read_as<u16>(c, linear, Priv::Supervisor);
+  if (big) out.sp = read_as<u32>(c, linear, Priv::Supervisor);
+  else out.sp = read_as<u16>(c, linear, Priv::Supervisor);
   const u16 selector = read_as<u16>(c, u32(linear + (big ? 4 : 2)), Priv::Supervisor);
   out.ss = stack_segment(c, selector, cpl, TS);
   return out;

@@ -1,11 +1,11 @@
 // Hardware task switches of 32-bit protected mode (long mode has none).
 //
-// Two contexts, two kinds of fault. Until the new TSS is read whole and the old one written, a fault
-// belongs to the old task and is raised as usual. Then the new task's registers are in place, and
-// what its selectors do wrong is its own fault: delivered here, with its CS:EIP.
+// Two contexts, two kinds of fault. Until the new TSS is read whole and the old one written, a
+// fault belongs to the old task and is raised as usual. Then the registers of the new task are in
+// place, and what its selectors do wrong is its own fault: delivered here, with its CS:EIP.
 // Not done: the T bit (debug trap on task switch).
 //
-// Sources: SDM vol. 3A 7.2 (TSS), 7.3 (steps and table 7-1, checks), 7.4 (linking), 7.6 (16-bit TSS).
+// Sources: SDM vol. 3A 7.2 (TSS), 7.3 (steps, table 7-1), 7.4 (linking), 7.6 (16-bit TSS).
 #include "core.h"
 #include "sys.h"
 
@@ -85,7 +85,7 @@ Descriptor target_tss(Cpu& c, u16 selector, TaskSource source) {
   return d;
 }
 
-// ---- in the new task ------------------------------------------------------------------------------
+// ---- in the new task ---------------------------------------------------------------------------
 void load_ldt(Cpu& c, u16 selector) {
   if (null_selector(selector)) return;
   const u32 error = error_of(selector);

@@ -1,6 +1,6 @@
-// Hostile guests: random code full of system instructions over random tables, in every mode. Whatever
-// it does must be defined: no crash, nothing outside RAM, and the same end state and memory whether
-// the run is cut or not. Prints its seed; `sys-fuzz SEED ROUNDS` repeats it.
+// Hostile guests: random code full of system instructions over random tables, in every mode.
+// Whatever it does must be defined: no crash, nothing outside RAM, and the same end state and
+// memory whether the run is cut or not. Prints its seed; `sys-fuzz SEED ROUNDS` repeats it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -222,7 +222,8 @@ bool one_round(u64 seed, u64 total) {
   tally.exits += whole.exits;
   tally.shutdowns += whole.s.in_shutdown;
   tally.full += whole.s.icount == total;
-  const bool same = memcmp(&whole.s, &cut.s, sizeof(State)) == 0 && memcmp(first, second, kRam) == 0;
+  const bool same =
+      memcmp(&whole.s, &cut.s, sizeof(State)) == 0 && memcmp(first, second, kRam) == 0;
   if (!same) {
     printf("seed %llu: whole and cut runs differ: rip %llx %llx icount %llu %llu exits %llu %llu\n",
            (unsigned long long)seed, (unsigned long long)whole.s.rip, (unsigned long long)cut.s.rip,

@@ -221,6 +221,7 @@ inline void run_tests(std::initializer_list<Test> tests) {
 }
 
 void long_tests();
+void call_tests();
 void legacy_tests();
 void control_tests();
 void table_tests();

@@ -160,7 +160,7 @@ void time_stamps() {
   SAME(u.halted_in(), GP);
 }
 
-// ---- ports ----------------------------------------------------------------------------------------
+// ---- ports -------------------------------------------------------------------------------------
 GUEST(ports, 64, "in al, 0x60\nmov bl, al\nmov dx, 0x3f8\nmov eax, 0x11223344\nout dx, ax\nhlt");
 
 void port_access() {
@@ -202,7 +202,7 @@ void port_permission() {
   SAME(port_by_user(0x200, 0, IOPL), -1);
 }
 
-// ---- stepping -------------------------------------------------------------------------------------
+// ---- stepping ----------------------------------------------------------------------------------
 GUEST(stepped, 64, "push rax\npopfq\nnop\nnop\nmov ss, ecx\nnop\npush rbx\npopfq\nnop\nhlt");
 GUEST(count_steps, 64, "inc r15\nmov r14, [rsp]\niretq");
 
@@ -218,7 +218,7 @@ void single_step() {
   const u64 start = r.s.icount;
   CHECK(r.run() == Exit::Halt);
   CHECK(r.s.gpr[R15] == 6 || r.s.gpr[R15] == 5);  // 5 where MOV SS holds its own trap back
-  SAME(r.engine.icount() - start, 10 + 3 * r.s.gpr[R15]);  // the guest, the handler; the traps count nothing
+  SAME(r.engine.icount() - start, 10 + 3 * r.s.gpr[R15]);  // traps count nothing
   SAME(r.s.gpr[R14], kCode + 9);                  // the last trap is behind the POPF that clears TF
   SAME(r.s.dr6 & 0x4000, 0x4000);
 }
@@ -257,7 +257,7 @@ void breakpoints() {
   SAME(x.s.gpr[RBX], 2);
 }
 
-// ---- shadows --------------------------------------------------------------------------------------
+// ---- shadows -----------------------------------------------------------------------------------
 GUEST(sti_shadow, 64, "sti\nnop\nnop\nhlt");
 GUEST(mov_ss, 64, "mov ss, eax\nmov ss, eax\nnop\nhlt");
 

@@ -5,7 +5,7 @@ namespace twinstep::soft::test {
 
 namespace {
 
-// ---- real mode ----------------------------------------------------------------------------------
+// ---- real mode ---------------------------------------------------------------------------------
 GUEST(real_int, 16, "stc\nsti\nint 0x21\nhlt");
 GUEST(real_handler, 16, "mov bp, sp\nmov ax, [bp]\nmov bx, [bp+4]\npushf\npop cx\niret");
 
@@ -81,7 +81,7 @@ void real_triple() {
   CHECK(r.run() == Exit::Shutdown);
 }
 
-// ---- 32-bit protected mode ------------------------------------------------------------------------
+// ---- 32-bit protected mode ---------------------------------------------------------------------
 GUEST(int80_32, 32, "int 0x80\nmov ebx, 9\nhlt");
 GUEST(iretd, 32, "mov edx, [esp+12]\niretd");
 
@@ -124,7 +124,7 @@ void limits_32() {
 }
 
 void stack_fault_32() {
-  Rig r;  // the inner stack is too small: #SS(its selector), on the stack of a task gate's lack: #DF
+  Rig r;  // the inner stack is too small for any frame: #SS on #SS, then #DF, then nothing left
   r.protected32(kUserCode, 3);
   r.load(kUserCode, guest_int80_32, guest_int80_32_end);
   r.gate32(0x80, 0xee);
@@ -209,7 +209,7 @@ void questions() {
   SAME(r.s.gpr[RDI], 0x13);
 }
 
-// ---- virtual-8086 mode ----------------------------------------------------------------------------
+// ---- virtual-8086 mode -------------------------------------------------------------------------
 GUEST(v86_code, 16, "mov ax, ds\nint 0x30\nhlt");
 GUEST(bare_iretd, 32, "iretd");
 
@@ -242,7 +242,7 @@ void v86() {
   v86_round(0, GP);
 }
 
-// ---- tasks --------------------------------------------------------------------------------------
+// ---- tasks -------------------------------------------------------------------------------------
 GUEST(jump_task, 32, ".byte 0x9a\n.long 0\n.word 0x60\nmov ebx, 4\nhlt");
 GUEST(other_task, 32, "mov eax, [0xa000]\npushfd\npop edx\niretd");
 

@@ -92,7 +92,7 @@ void table_registers() {
   SAME(bad.s.gdt_base, kGdt);
 }
 
-// ---- out of long mode -----------------------------------------------------------------------------
+// ---- out of long mode --------------------------------------------------------------------------
 GUEST(leave_long, 32, R"(
   mov eax, cr0
   and eax, 0x7fffffff
@@ -137,7 +137,7 @@ void machine_status_word() {
   SAME(r.s.gpr[RCX] & 0xf, CR0_PE);
 }
 
-// ---- 32-bit fast calls ----------------------------------------------------------------------------
+// ---- 32-bit fast calls -------------------------------------------------------------------------
 GUEST(sysenter_32, 32, "sysenter");
 GUEST(sysexit_32, 32, "mov edx, 0x20010\nmov ecx, 0x38000\nsysexit");
 GUEST(mark_32, 32, "mov ebx, 0x77\nhlt");
@@ -158,7 +158,7 @@ void fast_calls_32() {
   SAME(r.d(kRsp0 - 8), kUserStack);
 }
 
-// ---- external events ------------------------------------------------------------------------------
+// ---- external events ---------------------------------------------------------------------------
 void external_error_code() {
   Rig r;
   r.long_mode(kCode);
@@ -220,7 +220,7 @@ void page_fault_on_page_fault() {
   SAME(r.s.cr2, 0x50ff8);  // of the push inside the delivery: the same address
 }
 
-// ---- what counts (ICOUNT.md) ----------------------------------------------------------------------
+// ---- what counts (ICOUNT.md) -------------------------------------------------------------------
 GUEST(count_hlt, 64, "nop\nhlt");
 GUEST(count_int, 64, "int 0x80");
 GUEST(count_fault, 64, "nop\nud2");

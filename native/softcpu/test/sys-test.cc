@@ -7,11 +7,13 @@ int main() {
     slice = how;
     const int before = failures;
     long_tests();
+    call_tests();
     legacy_tests();
     control_tests();
     table_tests();
     if (failures == before) continue;
-    printf("(in slices of %d instructions%s)\n", int(how.instructions), how.restore ? ", restored" : "");
+    const char* restored = how.restore ? ", restored" : "";
+    printf("(in slices of %d instructions%s)\n", int(how.instructions), restored);
   }
   if (failures != 0) {
     printf("%d checks failed\n", failures);
