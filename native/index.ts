@@ -126,6 +126,10 @@ interface Native {
     /** Errors carry a `code` E_TAP_... and say in words what to do. At most 64 frames a callback. */
     new (name: string, onFrames: (frames: Uint8Array[]) => void, onGone: () => void): Tap;
   };
+  /** Advisory, until the descriptor is closed; false: another opening of the file has it. */
+  lockFile(fd: number, isExclusive: boolean): boolean;
+  /** The range reads as zeros and takes no space; false: this file system has no holes. */
+  punchHole(fd: number, offset: number, bytes: number): Promise<boolean>;
 }
 
 function load(): Native {
@@ -135,4 +139,4 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap } = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, punchHole } = load();

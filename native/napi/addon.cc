@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "napi/engine-napi.h"
+#include "napi/file-napi.h"
 #include "napi/guest-memory-napi.h"
 #include "napi/memory-digest-napi.h"
 #include "napi/tap-napi.h"
@@ -9,6 +10,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  twinstep::napi::define_file_functions(env, exports);
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
   exports.Set("MemoryDigest", twinstep::napi::MemoryDigest::define(env));
   exports.Set("SoftEngine", twinstep::napi::SoftEngine::define(env));

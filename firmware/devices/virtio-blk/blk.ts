@@ -37,6 +37,7 @@ import {
   RequestStatus,
   SERIAL_BYTES,
 } from './layout.ts';
+import { mustFollow } from './order.ts';
 import { type BlkLimits, configSpace, parseRequest } from './request.ts';
 
 const REQUEST_QUEUE = 0;
@@ -287,13 +288,6 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
 
 function carriesData(request: DiskRequest): boolean {
   return request.operation === 'read' || request.operation === 'write';
-}
-
-function mustFollow(later: DiskRequest, earlier: DiskRequest): boolean {
-  if (later.operation === 'read' && earlier.operation === 'read') return false;
-  return (
-    later.offset < earlier.offset + earlier.bytes && earlier.offset < later.offset + later.bytes
-  );
 }
 
 function statusByte(status: DiskStatus): number {

@@ -94,8 +94,10 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
     else if (!this.pci.isReady(RX_QUEUE)) this.counters.rxNoDriver++;
     else if (this.#waiting.length >= RX_WAITING_MAX) this.counters.rxWaitingFull++;
     else {
-      this.#waiting.push(frame.slice());
+      this.#waiting.push(frame);
       this.serve(RX_QUEUE);
+      // The frame is the caller's; one that has to wait is kept as a copy.
+      if (this.#waiting.length > 0) this.#waiting[this.#waiting.length - 1] = frame.slice();
     }
   }
 
@@ -148,12 +150,12 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
     if (frameBytes < FRAME_BYTES_MIN || frameBytes > FRAME_BYTES_MAX) {
       this.counters.txBadLength++;
     } else {
-      const packet = gather(this.#ram, chain.readable, 0, HEADER_BYTES + frameBytes);
-      if (packet[HEADER.flags] !== 0 || packet[HEADER.gsoType] !== 0) {
+      const header = gather(this.#ram, chain.readable, 0, HEADER_BYTES);
+      if (header[HEADER.flags] !== 0 || header[HEADER.gsoType] !== 0) {
         this.counters.txOffload++;
       } else {
         this.counters.txFrames++;
-        const frame = packet.slice(HEADER_BYTES);
+        const frame = gather(this.#ram, chain.readable, HEADER_BYTES, frameBytes);
         this.#output({ kind: 'net-tx', nic: this.#nic, frame });
       }
     }
