@@ -274,6 +274,8 @@ export interface NetEndpoint {
 }
 export interface SerialEndpoint {
   receive(bytes: Uint8Array): void;
+  // Received and not read by the guest yet: whoever feeds the line may hold more back.
+  readonly waitingBytes: number;
 }
 export interface DiskEndpoint {
   // False: no such request is in flight (counted by the device, not an error of the guest).

@@ -262,6 +262,12 @@ export class Machine {
     else this.#power('off');
   }
 
+  // What a serial line holds for the guest; 0 for a port this machine lacks.
+  serialBacklog(port: SerialPortName): number {
+    const isMissing = port === 'console' && this.#endpoints.console === undefined;
+    return isMissing ? 0 : this.#serialEndpoint(port).waitingBytes;
+  }
+
   // ---- state --------------------------------------------------------------------------------
 
   // Everything but the contents of RAM. Equal machines at equal positions have equal states.

@@ -219,7 +219,7 @@ test('inputs find the plugged ends, and our own mistakes throw', () => {
           },
         },
       ],
-      console: { receive: (bytes) => seen.push(`console ${bytes.length}`) },
+      console: { receive: (bytes) => seen.push(`console ${bytes.length}`), waitingBytes: 0 },
       rng: { reseed: (seed) => seen.push(`rng ${seed.length}`) },
     };
   });

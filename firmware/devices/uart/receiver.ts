@@ -40,13 +40,18 @@ export class Receiver {
     return this.#pendingErrors;
   }
 
+  // In front of the FIFO.
+  get waitingBytes(): number {
+    return this.#waitingBytes.length - this.#waitingHead;
+  }
+
   get hasErrorInFifo(): boolean {
     return this.#capacity > 1 && this.#errors.some((error) => error !== 0);
   }
 
   // From outside. `error` is an LSR error bit (break) or 0.
   enqueue(byte: number, error: number): void {
-    if (this.#waitingBytes.length - this.#waitingHead >= WAITING_BYTES_MAX) {
+    if (this.waitingBytes >= WAITING_BYTES_MAX) {
       this.dropped++;
       return;
     }

@@ -92,6 +92,10 @@ export class Uart implements Device, SerialEndpoint {
     this.#takeFromWire();
   }
 
+  get waitingBytes(): number {
+    return this.#receiver.waitingBytes;
+  }
+
   receiveBreak(): void {
     this.#receiver.enqueue(0, Lsr.breakReceived);
     this.#takeFromWire();

@@ -77,6 +77,10 @@ export class VirtioConsole implements VirtioModel, SerialEndpoint {
     this.serve(RX_QUEUE);
   }
 
+  get waitingBytes(): number {
+    return this.#waiting.length;
+  }
+
   serve(queue: number): void {
     if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.#transmit(chain));
     else
