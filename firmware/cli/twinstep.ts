@@ -14,12 +14,26 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: 'run one guest, unprotected',
     run: async (args) => (await import('./guest.ts')).guestCommand(args),
   },
+  record: {
+    words: 'run a guest and keep its log',
+    run: async (args) => (await import('./record.ts')).recordCommand(args),
+  },
+  replay: {
+    words: 'run a recorded guest again',
+    run: async (args) => (await import('./replay.ts')).replayCommand(args),
+  },
+  log: {
+    words: 'list a log',
+    run: async (args) => (await import('./log.ts')).logCommand(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };
 
 function help(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { words }]) => `  ${name.padEnd(9)}${words}\n`);
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { words }]) => `  ${name.padEnd(9)}${words}\n`,
+  );
   return `twinstep ${version()}: two ordinary x86 PCs become one machine that does not stop
 
 usage: twinstep COMMAND [OPTIONS]     (twinstep COMMAND --help)

@@ -1,6 +1,5 @@
 // Replays a log file on this board alone: builds the machine the log is of, from the same files, and
 // runs it along the entries. Disks are overlays: the images stay as they are.
-import { createHash } from 'node:crypto';
 import type { Entry } from '../../logchan/entry.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/checkpoint.ts';
@@ -12,9 +11,11 @@ import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
 import type { StateValue } from '../machine/contracts.ts';
 import { Machine } from '../machine/machine.ts';
-import { plugVirtio } from '../machine/plug.ts';
+import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
+import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
 import { SoftEngine } from './soft-engine.ts';
+import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {
   kernel: Uint8Array;
@@ -48,6 +49,7 @@ export class Replay {
   private readonly disks: OverlayDisk[];
   private readonly identity: MachineIdentity;
   private readonly files: ReplayFiles;
+  private plugged: PluggedDevices | undefined;
   private skip = 0;
 
   /** Throws LockstepError where the files are not the recorded ones, BootError, DiskError. */
@@ -67,7 +69,10 @@ export class Replay {
       epochSeconds: identity.epochSeconds,
       entropySeed: identity.entropySeed,
       multiplier: identity.multiplier,
-      plug: plugVirtio(devicesOf(identity)),
+      plug: (context) => {
+        this.plugged = plugVirtio(devicesOf(identity))(context);
+        return this.plugged;
+      },
     });
     this.digest = new MachineDigest({
       state: () => this.machine.state() as unknown as StateValue,
@@ -105,6 +110,7 @@ export class Replay {
     );
     if (differences.length > 0) throw new LockstepError('E_IDENTITY', differences.join('; '));
     this.machine.restore(checkpoint.machine);
+    this.reissue();
     this.replayer.outputs.restore(checkpoint.outputs.state());
     this.replayer.applied = checkpoint.entries;
     this.skip = checkpoint.entries;
@@ -155,16 +161,18 @@ export class Replay {
     this.memory.close();
   }
 
+  /** Requests in flight at the checkpoint: done again, which changes nothing (none overlap). */
+  private reissue(): void {
+    for (const disk of this.plugged?.disks ?? []) {
+      for (const request of disk.pendingRequests()) this.disks[request.disk]?.submit(request);
+    }
+  }
+
   private *writtenBlocks() {
     for (const [disk, overlay] of this.disks.entries()) {
       for (const { offset, bytes } of overlay.written()) yield { disk, offset, bytes };
     }
   }
-}
-
-/** SHA-256, as identities carry it. */
-export function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest();
 }
 
 function devicesOf(identity: MachineIdentity) {
@@ -173,9 +181,9 @@ function devicesOf(identity: MachineIdentity) {
     disks: identity.disks.map(({ bytes, isReadOnly }, index) => ({
       sectors: bytes / 512,
       isReadOnly,
-      serial: `disk${index}`,
+      serial: diskSerial(index),
     })),
-    hasConsole: false,
+    hasConsole: identity.hasConsole,
   };
 }
 
@@ -188,6 +196,9 @@ function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: Overla
   }
   const here: MachineIdentity = {
     ...identity,
+    firmwareVersion: firmwareVersion(),
+    engine: 'soft',
+    cpuModel: CPU_MODEL,
     kernel: sha256(files.kernel),
     initrd: files.initrd === undefined ? null : sha256(files.initrd),
     disks: disks.map((disk, at) => ({

@@ -21,6 +21,7 @@ export interface MachineIdentity {
     readonly isReadOnly: boolean;
   }[];
   readonly macs: readonly Uint8Array[];
+  readonly hasConsole: boolean;
 }
 
 const WORDS: Record<keyof MachineIdentity, string> = {
@@ -36,6 +37,7 @@ const WORDS: Record<keyof MachineIdentity, string> = {
   initrd: 'initrd file',
   disks: 'disks',
   macs: 'network cards',
+  hasConsole: 'virtio console',
 };
 
 /** As canonical state, for the head of a file. */
@@ -60,6 +62,9 @@ export function identityDifferences(recorded: MachineIdentity, here: MachineIden
 function text(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex').slice(0, 16);
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(text).join(' and ');
-  if (typeof value === 'object' && value !== null) return Object.values(value).map(text).join('/');
+  if (typeof value === 'object' && value !== null) {
+    const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return fields.map(([name, field]) => `${name} ${text(field)}`).join(', ');
+  }
   return value === null ? 'none' : String(value);
 }
