@@ -242,7 +242,7 @@ void Core::mmio_write(u64 physical, u32 bytes, u64 value) {
   stop_after_current();
 }
 
-// ---- operands ------------------------------------------------------------------------------------
+// ---- operands -----------------------------------------------------------------------------------
 
 // SDM 5.3 (limits), 5.8 (type checks happen at load; what is left is writability and readability).
 static u64 segmented(Cpu& c, Seg which, u64 offset, u32 bytes, bool write) {

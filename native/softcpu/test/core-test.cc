@@ -16,10 +16,11 @@ struct LongRig : Rig {
   u64 counted() const { return engine.icount() - from; }
   u64 from;
 };
-#define RIG(name, guest, ...) LongRig name(guest_##guest, guest_##guest##_end __VA_OPT__(, ) __VA_ARGS__)
+#define RIG(name, guest) LongRig name(guest_##guest, guest_##guest##_end)
 
-// ---- positions ------------------------------------------------------------------------------------
-GUEST(ordinary, 64, "nop\n.byte 0x66,0x66,0x66,0x90\nlock inc dword ptr [rdi]\npause\nmfence\ncpuid\nhlt");
+// ---- positions ----------------------------------------------------------------------------------
+GUEST(ordinary, 64, "nop\n.byte 0x66,0x66,0x66,0x90\nlock inc dword ptr [rdi]\npause\n"
+                    "mfence\ncpuid\nhlt");
 
 void ordinary_instruction() {
   RIG(r, ordinary);
@@ -137,7 +138,7 @@ void kicks() {
   SAME(r.engine.icount(), r.from + 1000);
 }
 
-// ---- devices --------------------------------------------------------------------------------------
+// ---- devices ------------------------------------------------------------------------------------
 constexpr u64 kDevice = 0x3f000000;  // beyond RAM, mapped
 
 GUEST(mmio_out, 64, "mov [rdi], eax\nmov ebx, 7\nmov [rdi+8], rax\nhlt");
@@ -200,7 +201,7 @@ void mmio_crossing() {
   SAME(bytes, 0x44332211);
 }
 
-// ---- self-modifying code --------------------------------------------------------------------------
+// ---- self-modifying code ------------------------------------------------------------------------
 GUEST(patch_next, 64, "mov byte ptr [rip+1f+1], 9\n1: mov al, 5\nhlt");
 GUEST(patch_back, 64, R"(
   xor ecx, ecx
@@ -254,7 +255,7 @@ void straddling_code() {
   SAME(r.s.gpr[RAX], 0x55667744);
 }
 
-// ---- translations -----------------------------------------------------------------------------------
+// ---- translations -------------------------------------------------------------------------------
 GUEST(remap, 64, "mov eax, [rsi]\nmov [rdi], rdx\nmov ebx, [rsi]\nhlt");
 
 // A store into a page table is in force with the next access, without INVLPG.
@@ -295,7 +296,15 @@ void unmapping_own_code() {
   SAME(r.counted(), 3);
 }
 
-GUEST(touching, 64, "mov eax, [rsi]\nmov ebx, [rdi]\nmov [rsi], ebx\nmov byte ptr [rdi], 0x27\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
+GUEST(touching, 64, R"(
+  mov eax, [rsi]
+  mov ebx, [rdi]
+  mov [rsi], ebx
+  mov byte ptr [rdi], 0x27
+  mov eax, [rsi]
+  mov ebx, [rdi]
+  hlt
+)");
 
 // Accessed and dirty bits; cleared by the guest they come back with the next access.
 void accessed_and_dirty() {
@@ -315,7 +324,8 @@ void accessed_and_dirty() {
   SAME(r.s.gpr[RBX] & 0x60, 0x20);  // only read since
 }
 
-GUEST(clear_accessed, 64, "mov eax, [rsi]\nmov byte ptr [rdi], 7\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
+GUEST(clear_accessed, 64,
+      "mov eax, [rsi]\nmov byte ptr [rdi], 7\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
 
 void accessed_again() {
   RIG(r, clear_accessed);
@@ -452,7 +462,8 @@ int main() {
     const int before = failures;
     all();
     if (failures == before) continue;
-    printf("(in slices of %d instructions%s)\n", int(how.instructions), how.restore ? ", restored" : "");
+    printf("(in slices of %d instructions%s)\n", int(how.instructions),
+           how.restore ? ", restored" : "");
   }
   printf(failures ? "%d checks failed\n" : "ok\n", failures);
   return failures != 0;
