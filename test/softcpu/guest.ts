@@ -42,6 +42,7 @@ export const GUESTS = [
   'mmio',
   'ports',
   'tsc',
+  'busy',
 ] as const;
 
 /** For `suite.needs()`. */

@@ -242,7 +242,10 @@ export class TestMachine {
 
   private mmioRead(address: number, bytes: number): void {
     const at = address - MMIO_BASE;
-    if (at < 0 || at + bytes > MMIO_BYTES) return this.engine.completeRead(0xffffffff, 0xffffffff);
+    if (at < 0 || at + bytes > MMIO_BYTES) {
+      this.engine.completeRead(0xffffffff, 0xffffffff);
+      return;
+    }
     this.log(bytes, false, address);
     const word = new Uint8Array(8);
     word.set(this.devices.mmio.subarray(at, at + bytes));

@@ -1,4 +1,9 @@
 // Positions, exits, self-modifying code and coherent translations, in all ways of cutting a run.
+#include <sys/mman.h>
+
+#include <thread>
+#include <vector>
+
 #include "sys-rig.h"
 
 namespace twinstep::soft::test {
@@ -136,6 +141,17 @@ void kicks() {
   const ExitRecord second = r.engine.run(r.from + 1000);
   CHECK(second.reason == Exit::Limit);
   SAME(r.engine.icount(), r.from + 1000);
+}
+
+// A kick that may come before, while or after: the endless loop ends.
+void kicks_from_another_thread() {
+  RIG(r, forever);
+  r.engine.set_state(r.s);
+  for (int n = 0; n < 20; ++n) {
+    std::thread other([&] { r.engine.kick(); });
+    CHECK(r.engine.run(~u64{0}).reason == Exit::Kick);
+    other.join();
+  }
 }
 
 // ---- devices ------------------------------------------------------------------------------------
@@ -425,6 +441,37 @@ void dirty_pages() {
   SAME(map[0x555 / 64] >> (0x555 % 64) & 1, 1);
 }
 
+// RAM beyond 3 GiB appears at 4 GiB: data, code and dirty bits there.
+GUEST(high, 64, "mov rax, [rdi]\nmov [rdi+8], rax\njmp rsi");
+
+void high_memory() {
+  constexpr u64 kHigh = u64{1} << 32, kBytes = Engine::kLowRamMax + (16 << 20);
+  void* p = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return;  // a machine without that much address space
+  u8* ram = static_cast<u8*>(p);
+  RIG(r, high);
+  memcpy(ram, r.ram, Rig::kRamBytes);
+  const u64 entry = kHigh | 0x87, value = 0x1122334455667788;
+  memcpy(ram + kPd + 8 * 100, &entry, 8);
+  memcpy(ram + Engine::kLowRamMax + 0x2000, &value, 8);
+  ram[Engine::kLowRamMax + 0x5000] = 0xf4;
+  {
+    Engine engine(ram, kBytes);
+    std::vector<u64> map((kBytes >> 18) + 1);
+    engine.take_dirty_pages(map.data(), map.size());
+    r.s.gpr[RDI] = (u64{100} << 21) + 0x2000;
+    r.s.gpr[RSI] = (u64{100} << 21) + 0x5000;
+    CHECK(engine.set_state(r.s) == nullptr);
+    CHECK(engine.run(~u64{0}).reason == Exit::Halt);
+    SAME(memcmp(ram + Engine::kLowRamMax + 0x2008, &value, 8), 0);
+    engine.take_dirty_pages(map.data(), map.size());
+    constexpr u64 page = (Engine::kLowRamMax + 0x2000) >> 12;
+    SAME(map[page / 64] >> (page % 64) & 1, 1);
+  }
+  munmap(ram, kBytes);
+}
+
 void all() {
   run_tests({
       {"ordinary instruction", ordinary_instruction},
@@ -435,6 +482,7 @@ void all() {
       {"rep fault", rep_fault},
       {"exact limits", exact_limits},
       {"kicks", kicks},
+      {"kicks from another thread", kicks_from_another_thread},
       {"mmio write", mmio_write},
       {"mmio read", mmio_read},
       {"mmio crossing", mmio_crossing},
@@ -448,6 +496,7 @@ void all() {
       {"page faults", page_faults},
       {"crossing pages", crossing_pages},
       {"dirty pages", dirty_pages},
+      {"high memory", high_memory},
   });
 }
 
