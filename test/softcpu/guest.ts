@@ -43,6 +43,7 @@ export const GUESTS = [
   'ports',
   'tsc',
   'busy',
+  'modes',
 ] as const;
 
 /** For `suite.needs()`. */
