@@ -84,8 +84,8 @@ void store_narrow(Cpu& c, const Insn& i) {
   } else {
     const F80 a = get(f, 0);
     const Stored r = is_unsupported(a) ? Stored{kNarrowIndefinite, kIE, 0}
-                     : sizeof(T) == 4  ? host_to_single(a, f.control)
-                                       : host_to_double(a, f.control);
+                     : sizeof(T) == 4  ? host_to_single(a, f.control, f.status)
+                                       : host_to_double(a, f.control, f.status);
     const bool withheld = r.exc & ~f.control & (kIE | kOE | kUE);
     if (withheld) withhold_store(c, at, sizeof(T));
     else write<T>(c, at, static_cast<T>(r.bits));

@@ -43,21 +43,33 @@ export const GUESTS = [
   'ports',
   'tsc',
   'busy',
+  'modes',
 ] as const;
 
 /** For `suite.needs()`. */
 export const needsGcc = () => needs.command('gcc');
 
-/** The ELF32 file of guest NAME: NAME.c, NAME.S where there is one, and the common part. */
-export function buildGuest(name: string): string {
+/**
+ * The ELF32 file of guest NAME: NAME.c, NAME.S where there is one, and the common part. `defines`
+ * (LOOP=calls) make variants of it.
+ */
+export function buildGuest(name: string, ...defines: string[]): string {
   const own = filesIn(FOLDER, new RegExp(`^${name}\\.[cS]$`));
   const common = [`${FOLDER}/start.S`, `${FOLDER}/metal.c`];
   const script = `${FOLDER}/link.ld`;
   return compile({
-    name: `guest-${name}`,
+    name: ['guest', name, ...defines.map((define) => define.replace(/\W/g, '-'))].join('-'),
     inputs: [...own, ...common, script, `${FOLDER}/metal.h`],
     commands: (out) => [
-      ['gcc', ...FLAGS, ...LINK, '-T', script, '-o', `${out}/elf64`, ...common, ...own],
+      [
+        'gcc',
+        ...FLAGS,
+        ...defines.map((define) => `-D${define}`),
+        ...LINK,
+        ...['-T', script, '-o', `${out}/elf64`],
+        ...common,
+        ...own,
+      ],
       ['objcopy', '-O', 'elf32-i386', `${out}/elf64`, `${out}/${name}`],
     ],
     result: name,
@@ -69,8 +81,8 @@ export interface Image {
   cpu: CpuSetup;
 }
 
-export function loadGuest(name: string): Image {
-  return parseElf32(readFileSync(buildGuest(name)));
+export function loadGuest(name: string, ...defines: string[]): Image {
+  return parseElf32(readFileSync(buildGuest(name, ...defines)));
 }
 
 function parseElf32(file: Buffer): Image {
