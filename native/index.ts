@@ -132,6 +132,8 @@ interface Native {
   lockFile(fd: number, isExclusive: boolean): boolean;
   /** The range reads as zeros and takes no space; false: this file system has no holes. */
   punchHole(fd: number, offset: number, bytes: number): Promise<boolean>;
+  /** A pseudo-terminal; both descriptors are the caller's to close. Raw passes every byte as it is. */
+  openPty(isRaw: boolean): { master: number; slave: number; path: string };
 }
 
 function load(): Native {
@@ -141,4 +143,5 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, punchHole } = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, openPty, punchHole } =
+  load();

@@ -5,12 +5,14 @@
 #include "napi/file-napi.h"
 #include "napi/guest-memory-napi.h"
 #include "napi/memory-digest-napi.h"
+#include "napi/pty-napi.h"
 #include "napi/tap-napi.h"
 
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   twinstep::napi::define_file_functions(env, exports);
+  twinstep::napi::define_pty_functions(env, exports);
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
   exports.Set("MemoryDigest", twinstep::napi::MemoryDigest::define(env));
   exports.Set("SoftEngine", twinstep::napi::SoftEngine::define(env));
