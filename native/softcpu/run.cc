@@ -73,9 +73,15 @@ void execute(Cpu& c, const Insn* i) {
   while (i != nullptr) i = i->fn(c, i);
 }
 
-// Faults are delivered here, at the boundary before the instruction.
+// A delivery at a boundary counts as one: the position before it and the one behind it differ, and a
+// guest whose handler faults at once still gets to its limit. Shutdown is where it stood.
+void count_delivery(Cpu& c) {
+  if (!c.s.in_shutdown) c.s.icount += 1;
+}
+
+// Faults are delivered here, at the boundary before the instruction. False: it faulted.
 template <class F>
-void guarded(Core& k, F&& body) {
+bool guarded(Core& k, F&& body) {
   Cpu& c = k.cpu;
   try {
     body();
@@ -88,13 +94,17 @@ void guarded(Core& k, F&& body) {
     k.reads_count = 0;
     c.debug_hits = 0;
     deliver_fault(c, fault);
+    count_delivery(c);
     update_mode(c);
+    k.reads_next = 0;
+    return false;
   } catch (const EngineExit&) {
     k.restore_patch();
     k.rewind_to_current();
     k.posted.clear();
   }
   k.reads_next = 0;
+  return true;
 }
 
 void run_fast(Core& k, u64 limit) {
@@ -143,6 +153,7 @@ void run_slow(Core& k) {
   Cpu& c = k.cpu;
   if (const u64 hits = breakpoints_here(k)) {
     deliver_debug_fault(c, hits);
+    count_delivery(c);
     update_mode(c);
     return;
   }
@@ -150,14 +161,14 @@ void run_slow(Core& k) {
   const u64 before = c.s.icount;
   bool own_trap = false;
   c.debug_hits = 0;
-  guarded(k, [&] {
+  const bool went = guarded(k, [&] {
     const Block* b = k.cut_block(k.find_block(), 1);
     own_trap = clears_trap(b->insn[0]);
     c.limit = before + 1;
     c.s.icount += 1;
     execute(c, b->insn);
   });
-  if (c.s.icount == before) return;
+  if (!went || c.s.icount == before) return;
   u64 hits = c.debug_hits;
   if (stepped && (!own_trap || (c.s.rflags & TF))) hits |= u64{1} << 14;
   if (hits == 0) return;

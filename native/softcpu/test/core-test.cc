@@ -309,7 +309,7 @@ void unmapping_own_code() {
   CHECK(r.run() == Exit::Halt);
   SAME(r.halted_in(), PFV);
   SAME(r.s.cr2, kCode + 8);
-  SAME(r.counted(), 3);
+  SAME(r.counted(), 4);
 }
 
 GUEST(touching, 64, R"(
