@@ -32,7 +32,7 @@ export const PROBE_BYTES = 3;
 export const BYE_BYTES = 2;
 
 /** Why a session ends by word of the one who ends it. */
-export const BYE = { closing: 1, protocol: 2 } as const;
+export const BYE = { closing: 1 } as const;
 
 export interface Ack {
   present: boolean;
