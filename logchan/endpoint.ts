@@ -246,6 +246,10 @@ export class Endpoint {
     return this.events.shift();
   }
 
+  get hasEvents(): boolean {
+    return this.events.length > 0;
+  }
+
   /** Entries and bulk data can be appended: both boards are in a session. */
   get isUp(): boolean {
     return this.announced;
@@ -268,6 +272,12 @@ export class Endpoint {
 
   get bulkAckedThrough(): number {
     return this.session?.out[LANE.bulk].ackedThrough ?? 0;
+  }
+
+  /** Whole entries received in this session, on both lanes together. */
+  get entriesReceived(): number {
+    const lanes = this.session?.in;
+    return lanes === undefined ? 0 : lanes[0].entriesReceived + lanes[1].entriesReceived;
   }
 
   /** The next entry from the peer, or undefined. */

@@ -61,8 +61,6 @@ export type SessionOutcome = 'bye' | 'broken' | undefined;
 
 /** Send times are remembered for so many frames; a longer round trip is not measured. */
 const SENT_TIMES = 8192;
-/** After so many time-outs in a row, large frames are under suspicion. */
-const SUSPICIOUS_TIMEOUTS = 3;
 const FAREWELLS = 3;
 
 export class Session {
@@ -225,7 +223,6 @@ export class Session {
     this.newsUs = nowUs;
     this.probing = true;
     for (const lane of LANES) this.out[lane].probe();
-    if (this.attempt === SUSPICIOUS_TIMEOUTS) this.path.suspect(nowUs);
   }
 
   private timeoutUs(): number {

@@ -102,8 +102,9 @@ export function readHello(
 ): Hello | DropReason {
   const { bodyStart, bodyEnd } = header;
   if (bodyEnd - bodyStart !== HELLO_BODY_BYTES) return 'hello';
+  // Copies, also of a Buffer, whose slice() would be a view of bytes that are not ours.
   const part = (from: number, count: number) =>
-    bytes.slice(bodyStart + from, bodyStart + from + count);
+    new Uint8Array(bytes.subarray(bodyStart + from, bodyStart + from + count));
   const theirs = part(HELLO_AT.cluster, CLUSTER_TAG_BYTES);
   if (!equalBytes(theirs, cluster)) return 'cluster';
   const signed = bytes.subarray(bodyStart - HEADER_BYTES, bodyStart + HELLO_AT.mac);

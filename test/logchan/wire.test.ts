@@ -93,6 +93,14 @@ test('a hello cut at any length is short, padded it is whole', () => {
   assert.equal(read(padded), whole);
 });
 
+test('a hello read from a Buffer is a copy of it', () => {
+  const bytes = Buffer.from(vectorBytes('hello-answer'));
+  const hello = read(bytes);
+  const before = JSON.stringify(hello);
+  bytes.fill(0);
+  assert.is(JSON.stringify(hello), before);
+});
+
 test('one flipped bit at any place is refused', () => {
   const bytes = vectorBytes('hello-answer');
   for (let bit = 0; bit < bytes.length * 8; bit++) {
