@@ -14,7 +14,27 @@ export interface GuestMemory {
   close(): void;
 }
 
+/** Kernel calls of role arbitration. A failed one throws an Error with `code`, as Node's own do. */
+interface WatchdogCalls {
+  support(fd: number): { options: number; firmwareVersion: number; identity: string };
+  bootStatus(fd: number): number;
+  timeoutSeconds(fd: number): number;
+  /** Answers what the driver really took. */
+  setTimeoutSeconds(fd: number, seconds: number): number;
+  keepAlive(fd: number): number;
+  /** Milliseconds since boot, suspension included. */
+  bootClockMs(): number;
+  /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
+  arpOpen(interfaceName: string): number;
+  arpAsk(fd: number, interfaceName: string, target: Buffer): number;
+  /** How many frames from `target` have arrived since the last call. */
+  arpAnswers(fd: number, target: Buffer): number;
+  /** A pair of pseudo-terminals, raw; the master does not block. */
+  openPty(): { master: number; slavePath: string };
+}
+
 interface Native {
+  watchdog: WatchdogCalls;
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -31,4 +51,4 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory } = load();
+export const { GuestMemory, watchdog } = load();

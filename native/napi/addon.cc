@@ -2,11 +2,13 @@
 #include <napi.h>
 
 #include "napi/guest-memory-napi.h"
+#include "napi/watchdog-napi.h"
 
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
+  exports.Set("watchdog", twinstep::napi::define_watchdog(env));
   return exports;
 }
 
