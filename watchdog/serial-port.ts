@@ -32,7 +32,10 @@ export class SerialPortLine implements SerialLine {
     const { port } = this;
     // Bytes still in the driver are older than what we have to say: the caller keeps the newest.
     if (port === null || !port.isOpen || port.writableLength > 0) return false;
-    port.write(Buffer.from(bytes));
+    // A line that was hung up may read as empty for ever; writing to it tells.
+    port.write(Buffer.from(bytes), (error) => {
+      if (error) this.lost(port, error.message);
+    });
     return true;
   }
 
@@ -56,7 +59,6 @@ export class SerialPortLine implements SerialLine {
     if (port === null) return;
     port.removeAllListeners('close');
     if (port.isOpen) await new Promise<void>((resolve) => port.close(() => resolve()));
-    port.destroy();
   }
 
   private open(): void {
@@ -64,8 +66,7 @@ export class SerialPortLine implements SerialLine {
     const port = new SerialPort({ path, baudRate, autoOpen: false, hupcl: false });
     this.port = port;
     port.on('data', (bytes: Buffer) => this.onData(bytes));
-    // Without a listener an error would end the process; 'close' is what we act on.
-    port.on('error', () => {});
+    port.on('error', (error: Error) => this.lost(port, error.message));
     port.on('close', (error: Error | null) => this.lost(port, error?.message ?? 'closed'));
     port.open((error) => {
       if (this.stopped) return;
@@ -79,7 +80,7 @@ export class SerialPortLine implements SerialLine {
   private lost(port: SerialPort, why: string): void {
     if (this.stopped || this.port !== port) return;
     this.port = null;
-    port.destroy();
+    if (port.isOpen) port.close(() => {});
     this.onDown(why);
     this.timer = setTimeout(() => this.open(), this.options.reopenMs);
   }

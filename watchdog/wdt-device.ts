@@ -1,6 +1,6 @@
 // /dev/watchdog: opening arms it, only an ordered close disarms it. Nothing here pets by itself.
 // A device that cannot do what a primary needs is refused in words, and closed in order.
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { watchdog } from '../native/index.ts';
 
 /** WDIOF_* of linux/watchdog.h. */
@@ -39,7 +39,8 @@ export interface WdtCalls {
 
 const REAL: WdtCalls = {
   ...watchdog,
-  open: (path) => openSync(path, 'w'),
+  // Never create: a board without a driver must not find a plain file there next time.
+  open: (path) => openSync(path, constants.O_WRONLY),
   write: (fd, text) => void writeSync(fd, text),
   close: (fd) => closeSync(fd),
 };

@@ -5,7 +5,7 @@
 import type { ArbiterState, Grant, Statement } from '../../../watchdog/arbiter-types.ts';
 import { ROLES } from '../../../watchdog/arbiter-types.ts';
 import { PATHS } from '../../../watchdog/limits.ts';
-import { type LogPart, SIDES, type Side, UNIT_MS, type World } from './world.ts';
+import { type LogPart, SIDES, type Side, UNIT_MS, type World } from './world-types.ts';
 
 const ROLE_NUMBER = new Map<string, number>([...ROLES, 'dead'].map((role, index) => [role, index]));
 const STANDINGS = ['sole', 'shared', 'behind', 'unknown', 'pending'];

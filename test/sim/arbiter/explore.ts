@@ -4,18 +4,8 @@
 import { EDGES, type Edge } from '../../../watchdog/transitions.ts';
 import { keyOf } from './canonical.ts';
 import { describe, fairUnit, type Menu, movesOf, play, repairAll, run } from './moves.ts';
-import {
-  type Budget,
-  coldBoard,
-  edgesTaken,
-  type Model,
-  newWorld,
-  redundant,
-  SIDES,
-  serves,
-  start,
-  type World,
-} from './world.ts';
+import { edgesTaken, redundant, serves, start } from './world.ts';
+import { type Budget, coldBoard, type Model, newWorld, SIDES, type World } from './world-types.ts';
 
 export interface Task {
   readonly model: Model;

@@ -3,22 +3,17 @@
 import { LEADING } from '../../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../../watchdog/limits.ts';
 import {
-  type Cut,
   crash,
   deliver,
   finishWrite,
   lose,
-  type Model,
-  NAME,
   nextUnit,
-  SIDES,
-  type Side,
   setCuts,
   setHung,
   start,
   tick,
-  type World,
 } from './world.ts';
+import { type Cut, type Model, NAME, SIDES, type Side, type World } from './world-types.ts';
 
 export type FaultKind = 'crash' | 'gasp' | 'hang' | 'sleep' | 'witness' | Cut | 'log' | 'serial';
 

@@ -6,7 +6,8 @@
 import { RULES, type RuleName } from '../../../watchdog/rules.ts';
 import { firstWorld, type Task } from './explore.ts';
 import { describe, play, repairAll, run } from './moves.ts';
-import { redundant, type World } from './world.ts';
+import { redundant } from './world.ts';
+import type { World } from './world-types.ts';
 
 export interface Scenario {
   readonly from: Task['from'];
