@@ -160,6 +160,23 @@ export interface FrameCipher {
   open(counter: number, frame: Uint8Array, start: number, end: number, plain: Uint8Array): number;
 }
 
+/** Kernel calls of role arbitration. A failed one throws an Error with `code`, as Node's own do. */
+interface WatchdogCalls {
+  support(fd: number): { options: number; firmwareVersion: number; identity: string };
+  bootStatus(fd: number): number;
+  timeoutSeconds(fd: number): number;
+  /** Answers what the driver really took. */
+  setTimeoutSeconds(fd: number, seconds: number): number;
+  keepAlive(fd: number): number;
+  /** Milliseconds since boot, suspension included. */
+  bootClockMs(): number;
+  /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
+  arpOpen(interfaceName: string): number;
+  arpAsk(fd: number, interfaceName: string, target: Buffer): number;
+  /** How many frames from `target` have arrived since the last call. */
+  arpAnswers(fd: number, target: Buffer): number;
+}
+
 interface Native {
   MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
@@ -167,6 +184,7 @@ interface Native {
   /** Null when there is no Ethernet interface of this name. */
   lookUpInterface(name: string): NetworkInterface | null;
   FrameCipher: { new (key: Uint8Array, direction: number): FrameCipher };
+  watchdog: WatchdogCalls;
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -208,4 +226,5 @@ export const {
   punchHole,
   SoftEngine,
   Tap,
+  watchdog,
 } = load();

@@ -9,6 +9,7 @@
 #include "napi/tap-napi.h"
 #include "napi/ring-cipher-napi.h"
 #include "napi/ring-napi.h"
+#include "napi/watchdog-napi.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("PacketRing", twinstep::napi::PacketRing::define(env));
   exports.Set("lookUpInterface", Napi::Function::New<twinstep::napi::PacketRing::look_up>(env));
   exports.Set("FrameCipher", twinstep::napi::FrameCipher::define(env));
+  exports.Set("watchdog", twinstep::napi::define_watchdog(env));
   return exports;
 }
 
