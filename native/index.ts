@@ -14,6 +14,17 @@ export interface GuestMemory {
   close(): void;
 }
 
+/** Digest of one guest memory, kept up to date from dirty pages. */
+export interface MemoryDigest {
+  /**
+   * Takes in the pages whose bit is set (bit n of the bitmap: page n of 4096 bytes; whole 64-bit
+   * words). Returns the digest of all memory, 64 bits. Pages never named count as zero.
+   */
+  update(bitmap: Uint8Array): bigint;
+  /** The hash of one page as of the last update, 0 for a zero page. */
+  page(index: number): bigint;
+}
+
 /** Initial values of a segment register; `attributes` as VMX access rights. */
 export interface SegmentSetup {
   readonly selector: number;
@@ -80,7 +91,29 @@ export interface SoftEngine {
   close(): void;
 }
 
+/** Why a TAP took no frame; `full` and `down` may pass, the others will not. */
+export type TapDrop = 'full' | 'down' | 'badLength' | 'gone' | 'failed';
+
+/** A TAP interface on this thread's event loop, which it keeps alive until closed. */
+export interface Tap {
+  /** Hands the host one frame, at once; the reason if it was dropped. */
+  write(frame: Uint8Array): TapDrop | undefined;
+  counters(): {
+    rxFrames: number;
+    rxBytes: number;
+    rxFailed: number;
+    txFrames: number;
+    txBytes: number;
+    txDropped: Record<TapDrop, number>;
+  };
+  /** What the host says about its end now; throws once the interface is gone. */
+  info(): { name: string; mac: Uint8Array; mtuBytes: number; isUp: boolean };
+  /** May be called twice. */
+  close(): void;
+}
+
 interface Native {
+  MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -91,6 +124,10 @@ interface Native {
   SoftEngine: { new (memory: GuestMemory): SoftEngine };
   /** Makes run() of that engine return soon; false if it is closed. Any thread, any time. */
   kick(token: bigint): boolean;
+  Tap: {
+    /** Errors carry a `code` E_TAP_... and say in words what to do. At most 64 frames a callback. */
+    new (name: string, onFrames: (frames: Uint8Array[]) => void, onGone: () => void): Tap;
+  };
 }
 
 function load(): Native {
@@ -100,4 +137,4 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, SoftEngine, kick } = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap } = load();

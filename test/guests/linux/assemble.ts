@@ -66,11 +66,9 @@ function initramfs(busybox: Buffer, modules: { name: string; data: Buffer }[]): 
   const applets = appletsOf(busybox).map(
     (name): CpioEntry => ({ path: `bin/${name}`, kind: 'symlink', mode: 0o777, data: 'busybox' }),
   );
-  const scripts = readdirSync(join(sources, 'scripts'))
-    .sort()
-    .map(
-      (name): CpioEntry => file(`scripts/${name}`, readFileSync(join(sources, 'scripts', name))),
-    );
+  const scripts = scriptNames().map(
+    (name): CpioEntry => file(`scripts/${name}`, readFileSync(join(sources, 'scripts', name))),
+  );
   return [
     ...directories.map((path): CpioEntry => ({ path, kind: 'directory', mode: 0o755 })),
     { path: 'dev/console', kind: 'character-device', mode: 0o600, device: [5, 1] },
@@ -128,10 +126,16 @@ function dependsOf(module: Buffer): string[] {
 
 const canonical = (name: string): string => name.replaceAll('-', '_');
 
+function scriptNames(): string[] {
+  return readdirSync(join(sources, 'scripts'))
+    .filter((name) => !name.endsWith('.md'))
+    .sort();
+}
+
 function digestOfSources(): string {
   const hash = createHash('sha256').update(FORMAT).update(MODULES.join());
-  const scripts = readdirSync(join(sources, 'scripts')).map((name) => join('scripts', name));
-  for (const name of ['init', 'assemble.ts', 'cpio.ts', ...scripts.sort()]) {
+  const scripts = scriptNames().map((name) => join('scripts', name));
+  for (const name of ['init', 'assemble.ts', 'cpio.ts', ...scripts]) {
     hash.update(name).update(readFileSync(join(sources, name)));
   }
   return hash.digest('hex');
