@@ -64,7 +64,10 @@ function qemuSeconds(loop: Loop | 'empty'): number {
 
 function recorder(loop: Loop): Contestant {
   const instructions = ourRun(loop).instructions;
-  const start = quantile([1, 2, 3].map(() => qemuSeconds('empty')), 0.5);
+  const start = quantile(
+    [1, 2, 3].map(() => qemuSeconds('empty')),
+    0.5,
+  );
   return {
     name: 'QEMU, recording',
     run: () => instructions / (qemuSeconds(loop) - start),
