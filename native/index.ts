@@ -132,6 +132,9 @@ interface Native {
   punchHole(fd: number, offset: number, bytes: number): Promise<boolean>;
   /** A pseudo-terminal; both descriptors are the caller's to close. Raw passes every byte as it is. */
   openPty(isRaw: boolean): { master: number; slave: number; path: string };
+  /** Every byte passes as it is, both ways; answers the settings it had, for `restoreTerminal`. */
+  makeRawTerminal(fd: number): Uint8Array;
+  restoreTerminal(fd: number, settings: Uint8Array): void;
 }
 
 function load(): Native {
@@ -141,5 +144,6 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, openPty, punchHole } =
-  load();
+const native = load();
+export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, punchHole } = native;
+export const { openPty, makeRawTerminal, restoreTerminal } = native;

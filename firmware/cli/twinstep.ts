@@ -19,7 +19,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 function help(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { words }]) => `  ${name.padEnd(9)}${words}\n`);
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { words }]) => `  ${name.padEnd(9)}${words}\n`,
+  );
   return `twinstep ${version()}: two ordinary x86 PCs become one machine that does not stop
 
 usage: twinstep COMMAND [OPTIONS]     (twinstep COMMAND --help)

@@ -39,7 +39,10 @@ export async function connectTo(path: string): Promise<Socket | undefined> {
 
 function checkPath(path: string): void {
   if (Buffer.byteLength(path) <= PATH_BYTES_MAX) return;
-  throw new HostError('E_SOCKET', `socket ${path}: the path is longer than ${PATH_BYTES_MAX} bytes`);
+  throw new HostError(
+    'E_SOCKET',
+    `socket ${path}: the path is longer than ${PATH_BYTES_MAX} bytes`,
+  );
 }
 
 function isSocket(path: string): boolean {

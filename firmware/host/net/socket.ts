@@ -30,7 +30,8 @@ export async function socketLink(path: string, events: NetLinkEvents): Promise<N
   return {
     where: path,
     send: (frame) => {
-      if (peer !== undefined && peer.writableLength < UNREAD_BYTES_MAX) peer.write(encodeFrame(frame));
+      if (peer !== undefined && peer.writableLength < UNREAD_BYTES_MAX)
+        peer.write(encodeFrame(frame));
     },
     close: () =>
       new Promise((resolve) => {

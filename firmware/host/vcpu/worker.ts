@@ -1,7 +1,12 @@
 // The thread that runs a guest. It never returns to its event loop: messages are read when the wake
 // word changed, an idle guest sleeps on that word, everything it makes leaves by postMessage.
 import { randomBytes } from 'node:crypto';
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import {
+  type MessagePort,
+  parentPort,
+  receiveMessageOnPort,
+  workerData,
+} from 'node:worker_threads';
 import { BootError } from '../../machine/boot/errors.ts';
 import type { Input, SerialPortName } from '../../machine/contracts.ts';
 import { type Life, startLife } from './life.ts';
