@@ -66,7 +66,9 @@ export interface SoftEngine {
   completeRead(valueLow: number, valueHigh: number): void;
   setInterruptLine(raised: boolean): void;
   canInterrupt(): boolean;
+  /** Delivers now. An Error unless canInterrupt(). */
   interrupt(vector: number): void;
+  /** Delivers now, or as soon as nothing holds it back; one is remembered. */
   nmi(): void;
   icount(): bigint;
   tsc(): bigint;

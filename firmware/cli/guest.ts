@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { HostError, systemWords } from '../host/errors.ts';
-import { Guest } from '../host/guest.ts';
+import { Guest, type GuestRecord } from '../host/guest.ts';
 import type { EndReason } from '../host/vcpu/vcpu.ts';
 import { GUEST_OPTIONS_HELP, type GuestOptions, parseGuestOptions } from './guest-options.ts';
 import { EXIT, exitCodeOfGuest } from './usage.ts';
@@ -26,8 +26,16 @@ export async function guestCommand(args: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return EXIT.ok;
   }
-  const options = parseGuestOptions(args, hostname());
-  const guest = await Guest.start(await guestSpec(options), say);
+  return await runGuest(parseGuestOptions(args, hostname()), undefined);
+}
+
+/** Runs a guest in the foreground, to its end; the exit code. */
+export async function runGuest(
+  options: GuestOptions,
+  record: GuestRecord | undefined,
+): Promise<number> {
+  const spec = await guestSpec(options);
+  const guest = await Guest.start(record === undefined ? spec : { ...spec, record }, say);
   if (options.serial.com1.kind === 'stdio' && process.stdin.isTTY) say('Ctrl-] leaves');
   let signalled: keyof typeof SIGNALS | undefined;
   for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {

@@ -14,6 +14,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: 'run one guest, unprotected',
     run: async (args) => (await import('./guest.ts')).guestCommand(args),
   },
+  record: {
+    words: 'run a guest and keep its log',
+    run: async (args) => (await import('./record.ts')).recordCommand(args),
+  },
+  replay: {
+    words: 'run a recorded guest again',
+    run: async (args) => (await import('./replay.ts')).replayCommand(args),
+  },
+  log: {
+    words: 'list a log',
+    run: async (args) => (await import('./log.ts')).logCommand(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };

@@ -1,7 +1,9 @@
 // A guest on this host: its vCPU thread and its world, wired to each other. Unprotected: what it says
-// leaves at once and its log goes nowhere.
+// leaves at once, and its log is kept only when somebody asks for it.
 import { randomBytes } from 'node:crypto';
+import { identityState } from '../lockstep/identity.ts';
 import type { Input } from '../machine/contracts.ts';
+import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
 import { World, type WorldSpec } from './world.ts';
 
@@ -11,6 +13,15 @@ export interface GuestSpec extends WorldSpec {
   readonly initrd: Uint8Array | undefined;
   readonly commandLine: string;
   readonly rebootsOnReset: boolean;
+  /** Keep the log; undefined for a guest nobody will replay. */
+  readonly record?: GuestRecord;
+}
+
+export interface GuestRecord {
+  /** Virtual time between digests in the log. */
+  readonly digestIntervalNs: bigint;
+  /** Bytes of the log file, in order. Called before the outputs they cover are let out. */
+  readonly onLog: (bytes: Uint8Array) => void;
 }
 
 /** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
@@ -38,22 +49,27 @@ export class Guest {
       onNotice,
     });
     try {
+      const config = {
+        memoryBytes: spec.memoryBytes,
+        kernel: spec.kernel,
+        initrd: spec.initrd,
+        commandLine: spec.commandLine,
+        devices: world.devices(spec),
+        epochSeconds: Math.floor(Date.now() / 1000),
+        entropySeed: new Uint8Array(randomBytes(32)),
+        multiplier: FIRST_MULTIPLIER,
+      };
+      const { record } = spec;
       vcpu = await Vcpu.start({
-        config: {
-          memoryBytes: spec.memoryBytes,
-          kernel: spec.kernel,
-          initrd: spec.initrd,
-          commandLine: spec.commandLine,
-          devices: world.devices(spec),
-          epochSeconds: Math.floor(Date.now() / 1000),
-          entropySeed: new Uint8Array(randomBytes(32)),
-          multiplier: FIRST_MULTIPLIER,
+        config,
+        log: record && {
+          identity: identityState(await identityOf(config, spec.disks)),
+          digestIntervalNs: record.digestIntervalNs,
         },
-        log: undefined,
         rebootsOnReset: spec.rebootsOnReset,
         onOutputs: (outputs) => world.deliver(outputs),
         onDiskRequest: (request) => world.request(request),
-        onLog: () => {},
+        onLog: (bytes) => record?.onLog(bytes),
         onReboot: () => {},
         onSerialTaken: (port, bytes) => world.serialTaken(port, bytes),
       });

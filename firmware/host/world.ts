@@ -34,6 +34,9 @@ export interface WorldEvents {
   onNotice: (line: string) => void;
 }
 
+/** What the guest reads as the serial number of its disk. */
+export const diskSerial = (index: number): string => `twinstep-${index}`;
+
 /** Serial input under way to the guest; beyond it the line is told to wait. */
 const SERIAL_UNDER_WAY_MAX = 16 << 10;
 
@@ -67,7 +70,7 @@ export class World {
       disks: this.disks.map(({ sectors, isReadOnly }, index) => ({
         sectors,
         isReadOnly,
-        serial: `twinstep-${index}`,
+        serial: diskSerial(index),
       })),
       hasConsole: spec.serial.console.kind !== 'none',
     };

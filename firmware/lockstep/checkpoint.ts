@@ -4,8 +4,9 @@
 //
 //     identity  what machine this is (canonical state encoding)
 //     pages     first page u32 | pages u32 | their bytes      (only pages that are not zero)
+//     disk      disk u32 | offset u64 | bytes                 (only what the guest has written)
 //     state     registers, devices, clock, output counters (canonical state encoding)
-//     end       pages written u32 | CRC-32 of all page payloads u32
+//     end       pages written u32 | CRC-32 of all page and disk payloads u32
 import { crc32 } from 'node:zlib';
 import type { StateObject, StateValue } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -18,13 +19,22 @@ import { decodeState, encodeState } from './state-codec.ts';
 export const CHECKPOINT_MAGIC = 'TWSCPT';
 export const CHECKPOINT_VERSION = 1;
 
-const KIND = { identity: 1, pages: 2, state: 3, end: 4 } as const;
+const KIND = { identity: 1, pages: 2, state: 3, end: 4, disk: 5 } as const;
 const PAGE_BYTES = 4096;
 /** Pages in one chunk at most: 1 MiB, small enough to interleave with other traffic. */
 const RUN_PAGES_MAX = 256;
+const DISK_HEAD_BYTES = 12;
+
+export interface DiskBlock {
+  readonly disk: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
 
 export interface Checkpoint {
   readonly identity: StateObject;
+  /** Entries of the log that led here. */
+  readonly entries: number;
   readonly machine: MachineState;
   readonly outputs: OutputCounter;
 }
@@ -33,7 +43,12 @@ export interface Checkpoint {
 export function* writeCheckpoint(
   machine: Machine,
   memory: Uint8Array,
-  context: { identity: StateObject; outputs: OutputCounter },
+  context: {
+    identity: StateObject;
+    outputs: OutputCounter;
+    entries: number;
+    disks: Iterable<DiskBlock>;
+  },
 ): Generator<Uint8Array> {
   yield encodeMagic(CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
   yield encodeChunk(KIND.identity, encodeState(context.identity));
@@ -48,7 +63,16 @@ export function* writeCheckpoint(
     sum = crc32(payload, sum);
     yield encodeChunk(KIND.pages, payload);
   }
+  for (const { disk, offset, bytes } of context.disks) {
+    const payload = Buffer.alloc(DISK_HEAD_BYTES + bytes.length);
+    payload.writeUInt32LE(disk, 0);
+    payload.writeBigUInt64LE(BigInt(offset), 4);
+    payload.set(bytes, DISK_HEAD_BYTES);
+    sum = crc32(payload, sum);
+    yield encodeChunk(KIND.disk, payload);
+  }
   const state = {
+    entries: context.entries,
     machine: machine.state() as unknown as StateValue,
     outputs: { ...context.outputs.state() },
   };
@@ -66,14 +90,17 @@ export function* writeCheckpoint(
 export class CheckpointReader {
   private readonly chunks = new ChunkReader(CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
   private readonly memory: Uint8Array;
+  private readonly onDiskBlock: (block: DiskBlock) => void;
   private identity: StateObject | undefined;
-  private state: { machine: MachineState; outputs: OutputCounter } | undefined;
+  private state: Pick<Checkpoint, 'machine' | 'outputs' | 'entries'> | undefined;
   private pages = 0;
   private sum = 0;
   private isComplete = false;
 
-  constructor(memory: Uint8Array) {
+  /** `onDiskBlock` gets what the guest had written to its disks, before `finish()`. */
+  constructor(memory: Uint8Array, onDiskBlock: (block: DiskBlock) => void) {
     this.memory = memory;
+    this.onDiskBlock = onDiskBlock;
   }
 
   push(bytes: Uint8Array): void {
@@ -97,6 +124,7 @@ export class CheckpointReader {
     if (this.isComplete) throw bad('this checkpoint has something after its end');
     if (kind === KIND.identity) this.identity = objectOf(payload);
     else if (kind === KIND.pages) this.takePages(payload);
+    else if (kind === KIND.disk) this.takeDisk(payload);
     else if (kind === KIND.state) this.takeState(objectOf(payload));
     else if (kind === KIND.end) this.takeEnd(payload);
     else throw bad(`this checkpoint holds a part of unknown kind ${kind}`);
@@ -115,13 +143,27 @@ export class CheckpointReader {
     this.sum = crc32(payload, this.sum);
   }
 
+  private takeDisk(payload: Uint8Array): void {
+    const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+    if (payload.length < DISK_HEAD_BYTES)
+      throw bad('this checkpoint holds a disk block without place');
+    this.onDiskBlock({
+      disk: view.readUInt32LE(0),
+      offset: Number(view.readBigUInt64LE(4)),
+      bytes: payload.subarray(DISK_HEAD_BYTES),
+    });
+    this.sum = crc32(payload, this.sum);
+  }
+
   private takeState(state: StateObject): void {
     const outputs = new OutputCounter();
     const counters = state.outputs as StateObject | undefined;
     const machine = state.machine as unknown as MachineState | undefined;
-    if (counters === undefined || machine === undefined) throw bad('this checkpoint has no state');
+    const { entries } = state;
+    if (counters === undefined || machine === undefined || typeof entries !== 'number')
+      throw bad('this checkpoint has no state');
     outputs.restore(counters as unknown as ReturnType<OutputCounter['state']>);
-    this.state = { machine, outputs };
+    this.state = { machine, outputs, entries };
   }
 
   private takeEnd(payload: Uint8Array): void {

@@ -3,6 +3,7 @@
 //
 //     identity  what was recorded (canonical state encoding): guest, engine, CPU model, version
 //     entries   one or more whole entries (logchan/ENTRIES.md)
+//     summary   how the recording ended, when it ended in order (canonical state encoding)
 import { type Entry, EntryDecoder, EntryEncoder } from '../../logchan/entry.ts';
 import type { StateObject } from '../machine/contracts.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';
@@ -12,7 +13,7 @@ import { decodeState, encodeState } from './state-codec.ts';
 export const LOG_MAGIC = 'TWSLOG';
 export const LOG_VERSION = 1;
 
-const KIND = { identity: 1, entries: 2 } as const;
+const KIND = { identity: 1, entries: 2, summary: 3 } as const;
 /** Entries are gathered into chunks of about this size unless somebody asks for them sooner. */
 const CHUNK_BYTES = 64 << 10;
 
@@ -56,10 +57,17 @@ export class LogWriter {
   }
 }
 
+/** The last chunk of a log whose recording ended in order. */
+export function logSummary(summary: StateObject): Uint8Array {
+  return encodeChunk(KIND.summary, encodeState(summary));
+}
+
 /** Push the bytes of a log in any pieces; entries come out in order. */
 export class LogReader {
   /** Known once the first chunk was read. */
   identity: StateObject | undefined;
+  /** Present when the recording ended in order. */
+  summary: StateObject | undefined;
 
   private readonly chunks = new ChunkReader(LOG_MAGIC, LOG_VERSION);
   private readonly decoder = new EntryDecoder();
@@ -87,7 +95,11 @@ export class LogReader {
 
   private take({ kind, payload }: Chunk, entries: Entry[]): void {
     if (kind === KIND.identity && this.identity === undefined) {
-      this.identity = identityOf(payload);
+      this.identity = objectOf(payload);
+      return;
+    }
+    if (kind === KIND.summary && this.identity !== undefined) {
+      this.summary = objectOf(payload);
       return;
     }
     if (kind !== KIND.entries || this.identity === undefined) {
@@ -102,10 +114,10 @@ export class LogReader {
   }
 }
 
-function identityOf(payload: Uint8Array): StateObject {
+function objectOf(payload: Uint8Array): StateObject {
   const value = decodeState(payload);
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
-    throw bad('this log does not say what it recorded');
+    throw bad('a part of this log cannot be read');
   }
   return value as StateObject;
 }

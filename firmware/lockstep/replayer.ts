@@ -73,6 +73,11 @@ export class Replayer {
     return this.queue.at(-1)?.icount ?? this.machine.icount;
   }
 
+  /** Position of the next entry, if one is held. */
+  get nextIcount(): Icount | undefined {
+    return this.queue[this.queueHead]?.icount;
+  }
+
   /** Runs to the next entry and applies it, or says what is in the way. */
   advance(): Progress {
     if (this.divergence !== undefined) return 'diverged';

@@ -221,7 +221,9 @@ Napi::Value SoftEngine::can_interrupt(const Napi::CallbackInfo& info) {
 
 void SoftEngine::interrupt(const Napi::CallbackInfo& info) {
   const auto vector = static_cast<uint8_t>(whole(info[0], "vector", 255));
-  open(info).interrupt(vector);
+  auto& engine = open(info);
+  if (!engine.can_interrupt()) throw Napi::Error::New(info.Env(), "no interrupt can be taken now");
+  engine.interrupt(vector);
 }
 
 void SoftEngine::nmi(const Napi::CallbackInfo& info) { open(info).nmi(); }

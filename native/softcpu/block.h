@@ -44,7 +44,8 @@ inline Block* block_of(const Insn* i) {
 }
 inline u64 rip_of(const Insn* i) { return block_of(i)->rip + i->offset; }
 
-// Sibling calls keep the stack flat only when optimised without instrumentation.
+// Sibling calls keep the stack flat only when optimised without instrumentation; -O1 must be told.
+#pragma GCC optimize("optimize-sibling-calls")
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(TWINSTEP_NO_THREADING)
 inline constexpr bool kThreaded = true;
 #else

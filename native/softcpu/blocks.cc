@@ -8,7 +8,7 @@ namespace twinstep::soft {
 
 namespace {
 
-// ---- pseudo instructions -------------------------------------------------------------------------
+// ---- pseudo instructions ------------------------------------------------------------------------
 
 // End of a block that just runs on: through the link to the block behind it.
 const Insn* run_on(Cpu& c, const Insn* i) { return chain(c, i); }
@@ -63,7 +63,7 @@ void BlockArena::clear() {
   used = 0;
 }
 
-// ---- building ------------------------------------------------------------------------------------
+// ---- building -----------------------------------------------------------------------------------
 
 namespace {
 
@@ -204,7 +204,7 @@ u32 Core::code_key_for(u64 cs_base, u32 cs_limit, u8 bits) {
   return modes.size() - 1;
 }
 
-// ---- linking -------------------------------------------------------------------------------------
+// ---- linking ------------------------------------------------------------------------------------
 
 void Core::link(const Insn* from, Block* to) {
   Insn* i = const_cast<Insn*>(from);
@@ -228,7 +228,7 @@ const Insn* chain_cold(Cpu& c, const Insn* i) {
   return enter(c, to);
 }
 
-// ---- dropping ------------------------------------------------------------------------------------
+// ---- dropping -----------------------------------------------------------------------------------
 
 namespace {
 
@@ -314,7 +314,7 @@ void Core::drop_all_blocks() {
   arena.clear();
 }
 
-// ---- cuts ----------------------------------------------------------------------------------------
+// ---- cuts ---------------------------------------------------------------------------------------
 
 Block* Core::cut_block(const Block* b, u32 count) {
   const u32 copied = count == b->count ? b->total : count;

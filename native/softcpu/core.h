@@ -149,6 +149,17 @@ struct Core {
   u64 retired_before_current() const;
 };
 
+// Why no CPU could be in this state, in words; nullptr if one could (state.cc).
+const char* impossible(const State& s);
+// Positions end here, a century or more from power-on; no sum of positions overflows.
+inline constexpr u64 kIcountMax = u64{1} << 62;
+
+// The run loop (run.cc).
+const ExitRecord& run_core(Core& k, u64 limit);
+bool can_take_interrupt(const Core& k);
+void take_nmi(Core& k);
+inline bool shadowed(const Cpu& c) { return c.shadow_at == c.s.icount; }
+
 inline Core& core_of(Cpu& c) { return *c.core; }
 
 }  // namespace twinstep::soft

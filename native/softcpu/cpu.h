@@ -51,7 +51,9 @@ enum Cr4 : u64 {
   CR4_OSFXSR = 1u << 9, CR4_OSXMMEXCPT = 1u << 10, CR4_FSGSBASE = 1u << 16,
   CR4_OSXSAVE = 1u << 18, CR4_SMEP = 1u << 20, CR4_SMAP = 1u << 21,
 };
-enum Efer : u64 { EFER_SCE = 1u << 0, EFER_LME = 1u << 8, EFER_LMA = 1u << 10, EFER_NXE = 1u << 11 };
+enum Efer : u64 {
+  EFER_SCE = 1u << 0, EFER_LME = 1u << 8, EFER_LMA = 1u << 10, EFER_NXE = 1u << 11,
+};
 
 // A segment register with its hidden part. `attr` has the layout of the VMX access-rights field
 // (SDM 24.4.1): type 0-3, S 4, DPL 5-6, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16.
@@ -114,12 +116,13 @@ struct State {
   u64 tsc_base;       // guest TSC = tsc_base + (((icount - tsc_icount) * tsc_mult) >> 32)
   u64 tsc_icount;
   u64 tsc_mult;       // 32.32 fixed point, TSC ticks an instruction
-  u64 rng[4];         // generator behind RDRAND/RDSEED-less entropy, xoshiro256**
+  u64 rng[4];         // generator behind RDRAND and RDSEED, xoshiro256**: not all zero
   u8 halted;          // in HLT, waiting for an interrupt
   u8 interrupt_shadow;  // one instruction after STI / MOV SS / POP SS
   u8 nmi_blocked;
   u8 in_shutdown;     // triple fault
-  u8 pad[4];
+  u8 nmi_pending;     // one NMI waits for nmi_blocked, a shadow or a read to end
+  u8 pad[3];
 };
 
 struct Cpu;
@@ -163,7 +166,7 @@ enum InsnFlow : u8 {
   kPseudo = 4,     // made by the dispatcher, counts nothing (end of a block, stop)
 };
 
-// ---- the virtual CPU --------------------------------------------------------------------------
+// ---- the virtual CPU ----------------------------------------------------------------------------
 struct Block;
 struct Core;  // engine internals: RAM, page records, block cache
 
@@ -174,13 +177,13 @@ struct TlbEntry {
   u64 addend;
   u64 physical;
 };
-inline constexpr u32 kTlbEntries = 256;
+inline constexpr u32 kTlbEntries = 1024;
 struct ExecEntry {
   u64 tag;
   u64 physical;
 };
 inline constexpr u32 kExecEntries = 256;
-inline constexpr u32 kJumpEntries = 4096;
+inline constexpr u32 kJumpEntries = 16384;
 
 // Whose rights a data access has. The three paged banks of the TLB are in this order.
 enum class Priv : u8 {
@@ -216,7 +219,7 @@ struct alignas(64) Cpu {
   Block* jump[kJumpEntries] = {};
 };
 
-// ---- faults -----------------------------------------------------------------------------------
+// ---- faults -------------------------------------------------------------------------------------
 // Raising leaves the handler by an exception. A handler therefore does every access that may fault
 // before it changes any register: an instruction either retires or leaves no trace but CR2 and A/D.
 struct GuestFault {
@@ -229,7 +232,7 @@ struct GuestFault {
 [[noreturn]] inline void raise_ud() { raise(UD); }
 [[noreturn]] inline void raise_gp0() { raise_error(GP, 0); }
 
-// ---- memory (mmu.h has the fast paths) -----------------------------------------------------------
+// ---- memory (mmu.h has the fast paths) ----------------------------------------------------------
 // `operand` gives the linear address of insn's memory operand, segment base added, limit and
 // canonical form checked for `bytes` bytes. read/write take linear addresses, may cross pages,
 // fault precisely, and reach MMIO (then the engine exits; see engine.h).
@@ -238,7 +241,7 @@ template <class T> T read(Cpu& c, u64 linear);             // T: u8..u64, Xmm
 template <class T> void write(Cpu& c, u64 linear, T value);
 // Checks that [linear, linear+bytes) may be written, faulting otherwise, without writing.
 void probe_write(Cpu& c, u64 linear, u32 bytes);
-// As if at current privilege for data; `read_block`/`write_block` fault before the first byte moves.
+// At the current privilege; both fault before the first byte moves.
 void read_block(Cpu& c, u64 linear, void* to, u32 bytes);
 void write_block(Cpu& c, u64 linear, const void* from, u32 bytes);
 
@@ -247,11 +250,12 @@ void write_block(Cpu& c, u64 linear, const void* from, u32 bytes);
 inline u64 status_flags(Cpu& c);                 // CF PF AF ZF SF OF, materialised (flags.h)
 inline void set_status_flags(Cpu& c, u64 flags);  // replaces all six (flags.h)
 
-// ---- for instructions that end a block ------------------------------------------------------------
-// A handler made by step_flow<F> ends its block. F sees s.rip = address of the next instruction (and
-// may change it), s.icount with this instruction counted, s.rflags with RF clear; a fault puts both
-// back. After F the mode is re-derived (update_mode), so F may change segments, control registers
-// and flags freely. Everything in select_system uses it, except where nothing of that is needed.
+// ---- for instructions that end a block ----------------------------------------------------------
+// A handler made by step_flow<F> ends its block. F sees s.rip = address of the next instruction
+// (and may change it), s.icount with this instruction counted, s.rflags with RF clear; a fault puts
+// both back. After F the mode is re-derived (update_mode), so F may change segments, control
+// registers and flags freely. Everything in select_system uses it, but for what decode.cc lists as
+// plain_system.
 void begin_flow(Cpu& c, const Insn* i);
 const Insn* end_flow(Cpu& c);
 
@@ -282,19 +286,19 @@ bool port_in(Cpu& c, u16 port, u32 bytes, u64& value);
 void port_out(Cpu& c, u16 port, u32 bytes, u64 value);
 void check_io(Cpu& c, u16 port, u32 bytes);  // sys-*.cc
 
-// ---- event delivery: sys-*.cc, called by the run loop at an exact boundary; they never throw --------
+// ---- event delivery: sys-*.cc, called by the run loop at an exact boundary; they never throw ----
 void deliver_fault(Cpu& c, const GuestFault& fault);  // s.rip at the instruction; double and triple
                                                       // faults inside (then s.in_shutdown = 1)
 void deliver_interrupt(Cpu& c, u8 vector);            // external; clears s.halted and the shadow
 void deliver_nmi(Cpu& c);
-void deliver_debug(Cpu& c, u64 dr6_bits);             // #DB as a trap (single step, data breakpoint)
+void deliver_debug(Cpu& c, u64 dr6_bits);             // #DB as a trap (step, data breakpoint)
 void deliver_debug_fault(Cpu& c, u64 dr6_bits);       // #DB as a fault (instruction breakpoint)
 
-// ---- families -------------------------------------------------------------------------------------
+// ---- families -----------------------------------------------------------------------------------
 // The decoder asks each family for the handler of a decoded instruction; nullptr means #UD.
 // Asked in this order; integer has CLI, STI, CLC.., PUSHF, POPF, near flow, INS/OUTS, NOP, UD2.
 Handler select_integer(const Insn& i);  // ops-*.cc, all but the ones below
-Handler select_system(const Insn& i);   // CR/DR/MSR, descriptor tables, far control, I/O, CPUID, HLT
+Handler select_system(const Insn& i);   // CR/DR/MSR, descriptor tables, far control, I/O, CPUID
 Handler select_x87(const Insn& i);      // D8..DF, 9B
 Handler select_simd(const Insn& i);     // MMX, SSE..SSE4.2, CRC32, LDMXCSR, FXSAVE, XSAVE, fences
 

@@ -2,8 +2,7 @@
 //
 // The host is x86-64 too, so an ALU handler lets the host's instruction compute the flags and keeps
 // what LAHF and SETO give: two cheap instructions, and a conditional jump is one bit test. Where an
-// instruction leaves a flag undefined the handler sets it itself (QUIRKS.md), so that two hosts stay
-// equal.
+// instruction leaves a flag undefined the handler sets it itself (QUIRKS.md): two hosts stay equal.
 #pragma once
 
 #include "cpu.h"

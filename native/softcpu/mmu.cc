@@ -21,7 +21,9 @@ bool is_canonical(u64 a) { return static_cast<u64>(static_cast<i64>(a << 16) >> 
 // Alignment checks and data breakpoints; only reached while one of them is on, because then the
 // current bank never matches.
 void check_special(Core& k, u64 linear, u32 size, bool write, Priv priv) {
-  if (k.align_check && priv == Priv::User && (linear & (std::min(size, 8u) - 1))) {
+  // Parts of a block of another size check nothing: whoever moves blocks does.
+  const bool natural = size <= 16 && (size & (size - 1)) == 0;
+  if (k.align_check && priv == Priv::User && natural && (linear & (size - 1))) {
     raise_error(ACV, 0);
   }
   if (!k.watch) return;
@@ -240,7 +242,7 @@ void Core::mmio_write(u64 physical, u32 bytes, u64 value) {
   stop_after_current();
 }
 
-// ---- operands ------------------------------------------------------------------------------------
+// ---- operands -----------------------------------------------------------------------------------
 
 // SDM 5.3 (limits), 5.8 (type checks happen at load; what is left is writability and readability).
 static u64 segmented(Cpu& c, Seg which, u64 offset, u32 bytes, bool write) {

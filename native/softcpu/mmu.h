@@ -1,8 +1,8 @@
 // Linear memory: the inline fast path of loads and stores, and what lies behind it.
 //
-// The TLB is a pure cache: every store into a page that a cached translation was read from takes the
-// slow path and drops what it made stale. The guest therefore sees a CPU that walks its tables for
-// every access, and no checkpoint, restore or cut of a run can change what it sees.
+// The TLB is a pure cache: every store into a page that a cached translation was read from takes
+// the slow path and drops what it made stale. The guest therefore sees a CPU that walks its tables
+// for every access, and no checkpoint, restore or cut of a run can change what it sees.
 #pragma once
 
 #include "cpu.h"
@@ -35,7 +35,7 @@ template <class T>
   write_slow(c, linear, &value, sizeof(T), static_cast<Priv>(c.access));
 }
 
-// The last byte's page is compared with the tag found by the first byte's: a crossing access misses.
+// The last byte's page is compared with the first byte's tag: a crossing access misses.
 template <class T>
 inline T read(Cpu& c, u64 linear) {
   const TlbEntry& e = tlb_entry(c.tlb, linear);

@@ -132,7 +132,8 @@ Handler select_alu(const Insn& i) {
   switch (op) {
     case 0x84:
     case 0x85:
-      return by_size(i, op == 0x84, [&]<class T>() { return pick_load<CompareReg<kTest, T>, T>(i); });
+      return by_size(i, op == 0x84,
+                     [&]<class T>() { return pick_load<CompareReg<kTest, T>, T>(i); });
     case 0xa8:
     case 0xa9:
       return by_size(i, op == 0xa8,

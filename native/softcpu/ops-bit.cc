@@ -27,7 +27,9 @@ struct ByImm {
 };
 template <class T>
 struct TestByImm {
-  static void run(Cpu& c, const Insn* i, T v) { bit_op<kTest, T>(c, v, i->imm & (sizeof(T) * 8 - 1)); }
+  static void run(Cpu& c, const Insn* i, T v) {
+    bit_op<kTest, T>(c, v, i->imm & (sizeof(T) * 8 - 1));
+  }
 };
 template <class T>
 struct TestByReg {
@@ -109,8 +111,10 @@ Handler select_bit(const Insn& i) {
     case 0xb3: return select_by_reg<kReset>(i);
     case 0xbb: return select_by_reg<kComplement>(i);
     case 0xba: return select_by_imm(i);
-    case 0xbc: return by_wide_size(i, [&]<class T>() { return pick_load_rare<Scan<false, T>, T>(i); });
-    case 0xbd: return by_wide_size(i, [&]<class T>() { return pick_load_rare<Scan<true, T>, T>(i); });
+    case 0xbc:
+      return by_wide_size(i, [&]<class T>() { return pick_load_rare<Scan<false, T>, T>(i); });
+    case 0xbd:
+      return by_wide_size(i, [&]<class T>() { return pick_load_rare<Scan<true, T>, T>(i); });
     case 0xb8:
       if (i.rep != 0xf3) return nullptr;
       return by_wide_size(i, [&]<class T>() { return pick_load_rare<Popcnt<T>, T>(i); });

@@ -25,7 +25,7 @@ Handler select_jcc(u8 cond) {
 
 const Insn* jmp(Cpu& c, const Insn* i) { return chain(c, i); }
 
-// ---- calls and returns ---------------------------------------------------------------------------
+// ---- calls and returns --------------------------------------------------------------------------
 
 [[gnu::noinline, gnu::cold]] const Insn* call_cold(Cpu& c, const Insn* i) {
   c.cur = i;
@@ -41,7 +41,9 @@ const Insn* call64(Cpu& c, const Insn* i) {
   return chain(c, i);
 }
 
-u64 cut(u64 rip, u8 bits) { return bits == 64 ? rip : bits == 32 ? rip & 0xffffffff : rip & 0xffff; }
+u64 cut(u64 rip, u8 bits) {
+  return bits == 64 ? rip : bits == 32 ? rip & 0xffffffff : rip & 0xffff;
+}
 
 [[gnu::noinline, gnu::cold]] const Insn* ret_cold(Cpu& c, const Insn* i) {
   c.cur = i;
@@ -58,7 +60,7 @@ const Insn* ret64(Cpu& c, const Insn* i) {
   return jump_to(c, load_host<u64>(p));
 }
 
-// ---- indirect ------------------------------------------------------------------------------------
+// ---- indirect -----------------------------------------------------------------------------------
 
 const Insn* jmp_reg(Cpu& c, const Insn* i) { return jump_to(c, cut(c.s.gpr[i->rm], i->op_bits)); }
 
@@ -93,7 +95,7 @@ const Insn* call_reg64(Cpu& c, const Insn* i) {
   return jump_to(c, target);
 }
 
-// ---- loops by rCX ----------------------------------------------------------------------------------
+// ---- loops by rCX -------------------------------------------------------------------------------
 
 // Counts down rCX as wide as the address; true if it is not zero then.
 bool count_down(Cpu& c, const Insn* i) {

@@ -169,8 +169,11 @@ Handler select_mov(const Insn& i) {
     case 0x8d:
       if (!has_memory(i)) return nullptr;
       return by_wide_size(i, [&]<class T>() { return select_lea<T>(i); });
-    case 0x98: return by_wide_size(i, []<class T>() -> Handler { return with_nothing<SignExtendAcc<T>>; });
-    case 0x99: return by_wide_size(i, []<class T>() -> Handler { return with_nothing<SignToRdx<T>>; });
+    case 0x98:
+      return by_wide_size(i,
+                          []<class T>() -> Handler { return with_nothing<SignExtendAcc<T>>; });
+    case 0x99:
+      return by_wide_size(i, []<class T>() -> Handler { return with_nothing<SignToRdx<T>>; });
     case 0xa0:
     case 0xa1:
     case 0xa2:

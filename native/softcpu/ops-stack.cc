@@ -3,7 +3,7 @@
 
 namespace twinstep::soft {
 
-// ---- the stack at any width -----------------------------------------------------------------------
+// ---- the stack at any width ---------------------------------------------------------------------
 
 static u64 stack_mask_of(const Cpu& c) {
   return c.stack_bits == 64 ? ~u64{0} : c.stack_bits == 32 ? 0xffffffff : 0xffff;
@@ -38,7 +38,7 @@ namespace {
 
 u32 size_of(const Insn& i) { return i.op_bits / 8; }
 
-// ---- any mode --------------------------------------------------------------------------------------
+// ---- any mode -----------------------------------------------------------------------------------
 
 void push_reg(Cpu& c, const Insn& i) { push_any(c, c.s.gpr[i.rm], size_of(i)); }
 void push_imm(Cpu& c, const Insn& i) { push_any(c, i.imm, size_of(i)); }
@@ -72,7 +72,9 @@ void pop_memory(Cpu& c, const Insn& i) {
 
 void push_memory(Cpu& c, const Insn& i) {
   const u64 a = operand(c, i, size_of(i), false);
-  const u64 value = i.op_bits == 16 ? read<u16>(c, a) : i.op_bits == 32 ? read<u32>(c, a) : read<u64>(c, a);
+  u64 value = 0;
+  if (i.op_bits == 16) value = read<u16>(c, a);
+  else value = i.op_bits == 32 ? read<u32>(c, a) : read<u64>(c, a);
   push_any(c, value, size_of(i));
 }
 
@@ -98,7 +100,7 @@ void pop_all(Cpu& c, const Insn& i) {
   }
 }
 
-// ---- flags -----------------------------------------------------------------------------------------
+// ---- flags --------------------------------------------------------------------------------------
 
 bool v86_refuses(const Cpu& c) { return (c.s.rflags & VM) && (c.s.rflags & IOPL) != IOPL; }
 
@@ -135,7 +137,7 @@ const Insn* pop_flags(Cpu& c, const Insn* i) {
   return chain(c, i + 1);
 }
 
-// ---- frames ----------------------------------------------------------------------------------------
+// ---- frames -------------------------------------------------------------------------------------
 
 void leave_frame(Cpu& c, const Insn& i) {
   const u64 frame = c.s.gpr[RBP];
@@ -171,7 +173,7 @@ void enter_frame(Cpu& c, const Insn& i) {
   else c.s.gpr[RBP] = frame & stack_mask_of(c);
 }
 
-// ---- 64-bit fast forms -----------------------------------------------------------------------------
+// ---- 64-bit fast forms --------------------------------------------------------------------------
 
 template <class Op>
 const Insn* push64(Cpu& c, const Insn* i) {

@@ -1,9 +1,9 @@
 // MOVS CMPS STOS LODS SCAS INS OUTS and their repetition.
 //
-// Each iteration counts as one instruction and ends at a boundary. While an iteration runs, s.icount
-// includes it (as block entry included the first), so a fault takes back just that one and finds the
-// registers as the iterations before left them. MOVS and STOS go through memory in runs that stay on
-// one page; a run is as many iterations at once, never more than the limit allows.
+// Each iteration counts as one instruction and ends at a boundary. While an iteration runs,
+// s.icount includes it (as block entry included the first), so a fault takes back just that one and
+// finds the registers as the iterations before left them. MOVS and STOS go through memory in runs
+// that stay on one page; a run is many iterations at once, never more than the limit allows.
 #include <algorithm>
 
 #include "alu.h"
@@ -38,7 +38,7 @@ u64 target(Cpu& c, const Insn& i, bool write) {
   return segment_address(c, ES, c.s.gpr[RDI] & width_mask(i.addr_bits), sizeof(T), write);
 }
 
-// ---- one iteration each: all accesses, then the registers -----------------------------------------
+// ---- one iteration each: all accesses, then the registers ---------------------------------------
 
 template <class T>
 struct Movs {
@@ -127,10 +127,10 @@ struct Outs {
   }
 };
 
-// ---- runs ------------------------------------------------------------------------------------------
+// ---- runs ---------------------------------------------------------------------------------------
 
-// Linear address of an operand of which at least `bytes` lie within segment and index width; 0 bytes
-// where that is not simple.
+// Linear address of an operand, and how many bytes from there lie within segment and index width;
+// 0 where that is not simple.
 u64 plain_bytes(const Cpu& c, u8 seg, u64 offset, u8 addr_bits, u64& linear) {
   constexpr u32 kExpandDown = 4, kCode = 8, kUnusable = 1u << 16;
   if (c.code_bits == 64) {
@@ -185,7 +185,7 @@ u64 run(Cpu& c, const Insn& i, u64 allowed) {
   return count;
 }
 
-// ---- handlers --------------------------------------------------------------------------------------
+// ---- handlers -----------------------------------------------------------------------------------
 
 template <class Op>
 const Insn* repeat(Cpu& c, const Insn* i) {

@@ -1,4 +1,4 @@
-// What the integer families share: registers by operand size, addresses, memory operands, selection.
+// What the integer families share: registers by size, addresses, memory operands, selection.
 //
 // A hot handler has a fast path that cannot fault: address, TLB hit, work, next. Whatever misses
 // goes as a sibling call to the same handler's cold form, which takes the checked way. Only cold
@@ -16,7 +16,7 @@ namespace twinstep::soft {
 
 #define TWINSTEP_LIKELY(x) __builtin_expect(!!(x), 1)
 
-// ---- registers -----------------------------------------------------------------------------------
+// ---- registers ----------------------------------------------------------------------------------
 
 template <class T>
 inline T get_gpr(const Cpu& c, u8 n) {
@@ -66,7 +66,7 @@ inline void set_low(Cpu& c, u8 n, T value) {
 inline bool has_memory(const Insn& i) { return i.flags & kMemory; }
 inline u8 group_of(const Insn& i) { return i.modrm >> 3 & 7; }
 
-// ---- addresses -----------------------------------------------------------------------------------
+// ---- addresses ----------------------------------------------------------------------------------
 
 enum class Ea : u8 {
   Base,   // 64-bit: [base + disp]
@@ -118,7 +118,7 @@ inline void store_host(u8* p, T v) {
   memcpy(p, &v, sizeof(T));
 }
 
-// ---- shapes of handlers --------------------------------------------------------------------------
+// ---- shapes of handlers -------------------------------------------------------------------------
 // Op supplies the work; the shape brings operands and goes on to the next instruction.
 
 // Op::run(c, i, T value): a memory source, loaded.
@@ -162,8 +162,8 @@ const Insn* with_store(Cpu& c, const Insn* i) {
   }
 }
 
-// Op::run(c, i, T old) -> T: read, modify, write. Registers and flags that Op changes must be changed
-// only once the write is sure: the page is probed first.
+// Op::run(c, i, T old) -> T: read, modify, write. Op changes registers and flags, so the page is
+// probed for writing first.
 template <class Op, class T>
 [[gnu::noinline, gnu::cold]] const Insn* with_update_cold(Cpu& c, const Insn* i) {
   c.cur = i;
@@ -204,7 +204,7 @@ const Insn* with_register_update(Cpu& c, const Insn* i) {
   return next(c, i);
 }
 
-// ---- selection -----------------------------------------------------------------------------------
+// ---- selection ----------------------------------------------------------------------------------
 
 template <class Op, class T>
 Handler pick_load(const Insn& i) {
@@ -260,14 +260,14 @@ Handler by_wide_size(const Insn& i, F f) {
   return f.template operator()<u64>();
 }
 
-// ---- stack (ops-stack.cc) ------------------------------------------------------------------------
+// ---- stack (ops-stack.cc) -----------------------------------------------------------------------
 u64 stack_top(const Cpu& c);                    // rSP cut to the stack's width
 void set_stack_top(Cpu& c, u64 sp);
 void push_any(Cpu& c, u64 value, u32 bytes);    // moves rSP after the write
 u64 peek_any(Cpu& c, u64 sp, u32 bytes);        // no move
 void poke_any(Cpu& c, u64 sp, u64 value, u32 bytes);
 
-// ---- families ------------------------------------------------------------------------------------
+// ---- families -----------------------------------------------------------------------------------
 Handler select_alu(const Insn& i);
 Handler select_mov(const Insn& i);
 Handler select_shift(const Insn& i);

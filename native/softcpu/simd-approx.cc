@@ -1,7 +1,7 @@
 // RCPPS RCPSS RSQRTPS RSQRTSS: approximations that differ between host models, hence our own.
 //
-// The guest sees the exact quotient or root cut to 12 significant bits with rounding to nearest
-// (relative error below 2^-12.9; the SDM allows 1.5 * 2^-12). Integers only, no exception, MXCSR is
+// The guest sees the exact quotient or root rounded to 12 significant bits
+// (relative error at most 2^-12; the SDM allows 1.5 * 2^-12). Integers only, no exception, MXCSR is
 // not read: denormal operands count as zeros and results below the normal range are zeros.
 #include "simd.h"
 

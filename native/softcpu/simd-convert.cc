@@ -62,16 +62,17 @@ void to_general(Cpu& c, const Insn& i) {
 }
 
 // ---- MMX ------------------------------------------------------------------------------------------------
-// Upper lanes are zeros, which convert without a flag.
+// Upper lanes are zeros, which convert without a flag. The memory forms of CVTPI2PS and CVTPI2PD touch
+// no MMX register and do not switch to MMX mode.
 template <bool kMem>
 void cvtpi2ps(Cpu& c, const Insn& i) {
-  need_both(c);
+  if constexpr (kMem) need_sse(c);
+  else need_both(c);
   const __m128i b = from64(source_mm<kMem>(c, i));
   const __m128i r = run(c, Tiny::none, SSE_WRAP(cvtdq2ps), b, b);
-  mmx_mode(c);
+  if constexpr (!kMem) mmx_mode(c);
   c.s.xmm[i.reg].q[0] = to64(r);
 }
-// Exact. The memory form touches no MMX register and does not switch to MMX mode (SDM vol. 2).
 template <bool kMem>
 void cvtpi2pd(Cpu& c, const Insn& i) {
   if constexpr (kMem) need_sse(c);

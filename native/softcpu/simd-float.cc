@@ -96,8 +96,10 @@ const Row kRows[] = {
     TWO(0x55, andnot_si128),
     TWO(0x56, or_si128),
     TWO(0x57, xor_si128),
-    TWO(0x14, unpacklo_epi32),
-    TWO(0x15, unpackhi_epi32),
+    SIMD_ROW(kMap0F, kNP, 0x14, logic, BITS(unpacklo_epi32)),
+    SIMD_ROW(kMap0F, k66, 0x14, logic, BITS(unpacklo_epi64)),
+    SIMD_ROW(kMap0F, kNP, 0x15, logic, BITS(unpackhi_epi32)),
+    SIMD_ROW(kMap0F, k66, 0x15, logic, BITS(unpackhi_epi64)),
 };
 
 }  // namespace

@@ -157,6 +157,7 @@ void movdq2q(Cpu& c, const Insn& i) {
 }
 void emms(Cpu& c, const Insn&) {
   need_mmx(c);
+  mmx_mode(c);
   c.s.fpu.tag = 0;
 }
 

@@ -63,9 +63,10 @@ void dpps(Cpu& c, const Insn& i) {
   const __m128i b = _mm_and_si128(source128<kMem>(c, i), chosen);
   const __m128i a = _mm_and_si128(get_xmm(c, i.reg), chosen);
   const __m128i product = _mm_and_si128(run(c, Tiny::ps, SSE_WRAP(mulps), a, b), chosen);
-  // Lanes 0 and 2 hold the sums of pairs afterwards.
-  const __m128i odd = _mm_shuffle_epi32(product, _MM_SHUFFLE(3, 3, 1, 1));
-  const __m128i pairs = run(c, Tiny::ps, SSE_WRAP(addps), product, odd);
+  // Lanes 0 and 2 hold the sums of pairs afterwards; 1 and 3 are kept out, lest they raise something.
+  const __m128i odd = _mm_and_si128(_mm_shuffle_epi32(product, _MM_SHUFFLE(3, 3, 1, 1)), lanes32(5));
+  const __m128i even = _mm_and_si128(product, lanes32(5));
+  const __m128i pairs = run(c, Tiny::ps, SSE_WRAP(addps), even, odd);
   const __m128i high = _mm_shuffle_epi32(pairs, _MM_SHUFFLE(2, 2, 2, 2));
   const __m128i sum = run(c, Tiny::ss, SSE_WRAP(addss), pairs, high);
   set_xmm(c, i.reg, _mm_and_si128(_mm_shuffle_epi32(sum, 0), lanes32(m)));

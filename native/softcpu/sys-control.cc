@@ -128,7 +128,7 @@ void xsetbv(Cpu& c, const Insn&) {
 Handler select_cr(const Insn& i, bool to) {
   const u8 n = control_register(i);
   if (n != 0 && n != 2 && n != 3 && n != 4 && n != 8) return nullptr;
-  return to ? step_flow<mov_to_cr> : step_flow<mov_from_cr>;
+  return to ? step_flow<mov_to_cr> : step<mov_from_cr>;
 }
 
 Handler select_group7(const Insn& i) {
@@ -136,7 +136,7 @@ Handler select_group7(const Insn& i) {
   if (i.modrm == 0xd1) return step_flow<xsetbv>;
   if (group(i) == 4) return step_flow<smsw>;
   if (group(i) == 6) return step_flow<lmsw>;
-  if (group(i) == 7 && !is_register(i)) return step_flow<privileged_nothing>;
+  if (group(i) == 7 && !is_register(i)) return step<privileged_nothing>;  // INVLPG
   return nullptr;
 }
 

@@ -173,12 +173,12 @@ Handler select_privilege(const Insn& i) {
   if (i.map != 1) return nullptr;
   switch (i.opcode) {
     case 0x01:
-      if (i.modrm == 0xf8) return step_flow<swapgs>;
-      return i.modrm == 0xf9 ? step_flow<rdtscp> : nullptr;
+      if (i.modrm == 0xf8) return step<swapgs>;
+      return i.modrm == 0xf9 ? step<rdtscp> : nullptr;
     case 0x05: return step_flow<syscall>;
     case 0x07: return step_flow<sysret>;
     case 0x30: return step_flow<wrmsr>;
-    case 0x31: return step_flow<rdtsc>;
+    case 0x31: return step<rdtsc>;
     case 0x32: return step_flow<rdmsr>;
     case 0x33: return step_flow<rdpmc>;
     case 0x34: return step_flow<sysenter>;

@@ -308,7 +308,7 @@ Handler select_legacy(const Insn& i) {
 Handler select_segment(const Insn& i) {
   if (i.map == 1) return select_0f(i);
   if (i.map != 0) return nullptr;
-  if (i.opcode == 0x8c) return group(i) < kSegCount ? step_flow<mov_from_sreg> : nullptr;
+  if (i.opcode == 0x8c) return group(i) < kSegCount ? step<mov_from_sreg> : nullptr;
   if (i.opcode == 0x8e) {
     return group(i) < kSegCount && group(i) != CS ? step_flow<mov_to_sreg> : nullptr;
   }

@@ -179,7 +179,7 @@ void Core::table_written(u64 offset, u32 bytes) {
   }
 }
 
-// ---- the cached translations -----------------------------------------------------------------
+// ---- the cached translations --------------------------------------------------------------------
 
 static void forget(TlbEntry& e) { e.read = e.write = ~u64{0}; }
 static void forget(ExecEntry& e) { e.tag = ~u64{0}; }

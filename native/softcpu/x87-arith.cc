@@ -5,9 +5,9 @@
 namespace twinstep::soft::x87 {
 namespace {
 
-Result compute(Op op, Source source, F80 a, F80 wide, const void* raw, u16 control) {
+Result compute(Op op, Source source, F80 a, F80 wide, const void* raw, const Fpu& f) {
   if (is_odd_one(a) || is_odd_one(wide)) return choose_nan(a, wide);
-  return host_binary(op, source, a, raw, control);
+  return host_binary(op, source, a, raw, f.control, f.status);
 }
 
 // ST(dst) = a op b, or the indefinite if an operand was empty.
@@ -24,7 +24,7 @@ void finish(Fpu& f, u32 dst, bool missing, const Result& r, bool then_pop) {
 void with_memory(Fpu& f, Op op, Source source, F80 wide, const void* raw) {
   const bool missing = empty(f, 0);
   Result r = {};
-  if (!missing) r = compute(op, source, get(f, 0), wide, raw, f.control);
+  if (!missing) r = compute(op, source, get(f, 0), wide, raw, f);
   finish(f, 0, missing, r, false);
 }
 
@@ -59,7 +59,7 @@ void to_top(Cpu& c, const Insn& i) {
   const bool missing = empty(f, 0) || empty(f, n);
   const F80 b = get(f, n);
   Result r = {};
-  if (!missing) r = compute(kOp, kExtended, get(f, 0), b, &b, f.control);
+  if (!missing) r = compute(kOp, kExtended, get(f, 0), b, &b, f);
   finish(f, 0, missing, r, false);
 }
 
@@ -72,7 +72,7 @@ void to_other(Cpu& c, const Insn& i) {
   const bool missing = empty(f, 0) || empty(f, n);
   const F80 b = get(f, 0);
   Result r = {};
-  if (!missing) r = compute(kOp, kExtended, get(f, n), b, &b, f.control);
+  if (!missing) r = compute(kOp, kExtended, get(f, n), b, &b, f);
   finish(f, n, missing, r, kPop);
 }
 

@@ -48,6 +48,11 @@ void wait(Cpu& c, const Insn&) {
 bool linear_layout(const Cpu& c) { return !(c.s.cr0 & CR0_PE) || (c.s.rflags & VM); }
 
 u32 environment_bytes(const Insn& i) { return i.op_bits == 16 ? 14 : 28; }
+u64 environment_operand(Cpu& c, const Insn& i, u32 bytes, bool write) {
+  const u64 at = operand(c, i, bytes, write);
+  check_alignment(c, at, i.op_bits == 16 ? 2 : 4);
+  return at;
+}
 
 void pack_environment(const Cpu& c, const Insn& i, u8* out) {
   const Fpu& f = c.s.fpu;
@@ -102,7 +107,7 @@ void store_environment(Cpu& c, const Insn& i) {
   u8 b[28];
   pack_environment(c, i, b);
   const u32 bytes = environment_bytes(i);
-  write_block(c, operand(c, i, bytes, true), b, bytes);
+  write_block(c, environment_operand(c, i, bytes, true), b, bytes);
   c.s.fpu.control |= kAllFlags;
   update_summary(c.s.fpu);
 }
@@ -111,7 +116,7 @@ void load_environment(Cpu& c, const Insn& i) {
   enter(c);
   u8 b[28];
   const u32 bytes = environment_bytes(i);
-  read_block(c, operand(c, i, bytes, false), b, bytes);
+  read_block(c, environment_operand(c, i, bytes, false), b, bytes);
   unpack_environment(c, i, b);
 }
 
@@ -124,7 +129,7 @@ void save(Cpu& c, const Insn& i) {
     const F80 v = get(c.s.fpu, n);
     memcpy(b + bytes + 10 * n, &v, 10);
   }
-  write_block(c, operand(c, i, bytes + 80, true), b, bytes + 80);
+  write_block(c, environment_operand(c, i, bytes + 80, true), b, bytes + 80);
   init(c.s.fpu);
 }
 
@@ -132,7 +137,7 @@ void restore(Cpu& c, const Insn& i) {
   enter(c);
   u8 b[28 + 80];
   const u32 bytes = environment_bytes(i);
-  read_block(c, operand(c, i, bytes + 80, false), b, bytes + 80);
+  read_block(c, environment_operand(c, i, bytes + 80, false), b, bytes + 80);
   unpack_environment(c, i, b);
   Fpu& f = c.s.fpu;
   for (u32 n = 0; n < 8; n++) {

@@ -26,7 +26,7 @@ void store(Cpu& c, const Insn& i) {
   }
   const bool withheld = r.exc & ~f.control & kIE;
   using U = std::make_unsigned_t<T>;
-  if (withheld) probe_write(c, at, sizeof(T));
+  if (withheld) withhold_store(c, at, sizeof(T));
   else write<U>(c, at, static_cast<U>(r.bits));
   clear_c1(f);
   if (missing) stack_underflow(f);
@@ -40,7 +40,9 @@ void store(Cpu& c, const Insn& i) {
 void load_bcd(Cpu& c, const Insn& i) {
   enter(c);
   u8 b[10];
-  read_block(c, operand(c, i, 10, false), b, 10);
+  const u64 at = operand(c, i, 10, false);
+  check_alignment(c, at, 8);
+  read_block(c, at, b, 10);
   u64 value = 0;
   for (int k = 8; k >= 0; k--) value = value * 100 + (b[k] >> 4) * 10u + (b[k] & 15);
   commit_push(c.s.fpu, {with_sign(from_integer(static_cast<i64>(value)), b[9] >> 7), 0, 0});
@@ -50,12 +52,13 @@ void store_bcd(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;
   const u64 at = operand(c, i, 10, true);
+  check_alignment(c, at, 8);
   const bool missing = empty(f, 0);
   u8 b[10] = {0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff};
   Stored r = {0, kIE, 0};
   if (!missing && !is_odd_one(get(f, 0))) r = host_to_bcd(get(f, 0), f.control, b);
   const bool withheld = r.exc & ~f.control & kIE;
-  if (withheld) probe_write(c, at, 10);
+  if (withheld) withhold_store(c, at, 10);
   else write_block(c, at, b, 10);
   clear_c1(f);
   if (missing) stack_underflow(f);

@@ -9,7 +9,8 @@ bool commit_push(Fpu& f, const Result& r) {
     if (stack_overflow(f)) push(f, kIndefinite);
     return false;
   }
-  if (signal(f, r.exc) && (r.exc & ~f.control & kBeforeResult)) return false;
+  // A load with an unmasked DE still pushes: its result is exact.
+  if (signal(f, r.exc) && (r.exc & ~f.control & kIE)) return false;
   f.status |= r.c1;
   push(f, r.value);
   return true;

@@ -24,42 +24,41 @@ Result result(F80 value, u16 status) {
 // SAFETY (all blocks below): operands are ten, four or eight readable bytes, the stack is used two
 // deep and left empty, the control word is restored, no exception stays pending.
 #define X87_BEGIN "fnclex\n\tfldcw %[cw]\n\t"
-#define X87_END "\n\tfnstsw %[sw]\n\tfnclex\n\tfstpt %[out]\n\tfldcw %[host]"
+#define X87_CLEAR "fnclex\n\t"
+#define X87_RESTORE "fldcw %[host]"
+#define X87_CLOBBERS "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)"
 
-#define X87_BINARY(PUSH_B, TYPE, BODY)                                                            \
-  do {                                                                                            \
-    if constexpr (sizeof(PUSH_B) > 1) {                                                           \
-      asm volatile(X87_BEGIN PUSH_B "fldt %[a]\n\t" BODY                                          \
-                   "\n\tfnstsw %[sw]\n\tfnclex\n\tfstpt %[out]\n\tfstp %%st(0)\n\tfldcw %[host]" \
-                   : [out] "=m"(ten(out)), [sw] "=m"(status)                                      \
-                   : [a] "m"(ten(a)), [b] "m"(*static_cast<const TYPE*>(b)), [cw] "m"(cw),        \
-                     [host] "m"(kHostControl)                                                     \
-                   : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");        \
-    } else {                                                                                      \
-      asm volatile(X87_BEGIN "fldt %[a]\n\t" BODY X87_END                                         \
-                   : [out] "=m"(ten(out)), [sw] "=m"(status)                                      \
-                   : [a] "m"(ten(a)), [b] "m"(*static_cast<const TYPE*>(b)), [cw] "m"(cw),        \
-                     [host] "m"(kHostControl)                                                     \
-                   : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");        \
-    }                                                                                             \
-  } while (0)
+#define X87_BINARY(BEGIN, CLEAR, RESTORE, PUSH, TYPE, BODY, DROP)                                  \
+  asm volatile(BEGIN PUSH "fldt %[a]\n\t" BODY "\n\tfnstsw %[sw]\n\t" CLEAR "fstpt %[out]\n\t"     \
+               DROP RESTORE                                                                       \
+               : [out] "=m"(ten(out)), [sw] "=m"(status)                                          \
+               : [a] "m"(ten(a)), [b] "m"(*static_cast<const TYPE*>(b)), [cw] "m"(cw),            \
+                 [host] "m"(kHostControl)                                                         \
+               : X87_CLOBBERS)
 
-#define X87_THREE_WIDTHS(NAME)                                                  \
-  switch (source) {                                                             \
-    case kExtended:                                                             \
-      X87_BINARY("fldt %[b]\n\t", Ten, NAME " %%st(1), %%st");                  \
-      break;                                                                    \
-    case kSingle:                                                               \
-      X87_BINARY("", float, NAME "s %[b]");                                     \
-      break;                                                                    \
-    case kDouble:                                                               \
-      X87_BINARY("", double, NAME "l %[b]");                                    \
-      break;                                                                    \
-  }                                                                             \
+#define X87_FAST_OR_FULL(PUSH, TYPE, BODY, DROP)                                                  \
+  if constexpr (kFast) X87_BINARY("", "", "", PUSH, TYPE, BODY, DROP);                            \
+  else X87_BINARY(X87_BEGIN, X87_CLEAR, X87_RESTORE, PUSH, TYPE, BODY, DROP)
+
+#define X87_THREE_WIDTHS(NAME)                                                                    \
+  switch (source) {                                                                               \
+    case kExtended:                                                                               \
+      X87_FAST_OR_FULL("fldt %[b]\n\t", Ten, NAME " %%st(1), %%st", "fstp %%st(0)\n\t");           \
+      break;                                                                                      \
+    case kSingle:                                                                                 \
+      X87_FAST_OR_FULL("", float, NAME "s %[b]", "");                                             \
+      break;                                                                                      \
+    case kDouble:                                                                                 \
+      X87_FAST_OR_FULL("", double, NAME "l %[b]", "");                                            \
+      break;                                                                                      \
+  }                                                                                               \
   break
 
-Result host_binary(Op op, Source source, F80 a, const void* b, u16 control) {
-  const u16 cw = loaded_control(control);
+namespace {
+
+template <bool kFast>
+Result binary(Op op, Source source, F80 a, const void* b, u16 control) {
+  [[maybe_unused]] const u16 cw = loaded_control(control);
   F80 out = {};
   u16 status = 0;
   switch (op) {
@@ -73,14 +72,25 @@ Result host_binary(Op op, Source source, F80 a, const void* b, u16 control) {
   return result(out, status);
 }
 
+}  // namespace
+
+Result host_binary(Op op, Source source, F80 a, const void* b, u16 control, u16 status) {
+  if (control == kHostControl) {
+    const Result r = binary<true>(op, source, a, b, control);
+    if (!(r.exc & ~status)) return r;
+  }
+  return binary<false>(op, source, a, b, control);
+}
+
 #define X87_UNARY(BODY)                                                                    \
   const u16 cw = loaded_control(control);                                                  \
   F80 out = {};                                                                            \
   u16 status = 0;                                                                          \
-  asm volatile(X87_BEGIN "fldt %[a]\n\t" BODY X87_END                                      \
+  asm volatile(X87_BEGIN "fldt %[a]\n\t" BODY                                              \
+               "\n\tfnstsw %[sw]\n\tfnclex\n\tfstpt %[out]\n\tfldcw %[host]"                  \
                : [out] "=m"(ten(out)), [sw] "=m"(status)                                   \
                : [a] "m"(ten(a)), [cw] "m"(cw), [host] "m"(kHostControl)                   \
-               : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");     \
+               : X87_CLOBBERS);                                                            \
   return result(out, status)
 
 Result host_sqrt(F80 a, u16 control) {
@@ -91,24 +101,43 @@ Result host_round(F80 a, u16 control) {
 }
 
 // FST without pop, so that the stack depth does not depend on what was unmasked.
-#define X87_STORE(INSN, T, CONTROL)                                                               \
-  const u16 cw = loaded_control(CONTROL);                                                         \
-  T out = 0;                                                                                      \
-  u16 status = 0;                                                                                 \
-  asm volatile(X87_BEGIN "fldt %[a]\n\t" INSN                                                     \
-               " %[out]\n\tfnstsw %[sw]\n\tfnclex\n\tfstp %%st(0)\n\tfldcw %[host]"               \
+#define X87_STORE(BEGIN, CLEAR, RESTORE, INSN)                                                    \
+  asm volatile(BEGIN "fldt %[a]\n\t" INSN " %[out]\n\tfnstsw %[sw]\n\t" CLEAR                     \
+               "fstp %%st(0)\n\t" RESTORE                                                         \
                : [out] "+m"(out), [sw] "=m"(status)                                               \
                : [a] "m"(ten(a)), [cw] "m"(cw), [host] "m"(kHostControl)                          \
-               : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");            \
-  return Stored {                                                                                 \
-    static_cast<u64>(out), static_cast<u16>(status & kAllFlags), static_cast<u16>(status & kC1)   \
-  }
+               : X87_CLOBBERS)
 
-Stored host_to_single(F80 a, u16 control) {
-  X87_STORE("fsts", u32, control);
+namespace {
+
+template <class T, bool kFast>
+Stored narrow(F80 a, u16 control) {
+  [[maybe_unused]] const u16 cw = loaded_control(control);
+  T out = 0;
+  u16 status = 0;
+  if constexpr (kFast && sizeof(T) == 4) X87_STORE("", "", "", "fsts");
+  else if constexpr (kFast) X87_STORE("", "", "", "fstl");
+  else if constexpr (sizeof(T) == 4) X87_STORE(X87_BEGIN, X87_CLEAR, X87_RESTORE, "fsts");
+  else X87_STORE(X87_BEGIN, X87_CLEAR, X87_RESTORE, "fstl");
+  return {out, static_cast<u16>(status & kAllFlags), static_cast<u16>(status & kC1)};
 }
-Stored host_to_double(F80 a, u16 control) {
-  X87_STORE("fstl", u64, control);
+
+template <class T>
+Stored narrow_best(F80 a, u16 control, u16 status) {
+  if (control == kHostControl) {
+    const Stored r = narrow<T, true>(a, control);
+    if (!(r.exc & ~status)) return r;
+  }
+  return narrow<T, false>(a, control);
+}
+
+}  // namespace
+
+Stored host_to_single(F80 a, u16 control, u16 status) {
+  return narrow_best<u32>(a, control, status);
+}
+Stored host_to_double(F80 a, u16 control, u16 status) {
+  return narrow_best<u64>(a, control, status);
 }
 
 // Popping stores always pop here: everything is masked.

@@ -25,7 +25,9 @@ void load_double(Cpu& c, const Insn& i) {
 void load_extended(Cpu& c, const Insn& i) {
   enter(c);
   F80 v = {};
-  read_block(c, operand(c, i, 10, false), &v, 10);
+  const u64 at = operand(c, i, 10, false);
+  check_alignment(c, at, 8);
+  read_block(c, at, &v, 10);
   commit_push(c.s.fpu, {v, 0, 0});
 }
 void load_register(Cpu& c, const Insn& i) {
@@ -36,12 +38,7 @@ void load_register(Cpu& c, const Insn& i) {
     commit_push(f, {get(f, n), 0, 0});
     return;
   }
-  // Both at once: reported as an overflow.
-  if (!empty(f, 7)) {
-    if (stack_overflow(f)) push(f, kIndefinite);
-  } else if (stack_underflow(f)) {
-    push(f, kIndefinite);
-  }
+  if (stack_underflow(f)) push(f, kIndefinite);
 }
 
 // Constants are held wider inside; `below` is the truncated value, `near` says what rounding to
@@ -78,7 +75,7 @@ void store_narrow(Cpu& c, const Insn& i) {
   constexpr T kNarrowIndefinite = static_cast<T>(sizeof(T) == 4 ? 0xffc00000 : 0xfff8000000000000);
   if (empty(f, 0)) {
     if (!(f.control & kIE)) {
-      probe_write(c, at, sizeof(T));
+      withhold_store(c, at, sizeof(T));
       stack_underflow(f);
       return;
     }
@@ -87,10 +84,10 @@ void store_narrow(Cpu& c, const Insn& i) {
   } else {
     const F80 a = get(f, 0);
     const Stored r = is_unsupported(a) ? Stored{kNarrowIndefinite, kIE, 0}
-                     : sizeof(T) == 4  ? host_to_single(a, f.control)
-                                       : host_to_double(a, f.control);
+                     : sizeof(T) == 4  ? host_to_single(a, f.control, f.status)
+                                       : host_to_double(a, f.control, f.status);
     const bool withheld = r.exc & ~f.control & (kIE | kOE | kUE);
-    if (withheld) probe_write(c, at, sizeof(T));
+    if (withheld) withhold_store(c, at, sizeof(T));
     else write<T>(c, at, static_cast<T>(r.bits));
     clear_c1(f);
     signal(f, static_cast<u16>(r.exc));
@@ -104,9 +101,10 @@ void store_extended(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;
   const u64 at = operand(c, i, 10, true);
+  check_alignment(c, at, 8);
   const bool missing = empty(f, 0);
   if (missing && !(f.control & kIE)) {
-    probe_write(c, at, 10);
+    withhold_store(c, at, 10);
     stack_underflow(f);
     return;
   }
@@ -117,17 +115,18 @@ void store_extended(Cpu& c, const Insn& i) {
   pop(f);
 }
 
-template <bool kPop>
+// kQuiet is the alias D9 D8: an empty ST(0) is popped without a word.
+template <bool kPop, bool kQuiet = false>
 void store_register(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;
   const u32 n = i.modrm & 7;
   clear_c1(f);
-  if (empty(f, 0)) {
+  if (!empty(f, 0)) {
+    put(f, n, get(f, 0));
+  } else if (!kQuiet) {
     if (!stack_underflow(f)) return;
     put(f, n, kIndefinite);
-  } else {
-    put(f, n, get(f, 0));
   }
   if (kPop) pop(f);
 }
@@ -150,7 +149,6 @@ void conditional(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;
   const u32 n = i.modrm & 7;
-  clear_c1(f);
   if (empty(f, 0) || empty(f, n)) {
     if (stack_underflow(f)) put(f, 0, kIndefinite);
   } else if (condition<kCond>(c)) {
@@ -162,6 +160,7 @@ template <bool kPop>
 void release(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;
+  clear_c1(f);
   set_empty(f, i.modrm & 7);
   if (kPop) pop(f);
 }
@@ -199,7 +198,8 @@ Handler select_move(const Insn& i) {
   switch (i.opcode << 8 | group) {
     case 0xd900: return step<load_register>;
     case 0xd901: case 0xdd01: case 0xdf01: return step<exchange>;
-    case 0xd903: case 0xdd03: case 0xdf02: case 0xdf03: return step<store_register<true>>;
+    case 0xd903: return step<store_register<true, true>>;
+    case 0xdd03: case 0xdf02: case 0xdf03: return step<store_register<true>>;
     case 0xdd02: return step<store_register<false>>;
     case 0xdd00: return step<release<false>>;
     case 0xdf00: return step<release<true>>;

@@ -59,6 +59,7 @@ void fsin_fcos(Cpu& c, const Insn&) {
   enter(c);
   Fpu& f = c.s.fpu;
   clear_c1(f);
+  set_c2(f, false);
   if (empty(f, 0)) {
     if (stack_underflow(f)) put(f, 0, kIndefinite);
     return;
@@ -71,6 +72,7 @@ void fsin_fcos(Cpu& c, const Insn&) {
 // FSINCOS and FPTAN: ST(0) becomes `first`, then `second` is pushed.
 bool two_results_possible(Fpu& f) {
   clear_c1(f);
+  set_c2(f, false);
   const bool missing = empty(f, 0);
   if (!missing && empty(f, 7)) return true;
   if (missing ? stack_underflow(f) : stack_overflow(f)) {

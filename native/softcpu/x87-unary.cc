@@ -118,7 +118,12 @@ Remainder remainder_of(F80 a, F80 b, bool nearest, u16 control) {
   if (is_odd_one(a) || is_odd_one(b)) return {choose_nan(a, b), 0, true};
   if (is_infinity(a) || is_zero(b)) return {{kIndefinite, kIE, 0}, 0, true};
   const u16 de = denormal_flag(a, b);
-  if (is_zero(a) || is_infinity(b)) return {{a, de, 0}, 0, true};
+  if (is_zero(a)) return {{a, de, 0}, 0, true};
+  if (is_infinity(b)) {
+    Result r = pack(to_wide(a), control);
+    r.exc |= de;
+    return {r, 0, true};
+  }
   const Wide wa = to_wide(a), wb = to_wide(b);
   const u64 ma = static_cast<u64>(wa.m >> 64), mb = static_cast<u64>(wb.m >> 64);
   const i32 d = wa.e - wb.e;
@@ -171,15 +176,15 @@ template <bool kNearest>
 void partial_remainder(Cpu& c, const Insn&) {
   enter(c);
   Fpu& f = c.s.fpu;
+  f.status = static_cast<u16>(f.status & ~kC2);
   if (operands_missing(f)) return;
   const Remainder m = remainder_of(get(f, 0), get(f, 1), kNearest, f.control);
-  if (!commit(f, 0, m.r)) return;
+  clear_c1(f);
+  if (!commit(f, 0, m.r) || is_odd_one(m.r.value)) return;  // C0 and C3 stay without a quotient
   u16 codes = m.complete ? 0 : kC2;
-  if (m.complete) {
-    if (m.quotient & 4) codes |= kC0;
-    if (m.quotient & 2) codes |= kC3;
-    if (m.quotient & 1) codes |= kC1;
-  }
+  if (m.complete && (m.quotient & 4)) codes |= kC0;
+  if (m.complete && (m.quotient & 2)) codes |= kC3;
+  if (m.complete && (m.quotient & 1)) codes |= kC1;
   f.status = static_cast<u16>((f.status & ~kConditions) | codes);
 }
 

@@ -87,6 +87,20 @@ inline void push(Fpu& f, F80 v) {
   put(f, 0, v);
 }
 
+// ---- memory -------------------------------------------------------------------------------------------
+// Operands moved as blocks are checked for alignment here (SDM vol. 3 table 6-7).
+inline void check_alignment(Cpu& c, u64 linear, u32 bytes) {
+  constexpr u64 kOn = CR0_AM;
+  if (!(linear & (bytes - 1)) || !(c.s.cr0 & kOn)) return;
+  if ((c.s.rflags & AC) && c.cpl == 3) raise_error(ACV, 0);
+}
+
+// For a store that an unmasked exception holds back: it faults all the same.
+inline void withhold_store(Cpu& c, u64 linear, u32 bytes) {
+  check_alignment(c, linear, bytes == 10 ? 8 : bytes);
+  probe_write(c, linear, bytes);
+}
+
 // ---- exceptions ---------------------------------------------------------------------------------
 // ES and B say that some raised flag is unmasked; both follow flags and masks at once.
 inline void update_summary(Fpu& f) {
@@ -95,6 +109,8 @@ inline void update_summary(Fpu& f) {
 }
 // Records flags; true if one of `exc` is unmasked.
 inline bool signal(Fpu& f, u16 exc) {
+  // What stops an operation before its result keeps the result's own flags away.
+  if (exc & ~f.control & kBeforeResult) exc &= kBeforeResult | kSF;
   f.status |= exc;
   if (!(exc & ~f.control & kAllFlags)) return false;
   f.status |= kES | kBusy;

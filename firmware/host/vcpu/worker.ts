@@ -60,6 +60,7 @@ class Worker {
 
   /** The last words of a log, and where the guest stood. */
   end(): bigint {
+    this.life.recorder.writeDigest();
     this.life.recorder.end();
     this.flush(true);
     return this.life.machine.icount;

@@ -1,4 +1,9 @@
 // Positions, exits, self-modifying code and coherent translations, in all ways of cutting a run.
+#include <sys/mman.h>
+
+#include <thread>
+#include <vector>
+
 #include "sys-rig.h"
 
 namespace twinstep::soft::test {
@@ -16,10 +21,11 @@ struct LongRig : Rig {
   u64 counted() const { return engine.icount() - from; }
   u64 from;
 };
-#define RIG(name, guest, ...) LongRig name(guest_##guest, guest_##guest##_end __VA_OPT__(, ) __VA_ARGS__)
+#define RIG(name, guest) LongRig name(guest_##guest, guest_##guest##_end)
 
-// ---- positions ------------------------------------------------------------------------------------
-GUEST(ordinary, 64, "nop\n.byte 0x66,0x66,0x66,0x90\nlock inc dword ptr [rdi]\npause\nmfence\ncpuid\nhlt");
+// ---- positions ----------------------------------------------------------------------------------
+GUEST(ordinary, 64, "nop\n.byte 0x66,0x66,0x66,0x90\nlock inc dword ptr [rdi]\npause\n"
+                    "mfence\ncpuid\nhlt");
 
 void ordinary_instruction() {
   RIG(r, ordinary);
@@ -84,7 +90,7 @@ void rep_fault() {
   r.s.gpr[RCX] = 8;
   CHECK(r.run() == Exit::Halt);
   SAME(r.halted_in(), PFV);
-  SAME(r.counted(), 3 + 1);  // three iterations and the stub's HLT
+  SAME(r.counted(), 3 + 1 + 1);  // three iterations, the delivery and the stub's HLT
   SAME(r.s.gpr[RCX], 5);
   SAME(r.s.gpr[RDI], kData + 4096);
   SAME(r.s.cr2, kData + 4096);
@@ -137,7 +143,18 @@ void kicks() {
   SAME(r.engine.icount(), r.from + 1000);
 }
 
-// ---- devices --------------------------------------------------------------------------------------
+// A kick that may come before, while or after: the endless loop ends.
+void kicks_from_another_thread() {
+  RIG(r, forever);
+  r.engine.set_state(r.s);
+  for (int n = 0; n < 20; ++n) {
+    std::thread other([&] { r.engine.kick(); });
+    CHECK(r.engine.run(~u64{0}).reason == Exit::Kick);
+    other.join();
+  }
+}
+
+// ---- devices ------------------------------------------------------------------------------------
 constexpr u64 kDevice = 0x3f000000;  // beyond RAM, mapped
 
 GUEST(mmio_out, 64, "mov [rdi], eax\nmov ebx, 7\nmov [rdi+8], rax\nhlt");
@@ -200,7 +217,7 @@ void mmio_crossing() {
   SAME(bytes, 0x44332211);
 }
 
-// ---- self-modifying code --------------------------------------------------------------------------
+// ---- self-modifying code ------------------------------------------------------------------------
 GUEST(patch_next, 64, "mov byte ptr [rip+1f+1], 9\n1: mov al, 5\nhlt");
 GUEST(patch_back, 64, R"(
   xor ecx, ecx
@@ -254,7 +271,7 @@ void straddling_code() {
   SAME(r.s.gpr[RAX], 0x55667744);
 }
 
-// ---- translations -----------------------------------------------------------------------------------
+// ---- translations -------------------------------------------------------------------------------
 GUEST(remap, 64, "mov eax, [rsi]\nmov [rdi], rdx\nmov ebx, [rsi]\nhlt");
 
 // A store into a page table is in force with the next access, without INVLPG.
@@ -292,10 +309,18 @@ void unmapping_own_code() {
   CHECK(r.run() == Exit::Halt);
   SAME(r.halted_in(), PFV);
   SAME(r.s.cr2, kCode + 8);
-  SAME(r.counted(), 3);
+  SAME(r.counted(), 4);
 }
 
-GUEST(touching, 64, "mov eax, [rsi]\nmov ebx, [rdi]\nmov [rsi], ebx\nmov byte ptr [rdi], 0x27\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
+GUEST(touching, 64, R"(
+  mov eax, [rsi]
+  mov ebx, [rdi]
+  mov [rsi], ebx
+  mov byte ptr [rdi], 0x27
+  mov eax, [rsi]
+  mov ebx, [rdi]
+  hlt
+)");
 
 // Accessed and dirty bits; cleared by the guest they come back with the next access.
 void accessed_and_dirty() {
@@ -315,7 +340,8 @@ void accessed_and_dirty() {
   SAME(r.s.gpr[RBX] & 0x60, 0x20);  // only read since
 }
 
-GUEST(clear_accessed, 64, "mov eax, [rsi]\nmov byte ptr [rdi], 7\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
+GUEST(clear_accessed, 64,
+      "mov eax, [rsi]\nmov byte ptr [rdi], 7\nmov eax, [rsi]\nmov ebx, [rdi]\nhlt");
 
 void accessed_again() {
   RIG(r, clear_accessed);
@@ -415,6 +441,37 @@ void dirty_pages() {
   SAME(map[0x555 / 64] >> (0x555 % 64) & 1, 1);
 }
 
+// RAM beyond 3 GiB appears at 4 GiB: data, code and dirty bits there.
+GUEST(high, 64, "mov rax, [rdi]\nmov [rdi+8], rax\njmp rsi");
+
+void high_memory() {
+  constexpr u64 kHigh = u64{1} << 32, kBytes = Engine::kLowRamMax + (16 << 20);
+  void* p = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return;  // a machine without that much address space
+  u8* ram = static_cast<u8*>(p);
+  RIG(r, high);
+  memcpy(ram, r.ram, Rig::kRamBytes);
+  const u64 entry = kHigh | 0x87, value = 0x1122334455667788;
+  memcpy(ram + kPd + 8 * 100, &entry, 8);
+  memcpy(ram + Engine::kLowRamMax + 0x2000, &value, 8);
+  ram[Engine::kLowRamMax + 0x5000] = 0xf4;
+  {
+    Engine engine(ram, kBytes);
+    std::vector<u64> map((kBytes >> 18) + 1);
+    engine.take_dirty_pages(map.data(), map.size());
+    r.s.gpr[RDI] = (u64{100} << 21) + 0x2000;
+    r.s.gpr[RSI] = (u64{100} << 21) + 0x5000;
+    CHECK(engine.set_state(r.s) == nullptr);
+    CHECK(engine.run(~u64{0}).reason == Exit::Halt);
+    SAME(memcmp(ram + Engine::kLowRamMax + 0x2008, &value, 8), 0);
+    engine.take_dirty_pages(map.data(), map.size());
+    constexpr u64 page = (Engine::kLowRamMax + 0x2000) >> 12;
+    SAME(map[page / 64] >> (page % 64) & 1, 1);
+  }
+  munmap(ram, kBytes);
+}
+
 void all() {
   run_tests({
       {"ordinary instruction", ordinary_instruction},
@@ -425,6 +482,7 @@ void all() {
       {"rep fault", rep_fault},
       {"exact limits", exact_limits},
       {"kicks", kicks},
+      {"kicks from another thread", kicks_from_another_thread},
       {"mmio write", mmio_write},
       {"mmio read", mmio_read},
       {"mmio crossing", mmio_crossing},
@@ -438,6 +496,7 @@ void all() {
       {"page faults", page_faults},
       {"crossing pages", crossing_pages},
       {"dirty pages", dirty_pages},
+      {"high memory", high_memory},
   });
 }
 
@@ -452,7 +511,8 @@ int main() {
     const int before = failures;
     all();
     if (failures == before) continue;
-    printf("(in slices of %d instructions%s)\n", int(how.instructions), how.restore ? ", restored" : "");
+    printf("(in slices of %d instructions%s)\n", int(how.instructions),
+           how.restore ? ", restored" : "");
   }
   printf(failures ? "%d checks failed\n" : "ok\n", failures);
   return failures != 0;

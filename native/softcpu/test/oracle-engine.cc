@@ -124,13 +124,15 @@ void EngineMachine::build_tables() {
   put64(ram_, kTss + 4, kHigh + kStackTop);  // RSP0
 }
 
-void EngineMachine::run(const Case& c, Memory& memory, Snapshot& out) {
+void EngineMachine::run(const Case& c, Memory& memory, Snapshot& out, u64 cr0, u64 cr4) {
   u8* code = ram_ + kCodePhysical + (c.at - kCodeAt);
   memcpy(ram_ + kDataPhysical, memory, sizeof memory);
   memcpy(code, c.code, c.length);
   engine_->memory_written(kCodePhysical, kCodeBytes);
   engine_->memory_written(kDataPhysical, sizeof memory);
   State s = reset_;
+  s.cr0 = cr0;
+  s.cr4 = cr4;
   memcpy(s.gpr, c.in.gpr, sizeof c.in.gpr);
   s.rip = c.in.rip;
   s.rflags = c.in.rflags;

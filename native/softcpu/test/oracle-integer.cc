@@ -172,8 +172,9 @@ void flow(std::vector<Entry>& out) {
   out.push_back({"jmp rel8", F::flow, 0, 0, 0xeb, -1, kNoModrm | kImm8, 0, U::none, Kind::relative});
   out.push_back({"jmp rel32", F::flow, 0, 0, 0xe9, -1, kNoModrm | kRel32, 0, U::none, Kind::relative});
   for (int n = 0; n < 4; n++) {
-    out.push_back({"loop, jrcxz", F::flow, 0, 0, u8(0xe0 + n), -1, kNoModrm | kImm8, 0, U::none,
-                   Kind::loop});
+    // REP prefixes are reserved here; some hosts let them choose LOOPE or LOOPNE.
+    out.push_back({"loop, jrcxz", F::flow, 0, 0, u8(0xe0 + n), -1, kNoModrm | kImm8 | kNoRep, 0,
+                   U::none, Kind::loop});
   }
   out.push_back({"call rel32", F::flow, 0, 0, 0xe8, -1, kNoModrm | kRel32, 0, U::none, Kind::call});
   out.push_back({"jmp rm", F::flow, 0, 0, 0xff, 4, kRm, 8, U::none, Kind::indirect});

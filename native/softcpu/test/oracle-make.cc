@@ -221,7 +221,9 @@ struct Encoder {
   // Registers whose contents the instruction's meaning needs.
   bool spoken_for(u32 n) const {
     if (e.kind == Kind::bit_memory) return n == c.reg;
-    if (e.kind == Kind::divide || e.kind == Kind::xsave) return n == RAX || n == RDX;
+    if (e.kind == Kind::divide || e.kind == Kind::xsave || e.kind == Kind::string_compare) {
+      return n == RAX || n == RDX;
+    }
     return false;
   }
 
@@ -475,7 +477,7 @@ void implicit(Random& r, const Entry& e, Case& c, Memory& memory) {
     case Kind::indirect: {
       const u64 to = branch_target(r);
       if (c.memory) store_memory(memory, c.target, to);
-      else if (r.one_in(2)) for (int n = 0; n < 16; n++) g[n] = to;
+      else for (int n = 0; n < 16; n++) g[n] = to;
       if (!(c.used >> RSP & 1)) g[RSP] = stack_place(r, 16);
       break;
     }
@@ -486,6 +488,8 @@ void implicit(Random& r, const Entry& e, Case& c, Memory& memory) {
     case Kind::enter:
       g[RSP] = stack_place(r, 64);
       g[RBP] = choose_target(r, 256, false);
+      // Whether the probe of the final stack pointer checks its alignment is the host's affair.
+      c.in.rflags &= ~static_cast<u64>(AC);
       break;
     case Kind::call: g[RSP] = stack_place(r, 8); break;
     case Kind::popf: {

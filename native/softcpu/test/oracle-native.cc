@@ -61,8 +61,8 @@ void leave(ucontext_t& u) {
 }
 
 void handler(int signal, siginfo_t*, void* context) {
-  // The guest may have left alignment checks on.
-  asm volatile("pushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+  // The guest may have left AC on, and NT and ID, which a signal frame cannot reset.
+  asm volatile("pushfq\n\tandq $~0x244000, (%%rsp)\n\tpopfq" ::: "memory", "cc");
   ucontext_t& u = *static_cast<ucontext_t*>(context);
   if (phase == Phase::enter) {
     enter(u);

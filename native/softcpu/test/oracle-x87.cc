@@ -1,4 +1,7 @@
-// What the oracle knows of x87 and MMX state instructions.
+// What the oracle knows of x87 and state instructions.
+//
+// FCOM with an unmasked exception: the SDM keeps the condition codes as they were, AMD sets them; C1
+// of FCOMI: the SDM clears it, AMD keeps it. We follow the SDM and look away here.
 #include "oracle.h"
 
 namespace twinstep::soft::oracle {
@@ -6,19 +9,28 @@ namespace {
 
 using F = Family;
 using U = Undefined;
+constexpr u16 kC1 = 0x200;
 
 void memory_form(std::vector<Entry>& out, const char* name, u8 opcode, int group, u8 bytes, Data data,
                  Kind kind = Kind::plain) {
   Entry e{name, F::x87, 0, 0, opcode, group, kMem | kX87 | kNoRep, bytes, U::none, kind};
   e.data = data;
+  const bool compare = (opcode & 0xf9) == 0xd8 && (group == 2 || group == 3);
+  if (compare) e.flags |= kFpCompare;
+  out.push_back(e);
+}
+// Register forms of comparisons with what hosts differ in.
+void compare_form(std::vector<Entry>& out, const char* name, u8 opcode, int group, u16 undefined) {
+  Entry e{name, F::x87, 0, 0, opcode, group, kReg | kX87 | kNoRep | kFpCompare, 0};
+  e.status_undefined = undefined;
   out.push_back(e);
 }
 void register_form(std::vector<Entry>& out, const char* name, u8 opcode, int group) {
   out.push_back({name, F::x87, 0, 0, opcode, group, kReg | kX87 | kNoRep, 0});
 }
 void fixed_form(std::vector<Entry>& out, const char* name, u8 opcode, u8 modrm, F family = F::x87,
-                u16 undefined = 0) {
-  Entry e{name, family, 0, 0, opcode, -1, kX87 | kNoRep, 0};
+                u16 undefined = 0, u32 flags = 0) {
+  Entry e{name, family, 0, 0, opcode, -1, kX87 | kNoRep | flags, 0};
   e.modrm = modrm;
   e.status_undefined = undefined;
   if (family == F::transcend) e.flags |= kApproximate;
@@ -34,19 +46,25 @@ void arithmetic(std::vector<Entry>& out) {
     memory_form(out, (n + " m64").c_str(), 0xdc, g, 8, Data::doubled);
     memory_form(out, (n + " i32").c_str(), 0xda, g, 4, Data::integer);
     memory_form(out, (n + " i16").c_str(), 0xde, g, 2, Data::integer);
+    if (g == 2 || g == 3) {
+      compare_form(out, (n + " st,sti").c_str(), 0xd8, g, 0);
+      compare_form(out, (n + " dc alias").c_str(), 0xdc, g, 0);
+      continue;
+    }
     register_form(out, (n + " st,sti").c_str(), 0xd8, g);
     register_form(out, (n + " sti,st").c_str(), 0xdc, g);
-    if (g != 3) register_form(out, (n + "p sti,st").c_str(), 0xde, g);
+    register_form(out, (n + "p sti,st").c_str(), 0xde, g);
   }
-  fixed_form(out, "fcompp", 0xde, 0xd9);
-  fixed_form(out, "fucompp", 0xda, 0xe9);
-  register_form(out, "fucom", 0xdd, 4);
-  register_form(out, "fucomp", 0xdd, 5);
-  register_form(out, "fucomi", 0xdb, 5);
-  register_form(out, "fcomi", 0xdb, 6);
-  register_form(out, "fucomip", 0xdf, 5);
-  register_form(out, "fcomip", 0xdf, 6);
-  fixed_form(out, "ftst", 0xd9, 0xe4);
+  compare_form(out, "fcomp de alias", 0xde, 2, 0);
+  fixed_form(out, "fcompp", 0xde, 0xd9, F::x87, 0, kFpCompare);
+  fixed_form(out, "fucompp", 0xda, 0xe9, F::x87, 0, kFpCompare);
+  compare_form(out, "fucom", 0xdd, 4, 0);
+  compare_form(out, "fucomp", 0xdd, 5, 0);
+  compare_form(out, "fucomi", 0xdb, 5, kC1);
+  compare_form(out, "fcomi", 0xdb, 6, kC1);
+  compare_form(out, "fucomip", 0xdf, 5, kC1);
+  compare_form(out, "fcomip", 0xdf, 6, kC1);
+  fixed_form(out, "ftst", 0xd9, 0xe4, F::x87, 0, kFpCompare);
   fixed_form(out, "fxam", 0xd9, 0xe5);
 }
 

@@ -107,6 +107,7 @@ enum EntryFlag : u32 {
   kX87 = 0x40000,         // state with valid x87 contents
   kNo66 = 0x80000,
   kRel32 = 0x100000,
+  kFpCompare = 0x200000,  // an unmasked exception keeps its outcome back: hosts differ
 };
 
 struct Entry {
@@ -158,7 +159,11 @@ class EngineMachine {
  public:
   EngineMachine();
   ~EngineMachine();
-  void run(const Case& c, Memory& memory, Snapshot& out);
+  void run(const Case& c, Memory& memory, Snapshot& out) {
+    run(c, memory, out, reset_.cr0, reset_.cr4);
+  }
+  void run(const Case& c, Memory& memory, Snapshot& out, u64 cr0, u64 cr4);
+  const State& base() const { return reset_; }
 
  private:
   void build_tables();
@@ -166,5 +171,8 @@ class EngineMachine {
   Engine* engine_;
   State reset_;
 };
+
+// Rules of CR0 and CR4, engine only; returns how many cases went wrong.
+u32 run_gates(EngineMachine& engine);
 
 }  // namespace twinstep::soft::oracle
