@@ -205,6 +205,9 @@ interface Native {
   punchHole(fd: number, offset: number, bytes: number): Promise<boolean>;
   /** A pseudo-terminal; both descriptors are the caller's to close. Raw passes every byte as it is. */
   openPty(isRaw: boolean): { master: number; slave: number; path: string };
+  /** Every byte passes as it is, both ways; answers the settings it had, for `restoreTerminal`. */
+  makeRawTerminal(fd: number): Uint8Array;
+  restoreTerminal(fd: number, settings: Uint8Array): void;
 }
 
 function load(): Native {
@@ -220,10 +223,12 @@ export const {
   kick,
   lockFile,
   lookUpInterface,
+  makeRawTerminal,
   MemoryDigest,
   openPty,
   PacketRing,
   punchHole,
+  restoreTerminal,
   SoftEngine,
   Tap,
   watchdog,

@@ -18,7 +18,7 @@ debug exit port, 128 + N after signal N.
 `;
 
 const MIB = 1 << 20;
-const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 
 /** The exit code. Throws what `twinstep.ts` turns into words. */
 export async function guestCommand(args: readonly string[]): Promise<number> {

@@ -3,20 +3,12 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 namespace twinstep::pty {
 namespace {
-
-bool make_raw(int fd) {
-  termios settings{};
-  if (tcgetattr(fd, &settings) != 0) return false;
-  cfmakeraw(&settings);
-  return tcsetattr(fd, TCSANOW, &settings) == 0;
-}
 
 bool open_both(bool is_raw, Pair& pair) {
   pair.master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
@@ -26,7 +18,12 @@ bool open_both(bool is_raw, Pair& pair) {
   if (errno != 0) return false;
   pair.path = path;
   pair.slave = ::open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  return pair.slave >= 0 && (!is_raw || make_raw(pair.slave));
+  if (pair.slave < 0) return false;
+  termios before{};
+  int error = 0;
+  if (!is_raw || make_raw(pair.slave, before, error)) return true;
+  errno = error;
+  return false;
 }
 
 }  // namespace
@@ -37,6 +34,22 @@ bool open(bool is_raw, Pair& pair, int& error) {
   if (pair.slave >= 0) close(pair.slave);
   if (pair.master >= 0) close(pair.master);
   pair = {};
+  return false;
+}
+
+bool make_raw(int fd, termios& before, int& error) {
+  if (tcgetattr(fd, &before) == 0) {
+    termios raw = before;
+    cfmakeraw(&raw);
+    if (tcsetattr(fd, TCSADRAIN, &raw) == 0) return true;
+  }
+  error = errno;
+  return false;
+}
+
+bool restore(int fd, const termios& before, int& error) {
+  if (tcsetattr(fd, TCSADRAIN, &before) == 0) return true;
+  error = errno;
   return false;
 }
 

@@ -1,5 +1,6 @@
 // The console of this process as a guest's serial line. A terminal is switched to raw mode, so that
 // every key reaches the guest, and back on every way out; Ctrl-] leaves. A pipe is passed as it is.
+import { makeRawTerminal, restoreTerminal } from '../../../native/index.ts';
 import { splitAtLeave } from './escape.ts';
 import type { SerialLine, SerialLineEvents } from './line.ts';
 
@@ -7,8 +8,14 @@ export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
   const { stdin, stdout } = process;
   const isTerminal = stdin.isTTY === true;
   let isClosed = false;
+  const settings = isTerminal ? makeRawTerminal(stdin.fd) : undefined;
   const restore = () => {
-    if (isTerminal) stdin.setRawMode(false);
+    if (settings === undefined) return;
+    try {
+      restoreTerminal(stdin.fd, settings);
+    } catch {
+      // The terminal itself is gone.
+    }
   };
   const take = (bytes: Buffer) => {
     const { forGuest, leaves } = isTerminal
@@ -19,7 +26,6 @@ export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
   };
   // The reader of our output went away: the guest goes on, unheard.
   const ignore = () => {};
-  if (isTerminal) stdin.setRawMode(true);
   process.on('exit', restore);
   stdin.on('data', take);
   stdin.on('error', ignore);
