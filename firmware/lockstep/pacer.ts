@@ -12,6 +12,8 @@ export interface PacerLimits {
   readonly stepIntervalNs: bigint;
   /** A busy guest that is behind jumps at most so far a step: a stall is made good smoothly. */
   readonly jumpMaxNs: bigint;
+  /** But always as far as the slice itself took, up to here: a starved host must not lose time. */
+  readonly sliceMaxNs: bigint;
   /** How much of the error one interval removes when the guest is ahead: 1/this. */
   readonly catchUpIntervals: bigint;
   /** Bounds of the clock rate, 32.32 ns an instruction. */
@@ -24,6 +26,7 @@ const ONE = 1n << 32n;
 export const PACER_LIMITS: PacerLimits = {
   stepIntervalNs: 4_000_000n,
   jumpMaxNs: 20_000_000n,
+  sliceMaxNs: 250_000_000n,
   catchUpIntervals: 4n,
   multiplierMin: ONE / 8n,
   multiplierMax: 1024n * ONE,
@@ -77,7 +80,9 @@ export class Pacer {
     if (retired > 0n && !isStall)
       this.rate = (this.rate * 3n + this.clamp((elapsed << 32n) / retired)) / 4n;
     this.mark(now);
-    return this.step(now, elapsed, this.limits.jumpMaxNs);
+    const { jumpMaxNs, sliceMaxNs } = this.limits;
+    const slice = elapsed < sliceMaxNs ? elapsed : sliceMaxNs;
+    return this.step(now, elapsed, slice > jumpMaxNs ? slice : jumpMaxNs);
   }
 
   /** The step that wakes an idle guest: to where real time is, never back. */

@@ -4,21 +4,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LinuxGuest, linuxGuest } from '../guests/linux/assemble.ts';
+import { linuxGuestOrNone } from '../guests/linux/assemble.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 
 const test = suite('cli/record');
 const SLOW = { timeoutMs: 240_000 };
 
-function guestOrNone(): LinuxGuest | undefined {
-  try {
-    return linuxGuest();
-  } catch {
-    return undefined;
-  }
-}
-
-const guest = guestOrNone();
+const guest = linuxGuestOrNone();
 test.needs({ met: guest !== undefined, why: 'needs Debian’s archive for the Linux guest' });
 
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-record-'));

@@ -5,24 +5,22 @@ import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
 import type { Entry } from '../../logchan/entry.ts';
-import { linuxGuest } from '../guests/linux/assemble.ts';
+import { linuxGuestOrNone } from '../guests/linux/assemble.ts';
 import { assert, seededRandom } from '../harness/index.ts';
 import { type GuestFiles, Rig } from './rig.ts';
 import { World } from './world.ts';
 
 /** The guest's files, or undefined where it cannot be assembled. */
 export function guestFiles(): GuestFiles | undefined {
-  try {
-    const { kernel, initrd } = linuxGuest();
-    return {
-      kernel: readFileSync(kernel),
-      initrd: readFileSync(initrd),
+  const guest = linuxGuestOrNone();
+  return (
+    guest && {
+      kernel: readFileSync(guest.kernel),
+      initrd: readFileSync(guest.initrd),
       commandLine:
         'console=ttyS0 quiet acpi=off noapic nolapic lpj=4000000 cryptomgr.notests twinstep.ip=10.0.0.2/24 twinstep.run=disk',
-    };
-  } catch {
-    return undefined;
-  }
+    }
+  );
 }
 
 export interface Recording {
