@@ -81,8 +81,9 @@ export class Pacer {
       this.rate = (this.rate * 3n + this.clamp((elapsed << 32n) / retired)) / 4n;
     this.mark(now);
     const { jumpMaxNs, sliceMaxNs } = this.limits;
-    const slice = elapsed < sliceMaxNs ? elapsed : sliceMaxNs;
-    return this.step(now, elapsed, slice > jumpMaxNs ? slice : jumpMaxNs);
+    const within = elapsed > jumpMaxNs && elapsed <= sliceMaxNs;
+    const capped = elapsed > sliceMaxNs ? sliceMaxNs : jumpMaxNs;
+    return this.step(now, elapsed, within ? elapsed : capped);
   }
 
   /** The step that wakes an idle guest: to where real time is, never back. */

@@ -55,11 +55,21 @@ export function linuxGuest(say: (line: string) => void = () => {}): LinuxGuest {
   };
   const stamp = join(cache, 'stamp');
   const wanted = digestOfSources();
-  const ready = Object.values(guest).every(existsSync) && existsSync(stamp);
-  if (!ready || readFileSync(stamp, 'utf8') !== wanted) {
-    const release = assemble(guest.kernel, guest.initrd, say);
-    writeFileSync(guest.release, release);
-    writeFileSync(stamp, wanted);
+  const isReady = () =>
+    [...Object.values(guest), join(cache, BUSYBOX), stamp].every((path) => existsSync(path)) &&
+    readFileSync(stamp, 'utf8') === wanted;
+  // Test files run side by side and want the same guest: one assembles, the others wait.
+  mkdirSync(cache, { recursive: true });
+  const lock = openSync(join(cache, 'lock'), 'w');
+  try {
+    while (!isReady() && !lockFile(lock, true)) pause();
+    if (!isReady()) {
+      rmSync(stamp, { force: true });
+      writeFileSync(guest.release, assemble(guest.kernel, guest.initrd, say));
+      writeFileSync(stamp, wanted);
+    }
+  } finally {
+    closeSync(lock);
   }
   const busybox = join(cache, BUSYBOX);
   return { ...guest, release: readFileSync(guest.release, 'utf8'), busybox };
