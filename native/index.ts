@@ -112,8 +112,79 @@ export interface Tap {
   close(): void;
 }
 
+export interface NetworkInterface {
+  mac: Uint8Array;
+  /** Switched on, and with a carrier. */
+  up: boolean;
+  mtu: number;
+}
+
+/** A raw Ethernet socket of one EtherType on one interface; needs CAP_NET_RAW. */
+export interface PacketRing {
+  /** As it is now; null when it has gone. */
+  readonly interface: NetworkInterface | null;
+  /**
+   * Begins to receive. frames(n): the n pairs in `frames` say where payloads begin in `ring` and how
+   * long they are, until it returns. writable(): after a send() that could not send all. link():
+   * look at `interface`. Payloads to send go behind the 14 header bytes of a slot in `staging`.
+   */
+  start(handler: { frames(count: number): void; writable(): void; link(): void }): {
+    ring: ArrayBuffer;
+    staging: ArrayBuffer;
+    sendStride: number;
+    frames: Uint32Array;
+    lengths: Uint32Array;
+  };
+  /** Sends slots first, first + 1, ... with payloads of `lengths[slot]`; how many were dealt with. */
+  send(first: number, count: number): number;
+  /** Every peer (broadcast) until said otherwise. */
+  setDestination(mac: Uint8Array): void;
+  counters(): { overrun: number; oversized: number; foreign: number; unsent: number };
+  /** The buffers become empty. May be called twice, also inside a callback. */
+  close(): void;
+}
+
+export interface PacketRingOptions {
+  interface: string;
+  ethertype: number;
+  payloadBytesMax: number;
+  receiveSlots: number;
+  sendSlots: number;
+  /** Frames of any other sender are dropped and counted. */
+  sender?: Uint8Array;
+}
+
+/** AES-256-GCM of one direction; arguments as in logchan/cipher.ts. */
+export interface FrameCipher {
+  seal(counter: number, frame: Uint8Array, plain: Uint8Array, bytes: number): void;
+  open(counter: number, frame: Uint8Array, start: number, end: number, plain: Uint8Array): number;
+}
+
+/** Kernel calls of role arbitration. A failed one throws an Error with `code`, as Node's own do. */
+interface WatchdogCalls {
+  support(fd: number): { options: number; firmwareVersion: number; identity: string };
+  bootStatus(fd: number): number;
+  timeoutSeconds(fd: number): number;
+  /** Answers what the driver really took. */
+  setTimeoutSeconds(fd: number, seconds: number): number;
+  keepAlive(fd: number): number;
+  /** Milliseconds since boot, suspension included. */
+  bootClockMs(): number;
+  /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
+  arpOpen(interfaceName: string): number;
+  arpAsk(fd: number, interfaceName: string, target: Buffer): number;
+  /** How many frames from `target` have arrived since the last call. */
+  arpAnswers(fd: number, target: Buffer): number;
+}
+
 interface Native {
   MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
+  /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
+  PacketRing: { new (options: PacketRingOptions): PacketRing };
+  /** Null when there is no Ethernet interface of this name. */
+  lookUpInterface(name: string): NetworkInterface | null;
+  FrameCipher: { new (key: Uint8Array, direction: number): FrameCipher };
+  watchdog: WatchdogCalls;
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -146,6 +217,19 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-const native = load();
-export const { GuestMemory, MemoryDigest, SoftEngine, kick, Tap, lockFile, punchHole } = native;
-export const { openPty, makeRawTerminal, restoreTerminal } = native;
+export const {
+  FrameCipher,
+  GuestMemory,
+  kick,
+  lockFile,
+  lookUpInterface,
+  makeRawTerminal,
+  MemoryDigest,
+  openPty,
+  PacketRing,
+  punchHole,
+  restoreTerminal,
+  SoftEngine,
+  Tap,
+  watchdog,
+} = load();

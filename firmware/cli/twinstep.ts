@@ -26,6 +26,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: 'list a log',
     run: async (args) => (await import('./log.ts')).logCommand(args),
   },
+  doctor: {
+    words: 'every path, device and limit of this board, and what to do',
+    run: async (args) => (await import('./doctor.ts')).doctor(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };

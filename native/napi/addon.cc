@@ -7,6 +7,9 @@
 #include "napi/memory-digest-napi.h"
 #include "napi/pty-napi.h"
 #include "napi/tap-napi.h"
+#include "napi/ring-cipher-napi.h"
+#include "napi/ring-napi.h"
+#include "napi/watchdog-napi.h"
 
 namespace {
 
@@ -18,6 +21,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("SoftEngine", twinstep::napi::SoftEngine::define(env));
   exports.Set("kick", Napi::Function::New<twinstep::napi::SoftEngine::kick>(env, "kick"));
   exports.Set("Tap", twinstep::napi::Tap::define(env));
+  exports.Set("PacketRing", twinstep::napi::PacketRing::define(env));
+  exports.Set("lookUpInterface", Napi::Function::New<twinstep::napi::PacketRing::look_up>(env));
+  exports.Set("FrameCipher", twinstep::napi::FrameCipher::define(env));
+  exports.Set("watchdog", twinstep::napi::define_watchdog(env));
   return exports;
 }
 

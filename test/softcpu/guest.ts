@@ -1,5 +1,7 @@
 // Bare-metal guests (test/guests/metal) as images: compiled by gcc, put into memory as Multiboot says.
 import { readFileSync } from 'node:fs';
+import { FileView } from '../../firmware/machine/boot/bytes.ts';
+import { readElf } from '../../firmware/machine/boot/elf.ts';
 import type { CpuSetup } from '../../native/index.ts';
 import { compile, filesIn } from '../harness/compile.ts';
 import { needs } from '../harness/index.ts';
@@ -82,23 +84,12 @@ export interface Image {
 }
 
 export function loadGuest(name: string, ...defines: string[]): Image {
-  return parseElf32(readFileSync(buildGuest(name, ...defines)));
-}
-
-function parseElf32(file: Buffer): Image {
-  if (file.readUInt32BE(0) !== 0x7f454c46 || file[4] !== 1) throw new Error('not an ELF32 file');
-  const [entry, table] = [file.readUInt32LE(24), file.readUInt32LE(28)];
-  const [entryBytes, count] = [file.readUInt16LE(42), file.readUInt16LE(44)];
-  const segments = Array.from({ length: count }, (_, n) => table + n * entryBytes)
-    .filter((at) => file.readUInt32LE(at) === 1)
-    .map((at) => {
-      const [from, length] = [file.readUInt32LE(at + 4), file.readUInt32LE(at + 16)];
-      return {
-        address: file.readUInt32LE(at + 12),
-        bytes: Uint8Array.from(file.subarray(from, from + length)),
-      };
-    });
-  return { segments, cpu: multibootCpu(entry) };
+  const file = readFileSync(buildGuest(name, ...defines));
+  const { segments, entryPhysical } = readElf(new FileView(file));
+  return {
+    segments: segments.map(({ physical, bytes }) => ({ address: physical, bytes })),
+    cpu: multibootCpu(entryPhysical),
+  };
 }
 
 /** Multiboot 0.6.96, 3.2: flat 32-bit protected mode, interrupts off. */

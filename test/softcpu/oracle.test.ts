@@ -7,7 +7,7 @@ test.needs(needs.command('g++'));
 
 test('the oracle compiles', () => void oracleProgram(), { timeoutMs: 180_000 });
 
-const cases = process.env.TWINSTEP_ADDON === 'Debug' ? 10_000 : 300_000;
+const cases = process.env.TWINSTEP_ADDON === 'Debug' ? 10_000 : 150_000;
 for (const family of FAMILIES) {
   test(`${family}, ${cases} cases`, () => void runOracle(family, runSeed(), cases), {
     timeoutMs: 60_000,
