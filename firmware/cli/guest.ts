@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { HostError, systemWords } from '../host/errors.ts';
 import { Guest, type GuestRecord } from '../host/guest.ts';
-import type { EndReason } from '../host/vcpu/vcpu.ts';
+import { type EndReason, VcpuStartError } from '../host/vcpu/vcpu.ts';
 import { GUEST_OPTIONS_HELP, type GuestOptions, parseGuestOptions } from './guest-options.ts';
 import { EXIT, exitCodeOfGuest } from './usage.ts';
 
@@ -35,19 +35,34 @@ export async function runGuest(
   record: GuestRecord | undefined,
 ): Promise<number> {
   const spec = await guestSpec(options);
-  const guest = await Guest.start(record === undefined ? spec : { ...spec, record }, say);
-  if (options.serial.com1.kind === 'stdio' && process.stdin.isTTY) say('Ctrl-] leaves');
+  // Before anything is opened: a terminal must come back from its raw mode.
+  let guest: Guest | undefined;
   let signalled: keyof typeof SIGNALS | undefined;
   for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
     process.on(signal, () => {
       signalled = signal;
-      guest.stop();
+      guest?.stop();
     });
   }
+  guest = await Guest.start(record === undefined ? spec : { ...spec, record }, say).catch(
+    (error) => {
+      throw aboutKernel(error)
+        ? new HostError('E_FILE', `kernel ${options.kernelPath}: ${error.message}`)
+        : error;
+    },
+  );
+  if (signalled !== undefined) guest.stop();
+  const isOnTerminal = Object.values(options.serial).some(({ kind }) => kind === 'stdio');
+  if (isOnTerminal && process.stdin.isTTY) say('Ctrl-] leaves');
   const { reason } = await guest.end();
   const words = endWords(reason);
   if (words !== undefined) say(words);
   return signalled === undefined ? exitCode(reason) : 128 + SIGNALS[signalled];
+}
+
+/** Words that start with what is wrong with the kernel; its name belongs before them. */
+function aboutKernel(error: unknown): error is VcpuStartError {
+  return error instanceof VcpuStartError && error.code.startsWith('E_KERNEL_');
 }
 
 async function guestSpec(options: GuestOptions) {

@@ -1,13 +1,58 @@
 // Unix sockets by path, for serial lines and network cables: listen, or connect to who listens.
-import { lstatSync, unlinkSync } from 'node:fs';
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { HostError, systemWords } from './errors.ts';
 
 /** sun_path with its terminating zero. */
 const PATH_BYTES_MAX = 107;
 
+/** One peer after the other: who comes while another is there waits, unread, until that one left. */
+export class PeerQueue {
+  /** The one that talks. */
+  peer: Socket | undefined;
+  private readonly waiting: Socket[] = [];
+  private readonly server: Server;
+
+  /** `attach` prepares a peer whose turn it is. Throws a HostError as listenAt does. */
+  static async listen(path: string, attach: (peer: Socket) => void): Promise<PeerQueue> {
+    let queue: PeerQueue | undefined;
+    const server = await listenAt(path, (socket) => queue?.add(socket, attach));
+    queue = new PeerQueue(server);
+    return queue;
+  }
+
+  private constructor(server: Server) {
+    this.server = server;
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    for (const socket of this.waiting.splice(0)) socket.destroy();
+    this.peer?.destroySoon();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  private add(socket: Socket, attach: (peer: Socket) => void): void {
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (socket === this.peer) this.peer = undefined;
+      else if (this.waiting.includes(socket)) this.waiting.splice(this.waiting.indexOf(socket), 1);
+      const next = this.peer === undefined ? this.waiting.shift() : undefined;
+      if (next !== undefined) this.begin(next, attach);
+    });
+    if (this.peer === undefined) this.begin(socket, attach);
+    else this.waiting.push(socket);
+  }
+
+  private begin(socket: Socket, attach: (peer: Socket) => void): void {
+    this.peer = socket;
+    attach(socket);
+  }
+}
+
 /** Listens at `path`, which must be free; what a dead program left there is removed. */
-export async function listenAt(path: string, onPeer: (peer: Socket) => void): Promise<Server> {
+async function listenAt(path: string, onPeer: (peer: Socket) => void): Promise<Server> {
   checkPath(path);
   if (isSocket(path)) {
     const peer = await connectTo(path);
@@ -53,5 +98,7 @@ function isSocket(path: string): boolean {
 }
 
 function inWords(path: string, error: unknown): HostError {
+  // Binding in a missing folder is told as a lack of rights.
+  if (!existsSync(dirname(path))) error = { code: 'ENOENT' };
   return new HostError('E_SOCKET', `socket ${path}: ${systemWords(error)}`);
 }

@@ -1,0 +1,153 @@
+// Serial lines without a guest: a socket, a pseudo-terminal, and the key that leaves the console.
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ReadStream } from 'node:tty';
+import { splitAtLeave } from '../../../firmware/host/serial/escape.ts';
+import { PtyWriter, ptyLine } from '../../../firmware/host/serial/pty.ts';
+import { socketLine } from '../../../firmware/host/serial/socket.ts';
+import { assert, seededRandom, suite } from '../../harness/index.ts';
+
+const test = suite('host/serial');
+const folder = mkdtempSync(join(tmpdir(), 'twinstep-serial-'));
+test.after(() => rmSync(folder, { recursive: true }));
+
+/** Bytes as they come, and waiting for so many. */
+class Sink {
+  private bytes: Buffer = Buffer.alloc(0);
+  private wake: () => void = () => {};
+  readonly events = { onBytes: (bytes: Uint8Array) => this.add(bytes), onLeave: () => {} };
+
+  add(bytes: Uint8Array): void {
+    this.bytes = Buffer.concat([this.bytes, bytes]);
+    this.wake();
+  }
+
+  async take(count: number): Promise<Buffer> {
+    while (this.bytes.length < count)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    const taken = this.bytes.subarray(0, count);
+    this.bytes = this.bytes.subarray(count);
+    return taken;
+  }
+}
+
+test('Ctrl-] leaves; what was typed before it is still the guest’s', () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const split = (text: string) => {
+    const { forGuest, leaves } = splitAtLeave(bytes(text));
+    return [new TextDecoder().decode(forGuest), leaves];
+  };
+  assert.equal(split('ls\r'), ['ls\r', false]);
+  assert.equal(split('\x03\x1b[A'), ['\x03\x1b[A', false]);
+  assert.equal(split('ab\x1dcd'), ['ab', true]);
+  assert.equal(split('\x1d'), ['', true]);
+});
+
+test('socket: one talks at a time, the next waits its turn, bytes pass as they are', async () => {
+  const path = join(folder, 'line');
+  const sink = new Sink();
+  const line = await socketLine(path, sink.events);
+  line.write(Uint8Array.of(1, 2, 3)); // nobody is there
+  const first = connect(path);
+  await once(first, 'connect');
+  const sent = seededRandom().bytes(10_000);
+  first.write(sent);
+  assert.is(Buffer.compare(await sink.take(sent.length), sent), 0);
+  const second = connect(path);
+  second.write('second');
+  await once(second, 'connect');
+  first.write('first');
+  assert.is(String(await sink.take(5)), 'first');
+  const heard = new Sink();
+  first.on('data', (bytes) => heard.add(bytes));
+  line.write(sent);
+  assert.is(Buffer.compare(await heard.take(sent.length), sent), 0);
+  first.end();
+  assert.is(String(await sink.take(6)), 'second');
+  second.destroy();
+  await line.close();
+  assert.ok(!existsSync(path));
+});
+
+test('socket: a paused line keeps what comes', async () => {
+  const path = join(folder, 'paused');
+  const sink = new Sink();
+  const line = await socketLine(path, sink.events);
+  line.pause();
+  const peer = connect(path);
+  peer.write('patience');
+  await once(peer, 'connect');
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  line.resume();
+  assert.is(String(await sink.take(8)), 'patience');
+  peer.destroy();
+  await line.close();
+});
+
+test('socket: a live owner keeps its path, a dead one’s is taken over', async () => {
+  const path = join(folder, 'owned');
+  const line = await socketLine(path, new Sink().events);
+  await socketLine(path, new Sink().events).then(
+    () => assert.unreachable(),
+    (error: Error) => assert.match(error.message, 'is in use by another program'),
+  );
+  await line.close();
+  // What a killed program leaves: a socket nobody listens at.
+  const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', script]);
+  assert.ok(existsSync(path));
+  const next = await socketLine(path, new Sink().events);
+  await next.close();
+});
+
+test('pseudo-terminal: every byte both ways, also after a program left and another came', async () => {
+  const sink = new Sink();
+  const line = ptyLine(sink.events);
+  const all = Uint8Array.from({ length: 256 }, (_, at) => at);
+  for (let round = 0; round < 2; round++) {
+    const fd = openSync(line.where!, constants.O_RDWR | constants.O_NOCTTY);
+    const program = new ReadStream(fd);
+    const heard = new Sink();
+    program.on('data', (bytes) => heard.add(bytes));
+    writeSync(fd, all);
+    assert.is(Buffer.compare(await sink.take(256), all), 0);
+    line.write(all);
+    assert.is(Buffer.compare(await heard.take(256), all), 0);
+    const closed = once(program, 'close');
+    program.destroy();
+    await closed;
+  }
+  await line.close();
+  await line.close();
+});
+
+test('pseudo-terminal: much output reaches a slow reader whole', async () => {
+  const line = ptyLine(new Sink().events);
+  const fd = openSync(line.where!, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+  const program = new ReadStream(fd);
+  const heard = new Sink();
+  program.on('data', (bytes) => heard.add(bytes));
+  const sent = seededRandom().bytes(60_000);
+  line.write(sent);
+  assert.is(Buffer.compare(await heard.take(sent.length), sent), 0);
+  program.destroy();
+  await line.close();
+});
+
+test('what nobody reads is dropped beyond a limit', () => {
+  const writer = new PtyWriter(() => 0);
+  for (let i = 0; i < 100; i++) writer.write(new Uint8Array(1000));
+  assert.is(writer.dropped, 100_000 - (64 << 10));
+  writer.close();
+  const open = new PtyWriter((bytes) => bytes.length);
+  for (let i = 0; i < 100; i++) open.write(new Uint8Array(1000));
+  assert.is(open.dropped, 0);
+});
+
+test.run();
