@@ -1,11 +1,10 @@
-// Checks arguments, calls watchdog/ and pty/, converts. A failed call throws an Error that carries
+// Checks arguments, calls watchdog/, converts. A failed call throws an Error that carries
 // the errno's name as `code`, as Node's own do.
 #include "napi/watchdog-napi.h"
 
 #include <cstring>
 #include <string>
 
-#include "pty/pty.h"
 #include "watchdog/arp.h"
 #include "watchdog/sentinel.h"
 #include "watchdog/wdt.h"
@@ -105,15 +104,6 @@ Napi::Value arp_answers(const Info& info) {
   return number(info, "ARP answer", watchdog::arp_answers(integer(info, 0, "fd"), address(info, 1)));
 }
 
-Napi::Value open_pty(const Info& info) {
-  const auto pair = pty::open_pair();
-  if (pair.error != 0) fail(info.Env(), "pseudo-terminal", pair.error);
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("master", Napi::Number::New(info.Env(), pair.master));
-  result.Set("slavePath", Napi::String::New(info.Env(), pair.slave_path));
-  return result;
-}
-
 }  // namespace
 
 Napi::Object define_watchdog(Napi::Env env) {
@@ -131,7 +121,6 @@ Napi::Object define_watchdog(Napi::Env env) {
   add("arpOpen", arp_open);
   add("arpAsk", arp_ask);
   add("arpAnswers", arp_answers);
-  add("openPty", open_pty);
   return all;
 }
 

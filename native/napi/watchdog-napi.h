@@ -1,4 +1,4 @@
-// The kernel calls of watchdog/ and pty/ as plain functions; see native/index.ts for what they mean.
+// The kernel calls of watchdog/ as plain functions; see native/index.ts for what they mean.
 #pragma once
 
 #include <napi.h>

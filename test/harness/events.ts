@@ -3,7 +3,7 @@
 import { writeSync } from 'node:fs';
 
 export type TestEvent =
-  | { type: 'start'; suite: string; test: string; timeoutMs: number }
+  | { type: 'start'; suite: string; test: string; timeoutMs: number; hook?: true }
   | { type: 'pass'; suite: string; test: string; ms: number }
   | { type: 'fail'; suite: string; test: string; why: string }
   | { type: 'skip'; suite: string; test: string; why: string }

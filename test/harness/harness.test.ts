@@ -22,7 +22,7 @@ function runCase(name: string, ...more: string[]): Verdict {
     ...more,
   ];
   const { TWINSTEP_SEED: _, ...env } = process.env;
-  const run = spawnSync(process.execPath, args, { encoding: 'utf8', env });
+  const run = spawnSync(process.execPath, args, { encoding: 'utf8', env, timeout: 20_000 });
   const out = run.stdout + run.stderr;
   return { status: run.status, out, lastLine: out.trimEnd().split('\n').at(-1) ?? '' };
 }
@@ -68,6 +68,9 @@ expect('late-throw', 1, '1 passed, 1 failed, 0 skipped', 'too late');
 expect('open-handle', 1, '1 passed, 1 failed, 0 skipped', 'open handles');
 expect('early-exit', 1, '0 passed, 1 failed, 0 skipped', 'early exit: ends the process');
 expect('skips', 0, '1 passed, 0 failed, 2 skipped', 'skipped 1: needs a moon', 'needs patience');
+// Beside a good file, so that the total alone cannot give it away.
+expect('(passes|no-tests)', 1, '2 passed, 1 failed, 0 skipped', 'no test ran');
+expect('(passes|empty-suite)', 1, '2 passed, 1 failed, 0 skipped', 'no test ran');
 expect('matches-no-file', 1, '0 passed, 1 failed, 0 skipped', 'nothing matches');
 
 test(

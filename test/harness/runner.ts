@@ -52,6 +52,8 @@ class Watch {
   private readonly result: FileResult;
   private timer: NodeJS.Timeout | undefined;
   private running: string | undefined;
+  /** The running test still owes a verdict; a hook owes one only when it fails. */
+  private owed = false;
   private ended = false;
   private killed = false;
 
@@ -62,6 +64,7 @@ class Watch {
   }
 
   event(event: TestEvent): void {
+    if (event.type === 'end' || event.type === 'start') this.collectVerdict();
     if (event.type === 'end') {
       this.ended = true;
       this.running = undefined;
@@ -75,14 +78,22 @@ class Watch {
     const test = `${event.suite}: ${event.test}`;
     if (event.type === 'start') {
       this.running = test;
+      this.owed = event.hook !== true;
       this.deadline(event.timeoutMs + BLOCKED_GRACE_MS, test, 'hung with a blocked event loop');
       return;
     }
     this.running = undefined;
+    this.owed = false;
     this.deadline(LOAD_TIMEOUT_MS, '(file)', 'hung between tests');
     if (event.type === 'pass') this.result.passed++;
     else if (event.type === 'fail') this.result.failures.push({ test, why: event.why });
     else this.result.skips.push({ test, why: event.why });
+  }
+
+  private collectVerdict(): void {
+    if (!this.owed) return;
+    this.owed = false;
+    this.result.failures.push({ test: this.running ?? '(file)', why: 'ended without a verdict' });
   }
 
   closed(code: number | null, signal: string | null): void {

@@ -128,11 +128,12 @@ async function runTest(
 
 /** Runs suite hooks; the message of the first failure, which is also reported as a failed test. */
 async function runHooks(suiteName: string, label: string, hooks: Hook[]) {
-  emit({ type: 'start', suite: suiteName, test: label, timeoutMs: TEST_TIMEOUT_MS_DEFAULT });
+  const timeoutMs = TEST_TIMEOUT_MS_DEFAULT;
+  emit({ type: 'start', suite: suiteName, test: label, timeoutMs, hook: true });
   try {
     for (const hook of hooks) {
-      await withTimeout(Promise.resolve().then(hook), TEST_TIMEOUT_MS_DEFAULT, () =>
-        endHung(suiteName, label, TEST_TIMEOUT_MS_DEFAULT),
+      await withTimeout(Promise.resolve().then(hook), timeoutMs, () =>
+        endHung(suiteName, label, timeoutMs),
       );
     }
     return undefined;

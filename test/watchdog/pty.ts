@@ -1,6 +1,6 @@
 // The far end of a pseudo-terminal in tests: reads and writes the master without blocking.
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { watchdog } from '../../native/index.ts';
+import { openPty } from '../../native/index.ts';
 import type { SerialLine } from '../../watchdog/line.ts';
 
 const POLL_MS = 1;
@@ -17,9 +17,11 @@ export class PtyEnd implements SerialLine {
   private readonly timer: NodeJS.Timeout;
 
   constructor() {
-    const { master, slavePath } = watchdog.openPty();
+    const { master, slave, path } = openPty(true);
+    // Only the line under test holds the other side: a hang-up must be one.
+    closeSync(slave);
     this.fd = master;
-    this.slavePath = slavePath;
+    this.slavePath = path;
     this.timer = setInterval(() => this.poll(), POLL_MS);
   }
 

@@ -1,0 +1,316 @@
+// One end of the channel: meets the peer, runs a session with it, notices when it is silent, gone or
+// new. Pure: bytes, time and randomness come in, bytes and events go out, nothing else happens.
+//
+// The caller: 1. gives every frame to receive(), 2. calls tick() when wakeUs() is due, 3. after each
+// of these and after append(), sends what write() returns until it returns 0, 4. takes events until
+// there are none. Release output only when `ackedThrough` has reached the index append() returned.
+import { type CipherFactory, NodeCipher } from './cipher.ts';
+import { assert } from './errors.ts';
+import { Handshake } from './handshake.ts';
+import { clusterTag, HelloAuth, sessionKeys } from './keys.ts';
+import {
+  BULK_BUFFER_BYTES,
+  BULK_BUFFER_ENTRIES,
+  FRAME_BYTES_BASE,
+  LOG_BUFFER_BYTES,
+  LOG_BUFFER_ENTRIES,
+  SILENT_US,
+} from './limits.ts';
+import { type DropCounters, type DropReason, dropCounters } from './reasons.ts';
+import type { EntrySource } from './receiver.ts';
+import { BYE, LANE, type Lane } from './sections.ts';
+import { Session, type SessionBuffers } from './session.ts';
+import { emptyHeader, KIND, readHeader, readHello, writeHello } from './wire.ts';
+
+export interface EndpointOptions {
+  pairingKey: Uint8Array;
+  cluster: string;
+  /** Cryptographically random bytes. */
+  random(count: number): Uint8Array;
+  /** Largest frame the port takes now; changes come by portSize(). */
+  frameBytesMax: number;
+  buffers?: SessionBuffers;
+  makeCipher?: CipherFactory;
+}
+
+/** Why a session ended. In each case the peer's memory of what was acknowledged may be gone. */
+export type EndReason =
+  | 'peer-restarted' // it answered us with a new nonce
+  | 'peer-left' // it said goodbye
+  | 'unconfirmed' // it went away while we met
+  | 'protocol' // it claimed what cannot be
+  | 'closed'; // we said goodbye
+
+/** What makes two boards refuse each other; each shows as an event once until something changes. */
+export type RefusalReason = Extract<DropReason, 'version' | 'cluster' | 'key'>;
+
+export type ChannelEvent =
+  | { type: 'up'; session: number; peerFrameBytesMax: number }
+  /**
+   * `log` and `bulk` still hold entries received whole and not taken: a backup that takes over
+   * needs them all. Of our own, those up to `ackedThrough` were in the peer's memory.
+   */
+  | { type: 'down'; why: EndReason; ackedThrough: number; log: EntrySource; bulk: EntrySource }
+  | { type: 'silent'; sinceUs: number }
+  | { type: 'heard'; silentUs: number }
+  | { type: 'refused'; why: RefusalReason }
+  | { type: 'path'; frameBytes: number; portsFrameBytes: number }
+  | { type: 'link'; up: boolean };
+
+export const DEFAULT_BUFFERS: SessionBuffers = {
+  send: [
+    { bytes: LOG_BUFFER_BYTES, entries: LOG_BUFFER_ENTRIES },
+    { bytes: BULK_BUFFER_BYTES, entries: BULK_BUFFER_ENTRIES },
+  ],
+  receive: [
+    { bytes: LOG_BUFFER_BYTES, entries: LOG_BUFFER_ENTRIES },
+    { bytes: BULK_BUFFER_BYTES, entries: BULK_BUFFER_ENTRIES },
+  ],
+};
+
+export class Endpoint {
+  readonly drops: DropCounters = dropCounters();
+  session: Session | undefined;
+  private readonly options: Required<Omit<EndpointOptions, 'cluster'>> & { cluster: Uint8Array };
+  private readonly auth: HelloAuth;
+  private readonly handshake: Handshake;
+  private readonly header = emptyHeader();
+  private readonly events: ChannelEvent[] = [];
+  private readonly refusals = new Set<RefusalReason>();
+  /** The session is announced: both boards have its keys. */
+  private announced = false;
+  private silent = false;
+  private silentSinceUs = 0;
+  private linkIsUp = true;
+  private pathBytes = 0;
+  private closed = false;
+
+  constructor(options: EndpointOptions, nowUs: number) {
+    const cluster = clusterTag(options.cluster);
+    assert(options.frameBytesMax >= FRAME_BYTES_BASE, 'the port takes no frame of base size');
+    this.options = {
+      buffers: DEFAULT_BUFFERS,
+      makeCipher: (key) => new NodeCipher(key),
+      ...options,
+      cluster,
+    };
+    this.auth = new HelloAuth(options.pairingKey);
+    const { frameBytesMax, random } = options;
+    this.handshake = new Handshake({ cluster, frameBytesMax, random }, nowUs);
+  }
+
+  /** The frame in bytes[start, end). */
+  receive(bytes: Uint8Array, start: number, end: number, nowUs: number): void {
+    if (this.closed) return;
+    const reason = this.dispatch(bytes, start, end, nowUs);
+    if (reason !== undefined) this.drop(reason);
+    this.afterInput(nowUs);
+  }
+
+  private dispatch(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    nowUs: number,
+  ): DropReason | undefined {
+    const { header, session } = this;
+    const reason = readHeader(bytes, start, end, header);
+    if (reason !== undefined) return reason;
+    if (header.kind === KIND.hello) return this.receiveHello(bytes, nowUs);
+    if (session === undefined || header.session !== session.name) return 'session';
+    const refused = session.receive(bytes, start, header, nowUs);
+    if (refused !== undefined) return refused;
+    if (!this.announced) this.announce();
+    return session.refused;
+  }
+
+  private receiveHello(bytes: Uint8Array, nowUs: number): DropReason | undefined {
+    const verify = (signed: Uint8Array, mac: Uint8Array) => this.auth.verify(signed, mac);
+    const hello = readHello(bytes, this.header, this.options.cluster, verify);
+    if (typeof hello === 'string') return hello;
+    const outcome = this.handshake.receive(hello, nowUs);
+    if (typeof outcome === 'object') return outcome.dropped;
+    this.refusals.clear();
+    if (outcome === 'established') this.establish(nowUs);
+    if (this.handshake.meeting?.confirmed && !this.announced) this.announce();
+    return undefined;
+  }
+
+  private establish(nowUs: number): void {
+    const { meeting, frameBytesMax } = this.handshake;
+    assert(meeting !== undefined, 'established without a meeting');
+    this.endSession('peer-restarted');
+    const { pairingKey, cluster, makeCipher, buffers } = this.options;
+    const keys = sessionKeys(pairingKey, cluster, meeting);
+    const bytes = Math.min(frameBytesMax, meeting.peerFrameBytesMax);
+    this.session = new Session({ keys, makeCipher, buffers, frameBytesMax: bytes }, nowUs);
+    this.pathBytes = this.session.path.bytes;
+  }
+
+  private announce(): void {
+    const { meeting } = this.handshake;
+    assert(this.session !== undefined && meeting !== undefined, 'nothing to announce');
+    if (!meeting.confirmed) this.handshake.confirm();
+    this.announced = true;
+    this.events.push({
+      type: 'up',
+      session: this.session.name,
+      peerFrameBytesMax: meeting.peerFrameBytesMax,
+    });
+  }
+
+  private endSession(why: EndReason): void {
+    const { session } = this;
+    if (session === undefined) return;
+    this.session = undefined;
+    this.withdraw(session, why);
+  }
+
+  /** What was never announced does not end either. */
+  private withdraw(session: Session, why: EndReason): void {
+    if (this.announced) {
+      const { ackedThrough } = session.out[LANE.log];
+      const [log, bulk] = session.in;
+      this.events.push({ type: 'down', why, ackedThrough, log, bulk });
+    }
+    this.announced = false;
+    this.silent = false;
+  }
+
+  /** Time has passed. */
+  tick(nowUs: number): void {
+    if (this.closed) return;
+    if (this.handshake.tick(nowUs)) this.endSession('unconfirmed');
+    const { session } = this;
+    if (session !== undefined) {
+      session.tick(nowUs);
+      if (!this.silent && this.announced && nowUs >= session.heardUs + SILENT_US) {
+        this.silent = true;
+        this.silentSinceUs = session.heardUs;
+        this.events.push({ type: 'silent', sinceUs: session.heardUs });
+      }
+    }
+    this.afterInput(nowUs);
+  }
+
+  private afterInput(nowUs: number): void {
+    const { session } = this;
+    if (session === undefined) return;
+    if (this.silent && session.heardUs > this.silentSinceUs) {
+      this.silent = false;
+      this.events.push({ type: 'heard', silentUs: session.heardUs - this.silentSinceUs });
+    }
+    if (session.path.bytes !== this.pathBytes && this.announced) {
+      this.pathBytes = session.path.bytes;
+      const portsFrameBytes = session.path.limitBytes;
+      this.events.push({ type: 'path', frameBytes: this.pathBytes, portsFrameBytes });
+    }
+    if (session.outcome === undefined) return;
+    this.endSession(session.outcome === 'bye' ? 'peer-left' : 'protocol');
+    this.handshake.end(nowUs);
+  }
+
+  private drop(reason: DropReason): void {
+    this.drops[reason]++;
+    if (reason !== 'version' && reason !== 'cluster' && reason !== 'key') return;
+    // While a session stands, strangers on the segment are counted and no more.
+    if (this.session !== undefined || this.refusals.has(reason)) return;
+    this.refusals.add(reason);
+    this.events.push({ type: 'refused', why: reason });
+  }
+
+  /** When tick() has something to do, if nothing else happens. */
+  wakeUs(nowUs: number): number {
+    if (this.closed) return Number.POSITIVE_INFINITY;
+    if (!this.linkIsUp) return this.silentWakeUs();
+    const sessionUs = this.session?.wakeUs(nowUs) ?? Number.POSITIVE_INFINITY;
+    return Math.min(sessionUs, this.handshake.wakeUs(), this.silentWakeUs());
+  }
+
+  private silentWakeUs(): number {
+    if (this.session === undefined || this.silent) return Number.POSITIVE_INFINITY;
+    return this.session.heardUs + SILENT_US;
+  }
+
+  /** Writes the next frame to send now into `into`; its length, or 0 when there is none. */
+  write(into: Uint8Array, nowUs: number): number {
+    if (!this.linkIsUp) return 0;
+    if (!this.closed) {
+      const hello = this.handshake.next(nowUs);
+      if (hello !== undefined) return writeHello(into, hello, (signed) => this.auth.sign(signed));
+    }
+    return this.session?.write(into, nowUs) ?? 0;
+  }
+
+  takeEvent(): ChannelEvent | undefined {
+    return this.events.shift();
+  }
+
+  get hasEvents(): boolean {
+    return this.events.length > 0;
+  }
+
+  /** Entries and bulk data can be appended: both boards are in a session. */
+  get isUp(): boolean {
+    return this.announced;
+  }
+
+  /** Whether an entry of this size can be appended to the lane now. */
+  fits(lane: Lane, entryBytes: number): boolean {
+    return this.announced && this.lane(lane).fits(entryBytes);
+  }
+
+  /** The entry's index in this session, from 1; `urgent` when an output waits for it. */
+  append(lane: Lane, entry: Uint8Array, urgent: boolean, nowUs: number): number {
+    return this.lane(lane).append(entry, urgent, nowUs);
+  }
+
+  /** Entries of this session that are received and safe in the peer's memory. */
+  get ackedThrough(): number {
+    return this.session?.out[LANE.log].ackedThrough ?? 0;
+  }
+
+  get bulkAckedThrough(): number {
+    return this.session?.out[LANE.bulk].ackedThrough ?? 0;
+  }
+
+  /** Whole entries received in this session, on both lanes together. */
+  get entriesReceived(): number {
+    const lanes = this.session?.in;
+    return lanes === undefined ? 0 : lanes[0].entriesReceived + lanes[1].entriesReceived;
+  }
+
+  /** The next entry from the peer, or undefined. */
+  take(lane: Lane): Uint8Array | undefined {
+    return this.announced ? this.session?.in[lane].take() : undefined;
+  }
+
+  private lane(lane: Lane) {
+    assert(this.session !== undefined && this.announced, 'append without a session');
+    return this.session.out[lane];
+  }
+
+  linkChanged(up: boolean, nowUs: number): void {
+    if (up === this.linkIsUp) return;
+    this.linkIsUp = up;
+    this.events.push({ type: 'link', up });
+    if (up) this.session?.linkUp(nowUs);
+  }
+
+  /** The port takes frames of another size now. */
+  portSize(frameBytesMax: number, nowUs: number): void {
+    const bytes = Math.max(FRAME_BYTES_BASE, frameBytesMax);
+    this.handshake.frameBytesMax = bytes;
+    const peerBytes = this.handshake.meeting?.peerFrameBytesMax ?? bytes;
+    this.session?.path.setLimit(Math.min(bytes, peerBytes), nowUs);
+  }
+
+  /** Says goodbye: write() still returns the farewell, then nothing any more. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.session === undefined) return;
+    this.session.sayBye(BYE.closing);
+    this.withdraw(this.session, 'closed');
+  }
+}

@@ -1,0 +1,286 @@
+// The sending end of one lane: a bounded buffer of entries as a stream, what of it is under way, and
+// what the peer has and allows. Pure: the session says what time it is and when to write.
+//
+//        acked            next        limit      end
+//   ───────┼────────────────┼───────────┼─────────┼──────▶ offset
+//   in the │ sent: segments │ may be    │ waits   │
+//   peer's │ in flight,     │ sent now  │ for     │
+//   memory │ received, lost │           │ credit  │
+//
+// The caller: 1. append() only what fits, 2. gives every ack to acknowledge(), 3. detectLosses() with
+// the newest counter the peer has seen, 4. write() while wantsRepeat or wantsNew, 5. probe() when a
+// time-out passed without news.
+import { ByteRing } from './byte-ring.ts';
+import { prefixBytes, writePrefix } from './entry-prefix.ts';
+import { assert } from './errors.ts';
+import {
+  ENTRY_BYTES_MAX,
+  ENTRY_PREFIX_BYTES_MAX,
+  FRAME_BYTES_BASE,
+  LINGER_US,
+  REORDER_FRAMES,
+} from './limits.ts';
+import { type Ack, DATA_BYTES, type Lane, writeDataHead } from './sections.ts';
+import { SENT, SegmentQueue } from './segments.ts';
+
+/** Chance loses one frame so often only on a link that is nearly dead. */
+const VANISHING_SENDS = 3;
+
+export interface LaneBuffer {
+  bytes: number;
+  entries: number;
+}
+
+export class LaneSender {
+  /** Everything below is in the peer's memory; the same counted in whole entries. */
+  acked = 0;
+  ackedThrough = 0;
+  /** Entries appended, which is also the index of the last one: the first entry has index 1. */
+  appended = 0;
+  inFlightBytes = 0;
+  /** When waiting for frames that overtook a segment is over, as of the last detectLosses(). */
+  lossUs = Number.POSITIVE_INFINITY;
+  repeatedBytes = 0;
+  /** A large piece was lost again and again; whoever acts on it sets it back. */
+  vanishing = false;
+  private readonly lane: Lane;
+  private readonly ring: ByteRing;
+  private readonly ends: Float64Array;
+  private readonly prefix = new Uint8Array(ENTRY_PREFIX_BYTES_MAX);
+  private readonly segments = new SegmentQueue();
+  private lostSegments = 0;
+  private next = 0;
+  private end = 0;
+  private limit = 0;
+  private entryLimit = 0;
+  /** Sent without waiting for a full frame up to here, and the rest from this time on. */
+  private urgentEnd = 0;
+  private lingerUs = Number.POSITIVE_INFINITY;
+
+  constructor(lane: Lane, buffer: LaneBuffer) {
+    this.lane = lane;
+    this.ring = new ByteRing(buffer.bytes);
+    this.ends = new Float64Array(buffer.entries);
+  }
+
+  /** Whether an entry of this size can be appended now. */
+  fits(entryBytes: number): boolean {
+    const freeBytes = this.ring.capacityBytes - (this.end - this.acked);
+    return (
+      prefixBytes(entryBytes) + entryBytes <= freeBytes &&
+      this.appended - this.ackedThrough < this.ends.length
+    );
+  }
+
+  /** The index of the entry; it is acknowledged once `ackedThrough` reaches it. */
+  append(entry: Uint8Array, urgent: boolean, nowUs: number): number {
+    assert(entry.length >= 1 && entry.length <= ENTRY_BYTES_MAX, 'an entry of impossible size');
+    assert(this.fits(entry.length), 'append without room: ask fits() first');
+    const prefix = writePrefix(this.prefix, entry.length);
+    this.ring.write(this.end, this.prefix, 0, prefix);
+    this.ring.write(this.end + prefix, entry, 0, entry.length);
+    this.end += prefix + entry.length;
+    this.ends[this.appended % this.ends.length] = this.end;
+    this.appended++;
+    if (urgent) this.flush();
+    else this.lingerUs = Math.min(this.lingerUs, nowUs + LINGER_US);
+    return this.appended;
+  }
+
+  /** Everything appended so far goes out without waiting to fill a frame. */
+  flush(): void {
+    this.urgentEnd = this.end;
+  }
+
+  get bufferedBytes(): number {
+    return this.end - this.acked;
+  }
+
+  get wantsRepeat(): boolean {
+    return this.lostSegments > 0;
+  }
+
+  /** Something waits that must not be held up by collecting or pacing. */
+  get isUrgent(): boolean {
+    return this.wantsRepeat || this.urgentEnd > this.next;
+  }
+
+  /** Whether new data should leave now, given what one more frame could carry. */
+  wantsNew(roomBytes: number, nowUs: number): boolean {
+    const sendable = this.sendableBytes();
+    return (
+      sendable > 0 &&
+      (this.urgentEnd > this.next || sendable >= roomBytes - DATA_BYTES || nowUs >= this.lingerUs)
+    );
+  }
+
+  /** When collecting ends; infinite while nothing may be sent anyway. */
+  wakeUs(): number {
+    return this.sendableBytes() > 0 ? this.lingerUs : Number.POSITIVE_INFINITY;
+  }
+
+  /** New bytes the peer's credit allows now. */
+  sendableBytes(): number {
+    if (this.entryLimit <= this.ackedThrough) return 0;
+    const byEntries =
+      this.appended <= this.entryLimit
+        ? this.end
+        : (this.ends[(this.entryLimit - 1) % this.ends.length] as number);
+    return Math.max(0, Math.min(byEntries, this.limit) - this.next);
+  }
+
+  /**
+   * Takes in what the peer holds and allows. Returns the bytes newly known to be received, or -1
+   * when it claims what was never sent: a peer that does so cannot be trusted with the rest.
+   */
+  acknowledge(ack: Ack): number {
+    const highest =
+      ack.rangeCount > 0 ? (ack.ranges[2 * ack.rangeCount - 1] as number) : ack.offset;
+    if (ack.offset > this.next || highest > this.next) return -1;
+    // An older ack that came late: what it says is true but known.
+    if (ack.offset < this.acked) return 0;
+    let bytes = this.acknowledgeBelow(ack.offset);
+    for (let i = 0; i < ack.rangeCount; i++) {
+      bytes += this.markReceived(ack.ranges[2 * i] as number, ack.ranges[2 * i + 1] as number);
+    }
+    this.limit = Math.max(this.limit, ack.offset + ack.creditBytes);
+    this.entryLimit = Math.max(this.entryLimit, this.ackedThrough + ack.creditEntries);
+    return bytes;
+  }
+
+  private acknowledgeBelow(offset: number): number {
+    let bytes = 0;
+    while (this.segments.count > 0) {
+      const first = this.segments.at(0);
+      if (first.offset >= offset) break;
+      const covered = Math.min(first.end, offset) - first.offset;
+      if (first.state === SENT.inFlight) this.inFlightBytes -= covered;
+      if (first.state !== SENT.received) bytes += covered;
+      if (first.end > offset) {
+        first.offset = offset;
+        break;
+      }
+      if (first.state === SENT.lost) this.lostSegments--;
+      this.segments.shift();
+    }
+    this.acked = offset;
+    while (
+      this.ackedThrough < this.appended &&
+      (this.ends[this.ackedThrough % this.ends.length] as number) <= offset
+    ) {
+      this.ackedThrough++;
+    }
+    return bytes;
+  }
+
+  private markReceived(start: number, end: number): number {
+    let bytes = 0;
+    for (let i = this.segments.find(start); i < this.segments.count; i++) {
+      const segment = this.segments.at(i);
+      if (segment.end > end) break;
+      if (segment.offset < start || segment.state === SENT.received) continue;
+      if (segment.state === SENT.inFlight) this.inFlightBytes -= segment.end - segment.offset;
+      else this.lostSegments--;
+      segment.state = SENT.received;
+      bytes += segment.end - segment.offset;
+    }
+    return bytes;
+  }
+
+  /**
+   * Declares lost what frames up to `seenCounter` carried and the acks do not show: at once when
+   * several later frames have arrived, after `reorderUs` otherwise. Returns the bytes lost.
+   */
+  detectLosses(seenCounter: number, nowUs: number, reorderUs: number): number {
+    let bytes = 0;
+    this.lossUs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.segments.count; i++) {
+      const segment = this.segments.at(i);
+      if (segment.counter > seenCounter) {
+        // Segments that went once have counters in stream order: nothing after this one was seen.
+        if (segment.sends === 1) break;
+        continue;
+      }
+      if (segment.state !== SENT.inFlight) continue;
+      const overtaken = segment.counter + REORDER_FRAMES <= seenCounter;
+      if (overtaken || nowUs >= segment.sentUs + reorderUs) {
+        this.lose(i);
+        bytes += segment.end - segment.offset;
+      } else {
+        this.lossUs = Math.min(this.lossUs, segment.sentUs + reorderUs);
+      }
+    }
+    return bytes;
+  }
+
+  /** No news for too long: the oldest segment in flight goes again to make the peer speak. */
+  probe(): void {
+    for (let i = 0; i < this.segments.count; i++) {
+      if (this.segments.at(i).state !== SENT.inFlight) continue;
+      this.lose(i);
+      return;
+    }
+  }
+
+  private lose(index: number): void {
+    const segment = this.segments.at(index);
+    const bytes = segment.end - segment.offset;
+    if (segment.sends >= VANISHING_SENDS && bytes > FRAME_BYTES_BASE / 2) this.vanishing = true;
+    segment.state = SENT.lost;
+    this.lostSegments++;
+    this.inFlightBytes -= bytes;
+  }
+
+  /**
+   * Writes one data section of at most `roomBytes` at into[at], lost data first; the caller has
+   * found wantsRepeat or sendableBytes. `counter` is of the frame it goes into.
+   */
+  write(into: Uint8Array, at: number, roomBytes: number, counter: number, nowUs: number): number {
+    const dataBytesMax = roomBytes - DATA_BYTES;
+    assert(dataBytesMax > 0, 'no room for a data section');
+    const segment = this.wantsRepeat
+      ? this.takeLost(dataBytesMax)
+      : this.takeNew(Math.min(dataBytesMax, this.sendableBytes()));
+    const bytes = segment.end - segment.offset;
+    segment.state = SENT.inFlight;
+    segment.sends++;
+    segment.counter = counter;
+    segment.sentUs = nowUs;
+    this.inFlightBytes += bytes;
+    const next = writeDataHead(into, at, this.lane, segment.offset, bytes);
+    this.ring.read(segment.offset, bytes, into, next);
+    return next + bytes;
+  }
+
+  private takeLost(bytesMax: number) {
+    let index = 0;
+    while (this.segments.at(index).state !== SENT.lost) index++;
+    const first = this.segments.at(index);
+    if (first.end - first.offset > bytesMax) {
+      // The path became narrower since this was sent.
+      this.segments.split(index, first.offset + bytesMax);
+      this.lostSegments++;
+    }
+    let more = 0;
+    while (index + more + 1 < this.segments.count) {
+      const following = this.segments.at(index + more + 1);
+      if (following.state !== SENT.lost || following.end - first.offset > bytesMax) break;
+      more++;
+    }
+    this.segments.merge(index, more);
+    this.lostSegments -= 1 + more;
+    this.repeatedBytes += first.end - first.offset;
+    return first;
+  }
+
+  private takeNew(bytes: number) {
+    assert(bytes > 0, 'write without anything to write');
+    const segment = this.segments.push();
+    segment.offset = this.next;
+    segment.end = this.next + bytes;
+    segment.sends = 0;
+    this.next += bytes;
+    if (this.next === this.end) this.lingerUs = Number.POSITIVE_INFINITY;
+    return segment;
+  }
+}

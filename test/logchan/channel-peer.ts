@@ -1,0 +1,71 @@
+// A board for tests: a channel that takes what comes and says what it took.
+//
+// Told { restart: true } it loses its memory and starts again; { report: true } says how many entries
+// it took and their digest; { send: n } appends n entries of its own.
+import { Channel } from '../../logchan/channel.ts';
+import type { Faults } from '../../logchan/faulty-line.ts';
+import { FaultyPort } from '../../logchan/faulty-port.ts';
+import { RingPort } from '../../logchan/ring-port.ts';
+import { LANE } from '../../logchan/sections.ts';
+import { seededRandom } from '../harness/index.ts';
+import { becomePeer, say } from './namespace.ts';
+import { StreamDigest, testChannelOptions } from './stream-digest.ts';
+
+interface Args {
+  faults?: Faults;
+}
+
+interface Order {
+  restart?: boolean;
+  report?: boolean;
+  leave?: boolean;
+}
+
+const { interfaceName, args } = await becomePeer();
+const { faults } = args as Args;
+
+let digests: [StreamDigest, StreamDigest];
+let channel: Channel;
+let port: RingPort;
+
+function start(): void {
+  digests = [new StreamDigest(), new StreamDigest()];
+  port = new RingPort({ interface: interfaceName });
+  const carrier = faults === undefined ? port : new FaultyPort(port, seededRandom('peer'), faults);
+  channel = new Channel({
+    ...testChannelOptions,
+    port: carrier,
+    handler: {
+      readable: () => {
+        for (const lane of [LANE.log, LANE.bulk]) {
+          for (let entry = channel.take(lane); entry; entry = channel.take(lane)) {
+            digests[lane].add(entry);
+          }
+        }
+      },
+      event: (event) => {
+        if (event.type === 'up') say({ type: 'up', session: event.session });
+        if (event.type === 'down') say({ type: 'down', why: event.why });
+      },
+    },
+  });
+  channel.start();
+}
+
+process.on('message', (order: Order) => {
+  if (order.leave) channel.stop();
+  if (order.restart) {
+    // As a crash would: the port is gone, nobody says goodbye.
+    port.close();
+    channel.stop();
+    start();
+  }
+  if (order.report) {
+    const [log, bulk] = digests;
+    say({ type: 'report', log: log.summary(), bulk: bulk.summary(), state: channel.state() });
+  }
+});
+process.on('disconnect', () => process.exit());
+
+start();
+say({ type: 'ready' });

@@ -1,0 +1,95 @@
+// Random and mutated bytes through every parser. Parsers must not throw, must name a known reason
+// or succeed, and must not look beyond the bytes they were given: each input is parsed twice, among
+// zeros and among ones, and both verdicts and everything read must be the same.
+import { clusterTag, HelloAuth } from '../../logchan/keys.ts';
+import { DROP_REASONS } from '../../logchan/reasons.ts';
+import { emptyBody, readBody } from '../../logchan/sections.ts';
+import { emptyHeader, KIND, readHeader, readHello } from '../../logchan/wire.ts';
+import { assert, type SeededRandom } from '../harness/index.ts';
+import { KEYS, vectorBytes, vectors } from './vectors.ts';
+
+const cluster = clusterTag(KEYS.cluster);
+const auth = new HelloAuth(KEYS.pairingKey);
+const verify = (signed: Uint8Array, mac: Uint8Array) => auth.verify(signed, mac);
+const accepting = () => true;
+
+const seeds = vectors.map(({ name, level }) => ({ level, bytes: vectorBytes(name) }));
+
+/** A mutation of a golden vector, or noise. */
+export function mutate(random: SeededRandom, bytes: Uint8Array): Uint8Array {
+  if (random.chance(0.05)) return random.bytes(random.int(200));
+  let out: Uint8Array = bytes.slice(
+    0,
+    random.chance(0.2) ? random.int(bytes.length + 1) : bytes.length,
+  );
+  for (let edits = random.int(4); edits > 0 && out.length > 0; edits--) {
+    const at = random.int(out.length);
+    const how = random.int(5);
+    if (how === 0) out[at] = random.u32();
+    else if (how === 1) out[at] = (out[at] as number) ^ (1 << random.int(8));
+    else if (how === 2) out[at] = random.pick([0, 1, 2, 0x7f, 0x80, 0xff]);
+    else if (how === 3) out = splice(out, at, random.bytes(random.int(9)), random.int(9));
+    else out = splice(out, at, bytes.slice(random.int(bytes.length)), 0);
+  }
+  return out;
+}
+
+function splice(bytes: Uint8Array, at: number, insert: Uint8Array, remove: number): Uint8Array {
+  const tail = bytes.slice(Math.min(bytes.length, at + remove));
+  return new Uint8Array(Buffer.concat([bytes.slice(0, at), insert, tail]));
+}
+
+/** Everything a parser says about bytes[at, at + length) of a buffer, as text. */
+function readFrame(bytes: Uint8Array, at: number, end: number, check: typeof verify): string {
+  const header = emptyHeader();
+  const reason = readHeader(bytes, at, end, header);
+  if (reason !== undefined) return reason;
+  assert.ok(header.bodyStart >= at && header.bodyEnd <= end);
+  header.bodyStart -= at;
+  header.bodyEnd -= at;
+  if (header.kind !== KIND.hello) return JSON.stringify(header);
+  const hello = readHello(bytes.subarray(at, end), header, cluster, check);
+  return typeof hello === 'string' ? hello : JSON.stringify({ header, hello });
+}
+
+function readInside(bytes: Uint8Array, at: number, end: number): string {
+  const body = emptyBody();
+  const inside = bytes.subarray(at);
+  const reason = readBody(inside, end - at, body);
+  if (reason !== undefined) return reason;
+  for (const data of body.data) assert.ok(!data.present || data.end <= end - at);
+  const seen = body.hasSeen ? [body.seenCounter, body.heldUs] : [];
+  const acks = body.acks.map((ack) =>
+    ack.present ? [{ ...ack, ranges: [...ack.ranges.subarray(0, 2 * ack.rangeCount)] }] : [],
+  );
+  const data = body.data.map((part) => (part.present ? part : []));
+  return JSON.stringify([seen, acks, data, body.ask, body.probe, body.probed, body.bye]);
+}
+
+function amid(bytes: Uint8Array, filler: number, read: typeof readInside): string {
+  const room = new Uint8Array(bytes.length + 64).fill(filler);
+  room.set(bytes, 32);
+  return read(room, 32, 32 + bytes.length);
+}
+
+/** Feeds `rounds` inputs to the parsers; the number of verdicts of each kind. */
+export function fuzzParsers(random: SeededRandom, rounds: number): Map<string, number> {
+  const verdicts = new Map<string, number>();
+  for (let round = 0; round < rounds; round++) {
+    const seed = random.pick(seeds);
+    const bytes = mutate(random, seed.bytes);
+    const check = random.chance(0.5) ? accepting : verify;
+    const read: typeof readInside =
+      seed.level === 'body' ? readInside : (b, at, end) => readFrame(b, at, end, check);
+    const verdict = amid(bytes, 0x00, read);
+    assert.is(
+      amid(bytes, 0xff, read),
+      verdict,
+      `looks beyond ${Buffer.from(bytes).toString('hex')}`,
+    );
+    const kind = verdict in DROP_REASONS ? verdict : 'ok';
+    assert.ok(kind !== 'ok' || /^[[{]/.test(verdict), verdict);
+    verdicts.set(kind, (verdicts.get(kind) ?? 0) + 1);
+  }
+  return verdicts;
+}
