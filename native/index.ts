@@ -170,6 +170,11 @@ interface WatchdogCalls {
   keepAlive(fd: number): number;
   /** Milliseconds since boot, suspension included. */
   bootClockMs(): number;
+  /**
+   * Gives the write end of a pipe to a thread with a file table of its own: the reader sees the end of
+   * this process before its memory is torn down. The descriptor is gone here afterwards.
+   */
+  startSentinel(fd: number): number;
   /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
   arpOpen(interfaceName: string): number;
   arpAsk(fd: number, interfaceName: string, target: Buffer): number;

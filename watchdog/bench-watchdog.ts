@@ -35,7 +35,7 @@ export class BenchWatchdog implements Watchdog {
     // Its own group: it must outlive the kill it deals.
     const child = spawn(process.execPath, args, {
       detached: true,
-      stdio: ['pipe', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.child = child;
     child.stdin.on('error', () => {});

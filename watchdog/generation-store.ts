@@ -138,6 +138,14 @@ export class GenerationStore {
     this.current = next;
   }
 
+  /** For the supervisor of a dead board: makes both copies say this, and keeps the boot count. */
+  restore(record: DiskRecord): void {
+    const { serial, boot } = this.peek();
+    this.current = { serial, boot, record };
+    this.write(record);
+    this.write(record);
+  }
+
   private readCopy(name: string): { verdict: CopyVerdict; state: StoredState | null } {
     let text: string;
     try {

@@ -1,8 +1,13 @@
 // The parent of the board process. It does nothing but wait: when the board dies it sees it at once,
 // reads from the disk what the board's record says, and tells the peer on every path. The peer then
-// need not wait for silence. Afterwards it starts the board again, slower each time; after too many
+// need not wait for silence. It sees it at once by a pipe on descriptor 3 that the board gives to its
+// sentinel thread (native/watchdog/sentinel.h); the 'exit' event comes only after the guest's memory
+// is torn down, a second later for a gigabyte. Afterwards it starts the board again, slower each time; after too many
 // quick deaths it stops, and the hardware watchdog, no longer petted, resets the machine.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { sameRecord } from './arbiter-turn.ts';
+import type { DiskRecord } from './arbiter-types.ts';
 import type { GenerationStore } from './generation-store.ts';
 import { type PathKeys, sealStatement } from './path-frame.ts';
 import { lastGaspOf } from './statement-wire.ts';
@@ -11,6 +16,8 @@ export interface SupervisorOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** Where the board's output goes: ours, unless said otherwise. */
+  readonly stdio?: 'inherit' | 'ignore';
   readonly store: GenerationStore;
   readonly keys: PathKeys;
   /** One a path: puts one frame on it. Must not wait, and may throw. */
@@ -24,8 +31,8 @@ export interface SupervisorOptions {
 export interface Death {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** From the 'exit' event to the last path written. */
-  readonly toldMs: number;
+  /** The sentinel told of it before the exit did. */
+  readonly bySentinel: boolean;
 }
 
 export interface RestartPlan {
@@ -53,6 +60,11 @@ export function restartDelayMs(plan: RestartPlan, quickDeaths: number): number |
 const REPEATS = 4;
 const REPEAT_MS = 5;
 
+const STDIO = {
+  inherit: ['inherit', 'inherit', 'inherit'],
+  ignore: ['ignore', 'ignore', 'ignore'],
+} as const;
+
 export class Supervisor {
   starts = 0;
   /** Paths that failed to carry a last word. */
@@ -64,6 +76,8 @@ export class Supervisor {
   private bornMs = 0;
   private quickDeaths = 0;
   private stopping = false;
+  /** What was said of the present death; null: nothing yet. */
+  private told: { record: DiskRecord; bySentinel: boolean } | null = null;
 
   constructor(options: SupervisorOptions) {
     this.options = options;
@@ -76,15 +90,17 @@ export class Supervisor {
   }
 
   start(): void {
-    const { command, args, env } = this.options;
+    const { command, args, env, stdio } = this.options;
     this.starts += 1;
     this.bornMs = performance.now();
     const child = spawn(command, args, {
-      stdio: 'inherit',
+      stdio: [...STDIO[stdio ?? 'inherit'], 'pipe'] as StdioOptions,
       detached: true,
       env: env ?? process.env,
     });
     this.child = child;
+    this.told = null;
+    this.watchSentinel(child);
     child.once('exit', (code, signal) => this.died(code, signal));
     child.once('error', () => this.died(null, null));
   }
@@ -104,18 +120,43 @@ export class Supervisor {
     if (this.child === null) return;
     this.child = null;
     if (this.stopping) return;
-    const begunMs = performance.now();
-    const frame = this.lastWord();
-    if (frame !== null) this.tell(frame, REPEATS);
-    this.options.onDeath?.({ code, signal, toldMs: performance.now() - begunMs });
-    this.again(begunMs);
+    this.lastWord(false);
+    this.holdToIt();
+    this.options.onDeath?.({ code, signal, bySentinel: this.told?.bySentinel ?? false });
+    this.again(performance.now());
   }
 
-  /** Null when the disk does not say: then silence must do. */
-  private lastWord(): Buffer | null {
+  /** An end of the pipe means death only from a sentinel that has said it is in place. */
+  private watchSentinel(child: ChildProcess): void {
+    const pipe = child.stdio[3] as Readable | null | undefined;
+    let inPlace = false;
+    pipe?.on('data', () => {
+      inPlace = true;
+    });
+    pipe?.on('error', () => {});
+    pipe?.on('end', () => {
+      if (inPlace && this.child === child && !this.stopping) this.lastWord(true);
+    });
+  }
+
+  /** Nothing is said when the disk does not tell: then silence must do. */
+  private lastWord(bySentinel: boolean): void {
+    if (this.told !== null) return;
     const { boot, record } = this.options.store.peek();
-    if (boot === 0 || record.standing === 'unknown') return null;
-    return sealStatement(this.options.keys, lastGaspOf(boot, record), { position: 0n, health: 0 });
+    if (boot === 0 || record.standing === 'unknown') return;
+    this.told = { record, bySentinel };
+    const word = lastGaspOf(boot, record);
+    this.tell(sealStatement(this.options.keys, word, { position: 0n, health: 0 }), REPEATS);
+  }
+
+  /**
+   * A write the board was in the middle of may have reached the disk after the word was given. The
+   * peer acts on the word, so the disk must not say more: the gate never opened on that write.
+   */
+  private holdToIt(): void {
+    const { store } = this.options;
+    if (this.told === null || sameRecord(store.peek().record, this.told.record)) return;
+    store.restore(this.told.record);
   }
 
   private tell(frame: Buffer, times: number): void {

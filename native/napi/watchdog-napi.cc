@@ -6,6 +6,7 @@
 #include <string>
 
 #include "watchdog/arp.h"
+#include "watchdog/sentinel.h"
 #include "watchdog/wdt.h"
 
 namespace twinstep::napi {
@@ -85,6 +86,10 @@ Napi::Value boot_clock_ms(const Info& info) {
   return Napi::Number::New(info.Env(), watchdog::boot_clock_ms());
 }
 
+Napi::Value start_sentinel(const Info& info) {
+  return number(info, "sentinel", watchdog::start_sentinel(integer(info, 0, "fd")));
+}
+
 Napi::Value arp_open(const Info& info) {
   return number(info, "ARP socket", watchdog::arp_open(text(info, 0, "interface")));
 }
@@ -112,6 +117,7 @@ Napi::Object define_watchdog(Napi::Env env) {
   add("setTimeoutSeconds", set_timeout_seconds);
   add("keepAlive", keep_alive);
   add("bootClockMs", boot_clock_ms);
+  add("startSentinel", start_sentinel);
   add("arpOpen", arp_open);
   add("arpAsk", arp_ask);
   add("arpAnswers", arp_answers);

@@ -38,17 +38,29 @@ for (const from of ['redundant', 'cold'] as const) {
 }
 
 clean(
-  'three faults, at most two at once, unit by unit',
+  'three faults that stay, unit by unit',
   {
     menu: {
-      faults: ['crash', 'sleep', 'log', 'front-a', 'front-b'],
-      atOnce: 2,
-      repairs: true,
+      faults: ['crash', 'sleep', 'log', 'serial', 'front-a', 'front-b'],
+      atOnce: 3,
+      repairs: false,
       grain: 'units',
     },
     budget: three,
     from: 'redundant',
     statesMax: 20_000_000,
+    liveness: false,
+  },
+  true,
+);
+
+clean(
+  'two faults at once, crash and log link, every order of every step',
+  {
+    menu: { faults: ['crash', 'log'], atOnce: 2, repairs: true, grain: 'all' },
+    budget: two,
+    from: 'redundant',
+    statesMax: 5_000_000,
     liveness: false,
   },
   true,

@@ -28,7 +28,7 @@ function clean(name: string, task: Omit<Task, 'model' | 'statesMax'>): void {
       if (report.found !== null) throw new Error(transcript(whole, report.found));
       assert.ok(report.complete, 'explored to the end');
     },
-    { timeoutMs: 120_000 },
+    { timeoutMs: 300_000 },
   );
 }
 

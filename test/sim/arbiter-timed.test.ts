@@ -31,7 +31,7 @@ test(
       `${runs.length} pairs, ${steps} steps: never two gates, never stale, always healed`,
     );
   },
-  { timeoutMs: 120_000 },
+  { timeoutMs: 300_000 },
 );
 
 test(
@@ -56,7 +56,7 @@ test(
       assert.ok(at(0.99) <= withinMs);
     }
   },
-  { timeoutMs: 120_000 },
+  { timeoutMs: 300_000 },
 );
 
 test.run();
