@@ -279,7 +279,7 @@ export class Session {
     }
     const room = Math.min(this.path.bytes, into.length) - SEALED_OVERHEAD_BYTES;
     const lane = this.laneToSend(room, nowUs);
-    const owes = this.owesState || nowUs >= this.stateUs + KEEPALIVE_US || this.owesCredit();
+    const owes = this.owesState || nowUs >= this.stateUs + KEEPALIVE_US || this.owesCredit;
     if (lane === undefined && !owes) return this.writeProbe(into, nowUs);
     let at = owes ? this.writeState(nowUs) : 0;
     if (lane !== undefined) {
@@ -311,7 +311,7 @@ export class Session {
     return undefined;
   }
 
-  private owesCredit(): boolean {
+  get owesCredit(): boolean {
     return this.in[LANE.log].owesCredit || this.in[LANE.bulk].owesCredit;
   }
 
@@ -349,7 +349,7 @@ export class Session {
   private seal(into: Uint8Array, bodyBytes: number, nowUs: number): number {
     const counter = ++this.counter;
     const sealedBytes = bodyBytes + TAG_BYTES;
-    writeHeader(into, { kind: KIND.sealed, session: this.name, counter, bodyBytes: sealedBytes });
+    writeHeader(into, KIND.sealed, this.name, counter, sealedBytes);
     this.sealer.seal(counter, into, this.plain, bodyBytes);
     const frameBytes = bodyBytes + SEALED_OVERHEAD_BYTES;
     this.sentUs[counter % SENT_TIMES] = nowUs;

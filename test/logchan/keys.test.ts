@@ -67,7 +67,7 @@ test('what is sealed opens only unaltered, in its direction, under its counter',
   for (const bytes of [0, 1, 15, 16, 17, 200, 1468]) {
     const plain = random.bytes(bytes);
     const frame = new Uint8Array(HEADER_BYTES + bytes + 16);
-    writeHeader(frame, { kind: KIND.sealed, session: 9, counter: 77, bodyBytes: bytes + 16 });
+    writeHeader(frame, KIND.sealed, 9, 77, bytes + 16);
     sealer.seal(77, frame, plain, bytes);
     const out = new Uint8Array(2000);
     assert.is(opener.open(77, frame, 0, frame.length, out), bytes);
