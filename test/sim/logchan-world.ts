@@ -95,6 +95,8 @@ export interface WorldOptions {
   makeCipher?: CipherFactory;
   /** Frames are recorded for attack(). */
   attacked?: boolean;
+  /** Sees every frame sent. The quick cipher leaves bodies readable. */
+  watch?: (side: SideIndex, frame: Uint8Array, nowUs: number) => void;
 }
 
 export class World {
@@ -259,6 +261,7 @@ export class World {
       assert.ok(frames < 10_000, 'an end that never stops sending');
       assert.ok(bytes <= this.options.frameBytesMax[side], 'a frame larger than the port takes');
       this.lines[side].send(this.frame.subarray(0, bytes), this.nowUs);
+      this.options.watch?.(side, this.frame.subarray(0, bytes), this.nowUs);
       const place = this.recorded.length < 200 ? this.recorded.length : this.random.int(200);
       if (this.options.attacked) this.recorded[place] = this.frame.slice(0, bytes);
     }
