@@ -6,7 +6,11 @@
       'target_name': 'twinstep',
       'sources': ["<!@(find . -name '*.cc' -not -path '*/test/*' -not -path './build/*' | sort)"],
       'include_dirs': ['.'],
-      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS'],
+      'defines': [
+        'NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS',
+        # A worker ended in the middle of a call can throw nothing any more; that must not abort us.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
       'cflags!': ['-O3', '-fno-omit-frame-pointer'],
       'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++17', '-O3'],
       'cflags_cc': [

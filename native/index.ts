@@ -14,6 +14,104 @@ export interface GuestMemory {
   close(): void;
 }
 
+/** Digest of one guest memory, kept up to date from dirty pages. */
+export interface MemoryDigest {
+  /**
+   * Takes in the pages whose bit is set (bit n of the bitmap: page n of 4096 bytes; whole 64-bit
+   * words). Returns the digest of all memory, 64 bits. Pages never named count as zero.
+   */
+  update(bitmap: Uint8Array): bigint;
+  /** The hash of one page as of the last update, 0 for a zero page. */
+  page(index: number): bigint;
+}
+
+/** Initial values of a segment register; `attributes` as VMX access rights. */
+export interface SegmentSetup {
+  readonly selector: number;
+  readonly base: number;
+  readonly limit: number;
+  readonly attributes: number;
+}
+
+/** What a boot protocol demands of the vCPU; everything left out stays as at power-on. */
+export interface CpuSetup {
+  readonly rip: number;
+  readonly rflags: number;
+  readonly registers: {
+    readonly [Name in 'rax' | 'rbx' | 'rcx' | 'rdx' | 'rsi' | 'rdi' | 'rbp' | 'rsp']?: number;
+  };
+  readonly cs: SegmentSetup;
+  /** DS, ES, SS, FS, GS. */
+  readonly data: SegmentSetup;
+  readonly taskState?: SegmentSetup;
+  readonly cr0: number;
+  readonly cr3: number;
+  readonly cr4: number;
+  readonly efer: number;
+  readonly gdtBase: number;
+  readonly gdtLimit: number;
+}
+
+/**
+ * A vCPU over guest memory, used by the thread that made it (native/softcpu/engine.h). Positions
+ * and 64-bit values are bigint. Every method throws a TypeError once closed; closing the
+ * GuestMemory does not take the memory from under the engine.
+ */
+export interface SoftEngine {
+  /** Executes up to icount === limit or an exit; answers a `twinstep::soft::Exit`. */
+  run(limitIcount: bigint): number;
+  /** Facts of the last exit: [bytes, address, valueLow, valueHigh]. The same array always. */
+  readonly exit: Float64Array;
+  /** Answers a port or MMIO read; the instruction retires at the start of the next run(). */
+  completeRead(valueLow: number, valueHigh: number): void;
+  setInterruptLine(raised: boolean): void;
+  canInterrupt(): boolean;
+  /** Delivers now. An Error unless canInterrupt(). */
+  interrupt(vector: number): void;
+  /** Delivers now, or as soon as nothing holds it back; one is remembered. */
+  nmi(): void;
+  icount(): bigint;
+  tsc(): bigint;
+  isHalted(): boolean;
+  /** From here on TSC = base + (((icount - here) * multiplier) >> 32). */
+  setTsc(base: bigint, multiplier: bigint): void;
+  /** Exactly 32 bytes. */
+  seedEntropy(seed: Uint8Array): void;
+  reset(): void;
+  setup(cpu: CpuSetup): void;
+  /** The complete vCPU as versioned bytes; setState throws an Error in words for all others. */
+  getState(): Uint8Array;
+  setState(state: Uint8Array): void;
+  /** Guest-physical range that changed behind the engine. */
+  memoryWritten(address: number, bytes: number): void;
+  /** ORs one bit a 4 KiB page of RAM written since the last call, and starts over. */
+  takeDirtyPages(bitmap: Uint8Array): void;
+  /** For `kick()` on any thread. */
+  readonly kickToken: bigint;
+  close(): void;
+}
+
+/** Why a TAP took no frame; `full` and `down` may pass, the others will not. */
+export type TapDrop = 'full' | 'down' | 'badLength' | 'gone' | 'failed';
+
+/** A TAP interface on this thread's event loop, which it keeps alive until closed. */
+export interface Tap {
+  /** Hands the host one frame, at once; the reason if it was dropped. */
+  write(frame: Uint8Array): TapDrop | undefined;
+  counters(): {
+    rxFrames: number;
+    rxBytes: number;
+    rxFailed: number;
+    txFrames: number;
+    txBytes: number;
+    txDropped: Record<TapDrop, number>;
+  };
+  /** What the host says about its end now; throws once the interface is gone. */
+  info(): { name: string; mac: Uint8Array; mtuBytes: number; isUp: boolean };
+  /** May be called twice. */
+  close(): void;
+}
+
 export interface NetworkInterface {
   mac: Uint8Array;
   /** Switched on, and with a carrier. */
@@ -62,12 +160,31 @@ export interface FrameCipher {
   open(counter: number, frame: Uint8Array, start: number, end: number, plain: Uint8Array): number;
 }
 
+/** Kernel calls of role arbitration. A failed one throws an Error with `code`, as Node's own do. */
+interface WatchdogCalls {
+  support(fd: number): { options: number; firmwareVersion: number; identity: string };
+  bootStatus(fd: number): number;
+  timeoutSeconds(fd: number): number;
+  /** Answers what the driver really took. */
+  setTimeoutSeconds(fd: number, seconds: number): number;
+  keepAlive(fd: number): number;
+  /** Milliseconds since boot, suspension included. */
+  bootClockMs(): number;
+  /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
+  arpOpen(interfaceName: string): number;
+  arpAsk(fd: number, interfaceName: string, target: Buffer): number;
+  /** How many frames from `target` have arrived since the last call. */
+  arpAnswers(fd: number, target: Buffer): number;
+}
+
 interface Native {
+  MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
   PacketRing: { new (options: PacketRingOptions): PacketRing };
   /** Null when there is no Ethernet interface of this name. */
   lookUpInterface(name: string): NetworkInterface | null;
   FrameCipher: { new (key: Uint8Array, direction: number): FrameCipher };
+  watchdog: WatchdogCalls;
   GuestMemory: {
     /**
      * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
@@ -75,6 +192,22 @@ interface Native {
      */
     new (options: { bytes: number } | { token: number }): GuestMemory;
   };
+  SoftEngine: { new (memory: GuestMemory): SoftEngine };
+  /** Makes run() of that engine return soon; false if it is closed. Any thread, any time. */
+  kick(token: bigint): boolean;
+  Tap: {
+    /** Errors carry a `code` E_TAP_... and say in words what to do. At most 64 frames a callback. */
+    new (name: string, onFrames: (frames: Uint8Array[]) => void, onGone: () => void): Tap;
+  };
+  /** Advisory, until the descriptor is closed; false: another opening of the file has it. */
+  lockFile(fd: number, isExclusive: boolean): boolean;
+  /** The range reads as zeros and takes no space; false: this file system has no holes. */
+  punchHole(fd: number, offset: number, bytes: number): Promise<boolean>;
+  /** A pseudo-terminal; both descriptors are the caller's to close. Raw passes every byte as it is. */
+  openPty(isRaw: boolean): { master: number; slave: number; path: string };
+  /** Every byte passes as it is, both ways; answers the settings it had, for `restoreTerminal`. */
+  makeRawTerminal(fd: number): Uint8Array;
+  restoreTerminal(fd: number, settings: Uint8Array): void;
 }
 
 function load(): Native {
@@ -84,4 +217,19 @@ function load(): Native {
   return createRequire(import.meta.url)(join(root, 'native/build', configuration, 'twinstep.node'));
 }
 
-export const { FrameCipher, GuestMemory, lookUpInterface, PacketRing } = load();
+export const {
+  FrameCipher,
+  GuestMemory,
+  kick,
+  lockFile,
+  lookUpInterface,
+  makeRawTerminal,
+  MemoryDigest,
+  openPty,
+  PacketRing,
+  punchHole,
+  restoreTerminal,
+  SoftEngine,
+  Tap,
+  watchdog,
+} = load();

@@ -1,21 +1,76 @@
 #!/usr/bin/env node
 // The command `twinstep`. Each subcommand is a file beside this one; here is only the list of them.
+import { EXIT, isForPeople, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
-const HELP = `twinstep ${version()}: two ordinary x86 PCs become one machine that does not stop
-
-usage: twinstep COMMAND [OPTIONS]
-
-  help       this text
-  version    the version alone
-`;
-
-const [command = 'help'] = process.argv.slice(2);
-if (command === 'help' || command === '--help' || command === '-h') {
-  process.stdout.write(HELP);
-} else if (command === 'version' || command === '--version') {
-  console.log(version());
-} else {
-  console.error(`twinstep: unknown command "${command}"; "twinstep help" lists them`);
-  process.exitCode = 2;
+interface Command {
+  readonly words: string;
+  /** Answers the exit code. */
+  readonly run: (args: string[]) => Promise<number>;
 }
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  guest: {
+    words: 'run one guest, unprotected',
+    run: async (args) => (await import('./guest.ts')).guestCommand(args),
+  },
+  record: {
+    words: 'run a guest and keep its log',
+    run: async (args) => (await import('./record.ts')).recordCommand(args),
+  },
+  replay: {
+    words: 'run a recorded guest again',
+    run: async (args) => (await import('./replay.ts')).replayCommand(args),
+  },
+  log: {
+    words: 'list a log',
+    run: async (args) => (await import('./log.ts')).logCommand(args),
+  },
+  doctor: {
+    words: 'every path, device and limit of this board, and what to do',
+    run: async (args) => (await import('./doctor.ts')).doctor(args),
+  },
+  help: { words: 'this text', run: async () => print(help()) },
+  version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
+};
+
+function help(): string {
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { words }]) => `  ${name.padEnd(9)}${words}\n`,
+  );
+  return `twinstep ${version()}: two ordinary x86 PCs become one machine that does not stop
+
+usage: twinstep COMMAND [OPTIONS]     (twinstep COMMAND --help)
+
+${lines.join('')}`;
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return EXIT.ok;
+}
+
+async function main([given = 'help', ...args]: string[]): Promise<number> {
+  const name = given === '-h' ? 'help' : given.replace(/^--/, '');
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    console.error(`twinstep: unknown command "${given}"; "twinstep help" lists them`);
+    return EXIT.usage;
+  }
+  try {
+    return await command.run(args);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`twinstep ${name}: ${error.message}`);
+      return EXIT.usage;
+    }
+    if (isForPeople(error)) {
+      console.error(`twinstep ${name}: ${error.message}`);
+      return EXIT.failed;
+    }
+    console.error(error);
+    return EXIT.broken;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

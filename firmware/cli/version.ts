@@ -1,7 +1,2 @@
-// The version of this firmware, from the package manifest that ships with it.
-import { readFileSync } from 'node:fs';
-
-export function version(): string {
-  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
-}
+// The version of this firmware, as people ask for it.
+export { firmwareVersion as version } from '../host/identity.ts';

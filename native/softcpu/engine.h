@@ -1,8 +1,8 @@
 // The engine as its users see it: a vCPU over a block of guest memory that runs to exact positions.
 //
 // The contract (docs/ARCHITECTURE.md, "engine"): run(limit) executes until icount == limit, or an
-// exit the machine must serve, or soon after kick(); it always stops at an instruction boundary with
-// the exact icount, and how a run is cut into calls never changes what the guest computes.
+// exit the machine must serve, or soon after kick(); it always stops at an instruction boundary
+// with the exact icount, and how a run is cut into calls never changes what the guest computes.
 //
 // Exits and retirement: OUT and MMIO writes retire first and are reported after (posted); IN and
 // MMIO reads are reported before they retire, the machine supplies the value with complete_read(),
@@ -53,14 +53,16 @@ class Engine {
   void complete_read(u64 value);             // after PortIn / MmioRead
   void set_interrupt_line(bool raised);      // level of the PIC's INTR
   bool can_interrupt() const;                // IF set, no shadow
-  void interrupt(u8 vector);                 // delivers now; caller saw InterruptWindow or can_interrupt()
-  void nmi();
+  void interrupt(u8 vector);                 // now; caller saw InterruptWindow or can_interrupt()
+  void nmi();                                // now, or as soon as nothing holds it back
 
   void reset();                              // power-on state (SDM 9.1)
   void get_state(State& out);                // complete, flags materialised
-  // Refuses what no CPU could hold (reserved bits, zero slot not zero); says what in words.
+  // A state taken while a read is out is the one before its instruction: restored, it asks again.
+  // set_state refuses what no CPU could hold (state.cc) and says what in words.
   const char* set_state(const State& in);
   u64 icount() const;
+  bool halted() const;                       // in HLT, waiting for an interrupt
 
   // TSC from here on: base at the present icount, mult in 32.32 ticks an instruction.
   void set_tsc(u64 base, u64 mult);

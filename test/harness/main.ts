@@ -13,6 +13,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type FileResult, runFile } from './runner.ts';
 
+/** Lines shown of one failure. */
+const CLIPPED_LINES = 60;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -58,10 +61,25 @@ function print(result: FileResult): void {
   const name = relative(testRoot, result.file).replace(/\.js$/, '.ts');
   const mark = failures.length > 0 ? 'FAILED' : 'ok';
   console.log(`${mark.padEnd(7)}${name}  ${counts} (${(result.ms / 1000).toFixed(1)} s)`);
-  for (const { test, why } of failures) console.log(`\n  ${test}\n${why.replace(/^/gm, '    ')}\n`);
+  for (const { test, why } of failures) console.log(`\n  ${test}\n${clip(why, '    ')}\n`);
   if (failures.length > 0 && result.output.trim() !== '') {
-    console.log(`  what the file printed:\n${result.output.trimEnd().replace(/^/gm, '  | ')}\n`);
+    console.log(`  what the file printed:\n${clip(result.output.trimEnd(), '  | ')}\n`);
   }
+}
+
+/** A diff of two long arrays must not bury the rest: the first and the last lines tell enough. */
+function clip(text: string, indent: string): string {
+  const lines = text.split('\n');
+  const cut = lines.length - CLIPPED_LINES;
+  const kept =
+    cut <= 0
+      ? lines
+      : [
+          ...lines.slice(0, CLIPPED_LINES / 2),
+          `... ${cut} lines left out ...`,
+          ...lines.slice(-CLIPPED_LINES / 2),
+        ];
+  return kept.map((line) => indent + line).join('\n');
 }
 
 function summary(): void {

@@ -12,11 +12,14 @@ export interface LinuxGuest {
   initrd: string;
   /** The kernel package, with its version. */
   release: string;
+  /** Debian's busybox, which runs on the host as well. */
+  busybox: string;
 }
 
 /** What the guest must be able to load; what these depend on comes along. */
 const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio-rng', 'virtio_console'];
 const KERNEL = 'linux-image-cloud-amd64';
+const BUSYBOX = 'debian/files/busybox-static/bin/busybox';
 const FORMAT = '1';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
@@ -38,7 +41,8 @@ export function linuxGuest(say: (line: string) => void = () => {}): LinuxGuest {
     writeFileSync(guest.release, release);
     writeFileSync(stamp, wanted);
   }
-  return { ...guest, release: readFileSync(guest.release, 'utf8') };
+  const busybox = join(cache, BUSYBOX);
+  return { ...guest, release: readFileSync(guest.release, 'utf8'), busybox };
 }
 
 function assemble(kernel: string, initrd: string, say: (line: string) => void): string {
@@ -87,8 +91,9 @@ function file(path: string, data: Uint8Array | string, mode = 0o644): CpioEntry 
 
 /** The commands our scripts use, each checked to be in this busybox. */
 function appletsOf(busybox: Buffer): string[] {
-  const used = `awk cat cttyhack date dd echo find gunzip gzip hexdump insmod ip ln ls md5sum mkdir
-    mke2fs mount nc ping poweroff ps reboot rm seq setsid sh sha256sum sleep sort sync top true umount
+  const used =
+    `awk cat cttyhack date dd echo find grep gunzip gzip head hexdump insmod ip ln ls md5sum mkdir
+    mke2fs mount nc ping poweroff ps reboot rm seq setsid sh sha256sum sleep sort stty sync top true umount
     uname uptime vi wc wget xxd`.split(/\s+/);
   const missing = used.filter((name) => !busybox.includes(`\0${name}\0`));
   if (missing.length > 0) throw new Error(`busybox lacks ${missing.join(', ')}`);

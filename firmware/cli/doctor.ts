@@ -1,0 +1,73 @@
+// `twinstep doctor`: every path, device and limit of this board, with a verdict and what to do.
+import { parseArgs } from 'node:util';
+import { type DoctorOptions, type Finding, runChecks } from './doctor-checks.ts';
+
+export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
+
+  --state DIR        folder of the reign file
+  --key FILE         pairing key
+  --serial PORT      heartbeat line, for example /dev/ttyS1
+  --baud N           its rate (115200)
+  --log IFACE        interface of the log link
+  --front IFACE      interface of the plant LAN
+  --gateway ADDRESS  witness on the plant LAN
+  --watchdog PATH    hardware watchdog (/dev/watchdog)
+  --json             for machines
+
+Ends with 0 when nothing fails, 1 otherwise. Does not arm the watchdog and changes no role.
+`;
+
+export async function doctor(args: string[]): Promise<number> {
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse(args);
+  } catch (error) {
+    console.error(`twinstep doctor: ${(error as Error).message}\n\n${DOCTOR_HELP}`);
+    return 2;
+  }
+  if (values.help) {
+    process.stdout.write(DOCTOR_HELP);
+    return 0;
+  }
+  const baud = Number(values.baud);
+  if (!Number.isInteger(baud) || baud <= 0) {
+    console.error('twinstep doctor: --baud needs a number');
+    return 2;
+  }
+  const options: DoctorOptions = { ...values, baud, sys: '/sys', proc: '/proc', watchMs: 1_000 };
+  const findings = await runChecks(options);
+  process.stdout.write(values.json ? `${JSON.stringify(findings, null, 2)}\n` : asText(findings));
+  return findings.some(({ verdict }) => verdict === 'fail') ? 1 : 0;
+}
+
+function parse(args: string[]) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      state: { type: 'string' },
+      key: { type: 'string' },
+      serial: { type: 'string' },
+      baud: { type: 'string', default: '115200' },
+      log: { type: 'string' },
+      front: { type: 'string' },
+      gateway: { type: 'string' },
+      watchdog: { type: 'string', default: '/dev/watchdog' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  return values;
+}
+
+export function asText(findings: readonly Finding[]): string {
+  const mark = { ok: 'ok  ', warn: 'WARN', fail: 'FAIL' };
+  const lines = findings.flatMap(({ area, verdict, found, todo }) => [
+    `${mark[verdict]}  ${area.padEnd(13)} ${found}`,
+    ...(todo === '' ? [] : [`${' '.repeat(20)}to do: ${todo}`]),
+  ]);
+  const count = (of: Finding['verdict']) => findings.filter(({ verdict }) => verdict === of).length;
+  const fails = count('fail');
+  const sum =
+    fails > 0 ? `${fails} to mend before this board can protect` : 'nothing stands in the way';
+  return `${lines.join('\n')}\n\n${count('ok')} ok, ${count('warn')} warnings, ${fails} failed: ${sum}\n`;
+}

@@ -1,0 +1,179 @@
+// The command line of a guest, read and checked; nothing of the host is touched.
+import { createHash } from 'node:crypto';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { NetSpec, SerialSpec } from '../host/world.ts';
+import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
+import { UsageError } from './usage.ts';
+
+export interface GuestOptions {
+  readonly kernelPath: string;
+  readonly initrdPath: string | undefined;
+  readonly commandLine: string;
+  readonly memoryMib: number;
+  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
+  readonly serial: {
+    readonly com1: SerialSpec;
+    readonly com2: SerialSpec;
+    readonly console: SerialSpec;
+  };
+  readonly rebootsOnReset: boolean;
+}
+
+export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
+/** What Linux needs to know of this PC; given when --append is not. */
+export const COMMAND_LINE_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
+
+export const GUEST_OPTIONS_HELP = `\
+  --kernel FILE        a Linux bzImage or a Multiboot ELF image
+  --initrd FILE        its initial ramdisk (Multiboot: a module)
+  --append STRING      kernel command line
+                       (default "${COMMAND_LINE_DEFAULT}")
+  --memory MIB         guest memory, ${MEMORY_MIB.min} to ${MEMORY_MIB.max} (default ${MEMORY_MIB.default})
+  --disk FILE[,ro]     a raw disk image; again for more, at most ${DISKS_MAX}
+  --net CABLE          a network card on tap=NAME or socket=PATH; none; again for more, at most ${NICS_MAX}
+  --mac ADDRESS        of the card, as 52:54:00:12:34:56; the n-th for the n-th card
+  --serial LINE        the first serial port: stdio (default), pty, socket=PATH or none
+  --com2 LINE          the second serial port (default none)
+  --console LINE       a virtio console (default none)
+  --no-reboot          a reset ends the guest
+`;
+
+const TEXT = { type: 'string', multiple: true } as const;
+export const GUEST_OPTIONS = {
+  kernel: TEXT,
+  initrd: TEXT,
+  append: TEXT,
+  memory: TEXT,
+  disk: TEXT,
+  net: TEXT,
+  mac: TEXT,
+  serial: TEXT,
+  com2: TEXT,
+  console: TEXT,
+  'no-reboot': { type: 'boolean' },
+} as const satisfies ParseArgsConfig['options'];
+
+export type GuestValues = {
+  readonly [Name in keyof typeof GUEST_OPTIONS]?: Name extends 'no-reboot' ? boolean : string[];
+};
+
+/** Throws UsageError. `hostname` makes default MAC addresses differ from host to host. */
+export function parseGuestOptions(args: readonly string[], hostname: string): GuestOptions {
+  return guestOptions(parseStrictly(args, GUEST_OPTIONS) as GuestValues, hostname);
+}
+
+/** For commands that take a guest's options among others. */
+export function guestOptions(values: GuestValues, hostname: string): GuestOptions {
+  const kernelPath = once('kernel', values.kernel);
+  if (kernelPath === undefined) throw new UsageError('--kernel FILE is missing');
+  const serial = {
+    com1: serialSpec('serial', values.serial, { kind: 'stdio' }),
+    com2: serialSpec('com2', values.com2, { kind: 'none' }),
+    console: serialSpec('console', values.console, { kind: 'none' }),
+  };
+  if (Object.values(serial).filter(({ kind }) => kind === 'stdio').length > 1)
+    throw new UsageError(
+      'only one of --serial (default), --com2 and --console can have stdio; give --serial none',
+    );
+  return {
+    kernelPath,
+    initrdPath: once('initrd', values.initrd),
+    commandLine: once('append', values.append, true) ?? COMMAND_LINE_DEFAULT,
+    memoryMib: memoryMib(once('memory', values.memory)),
+    disks: diskSpecs(values.disk ?? []),
+    nets: netSpecs(values.net ?? [], values.mac ?? [], hostname),
+    serial,
+    rebootsOnReset: values['no-reboot'] !== true,
+  };
+}
+
+/** parseArgs with its complaints in one line. */
+export function parseStrictly(
+  args: readonly string[],
+  options: NonNullable<ParseArgsConfig['options']>,
+): object {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    const { code = '', message } = error as { code?: string; message: string };
+    if (!code.startsWith('ERR_PARSE_ARGS')) throw error;
+    const [first = message] = message.split(/\. |\n/);
+    throw new UsageError(first.replace(/\.$/, '').replace(/^./, (letter) => letter.toLowerCase()));
+  }
+}
+
+function once(name: string, given: string[] | undefined, mayBeEmpty = false): string | undefined {
+  if (given === undefined) return undefined;
+  if (given.length > 1) throw new UsageError(`--${name} is given ${given.length} times`);
+  if (given[0] === '' && !mayBeEmpty) throw new UsageError(`--${name} is empty`);
+  return given[0];
+}
+
+function memoryMib(text: string | undefined): number {
+  if (text === undefined) return MEMORY_MIB.default;
+  const mib = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (mib >= MEMORY_MIB.min && mib <= MEMORY_MIB.max) return mib;
+  const range = `${MEMORY_MIB.min} to ${MEMORY_MIB.max}`;
+  throw new UsageError(`--memory ${text}: must be a whole number of MiB, ${range}`);
+}
+
+function diskSpecs(given: readonly string[]): GuestOptions['disks'] {
+  if (given.length > DISKS_MAX) throw new UsageError(`--disk: at most ${DISKS_MAX} disks`);
+  const disks = given.map((text) => {
+    const isReadOnly = text.endsWith(',ro');
+    return { path: isReadOnly ? text.slice(0, -3) : text, isReadOnly };
+  });
+  if (disks.some(({ path }) => path === '')) throw new UsageError('--disk is empty');
+  return disks;
+}
+
+function netSpecs(
+  given: readonly string[],
+  macs: readonly string[],
+  hostname: string,
+): GuestOptions['nets'] {
+  const cables = given.filter((text) => text !== 'none');
+  if (cables.length < given.length && given.length > 1)
+    throw new UsageError('--net none and other network cards exclude each other');
+  if (cables.length > NICS_MAX) throw new UsageError(`--net: at most ${NICS_MAX} network cards`);
+  if (macs.length > cables.length)
+    throw new UsageError(`--mac: ${macs.length} addresses for ${cables.length} network cards`);
+  const addresses = cables.map((text, nic) =>
+    macs[nic] === undefined ? macFor(`${hostname} ${nic} ${text}`) : macAddress(macs[nic]),
+  );
+  if (new Set(addresses.map(String)).size < addresses.length)
+    throw new UsageError('--mac: two network cards have the same address');
+  return cables.map((text, nic) => ({ ...netSpec(text), mac: addresses[nic]! }));
+}
+
+function netSpec(text: string): NetSpec {
+  const [, kind, value] = /^(tap|socket)=(.+)$/.exec(text) ?? [];
+  if (kind === 'tap') return { kind, name: value! };
+  if (kind === 'socket') return { kind, path: value! };
+  throw new UsageError(`--net ${text}: must be tap=NAME, socket=PATH or none`);
+}
+
+function serialSpec(option: string, given: string[] | undefined, usual: SerialSpec): SerialSpec {
+  const text = once(option, given);
+  if (text === undefined) return usual;
+  if (text === 'none' || text === 'stdio' || text === 'pty') return { kind: text };
+  const path = /^socket=(.+)$/.exec(text)?.[1];
+  if (path !== undefined) return { kind: 'socket', path };
+  throw new UsageError(`--${option} ${text}: must be stdio, pty, socket=PATH or none`);
+}
+
+function macAddress(text: string): Uint8Array {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text))
+    throw new UsageError(`--mac ${text}: must be six bytes, as 52:54:00:12:34:56`);
+  const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+  if ((mac[0]! & 1) !== 0) throw new UsageError(`--mac ${text}: is a group address`);
+  return mac;
+}
+
+/** Locally administered, the same every time for the same cable of the same host. */
+function macFor(what: string): Uint8Array {
+  const mac = Uint8Array.from(createHash('sha256').update(what).digest().subarray(0, 6));
+  mac[0] = 0x52;
+  return mac;
+}

@@ -1,0 +1,103 @@
+// A guest on this host: its vCPU thread and its world, wired to each other. Unprotected: what it says
+// leaves at once, and its log is kept only when somebody asks for it.
+import { randomBytes } from 'node:crypto';
+import { identityState } from '../lockstep/identity.ts';
+import type { Input } from '../machine/contracts.ts';
+import { identityOf } from './identity.ts';
+import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
+import { World, type WorldSpec } from './world.ts';
+
+export interface GuestSpec extends WorldSpec {
+  readonly memoryBytes: number;
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly commandLine: string;
+  readonly rebootsOnReset: boolean;
+  /** Keep the log; undefined for a guest nobody will replay. */
+  readonly record?: GuestRecord;
+}
+
+export interface GuestRecord {
+  /** Virtual time between digests in the log. */
+  readonly digestIntervalNs: bigint;
+  /** Bytes of the log file, in order. Called before the outputs they cover are let out. */
+  readonly onLog: (bytes: Uint8Array) => void;
+}
+
+/** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
+const FIRST_MULTIPLIER = 10n << 32n;
+
+export class Guest {
+  private readonly vcpu: Vcpu;
+  private readonly world: World;
+
+  /** Throws an error whose message is one clear line, with a code that starts with E_. */
+  static async start(spec: GuestSpec, onNotice: (line: string) => void): Promise<Guest> {
+    // What comes before the guest runs waits for it.
+    const early: Input[] = [];
+    let leavesEarly = false;
+    let vcpu: Vcpu | undefined;
+    const world = await World.open(spec, {
+      onInputs: (inputs) => {
+        if (vcpu === undefined) early.push(...inputs);
+        else vcpu.send(inputs);
+      },
+      onLeave: () => {
+        leavesEarly = vcpu === undefined;
+        vcpu?.stop();
+      },
+      onNotice,
+    });
+    try {
+      const config = {
+        memoryBytes: spec.memoryBytes,
+        kernel: spec.kernel,
+        initrd: spec.initrd,
+        commandLine: spec.commandLine,
+        devices: world.devices(spec),
+        epochSeconds: Math.floor(Date.now() / 1000),
+        entropySeed: new Uint8Array(randomBytes(32)),
+        multiplier: FIRST_MULTIPLIER,
+      };
+      const { record } = spec;
+      vcpu = await Vcpu.start({
+        config,
+        log: record && {
+          identity: identityState(await identityOf(config, spec.disks)),
+          digestIntervalNs: record.digestIntervalNs,
+        },
+        rebootsOnReset: spec.rebootsOnReset,
+        onOutputs: (outputs) => world.deliver(outputs),
+        onDiskRequest: (request) => world.request(request),
+        onLog: (bytes) => record?.onLog(bytes),
+        onReboot: () => {},
+        onSerialTaken: (port, bytes) => world.serialTaken(port, bytes),
+      });
+      vcpu.send(early);
+      if (leavesEarly) vcpu.stop();
+      return new Guest(vcpu, world);
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
+  private constructor(vcpu: Vcpu, world: World) {
+    this.vcpu = vcpu;
+    this.world = world;
+  }
+
+  /** Ends the guest where it stands, as pulling the plug would. */
+  stop(): void {
+    this.vcpu.stop();
+  }
+
+  /** How it ended; everything on the host is as before. */
+  async end(): Promise<VcpuEnd> {
+    try {
+      return await this.vcpu.ended;
+    } finally {
+      await this.world.close();
+    }
+  }
+}

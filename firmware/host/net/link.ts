@@ -1,0 +1,16 @@
+// The host's end of a guest's network card, whatever it is made of.
+
+export interface NetLink {
+  /** Where the cable goes, for people. */
+  readonly where: string;
+  /** Sends at once or drops, as a network does. */
+  send(frame: Uint8Array): void;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface NetLinkEvents {
+  onFrames: (frames: readonly Uint8Array[]) => void;
+  /** The link is of no more use, in words; the guest goes on without. */
+  onTrouble: (words: string) => void;
+}

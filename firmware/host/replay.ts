@@ -1,0 +1,212 @@
+// Replays a log file on this board alone: builds the machine the log is of, from the same files, and
+// runs it along the entries. Disks are overlays: the images stay as they are.
+import type { Entry } from '../../logchan/entry.ts';
+import { GuestMemory, MemoryDigest } from '../../native/index.ts';
+import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/checkpoint.ts';
+import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
+import { LockstepError } from '../lockstep/errors.ts';
+import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
+import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
+import { type Progress, Replayer } from '../lockstep/replayer.ts';
+import { boot } from '../machine/boot/boot.ts';
+import type { StateValue } from '../machine/contracts.ts';
+import { Machine } from '../machine/machine.ts';
+import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
+import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
+import { OverlayDisk } from './overlay-disk.ts';
+import { SoftEngine } from './soft-engine.ts';
+import { diskSerial } from './world.ts';
+
+export interface ReplayFiles {
+  kernel: Uint8Array;
+  initrd: Uint8Array | undefined;
+  /** Paths of images as they were when the recording began. */
+  disks: readonly string[];
+}
+
+export interface ReplayOptions {
+  identity: MachineIdentity;
+  files: ReplayFiles;
+  onOutput: (output: ExternalOutput) => void;
+}
+
+export interface ReplayEnd {
+  readonly progress: Progress;
+  readonly icount: bigint;
+  readonly entries: number;
+  readonly digests: Digests;
+  /** SHA-256 of each disk as the guest left it. */
+  readonly disks: readonly Uint8Array[];
+}
+
+export class Replay {
+  readonly machine: Machine;
+  readonly replayer: Replayer;
+  private readonly memory: GuestMemory;
+  private readonly bytes: Uint8Array;
+  private readonly engine: SoftEngine;
+  private readonly digest: MachineDigest;
+  private readonly disks: OverlayDisk[];
+  private readonly identity: MachineIdentity;
+  private readonly files: ReplayFiles;
+  private plugged: PluggedDevices | undefined;
+  private skip = 0;
+
+  /** Throws LockstepError where the files are not the recorded ones, BootError, DiskError. */
+  constructor({ identity, files, onOutput }: ReplayOptions) {
+    this.identity = identity;
+    this.files = files;
+    this.disks = files.disks.map((path) => new OverlayDisk(path));
+    checkFiles(identity, files, this.disks);
+    this.memory = new GuestMemory({ bytes: identity.memoryBytes });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.engine = new SoftEngine(this.memory);
+    const tap = new OutputTap();
+    this.machine = new Machine({
+      engine: this.engine,
+      memory: this.bytes,
+      output: tap.sink,
+      epochSeconds: identity.epochSeconds,
+      entropySeed: identity.entropySeed,
+      multiplier: identity.multiplier,
+      plug: (context) => {
+        this.plugged = plugVirtio(devicesOf(identity))(context);
+        return this.plugged;
+      },
+    });
+    this.digest = new MachineDigest({
+      state: () => this.machine.state() as unknown as StateValue,
+      memory: new MemoryDigest(this.memory),
+      dirty: new DirtyPages(this.engine, identity.memoryBytes),
+    });
+    this.replayer = new Replayer({
+      machine: this.machine,
+      tap,
+      digest: this.digest,
+      onOutput,
+      onDiskRequest: (request) => this.disks[request.disk]?.submit(request),
+      localCompletion: (disk, id) =>
+        this.disks[disk]?.completion(id) ?? { state: 'failed', why: `there is no disk ${disk}` },
+    });
+  }
+
+  /** From power-on. */
+  start(): void {
+    const { kernel, initrd } = this.files;
+    const request = { kernel, initrd, commandLine: this.identity.commandLine };
+    this.machine.start(boot(this.machine.ram, request));
+  }
+
+  /** From a checkpoint of this very recording; the entries before it are skipped. */
+  startFrom(pieces: Iterable<Uint8Array>): Checkpoint {
+    const reader = new CheckpointReader(this.bytes, ({ disk, offset, bytes }) =>
+      this.disks[disk]?.write(offset, bytes),
+    );
+    for (const piece of pieces) reader.push(piece);
+    const checkpoint = reader.finish();
+    const differences = identityDifferences(
+      checkpoint.identity as unknown as MachineIdentity,
+      this.identity,
+    );
+    if (differences.length > 0) throw new LockstepError('E_IDENTITY', differences.join('; '));
+    this.machine.restore(checkpoint.machine);
+    this.reissue();
+    this.replayer.outputs.restore(checkpoint.outputs.state());
+    this.replayer.applied = checkpoint.entries;
+    this.skip = checkpoint.entries;
+    return checkpoint;
+  }
+
+  push(entries: readonly Entry[]): void {
+    const skipped = Math.min(this.skip, entries.length);
+    this.skip -= skipped;
+    for (const entry of entries.slice(skipped)) this.replayer.push(entry);
+  }
+
+  /** Runs as far as the entries go, but no entry beyond `untilIcount`. */
+  run(untilIcount?: bigint): Progress {
+    let progress: Progress = 'applied';
+    while (progress === 'applied' || progress === 'kicked') {
+      if (untilIcount !== undefined && (this.replayer.nextIcount ?? 0n) > untilIcount) {
+        if (this.machine.icount < untilIcount) this.machine.runSlice(untilIcount);
+        return 'waiting';
+      }
+      progress = this.replayer.advance();
+    }
+    return progress;
+  }
+
+  checkpoint(): Generator<Uint8Array> {
+    return writeCheckpoint(this.machine, this.bytes, {
+      identity: identityState(this.identity),
+      outputs: this.replayer.outputs,
+      entries: this.replayer.applied,
+      disks: this.writtenBlocks(),
+    });
+  }
+
+  end(progress: Progress): ReplayEnd {
+    return {
+      progress,
+      icount: this.machine.icount,
+      entries: this.replayer.applied,
+      digests: this.digest.take(),
+      disks: this.disks.map((disk) => disk.sha256()),
+    };
+  }
+
+  close(): void {
+    for (const disk of this.disks) disk.close();
+    this.engine.close();
+    this.memory.close();
+  }
+
+  /** Requests in flight at the checkpoint: done again, which changes nothing (none overlap). */
+  private reissue(): void {
+    for (const disk of this.plugged?.disks ?? []) {
+      for (const request of disk.pendingRequests()) this.disks[request.disk]?.submit(request);
+    }
+  }
+
+  private *writtenBlocks() {
+    for (const [disk, overlay] of this.disks.entries()) {
+      for (const { offset, bytes } of overlay.written()) yield { disk, offset, bytes };
+    }
+  }
+}
+
+function devicesOf(identity: MachineIdentity) {
+  return {
+    nics: identity.macs.map((mac) => ({ mac })),
+    disks: identity.disks.map(({ bytes, isReadOnly }, index) => ({
+      sectors: bytes / 512,
+      isReadOnly,
+      serial: diskSerial(index),
+    })),
+    hasConsole: identity.hasConsole,
+  };
+}
+
+function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {
+  if (disks.length !== identity.disks.length) {
+    throw new LockstepError(
+      'E_IDENTITY',
+      `the log is of a guest with ${identity.disks.length} disks, ${disks.length} are given`,
+    );
+  }
+  const here: MachineIdentity = {
+    ...identity,
+    firmwareVersion: firmwareVersion(),
+    engine: 'soft',
+    cpuModel: CPU_MODEL,
+    kernel: sha256(files.kernel),
+    initrd: files.initrd === undefined ? null : sha256(files.initrd),
+    disks: disks.map((disk, at) => ({
+      bytes: disk.bytes,
+      sha256: disk.sha256(),
+      isReadOnly: identity.disks[at]?.isReadOnly ?? false,
+    })),
+  };
+  const differences = identityDifferences(identity, here);
+  if (differences.length > 0) throw new LockstepError('E_IDENTITY', differences.join('; '));
+}

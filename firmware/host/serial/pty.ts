@@ -1,0 +1,85 @@
+// A pseudo-terminal as a guest's serial line: any terminal program opens its path. We keep the other
+// end open too, so that programs can come and go; what nobody reads waits a little and is then dropped.
+import { closeSync, writeSync } from 'node:fs';
+import { ReadStream } from 'node:tty';
+import { openPty } from '../../../native/index.ts';
+import { HostError, systemWords } from '../errors.ts';
+import type { SerialLine, SerialLineEvents } from './line.ts';
+
+/** Beside what the terminal itself buffers. */
+const UNREAD_BYTES_MAX = 64 << 10;
+/** A reader that is slow is asked again soon, one that is absent seldom. */
+const RETRY_MS = { min: 4, max: 256 } as const;
+
+export function ptyLine({ onBytes }: SerialLineEvents): SerialLine {
+  const { master, slave, path } = open();
+  const reader = new ReadStream(master);
+  const writer = new PtyWriter((bytes) => writeSome(master, bytes));
+  reader.on('data', (bytes: Buffer) => onBytes(Uint8Array.from(bytes)));
+  reader.on('error', () => {});
+  let isClosed = false;
+  return {
+    where: path,
+    write: (bytes) => writer.write(bytes),
+    pause: () => void reader.pause(),
+    resume: () => void reader.resume(),
+    close: async () => {
+      if (isClosed) return;
+      isClosed = true;
+      writer.close();
+      reader.destroy();
+      closeSync(slave);
+    },
+  };
+}
+
+/** Node can only write to a terminal and wait; this one writes what fits and tries again. */
+export class PtyWriter {
+  dropped = 0;
+  private readonly tryWrite: (bytes: Uint8Array) => number;
+  private pending: Uint8Array = new Uint8Array(0);
+  private timer: NodeJS.Timeout | undefined;
+  private retryMs: number = RETRY_MS.min;
+
+  /** `tryWrite` answers how many bytes fitted. */
+  constructor(tryWrite: (bytes: Uint8Array) => number) {
+    this.tryWrite = tryWrite;
+  }
+
+  write(bytes: Uint8Array): void {
+    const room = UNREAD_BYTES_MAX - this.pending.length;
+    this.dropped += Math.max(0, bytes.length - room);
+    this.pending = Buffer.concat([this.pending, bytes.subarray(0, room)]);
+    if (this.timer === undefined) this.flush();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.pending = new Uint8Array(0);
+  }
+
+  private flush(): void {
+    this.timer = undefined;
+    const written = this.tryWrite(this.pending);
+    this.pending = this.pending.subarray(written);
+    this.retryMs = written > 0 ? RETRY_MS.min : Math.min(RETRY_MS.max, this.retryMs * 2);
+    if (this.pending.length > 0) this.timer = setTimeout(() => this.flush(), this.retryMs);
+  }
+}
+
+function writeSome(fd: number, bytes: Uint8Array): number {
+  try {
+    return writeSync(fd, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0;
+    throw error;
+  }
+}
+
+function open(): ReturnType<typeof openPty> {
+  try {
+    return openPty(true);
+  } catch (error) {
+    throw new HostError('E_PTY', `no pseudo-terminal: ${systemWords(error)}`);
+  }
+}

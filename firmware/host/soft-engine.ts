@@ -1,0 +1,84 @@
+// The software engine as the machine's `Engine`: the native class with its exit facts by name.
+
+import { type GuestMemory, SoftEngine as NativeEngine } from '../../native/index.ts';
+import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/contracts.ts';
+
+// Places in the native exit record.
+const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;
+
+export class SoftEngine implements Engine {
+  readonly kind = 'soft';
+  readonly kickToken: KickToken;
+  readonly #native: NativeEngine;
+  readonly #exit: Float64Array;
+
+  constructor(memory: GuestMemory) {
+    this.#native = new NativeEngine(memory);
+    this.#exit = this.#native.exit;
+    this.kickToken = this.#native.kickToken;
+  }
+
+  run(limitIcount: bigint): ExitReason {
+    return this.#native.run(limitIcount) as ExitReason;
+  }
+  get exitAddress(): number {
+    return this.#exit[EXIT.address]!;
+  }
+  get exitBytes(): number {
+    return this.#exit[EXIT.bytes] as AccessBytes;
+  }
+  get exitValueLow(): number {
+    return this.#exit[EXIT.valueLow]!;
+  }
+  get exitValueHigh(): number {
+    return this.#exit[EXIT.valueHigh]!;
+  }
+  completeRead(valueLow: number, valueHigh: number): void {
+    this.#native.completeRead(valueLow, valueHigh);
+  }
+  setInterruptLine(raised: boolean): void {
+    this.#native.setInterruptLine(raised);
+  }
+  canInterrupt(): boolean {
+    return this.#native.canInterrupt();
+  }
+  interrupt(vector: number): void {
+    this.#native.interrupt(vector);
+  }
+  nmi(): void {
+    this.#native.nmi();
+  }
+  icount(): bigint {
+    return this.#native.icount();
+  }
+  isHalted(): boolean {
+    return this.#native.isHalted();
+  }
+  setTsc(base: bigint, multiplier: bigint): void {
+    this.#native.setTsc(base, multiplier);
+  }
+  seedEntropy(seed: Uint8Array): void {
+    this.#native.seedEntropy(seed);
+  }
+  reset(): void {
+    this.#native.reset();
+  }
+  setup(cpu: CpuSetup): void {
+    this.#native.setup(cpu);
+  }
+  getState(): Uint8Array {
+    return this.#native.getState();
+  }
+  setState(state: Uint8Array): void {
+    this.#native.setState(state);
+  }
+  memoryWritten(address: number, bytes: number): void {
+    this.#native.memoryWritten(address, bytes);
+  }
+  takeDirtyPages(bitmap: Uint8Array): void {
+    this.#native.takeDirtyPages(bitmap);
+  }
+  close(): void {
+    this.#native.close();
+  }
+}

@@ -1,0 +1,160 @@
+// The outside of one guest on this host: its disks, network cables and serial lines. Opens them all or
+// none, delivers what the guest put out, hands in what comes; it knows no machine and no log.
+import type { DiskRequest, Input, SerialPortName } from '../machine/contracts.ts';
+import type { GuestDevices } from '../machine/plug.ts';
+import { DiskFile } from './disk-file.ts';
+import type { NetLink, NetLinkEvents } from './net/link.ts';
+import { socketLink } from './net/socket.ts';
+import { tapLink } from './net/tap.ts';
+import type { SerialLine, SerialLineEvents } from './serial/line.ts';
+import { ptyLine } from './serial/pty.ts';
+import { socketLine } from './serial/socket.ts';
+import { stdioLine } from './serial/stdio.ts';
+import type { OutputItem } from './vcpu/messages.ts';
+
+export type SerialSpec =
+  | { readonly kind: 'none' | 'stdio' | 'pty' }
+  | { readonly kind: 'socket'; readonly path: string };
+
+export type NetSpec =
+  | { readonly kind: 'tap'; readonly name: string }
+  | { readonly kind: 'socket'; readonly path: string };
+
+export interface WorldSpec {
+  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
+  readonly serial: Readonly<Record<SerialPortName, SerialSpec>>;
+}
+
+export interface WorldEvents {
+  onInputs: (inputs: readonly Input[]) => void;
+  /** Somebody at the console wants to leave. */
+  onLeave: () => void;
+  /** For the person who runs this; nothing ends because of it. */
+  onNotice: (line: string) => void;
+}
+
+/** What the guest reads as the serial number of its disk. */
+export const diskSerial = (index: number): string => `twinstep-${index}`;
+
+/** Serial input under way to the guest; beyond it the line is told to wait. */
+const SERIAL_UNDER_WAY_MAX = 16 << 10;
+
+export class World {
+  private readonly events: WorldEvents;
+  private readonly disks: DiskFile[] = [];
+  private readonly nets: NetLink[] = [];
+  private readonly lines = new Map<SerialPortName, SerialLine>();
+  private readonly underWay = new Map<SerialPortName, number>();
+
+  /** Throws a HostError, DiskError or TapError: one clear line. */
+  static async open(spec: WorldSpec, events: WorldEvents): Promise<World> {
+    const world = new World(events);
+    try {
+      await world.openAll(spec);
+      return world;
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
+  private constructor(events: WorldEvents) {
+    this.events = events;
+  }
+
+  /** What the guest must be built with. */
+  devices(spec: WorldSpec): GuestDevices {
+    return {
+      nics: spec.nets.map(({ mac }) => ({ mac })),
+      disks: this.disks.map(({ sectors, isReadOnly }, index) => ({
+        sectors,
+        isReadOnly,
+        serial: diskSerial(index),
+      })),
+      hasConsole: spec.serial.console.kind !== 'none',
+    };
+  }
+
+  deliver(outputs: readonly OutputItem[]): void {
+    for (const output of outputs) {
+      if (output.kind === 'net-tx') this.nets[output.nic]?.send(output.frame);
+      else if (output.kind === 'serial-tx') this.lines.get(output.port)?.write(output.bytes);
+    }
+  }
+
+  /** Answered by an input. */
+  request(request: DiskRequest): void {
+    this.disks[request.disk]!.submit(request);
+  }
+
+  /** The guest took so many bytes of what a line gave. */
+  serialTaken(port: SerialPortName, bytes: number): void {
+    const left = (this.underWay.get(port) ?? 0) - bytes;
+    this.underWay.set(port, left);
+    if (left < SERIAL_UNDER_WAY_MAX) this.lines.get(port)?.resume();
+  }
+
+  /** Disks finish what they were given. May be called twice. */
+  async close(): Promise<void> {
+    for (const line of this.lines.values()) await line.close();
+    for (const net of this.nets) await net.close();
+    for (const disk of this.disks) await disk.close();
+  }
+
+  private async openAll({ disks, nets, serial }: WorldSpec): Promise<void> {
+    for (const { path, isReadOnly } of disks) await this.openDisk(path, isReadOnly);
+    for (const net of nets) await this.openNet(net);
+    for (const port of ['com1', 'com2', 'console'] as const) {
+      const line = await openLine(serial[port], this.lineEvents(port));
+      if (line === undefined) continue;
+      this.lines.set(port, line);
+      if (line.where !== undefined) this.events.onNotice(`${port} is ${line.where}`);
+    }
+  }
+
+  private async openDisk(path: string, isReadOnly: boolean): Promise<void> {
+    const onCompletion = (completion: Input) => this.events.onInputs([completion]);
+    const onTrouble = (error: Error) => this.events.onNotice(error.message);
+    this.disks.push(await DiskFile.open({ path, isReadOnly, onCompletion, onTrouble }));
+  }
+
+  private async openNet(spec: NetSpec): Promise<void> {
+    const nic = this.nets.length;
+    const events: NetLinkEvents = {
+      onFrames: (frames) =>
+        this.events.onInputs(frames.map((frame) => ({ kind: 'net-rx', nic, frame }))),
+      onTrouble: this.events.onNotice,
+    };
+    if (spec.kind === 'tap') this.nets.push(tapLink(spec.name, events));
+    else this.nets.push(await socketLink(spec.path, events));
+  }
+
+  private lineEvents(port: SerialPortName): SerialLineEvents {
+    return {
+      onLeave: this.events.onLeave,
+      onBytes: (bytes) => {
+        const underWay = (this.underWay.get(port) ?? 0) + bytes.length;
+        this.underWay.set(port, underWay);
+        if (underWay >= SERIAL_UNDER_WAY_MAX) this.lines.get(port)?.pause();
+        this.events.onInputs([{ kind: 'serial-rx', port, bytes }]);
+      },
+    };
+  }
+}
+
+async function openLine(
+  spec: SerialSpec,
+  events: SerialLineEvents,
+): Promise<SerialLine | undefined> {
+  switch (spec.kind) {
+    case 'none':
+      return undefined;
+    case 'stdio':
+      return stdioLine(events);
+    case 'pty':
+      return ptyLine(events);
+    case 'socket':
+      return await socketLine(spec.path, events);
+  }
+}

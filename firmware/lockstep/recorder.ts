@@ -1,0 +1,103 @@
+// The recorder: a machine whose every input is written down at its position, and whose every
+// visible output leaves a marker. It decides nothing about time or I/O; whoever drives it (the vCPU
+// thread) says when to inject and how far to run.
+//
+// Caller's duties:
+// 1. `runSlice(limit)` and `inject(input)` in any order; nobody else touches the machine.
+// 2. Hand on what `append` gets, in order, losing nothing; `urgent` means an output waits for it.
+// 3. Release output number n only when the entry that covers n is acknowledged (docs, Output Rule).
+import type { Entry, EntryBody } from '../../logchan/entry.ts';
+import type { Icount, Input, Output } from '../machine/contracts.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { SliceEnd } from '../machine/machine-types.ts';
+import type { MachineDigest } from './digest.ts';
+import { toEntryBody } from './inputs.ts';
+import {
+  type ExternalOutput,
+  isExternal,
+  isPrompt,
+  OutputCounter,
+  type OutputTap,
+} from './outputs.ts';
+
+export interface RecorderOptions {
+  machine: Machine;
+  tap: OutputTap;
+  digest: MachineDigest | undefined;
+  append: (entry: Entry, urgent: boolean) => void;
+  /** `sequence` is the output's number; it may leave once a marker covering it is acknowledged. */
+  onOutput: (output: ExternalOutput, sequence: bigint) => void;
+  onDiskRequest: (request: Extract<Output, { kind: 'disk-request' }>) => void;
+  /** Outputs made so far: those of the replay before going live. */
+  outputs?: OutputCounter;
+}
+
+export class Recorder {
+  private readonly machine: Machine;
+  private readonly options: RecorderOptions;
+  private readonly outputs: OutputCounter;
+
+  constructor(options: RecorderOptions) {
+    this.options = options;
+    this.machine = options.machine;
+    this.outputs = options.outputs ?? new OutputCounter();
+    options.tap.target = (output) => this.output(output);
+  }
+
+  get icount(): Icount {
+    return this.machine.icount;
+  }
+
+  /** Written first, then applied: what the log does not hold never happened. */
+  inject(input: Input): void {
+    this.append(toEntryBody(input), false);
+    this.machine.inject(input);
+    this.markPending();
+  }
+
+  runSlice(limitIcount: Icount): SliceEnd {
+    const end = this.machine.runSlice(limitIcount);
+    this.markPending();
+    return end;
+  }
+
+  /** Writes a digest entry for this position; call it between slices. */
+  writeDigest(): void {
+    if (this.options.digest === undefined) return;
+    this.append({ kind: 'digest', ...this.options.digest.take() }, false);
+  }
+
+  writeCheckpoint(id: bigint): void {
+    this.append({ kind: 'checkpoint', id }, false);
+  }
+
+  /** The log ends here, in order. */
+  end(): void {
+    this.append({ kind: 'end' }, true);
+  }
+
+  private output(output: Output): void {
+    if (!isExternal(output)) {
+      this.options.onDiskRequest(output);
+      return;
+    }
+    this.outputs.add(output);
+    const { sequence } = this.outputs;
+    if (isPrompt(output)) this.mark();
+    this.options.onOutput(output, sequence);
+  }
+
+  private markPending(): void {
+    if (this.outputs.unmarked > 0) this.mark();
+  }
+
+  private mark(): void {
+    const { sequence, hash } = this.outputs;
+    this.outputs.mark();
+    this.append({ kind: 'output', sequence, hash }, true);
+  }
+
+  private append(body: EntryBody, urgent: boolean): void {
+    this.options.append({ icount: this.machine.icount, body }, urgent);
+  }
+}

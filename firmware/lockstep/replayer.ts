@@ -1,0 +1,185 @@
+// The replayer: runs a machine along a log. It never runs past the last entry it holds, checks every
+// marker and digest on the way, and stops for good at the first difference. At the end of what it
+// holds the machine stands exactly where the recorder's stood: there it can go live.
+import type { Entry } from '../../logchan/entry.ts';
+import type { Icount, Input, Output } from '../machine/contracts.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { MachineDigest } from './digest.ts';
+import { isInput, type LocalCompletion, toDiskInput } from './inputs.ts';
+import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
+
+/** The first difference between the log and this machine, with both sides. */
+export interface Divergence {
+  /** Number of the entry in the log, from 0. */
+  readonly entryIndex: number;
+  readonly entry: Entry;
+  /** Where this machine stood. */
+  readonly icount: Icount;
+  readonly what: 'position' | 'output' | 'state' | 'memory' | 'replica';
+  readonly expected: string;
+  readonly actual: string;
+}
+
+export type Progress =
+  | 'applied' // one entry is behind us
+  | 'waiting' // the log has no more yet
+  | 'disk' // the local replica has not finished a request the next entry completes
+  | 'kicked' // interrupted by a kick, somewhere before the next entry
+  | 'ended' // the log ended in order
+  | 'diverged';
+
+export interface ReplayerOptions {
+  machine: Machine;
+  tap: OutputTap;
+  digest: MachineDigest | undefined;
+  onOutput: (output: ExternalOutput, sequence: bigint) => void;
+  onDiskRequest: (request: Extract<Output, { kind: 'disk-request' }>) => void;
+  /** What the local replica has for a request; asked until it is no longer pending. */
+  localCompletion: (disk: number, id: number) => LocalCompletion;
+  outputs?: OutputCounter;
+}
+
+export class Replayer {
+  divergence: Divergence | undefined;
+  /** Entries applied so far. */
+  applied = 0;
+  /** Counts go on here after going live. */
+  readonly outputs: OutputCounter;
+
+  private readonly machine: Machine;
+  private readonly options: ReplayerOptions;
+  private readonly queue: Entry[] = [];
+  private queueHead = 0;
+  private ended = false;
+
+  constructor(options: ReplayerOptions) {
+    this.options = options;
+    this.machine = options.machine;
+    this.outputs = options.outputs ?? new OutputCounter();
+    options.tap.target = (output) => this.output(output);
+  }
+
+  push(entry: Entry): void {
+    this.queue.push(entry);
+  }
+
+  /** Entries held and not applied. */
+  get backlog(): number {
+    return this.queue.length - this.queueHead;
+  }
+
+  /** How far this machine may run, and how far the log is known: the lag in instructions. */
+  get safeIcount(): Icount {
+    return this.queue.at(-1)?.icount ?? this.machine.icount;
+  }
+
+  /** Position of the next entry, if one is held. */
+  get nextIcount(): Icount | undefined {
+    return this.queue[this.queueHead]?.icount;
+  }
+
+  /** Runs to the next entry and applies it, or says what is in the way. */
+  advance(): Progress {
+    if (this.divergence !== undefined) return 'diverged';
+    if (this.ended) return 'ended';
+    const entry = this.queue[this.queueHead];
+    if (entry === undefined) return 'waiting';
+    if (this.machine.icount < entry.icount) {
+      const end = this.machine.runSlice(entry.icount);
+      if (end === 'kick' && this.machine.icount < entry.icount) return 'kicked';
+    }
+    if (this.machine.icount !== entry.icount) {
+      return this.diverge(entry, 'position', String(entry.icount), this.whereabouts());
+    }
+    const progress = this.apply(entry);
+    if (progress === 'applied' || progress === 'ended') this.consume();
+    return progress;
+  }
+
+  private apply(entry: Entry): Progress {
+    const { body } = entry;
+    switch (body.kind) {
+      case 'output':
+        return this.checkOutput(entry, body.sequence, body.hash);
+      case 'digest':
+        return this.checkDigest(entry, body.state, body.memory);
+      case 'disk-completion': {
+        const local = this.options.localCompletion(body.disk, body.id);
+        const outcome = toDiskInput(body, local);
+        if (outcome.kind === 'wait') return 'disk';
+        if (outcome.kind === 'replica') {
+          return this.diverge(entry, 'replica', 'data as on the primary', outcome.why);
+        }
+        this.machine.inject(outcome.input);
+        return 'applied';
+      }
+      case 'checkpoint':
+        return 'applied';
+      case 'end':
+        this.ended = true;
+        return 'ended';
+      default:
+        if (!isInput(body)) throw new Error(`replay of ${body.kind}`);
+        this.machine.inject(body as Input);
+        return 'applied';
+    }
+  }
+
+  private checkOutput(entry: Entry, sequence: bigint, hash: number): Progress {
+    const { outputs } = this;
+    if (outputs.sequence !== sequence) {
+      const words = (count: bigint) => `${count} outputs so far`;
+      return this.diverge(entry, 'output', words(sequence), words(outputs.sequence));
+    }
+    if (outputs.hash !== hash) {
+      return this.diverge(entry, 'output', `hash ${hex(hash)}`, `hash ${hex(outputs.hash)}`);
+    }
+    outputs.mark();
+    return 'applied';
+  }
+
+  private checkDigest(entry: Entry, state: bigint, memory: bigint): Progress {
+    const own = this.options.digest?.take();
+    if (own === undefined) return 'applied';
+    if (own.state !== state) return this.diverge(entry, 'state', hex(state), hex(own.state));
+    if (own.memory !== memory) return this.diverge(entry, 'memory', hex(memory), hex(own.memory));
+    return 'applied';
+  }
+
+  private output(output: Output): void {
+    if (!isExternal(output)) {
+      this.options.onDiskRequest(output);
+      return;
+    }
+    this.outputs.add(output);
+    this.options.onOutput(output, this.outputs.sequence);
+  }
+
+  private whereabouts(): string {
+    const { machine } = this;
+    const why = machine.stopReason?.kind ?? (machine.isHalted ? 'idle' : 'running');
+    return `${machine.icount} (${why})`;
+  }
+
+  private diverge(
+    entry: Entry,
+    what: Divergence['what'],
+    expected: string,
+    actual: string,
+  ): Progress {
+    const { icount } = this.machine;
+    this.divergence = { entryIndex: this.applied, entry, icount, what, expected, actual };
+    return 'diverged';
+  }
+
+  /** Dropping the head of a long array entry by entry would be quadratic. */
+  private consume(): void {
+    this.applied++;
+    this.queueHead++;
+    if (this.queueHead < 1024 || this.queueHead * 2 < this.queue.length) return;
+    this.queue.splice(0, this.queueHead);
+    this.queueHead = 0;
+  }
+}
+
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;

@@ -1,0 +1,342 @@
+// The replay log's entries, written once: ENTRIES.md has the byte diagram and the reasons. Encoder
+// and decoder keep the same small context (last position, last clock), so that a clock step or an
+// output marker costs a few bytes; both must see every entry of a log in order.
+//
+// Bytes come from a file or a peer: decoding never throws, it answers with a reason.
+import { ByteReader, ByteWriter } from './varint.ts';
+
+export const ENTRY_FORMAT_VERSION = 1;
+
+export type SerialPortName = 'com1' | 'com2' | 'console';
+export type DiskStatus = 'ok' | 'io-error' | 'unsupported';
+
+/** What one entry says. Positions, nanoseconds and counters are 64-bit. */
+export type EntryBody =
+  | { readonly kind: 'clock-step'; readonly ns: bigint; readonly multiplier: bigint }
+  | { readonly kind: 'net-rx'; readonly nic: number; readonly frame: Uint8Array }
+  | { readonly kind: 'serial-rx'; readonly port: SerialPortName; readonly bytes: Uint8Array }
+  | ({ readonly kind: 'serial-line'; readonly port: SerialPortName } & ModemLines)
+  | { readonly kind: 'serial-break'; readonly port: SerialPortName }
+  | DiskCompletion
+  | { readonly kind: 'entropy'; readonly seed: Uint8Array }
+  | { readonly kind: 'control'; readonly action: ControlAction }
+  /** Output number `sequence` (counted from 1) was made here; `hash` is of its bytes. */
+  | { readonly kind: 'output'; readonly sequence: bigint; readonly hash: number }
+  /** Digests of registers and devices, and of memory, at this position. */
+  | { readonly kind: 'digest'; readonly state: bigint; readonly memory: bigint }
+  /** A checkpoint was taken here; `id` names it. */
+  | { readonly kind: 'checkpoint'; readonly id: bigint }
+  /** The log ends here in order: nothing is missing. */
+  | { readonly kind: 'end' };
+
+export interface ModemLines {
+  readonly cts: boolean;
+  readonly dsr: boolean;
+  readonly dcd: boolean;
+  readonly ri: boolean;
+}
+
+export interface DiskCompletion {
+  readonly kind: 'disk-completion';
+  readonly disk: number;
+  readonly id: number;
+  readonly status: DiskStatus;
+  /** Data of a read: here, or to be taken from the local replica and checked against `hash`. */
+  readonly data:
+    | { readonly from: 'none' }
+    | { readonly from: 'entry'; readonly bytes: Uint8Array }
+    | { readonly from: 'replica'; readonly hash: number };
+}
+
+export type ControlAction = 'reset' | 'power-button' | 'nmi';
+
+export interface Entry {
+  /** Instructions retired when the entry takes effect; never decreases along a log. */
+  readonly icount: bigint;
+  readonly body: EntryBody;
+}
+
+export type DecodeReason =
+  | 'cut' // bytes end inside the entry, or a varint is malformed
+  | 'kind' // a kind this version does not know
+  | 'aux' // the kind's small field has no meaning
+  | 'range'; // a position, time or counter beyond 64 bits, or a wrong fixed length
+
+export type Decoded =
+  | { readonly ok: true; readonly entry: Entry; readonly bytes: number }
+  | { readonly ok: false; readonly reason: DecodeReason; readonly at: number };
+
+export const KIND = {
+  'clock-step': 1,
+  'net-rx': 2,
+  'serial-rx': 3,
+  'serial-line': 4,
+  'serial-break': 5,
+  'disk-completion': 6,
+  entropy: 7,
+  control: 8,
+  output: 9,
+  digest: 10,
+  checkpoint: 11,
+  end: 12,
+} as const satisfies Record<EntryBody['kind'], number>;
+
+export const ENTROPY_SEED_BYTES = 32;
+const PORTS: readonly SerialPortName[] = ['com1', 'com2', 'console'];
+const STATUSES: readonly DiskStatus[] = ['ok', 'io-error', 'unsupported'];
+const DATA_FROM = ['none', 'entry', 'replica'] as const;
+const ACTIONS: readonly ControlAction[] = ['reset', 'power-button', 'nmi'];
+const U64_END = 1n << 64n;
+
+/** What both sides remember between entries. Starts equal, changes equally. */
+class Context {
+  icount = 0n;
+  outputs = 0n;
+  private ns = 0n;
+  private multiplier = 0n;
+  private clockIcount = 0n;
+
+  /** Virtual time at `icount` if no clock step came. */
+  predictNs(icount: bigint): bigint {
+    return this.ns + (((icount - this.clockIcount) * this.multiplier) >> 32n);
+  }
+
+  get lastMultiplier(): bigint {
+    return this.multiplier;
+  }
+
+  stepClock(icount: bigint, ns: bigint, multiplier: bigint): void {
+    this.clockIcount = icount;
+    this.ns = ns;
+    this.multiplier = multiplier;
+  }
+}
+
+export class EntryEncoder {
+  private readonly context = new Context();
+  private readonly out = new ByteWriter();
+
+  /** The entry's bytes. Throws on what the recorder must never make: positions or time going back. */
+  encode({ icount, body }: Entry): Uint8Array {
+    const { context, out } = this;
+    if (icount < context.icount) throw new Error(`entry at ${icount} after ${context.icount}`);
+    out.u8(KIND[body.kind] | (auxOf(body) << 4));
+    out.varint(icount - context.icount);
+    context.icount = icount;
+    this.encodeBody(icount, body);
+    return out.take();
+  }
+
+  private encodeBody(icount: bigint, body: EntryBody): void {
+    const { context, out } = this;
+    switch (body.kind) {
+      case 'clock-step':
+        out.varint(body.ns - context.predictNs(icount));
+        out.zigzag(body.multiplier - context.lastMultiplier);
+        context.stepClock(icount, body.ns, body.multiplier);
+        return;
+      case 'net-rx':
+        block(out, body.frame);
+        return;
+      case 'serial-rx':
+        block(out, body.bytes);
+        return;
+      case 'disk-completion':
+        out.varint(BigInt(body.disk));
+        out.varint(BigInt(body.id));
+        if (body.data.from === 'entry') block(out, body.data.bytes);
+        if (body.data.from === 'replica') u32(out, body.data.hash);
+        return;
+      case 'entropy':
+        if (body.seed.length !== ENTROPY_SEED_BYTES) throw new Error('entropy seed: 32 bytes');
+        out.raw(body.seed);
+        return;
+      case 'output':
+        out.varint(body.sequence - context.outputs);
+        u32(out, body.hash);
+        context.outputs = body.sequence;
+        return;
+      case 'digest':
+        u64(out, body.state);
+        u64(out, body.memory);
+        return;
+      case 'checkpoint':
+        out.varint(body.id);
+        return;
+      case 'serial-line':
+        out.u8(lineBits(body));
+        return;
+      case 'serial-break':
+      case 'control':
+      case 'end':
+        return;
+      default:
+        assertNever(body);
+    }
+  }
+}
+
+export class EntryDecoder {
+  private readonly context = new Context();
+
+  /** Decodes the entry at `at`. On failure the decoder is left as it was before the call. */
+  decode(bytes: Uint8Array, at = 0): Decoded {
+    const reader = new ByteReader(bytes, at);
+    const head = reader.u8();
+    const icount = this.context.icount + reader.varint();
+    if (!reader.ok) return { ok: false, reason: 'cut', at };
+    if (icount >= U64_END) return { ok: false, reason: 'range', at };
+    const body = this.decodeBody(head & 0xf, head >> 4, icount, reader);
+    if (!reader.ok) return { ok: false, reason: 'cut', at };
+    if (typeof body === 'string') return { ok: false, reason: body, at };
+    this.context.icount = icount;
+    if (body.kind === 'clock-step') this.context.stepClock(icount, body.ns, body.multiplier);
+    if (body.kind === 'output') this.context.outputs = body.sequence;
+    return { ok: true, entry: { icount, body }, bytes: reader.position - at };
+  }
+
+  private decodeBody(
+    kind: number,
+    aux: number,
+    icount: bigint,
+    reader: ByteReader,
+  ): EntryBody | DecodeReason {
+    switch (kind) {
+      case KIND['clock-step']:
+        return aux === 0 ? this.decodeClockStep(icount, reader) : 'aux';
+      case KIND['net-rx']:
+        return { kind: 'net-rx', nic: aux, frame: reader.raw(reader.count()) };
+      case KIND['serial-rx']: {
+        const port = PORTS[aux];
+        const bytes = reader.raw(reader.count());
+        return port === undefined ? 'aux' : { kind: 'serial-rx', port, bytes };
+      }
+      case KIND['serial-line']:
+        return decodeSerialLine(aux, reader);
+      case KIND['serial-break']: {
+        const port = PORTS[aux];
+        return port === undefined ? 'aux' : { kind: 'serial-break', port };
+      }
+      case KIND['disk-completion']:
+        return decodeDisk(aux, reader);
+      case KIND.entropy:
+        return aux === 0 ? { kind: 'entropy', seed: reader.raw(ENTROPY_SEED_BYTES) } : 'aux';
+      case KIND.control: {
+        const action = ACTIONS[aux];
+        return action === undefined ? 'aux' : { kind: 'control', action };
+      }
+      default:
+        return this.decodeMarker(kind, aux, reader);
+    }
+  }
+
+  private decodeMarker(kind: number, aux: number, reader: ByteReader): EntryBody | DecodeReason {
+    if (aux !== 0) return 'aux';
+    switch (kind) {
+      case KIND.output: {
+        const sequence = this.context.outputs + reader.varint();
+        const hash = readU32(reader);
+        return sequence < U64_END ? { kind: 'output', sequence, hash } : 'range';
+      }
+      case KIND.digest:
+        return { kind: 'digest', state: readU64(reader), memory: readU64(reader) };
+      case KIND.checkpoint:
+        return { kind: 'checkpoint', id: reader.varint() };
+      case KIND.end:
+        return { kind: 'end' };
+      default:
+        return 'kind';
+    }
+  }
+
+  private decodeClockStep(icount: bigint, reader: ByteReader): EntryBody | DecodeReason {
+    const ns = this.context.predictNs(icount) + reader.varint();
+    const multiplier = this.context.lastMultiplier + reader.zigzag();
+    const inRange = ns < U64_END && multiplier > 0n && multiplier < U64_END;
+    return inRange ? { kind: 'clock-step', ns, multiplier } : 'range';
+  }
+}
+
+/** The four bits beside the kind. */
+function auxOf(body: EntryBody): number {
+  switch (body.kind) {
+    case 'net-rx':
+      if (body.nic > 15) throw new Error(`nic ${body.nic}: at most 16 network cards`);
+      return body.nic;
+    case 'serial-rx':
+    case 'serial-break':
+    case 'serial-line':
+      return PORTS.indexOf(body.port);
+    case 'disk-completion':
+      return STATUSES.indexOf(body.status) | (DATA_FROM.indexOf(body.data.from) << 2);
+    case 'control':
+      return ACTIONS.indexOf(body.action);
+    default:
+      return 0;
+  }
+}
+
+const LINES = ['cts', 'dsr', 'dcd', 'ri'] as const;
+
+function lineBits(lines: ModemLines): number {
+  return LINES.reduce((bits, name, at) => bits | (Number(lines[name]) << at), 0);
+}
+
+function decodeSerialLine(aux: number, reader: ByteReader): EntryBody | DecodeReason {
+  const port = PORTS[aux];
+  const bits = reader.u8();
+  if (port === undefined) return 'aux';
+  if (bits > 0xf) return 'range';
+  const [cts, dsr, dcd, ri] = LINES.map((_, at) => (bits & (1 << at)) !== 0) as [
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+  ];
+  return { kind: 'serial-line', port, cts, dsr, dcd, ri };
+}
+
+function decodeDisk(aux: number, reader: ByteReader): EntryBody | DecodeReason {
+  const status = STATUSES[aux & 3];
+  const from = DATA_FROM[aux >> 2];
+  const disk = reader.varint();
+  const id = reader.varint();
+  if (status === undefined || from === undefined) return 'aux';
+  if (disk > 0xffn || id > BigInt(Number.MAX_SAFE_INTEGER)) return 'range';
+  const data =
+    from === 'entry'
+      ? ({ from, bytes: reader.raw(reader.count()) } as const)
+      : from === 'replica'
+        ? ({ from, hash: readU32(reader) } as const)
+        : ({ from } as const);
+  return { kind: 'disk-completion', disk: Number(disk), id: Number(id), status, data };
+}
+
+function block(out: ByteWriter, bytes: Uint8Array): void {
+  out.varint(BigInt(bytes.length));
+  out.raw(bytes);
+}
+
+function u32(out: ByteWriter, value: number): void {
+  for (let shift = 0; shift < 32; shift += 8) out.u8((value >>> shift) & 0xff);
+}
+
+function u64(out: ByteWriter, value: bigint): void {
+  u32(out, Number(value & 0xffffffffn));
+  u32(out, Number((value >> 32n) & 0xffffffffn));
+}
+
+function readU32(reader: ByteReader): number {
+  let value = 0;
+  for (let shift = 0; shift < 32; shift += 8) value |= reader.u8() << shift;
+  return value >>> 0;
+}
+
+function readU64(reader: ByteReader): bigint {
+  const low = BigInt(readU32(reader));
+  return low | (BigInt(readU32(reader)) << 32n);
+}
+
+function assertNever(value: never): never {
+  throw new Error(`no such entry: ${JSON.stringify(value)}`);
+}

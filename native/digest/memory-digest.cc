@@ -1,0 +1,67 @@
+// See memory-digest.h. The mixing step is the 64 x 64 -> 128 bit multiplication folded by xor
+// (as in the wyhash family); four independent lanes keep the multiplier busy.
+#include "digest/memory-digest.h"
+
+#include <bit>
+#include <cstring>
+
+namespace twinstep::digest {
+namespace {
+
+// Odd constants with about half their bits set: the fractional digits of square roots of primes.
+constexpr uint64_t kSecret[5] = {0x6a09e667f3bcc909, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b,
+                                 0xa54ff53a5f1d36f1, 0x510e527fade682d1};
+
+uint64_t mix(uint64_t a, uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+uint64_t word(const uint8_t* at) {
+  uint64_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+bool is_zero(const uint8_t* page) {
+  uint64_t any = 0;
+  for (size_t at = 0; at < kPageBytes; at += 64) {
+    for (size_t i = 0; i < 64; i += 8) any |= word(page + at + i);
+    if (any != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+uint64_t hash_page(const uint8_t* page) {
+  uint64_t lane[4] = {kSecret[0], kSecret[1], kSecret[2], kSecret[3]};
+  for (size_t at = 0; at < kPageBytes; at += 64) {
+    for (size_t i = 0; i < 4; i++) {
+      // The lane is folded in after the product as well, so that a zero factor forgets nothing.
+      const uint64_t a = word(page + at + i * 16);
+      const uint64_t b = word(page + at + i * 16 + 8);
+      lane[i] = std::rotl(lane[i], 23) * kSecret[4] + mix(a ^ lane[i] ^ kSecret[i], b ^ kSecret[4]) + b;
+    }
+  }
+  return mix(lane[0] ^ kSecret[1], lane[1] ^ kSecret[2]) +
+         mix(lane[2] ^ kSecret[3], lane[3] ^ kSecret[0]);
+}
+
+uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, size_t words) {
+  for (size_t w = 0; w < words; w++) {
+    for (uint64_t left = bitmap[w]; left != 0; left &= left - 1) {
+      const uint64_t index = w * 64 + static_cast<uint64_t>(std::countr_zero(left));
+      if (index >= hashes_.size()) return sum_;
+      const uint8_t* page = memory + index * kPageBytes;
+      // Mixing in the number makes two pages that changed places count.
+      const uint64_t now =
+          is_zero(page) ? 0 : mix(hash_page(page) ^ kSecret[0], (index + 1) * kSecret[1]) | 1;
+      sum_ += now - hashes_[index];
+      hashes_[index] = now;
+    }
+  }
+  return sum_;
+}
+
+}  // namespace twinstep::digest

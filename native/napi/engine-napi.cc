@@ -1,0 +1,335 @@
+// Converts arguments, guards use after close, forwards to softcpu/engine. Positions cross as
+// BigInt, exit facts through one Float64Array, so a run costs one call and one small number.
+#include "napi/engine-napi.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "napi/guest-memory-napi.h"
+
+namespace twinstep::napi {
+namespace {
+
+// Kicks come from other threads, perhaps after the engine is gone: tokens are looked up, and never
+// reused.
+std::mutex kick_mutex;
+std::unordered_map<uint64_t, std::weak_ptr<soft::Engine>> kickable;
+uint64_t last_kick_token = 0;
+
+uint64_t big(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  bool exact = false;
+  const Napi::Value value = info[index];
+  const uint64_t result = value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&exact) : 0;
+  if (exact) return result;
+  throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a bigint of 64 bits, >= 0");
+}
+
+// A whole number from 0 to `max`, which a double must hold exactly.
+uint64_t whole(const Napi::Value& value, const std::string& what, uint64_t max) {
+  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), what + " must be a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 0 && number <= static_cast<double>(max) && std::floor(number) == number)) {
+    throw Napi::RangeError::New(value.Env(), what + " must be a whole number from 0 to " +
+                                                 std::to_string(max));
+  }
+  return static_cast<uint64_t>(number);
+}
+constexpr uint64_t kExactMax = (uint64_t{1} << 53) - 1;
+
+Napi::Uint8Array bytes(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (!info[index].IsTypedArray() ||
+      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a Uint8Array");
+  }
+  return info[index].As<Napi::Uint8Array>();
+}
+
+// ---- setup({...}): CpuSetup of firmware/machine/contracts.ts --------------------------------------
+
+Napi::Object object_in(const Napi::Object& parent, const char* name) {
+  const Napi::Value value = parent.Get(name);
+  if (!value.IsObject()) {
+    throw Napi::TypeError::New(parent.Env(), std::string("setup: ") + name + " must be an object");
+  }
+  return value.As<Napi::Object>();
+}
+
+uint64_t field(const Napi::Object& object, const char* name, uint64_t max = kExactMax) {
+  return whole(object.Get(name), std::string("setup: ") + name, max);
+}
+
+soft::Segment segment(const Napi::Object& from) {
+  soft::Segment to;
+  to.selector = static_cast<uint16_t>(field(from, "selector", 0xffff));
+  to.base = field(from, "base");
+  to.limit = static_cast<uint32_t>(field(from, "limit", 0xffffffff));
+  to.attr = static_cast<uint32_t>(field(from, "attributes", 0x1ffff));
+  return to;
+}
+
+// What the boot protocol asks for, to be laid over a power-on state.
+struct Setup {
+  uint64_t gpr[8], rip, rflags, cr0, cr3, cr4, efer, gdt_base;
+  uint32_t gdt_limit;
+  soft::Segment cs, data;
+  std::optional<soft::Segment> task;
+};
+
+Setup read_setup(const Napi::Object& from) {
+  Setup s{};
+  static constexpr const char* kNames[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"};
+  const auto registers = object_in(from, "registers");
+  for (size_t i = 0; i < std::size(kNames); i++) {
+    const bool given = !registers.Get(kNames[i]).IsUndefined();
+    s.gpr[i] = given ? field(registers, kNames[i]) : 0;
+  }
+  s.rip = field(from, "rip");
+  s.rflags = field(from, "rflags", 0xffffffff);
+  s.cr0 = field(from, "cr0", 0xffffffff);
+  s.cr3 = field(from, "cr3");
+  s.cr4 = field(from, "cr4", 0xffffffff);
+  s.efer = field(from, "efer", 0xffffffff);
+  s.gdt_base = field(from, "gdtBase");
+  s.gdt_limit = static_cast<uint32_t>(field(from, "gdtLimit", 0xffff));
+  s.data = segment(object_in(from, "data"));
+  s.cs = segment(object_in(from, "cs"));
+  if (!from.Get("taskState").IsUndefined()) s.task = segment(object_in(from, "taskState"));
+  return s;
+}
+
+void apply(const Setup& from, soft::State& to) {
+  std::copy(std::begin(from.gpr), std::end(from.gpr), to.gpr);
+  to.rip = from.rip;
+  to.rflags = from.rflags;
+  to.cr0 = from.cr0;
+  to.cr3 = from.cr3;
+  to.cr4 = from.cr4;
+  to.efer = from.efer;
+  to.gdt_base = from.gdt_base;
+  to.gdt_limit = from.gdt_limit;
+  for (auto& each : to.seg) each = from.data;
+  to.seg[soft::CS] = from.cs;
+  if (from.task) to.tr = *from.task;
+}
+
+// ---- state as bytes ------------------------------------------------------------------------------
+
+// Layout versions travel with the bytes, so that a checkpoint of another build is refused in words.
+struct StateHeader {
+  uint32_t magic;
+  uint32_t version;
+  uint64_t bytes;
+};
+constexpr uint32_t kStateMagic = 0x54535643;  // "CVST"
+
+}  // namespace
+
+Napi::Function SoftEngine::define(Napi::Env env) {
+  return DefineClass(env, "SoftEngine",
+                     {InstanceMethod<&SoftEngine::run>("run"),
+                      InstanceAccessor<&SoftEngine::exit_record>("exit"),
+                      InstanceMethod<&SoftEngine::complete_read>("completeRead"),
+                      InstanceMethod<&SoftEngine::set_interrupt_line>("setInterruptLine"),
+                      InstanceMethod<&SoftEngine::can_interrupt>("canInterrupt"),
+                      InstanceMethod<&SoftEngine::interrupt>("interrupt"),
+                      InstanceMethod<&SoftEngine::nmi>("nmi"),
+                      InstanceMethod<&SoftEngine::icount>("icount"),
+                      InstanceMethod<&SoftEngine::tsc>("tsc"),
+                      InstanceMethod<&SoftEngine::is_halted>("isHalted"),
+                      InstanceMethod<&SoftEngine::set_tsc>("setTsc"),
+                      InstanceMethod<&SoftEngine::seed_entropy>("seedEntropy"),
+                      InstanceMethod<&SoftEngine::reset>("reset"),
+                      InstanceMethod<&SoftEngine::setup>("setup"),
+                      InstanceMethod<&SoftEngine::get_state>("getState"),
+                      InstanceMethod<&SoftEngine::set_state>("setState"),
+                      InstanceMethod<&SoftEngine::memory_written>("memoryWritten"),
+                      InstanceMethod<&SoftEngine::take_dirty_pages>("takeDirtyPages"),
+                      InstanceAccessor<&SoftEngine::kick_token>("kickToken"),
+                      InstanceMethod<&SoftEngine::close>("close")});
+}
+
+SoftEngine::SoftEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SoftEngine>(info) {
+  if (info.Length() != 1) throw Napi::TypeError::New(info.Env(), "SoftEngine needs a GuestMemory");
+  memory_ = GuestMemory::mapping_of(info[0]);
+  engine_ = std::make_shared<soft::Engine>(memory_->data(), memory_->bytes());
+  exit_ = Napi::Persistent(Napi::Float64Array::New(info.Env(), 4));
+  std::lock_guard lock(kick_mutex);
+  token_ = ++last_kick_token;
+  kickable.emplace(token_, engine_);
+}
+
+SoftEngine::~SoftEngine() { forget_token(); }
+
+void SoftEngine::forget_token() {
+  std::lock_guard lock(kick_mutex);
+  kickable.erase(token_);
+}
+
+Napi::Value SoftEngine::kick(const Napi::CallbackInfo& info) {
+  const uint64_t token = big(info, 0, "token");
+  std::shared_ptr<soft::Engine> engine;
+  {
+    std::lock_guard lock(kick_mutex);
+    const auto found = kickable.find(token);
+    if (found != kickable.end()) engine = found->second.lock();
+  }
+  if (engine) engine->kick();
+  return Napi::Boolean::New(info.Env(), engine != nullptr);
+}
+
+// Reading arguments can run JavaScript (getters) that closes this engine, so every method reads
+// them first and opens last.
+soft::Engine& SoftEngine::open(const Napi::CallbackInfo& info) const {
+  if (!engine_) throw Napi::TypeError::New(info.Env(), "this engine is closed");
+  return *engine_;
+}
+
+Napi::Value SoftEngine::run(const Napi::CallbackInfo& info) {
+  const uint64_t limit = big(info, 0, "limitIcount");
+  auto& engine = open(info);
+  auto facts = exit_.Value();
+  if (facts.ElementLength() != 4) throw Napi::TypeError::New(info.Env(), "exit was taken away");
+  const auto& record = engine.run(limit);
+  facts[0] = record.bytes;
+  facts[1] = static_cast<double>(record.address);
+  facts[2] = static_cast<double>(record.value & 0xffffffff);
+  facts[3] = static_cast<double>(record.value >> 32);
+  return Napi::Number::New(info.Env(), static_cast<double>(record.reason));
+}
+
+Napi::Value SoftEngine::exit_record(const Napi::CallbackInfo&) { return exit_.Value(); }
+
+void SoftEngine::complete_read(const Napi::CallbackInfo& info) {
+  const uint64_t low = whole(info[0], "valueLow", 0xffffffff);
+  const uint64_t high = whole(info[1], "valueHigh", 0xffffffff);
+  open(info).complete_read(low | high << 32);
+}
+
+void SoftEngine::set_interrupt_line(const Napi::CallbackInfo& info) {
+  if (!info[0].IsBoolean()) throw Napi::TypeError::New(info.Env(), "raised must be a boolean");
+  open(info).set_interrupt_line(info[0].As<Napi::Boolean>());
+}
+
+Napi::Value SoftEngine::can_interrupt(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), open(info).can_interrupt());
+}
+
+void SoftEngine::interrupt(const Napi::CallbackInfo& info) {
+  const auto vector = static_cast<uint8_t>(whole(info[0], "vector", 255));
+  auto& engine = open(info);
+  if (!engine.can_interrupt()) throw Napi::Error::New(info.Env(), "no interrupt can be taken now");
+  engine.interrupt(vector);
+}
+
+void SoftEngine::nmi(const Napi::CallbackInfo& info) { open(info).nmi(); }
+
+Napi::Value SoftEngine::icount(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), open(info).icount());
+}
+
+Napi::Value SoftEngine::tsc(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), open(info).tsc());
+}
+
+Napi::Value SoftEngine::is_halted(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), open(info).halted());
+}
+
+void SoftEngine::set_tsc(const Napi::CallbackInfo& info) {
+  const uint64_t base = big(info, 0, "base");
+  const uint64_t multiplier = big(info, 1, "multiplier");
+  open(info).set_tsc(base, multiplier);
+}
+
+void SoftEngine::seed_entropy(const Napi::CallbackInfo& info) {
+  const auto from = bytes(info, 0, "seed");
+  if (from.ByteLength() != 32) throw Napi::RangeError::New(info.Env(), "seed: exactly 32 bytes");
+  uint64_t seed[4];
+  std::memcpy(seed, from.Data(), sizeof seed);
+  open(info).seed_entropy(seed);
+}
+
+void SoftEngine::reset(const Napi::CallbackInfo& info) { open(info).reset(); }
+
+// Power-on state, then what the boot protocol asks for. A refused setup leaves the power-on state.
+void SoftEngine::setup(const Napi::CallbackInfo& info) {
+  if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "setup needs a CpuSetup object");
+  const Setup asked = read_setup(info[0].As<Napi::Object>());
+  auto& engine = open(info);
+  engine.reset();
+  soft::State state;
+  engine.get_state(state);
+  apply(asked, state);
+  if (const char* why = engine.set_state(state)) throw Napi::Error::New(info.Env(), why);
+}
+
+Napi::Value SoftEngine::get_state(const Napi::CallbackInfo& info) {
+  soft::State state;
+  open(info).get_state(state);
+  const StateHeader header{kStateMagic, soft::kStateVersion, sizeof state};
+  auto out = Napi::Uint8Array::New(info.Env(), sizeof header + sizeof state);
+  std::memcpy(out.Data(), &header, sizeof header);
+  std::memcpy(out.Data() + sizeof header, &state, sizeof state);
+  return out;
+}
+
+void SoftEngine::set_state(const Napi::CallbackInfo& info) {
+  const auto from = bytes(info, 0, "state");
+  StateHeader header{};
+  soft::State state;
+  if (from.ByteLength() >= sizeof header) std::memcpy(&header, from.Data(), sizeof header);
+  if (header.magic != kStateMagic) {
+    throw Napi::Error::New(info.Env(), "not the state of a software engine");
+  }
+  if (header.version != soft::kStateVersion) {
+    throw Napi::Error::New(info.Env(), "engine state of version " +
+                                           std::to_string(header.version) +
+                                           ", this firmware reads version " +
+                                           std::to_string(soft::kStateVersion));
+  }
+  if (header.bytes != sizeof state || from.ByteLength() != sizeof header + sizeof state) {
+    throw Napi::Error::New(info.Env(), "engine state is cut short or too long");
+  }
+  std::memcpy(&state, from.Data() + sizeof header, sizeof state);
+  if (const char* why = open(info).set_state(state)) throw Napi::Error::New(info.Env(), why);
+}
+
+// Outside RAM there is nothing to drop, so a range longer than RAM can only be a mistake.
+void SoftEngine::memory_written(const Napi::CallbackInfo& info) {
+  const uint64_t address = whole(info[0], "address", kExactMax);
+  const uint64_t count = whole(info[1], "bytes", memory::kBytesMax);
+  open(info).memory_written(address, count);
+}
+
+void SoftEngine::take_dirty_pages(const Napi::CallbackInfo& info) {
+  auto bitmap = bytes(info, 0, "bitmap");
+  auto& engine = open(info);
+  const size_t pages = memory_->bytes() / memory::kPageBytes;
+  const size_t used = (pages + 7) / 8;
+  if (bitmap.ByteLength() < used) {
+    throw Napi::RangeError::New(info.Env(), "bitmap: needs one bit a page of guest memory");
+  }
+  std::vector<uint64_t> taken((pages + 63) / 64);
+  engine.take_dirty_pages(taken.data(), taken.size());
+  const auto* from = reinterpret_cast<const uint8_t*>(taken.data());
+  for (size_t i = 0; i < used; i++) bitmap[i] |= from[i];
+}
+
+Napi::Value SoftEngine::kick_token(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), token_);
+}
+
+// A kick that runs just now on another thread holds the engine until it is done. May be called
+// twice.
+void SoftEngine::close(const Napi::CallbackInfo&) {
+  forget_token();
+  engine_.reset();
+  memory_.reset();
+}
+
+}  // namespace twinstep::napi

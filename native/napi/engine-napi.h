@@ -1,0 +1,56 @@
+// The software engine as JavaScript drives it: one object a vCPU, used by the thread that made it;
+// only the kick may come from elsewhere, by token.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "memory/guest-memory.h"
+#include "softcpu/engine.h"
+
+namespace twinstep::napi {
+
+class SoftEngine : public Napi::ObjectWrap<SoftEngine> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // kick(token): makes the engine's run() return soon. Unknown tokens are answered with false.
+  static Napi::Value kick(const Napi::CallbackInfo& info);
+  explicit SoftEngine(const Napi::CallbackInfo& info);
+  ~SoftEngine() override;
+
+ private:
+  Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value exit_record(const Napi::CallbackInfo& info);
+  void complete_read(const Napi::CallbackInfo& info);
+  void set_interrupt_line(const Napi::CallbackInfo& info);
+  Napi::Value can_interrupt(const Napi::CallbackInfo& info);
+  void interrupt(const Napi::CallbackInfo& info);
+  void nmi(const Napi::CallbackInfo& info);
+  Napi::Value icount(const Napi::CallbackInfo& info);
+  Napi::Value tsc(const Napi::CallbackInfo& info);
+  Napi::Value is_halted(const Napi::CallbackInfo& info);
+  void set_tsc(const Napi::CallbackInfo& info);
+  void seed_entropy(const Napi::CallbackInfo& info);
+  void reset(const Napi::CallbackInfo& info);
+  void setup(const Napi::CallbackInfo& info);
+  Napi::Value get_state(const Napi::CallbackInfo& info);
+  void set_state(const Napi::CallbackInfo& info);
+  void memory_written(const Napi::CallbackInfo& info);
+  void take_dirty_pages(const Napi::CallbackInfo& info);
+  Napi::Value kick_token(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  soft::Engine& open(const Napi::CallbackInfo& info) const;
+  void forget_token();
+
+  // Order matters: the engine goes before the memory it runs on.
+  std::shared_ptr<memory::Mapping> memory_;
+  std::shared_ptr<soft::Engine> engine_;
+  uint64_t token_ = 0;
+  // Facts of the last exit, read by JavaScript without a call: bytes, address, low and high half
+  // of the value.
+  Napi::Reference<Napi::Float64Array> exit_;
+};
+
+}  // namespace twinstep::napi

@@ -1,0 +1,121 @@
+// Checks arguments, calls watchdog/, converts. A failed call throws an Error that carries
+// the errno's name as `code`, as Node's own do.
+#include "napi/watchdog-napi.h"
+
+#include <cstring>
+#include <string>
+
+#include "watchdog/arp.h"
+#include "watchdog/wdt.h"
+
+namespace twinstep::napi {
+namespace {
+
+using Info = Napi::CallbackInfo;
+
+[[noreturn]] void fail(Napi::Env env, const char* call, int error) {
+  const char* name = strerrorname_np(error);
+  const auto text = std::string(call) + ": " + strerror(error);
+  Napi::Error thrown = Napi::Error::New(env, text);
+  thrown.Set("code", Napi::String::New(env, name ? name : "UNKNOWN"));
+  thrown.Set("errno", Napi::Number::New(env, error));
+  throw thrown;
+}
+
+int integer(const Info& info, size_t index, const char* what) {
+  if (info.Length() <= index || !info[index].IsNumber()) {
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a number");
+  }
+  return info[index].As<Napi::Number>().Int32Value();
+}
+
+std::string text(const Info& info, size_t index, const char* what) {
+  if (info.Length() <= index || !info[index].IsString()) {
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a string");
+  }
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+watchdog::Ipv4 address(const Info& info, size_t index) {
+  watchdog::Ipv4 bytes{};
+  if (info.Length() > index && info[index].IsBuffer()) {
+    const auto buffer = info[index].As<Napi::Buffer<uint8_t>>();
+    if (buffer.Length() == bytes.size()) {
+      std::memcpy(bytes.data(), buffer.Data(), bytes.size());
+      return bytes;
+    }
+  }
+  throw Napi::TypeError::New(info.Env(), "an IPv4 address must be a Buffer of 4 bytes");
+}
+
+Napi::Value number(const Info& info, const char* call, const watchdog::Result& result) {
+  if (result.error != 0) fail(info.Env(), call, result.error);
+  return Napi::Number::New(info.Env(), static_cast<double>(result.value));
+}
+
+Napi::Value support(const Info& info) {
+  const auto found = watchdog::support(integer(info, 0, "fd"));
+  if (found.error != 0) fail(info.Env(), "WDIOC_GETSUPPORT", found.error);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("options", Napi::Number::New(info.Env(), found.options));
+  result.Set("firmwareVersion", Napi::Number::New(info.Env(), found.firmware_version));
+  result.Set("identity", Napi::String::New(info.Env(), found.identity));
+  return result;
+}
+
+Napi::Value boot_status(const Info& info) {
+  return number(info, "WDIOC_GETBOOTSTATUS", watchdog::boot_status(integer(info, 0, "fd")));
+}
+
+Napi::Value timeout_seconds(const Info& info) {
+  return number(info, "WDIOC_GETTIMEOUT", watchdog::timeout_seconds(integer(info, 0, "fd")));
+}
+
+Napi::Value set_timeout_seconds(const Info& info) {
+  const int seconds = integer(info, 1, "seconds");
+  const auto result = watchdog::set_timeout_seconds(integer(info, 0, "fd"), seconds);
+  return number(info, "WDIOC_SETTIMEOUT", result);
+}
+
+Napi::Value keep_alive(const Info& info) {
+  return number(info, "WDIOC_KEEPALIVE", watchdog::keep_alive(integer(info, 0, "fd")));
+}
+
+Napi::Value boot_clock_ms(const Info& info) {
+  return Napi::Number::New(info.Env(), watchdog::boot_clock_ms());
+}
+
+Napi::Value arp_open(const Info& info) {
+  return number(info, "ARP socket", watchdog::arp_open(text(info, 0, "interface")));
+}
+
+Napi::Value arp_ask(const Info& info) {
+  const std::string interface = text(info, 1, "interface");
+  const auto result = watchdog::arp_ask(integer(info, 0, "fd"), interface, address(info, 2));
+  return number(info, "ARP question", result);
+}
+
+Napi::Value arp_answers(const Info& info) {
+  return number(info, "ARP answer", watchdog::arp_answers(integer(info, 0, "fd"), address(info, 1)));
+}
+
+}  // namespace
+
+Napi::Object define_watchdog(Napi::Env env) {
+  Napi::Object all = Napi::Object::New(env);
+  const auto add = [&](const char* name, Napi::Value (*function)(const Info&)) {
+    all.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("support", support);
+  add("bootStatus", boot_status);
+  add("timeoutSeconds", timeout_seconds);
+  add("setTimeoutSeconds", set_timeout_seconds);
+  add("keepAlive", keep_alive);
+  add("bootClockMs", boot_clock_ms);
+  add("arpOpen", arp_open);
+  add("arpAsk", arp_ask);
+  add("arpAnswers", arp_answers);
+  return all;
+}
+
+}  // namespace twinstep::napi

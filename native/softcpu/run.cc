@@ -1,0 +1,203 @@
+// The run loop.
+//
+// A boundary is a point between two instructions with s.rip and s.icount exact and cpu.cur null.
+// The loop stands at one each time round: it reports what is due there, or executes from there
+// until something brings it back (limit, kick, exit, a change of mode, a fault).
+#include "core.h"
+
+namespace twinstep::soft {
+
+// Between two instructions, with nothing holding events back. A read that is out, or answered but
+// not used up, means: still inside one.
+static bool open_to_events(const Core& k) {
+  return !shadowed(k.cpu) && !k.waiting && k.reads_count == 0 && !k.cpu.s.in_shutdown;
+}
+
+bool can_take_interrupt(const Core& k) { return (k.cpu.s.rflags & IF) && open_to_events(k); }
+
+// SDM 6.7.1: one further NMI is remembered while one is served.
+static bool nmi_due(const Core& k) {
+  return k.cpu.s.nmi_pending && !k.cpu.s.nmi_blocked && open_to_events(k);
+}
+
+void take_nmi(Core& k) {
+  Cpu& c = k.cpu;
+  if (!nmi_due(k)) return;
+  c.s.nmi_pending = 0;
+  c.s.halted = 0;
+  deliver_nmi(c);
+  clear_shadow(c);
+  update_mode(c);
+}
+
+namespace {
+
+const ExitRecord& report(Core& k, Exit reason) {
+  k.exit = {reason, 0, 0, 0, k.cpu.s.icount};
+  return k.exit;
+}
+
+const ExitRecord* report_posted(Core& k) {
+  if (k.posted_next == k.posted.size()) {
+    k.posted.clear();
+    k.posted_next = 0;
+    return nullptr;
+  }
+  k.exit = k.posted[k.posted_next++];
+  k.exit.icount = k.cpu.s.icount;
+  return &k.exit;
+}
+
+// What is due at this boundary before anything runs.
+const ExitRecord* due(Core& k, u64 limit) {
+  Cpu& c = k.cpu;
+  if (const ExitRecord* e = report_posted(k)) return e;
+  if (k.waiting) {
+    k.exit.icount = c.s.icount;
+    return &k.exit;
+  }
+  if (c.s.in_shutdown) return &report(k, Exit::Shutdown);
+  if (c.s.icount >= limit) return &report(k, Exit::Limit);
+  // Not with an answered read in hand: what stands at this boundary could not be saved then.
+  if (k.reads_count == 0 && k.kicked.load(std::memory_order_relaxed) && k.kicked.exchange(false)) {
+    return &report(k, Exit::Kick);
+  }
+  if (nmi_due(k)) return nullptr;
+  if (c.line && can_take_interrupt(k)) return &report(k, Exit::InterruptWindow);
+  if (c.s.halted) return &report(k, Exit::Halt);
+  return nullptr;
+}
+
+// Runs handlers until one returns to the boundary.
+void execute(Cpu& c, const Insn* i) {
+  while (i != nullptr) i = i->fn(c, i);
+}
+
+// A delivery at a boundary counts as one: the position before it and the one behind it differ, and a
+// guest whose handler faults at once still gets to its limit. Shutdown is where it stood.
+void count_delivery(Cpu& c) {
+  if (!c.s.in_shutdown) c.s.icount += 1;
+}
+
+// Faults are delivered here, at the boundary before the instruction. False: it faulted.
+template <class F>
+bool guarded(Core& k, F&& body) {
+  Cpu& c = k.cpu;
+  try {
+    body();
+    k.restore_patch();
+    if (!k.waiting) k.reads_count = 0;
+  } catch (const GuestFault& fault) {
+    k.restore_patch();
+    k.rewind_to_current();
+    k.posted.clear();
+    k.reads_count = 0;
+    c.debug_hits = 0;
+    deliver_fault(c, fault);
+    count_delivery(c);
+    update_mode(c);
+    k.reads_next = 0;
+    return false;
+  } catch (const EngineExit&) {
+    k.restore_patch();
+    k.rewind_to_current();
+    k.posted.clear();
+  }
+  k.reads_next = 0;
+  return true;
+}
+
+void run_fast(Core& k, u64 limit) {
+  Cpu& c = k.cpu;
+  guarded(k, [&] {
+    Block* b = k.find_block();
+    u64 fits = limit - c.s.icount;
+    // One instruction only: an answered read must be used up by the instruction it was for, and an
+    // event is due as soon as the shadow ends.
+    const bool held = (c.line && (c.s.rflags & IF)) || (c.s.nmi_pending && !c.s.nmi_blocked);
+    if (k.reads_count > 0 || (held && shadowed(c))) {
+      fits = 1;
+      c.stop_at.store(0);
+    }
+    if (b->count > fits) {
+      b = k.cut_block(b, static_cast<u32>(fits));
+    } else if (b->page2 == kNoPage) {
+      c.jump[jump_slot(b->rip)] = b;
+    }
+    c.s.icount += b->count;
+    execute(c, b->insn);
+  });
+}
+
+// Instruction breakpoints that match s.rip, as DR6 bits.
+u64 breakpoints_here(const Core& k) {
+  const State& s = k.cpu.s;
+  u64 hits = 0;
+  if (!k.watch || ((s.rflags & RF) && k.cpu.resume_at == s.icount)) return 0;
+  for (u32 n = 0; n < 4; ++n) {
+    if (!(s.dr7 >> (2 * n) & 3) || (s.dr7 >> (16 + 4 * n) & 15)) continue;
+    if (s.dr[n] == k.cpu.cs_base + s.rip) hits |= u64{1} << n;
+  }
+  return hits;
+}
+
+// INT n and SYSCALL clear TF on the way and are not stepped over (SDM 17.3.1.4); SYSRET traps by
+// itself where it sets TF.
+bool clears_trap(const Insn& i) {
+  if (i.map == 0) return (i.opcode >= 0xcc && i.opcode <= 0xce) || i.opcode == 0xf1;
+  return i.map == 1 && (i.opcode == 0x05 || i.opcode == 0x07);
+}
+
+// One instruction, with single step and breakpoints.
+void run_slow(Core& k) {
+  Cpu& c = k.cpu;
+  if (const u64 hits = breakpoints_here(k)) {
+    deliver_debug_fault(c, hits);
+    count_delivery(c);
+    update_mode(c);
+    return;
+  }
+  const bool stepped = c.s.rflags & TF;
+  const u64 before = c.s.icount;
+  bool own_trap = false;
+  c.debug_hits = 0;
+  const bool went = guarded(k, [&] {
+    const Block* b = k.cut_block(k.find_block(), 1);
+    own_trap = clears_trap(b->insn[0]);
+    c.limit = before + 1;
+    c.s.icount += 1;
+    execute(c, b->insn);
+  });
+  if (!went || c.s.icount == before) return;
+  u64 hits = c.debug_hits;
+  if (stepped && (!own_trap || (c.s.rflags & TF))) hits |= u64{1} << 14;
+  if (hits == 0) return;
+  deliver_debug(c, hits);
+  update_mode(c);
+}
+
+}  // namespace
+
+const ExitRecord& run_core(Core& k, u64 limit) {
+  Cpu& c = k.cpu;
+  for (;;) {
+    // Ordered so that a kick from another thread either finds this store done or is seen in due().
+    c.stop_at.store(limit);
+    c.limit = limit;
+    if (const ExitRecord* e = due(k, limit)) return *e;
+    take_nmi(k);
+    if ((c.s.rflags & RF) && c.resume_at != c.s.icount) c.s.rflags &= ~u64{RF};
+    if (k.arena.full() || k.modes.size() > kModesMax) {
+      k.drop_all_blocks();
+      update_mode(c);
+    }
+    if (c.slow) {
+      c.stop_at.store(0);
+      run_slow(k);
+    } else {
+      run_fast(k, limit);
+    }
+  }
+}
+
+}  // namespace twinstep::soft

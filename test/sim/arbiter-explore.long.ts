@@ -1,0 +1,74 @@
+// The deep runs: all faults with all one-way cuts, three faults at once, and two faults with every
+// order of every step up to a stated number of worlds. Minutes to an hour; `npm run test:long -- arbiter`.
+// TWINSTEP_WORLDS sets the bound of the last one (default 6 million, about 9 GB of memory).
+import { assert, suite } from '../harness/index.ts';
+import { explore, type Task, transcript } from './arbiter/explore.ts';
+import type { FaultKind } from './arbiter/moves.ts';
+
+const test = suite('sim/arbiter-explore-long');
+
+const ALL: FaultKind[] = ['crash', 'gasp', 'hang', 'sleep', 'log', 'serial', 'front-a', 'front-b'];
+const ONE_WAY: FaultKind[] = ['log>a', 'log>b', 'serial>a', 'serial>b', 'witness'];
+const model = { rulesOff: new Set<never>(), witness: 'gateway' } as const;
+const MINUTES = 60_000;
+
+function clean(name: string, task: Omit<Task, 'model'>, toTheEnd: boolean): void {
+  test(
+    name,
+    () => {
+      const report = explore({ ...task, model });
+      console.log(
+        `${name}: ${report.states} worlds, ${report.steps} steps, depth ${report.depth}, ` +
+          `${report.healed} worlds of fair runs, ${report.complete ? 'to the end' : 'bounded'}`,
+      );
+      if (report.found !== null) throw new Error(transcript({ ...task, model }, report.found));
+      if (toTheEnd) assert.ok(report.complete);
+    },
+    { timeoutMs: 60 * MINUTES },
+  );
+}
+
+const two = { faults: 2, losses: 0, delays: 0 };
+const three = { faults: 3, losses: 0, delays: 0 };
+
+for (const from of ['redundant', 'cold'] as const) {
+  const menu = { faults: [...ALL, ...ONE_WAY], atOnce: 2, repairs: true, grain: 'units' } as const;
+  const task = { menu, budget: two, from, statesMax: 20_000_000, liveness: true };
+  clean(`two faults at once, all kinds, from ${from}, unit by unit`, task, true);
+}
+
+clean(
+  'three faults, at most two at once, unit by unit',
+  {
+    menu: {
+      faults: ['crash', 'sleep', 'log', 'front-a', 'front-b'],
+      atOnce: 2,
+      repairs: true,
+      grain: 'units',
+    },
+    budget: three,
+    from: 'redundant',
+    statesMax: 20_000_000,
+    liveness: false,
+  },
+  true,
+);
+
+clean(
+  'two faults at once, every order of every step',
+  {
+    menu: {
+      faults: ['crash', 'hang', 'sleep', 'log', 'serial', 'front-a', 'front-b', 'witness'],
+      atOnce: 2,
+      repairs: true,
+      grain: 'all',
+    },
+    budget: two,
+    from: 'redundant',
+    statesMax: Number(process.env.TWINSTEP_WORLDS ?? '6000000'),
+    liveness: false,
+  },
+  false,
+);
+
+test.run();

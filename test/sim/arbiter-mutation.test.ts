@@ -1,0 +1,84 @@
+// Is the exploration worth anything? Each rule of watchdog/rules.ts is switched off in turn, and the
+// disaster must be found. REWRITE=1 keeps the shortest story of each as a scenario file.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { RULES, type RuleName } from '../../watchdog/rules.ts';
+import { assert, repoPath, suite } from '../harness/index.ts';
+import { explore, type Task } from './arbiter/explore.ts';
+import type { FaultKind } from './arbiter/moves.ts';
+
+const test = suite('sim/arbiter-mutation');
+
+type Hunt = [from: Task['from'], grain: 'all' | 'units', faults: number, menu: FaultKind[]];
+
+/** Where each disaster is to be found. Three and four faults: rules for worlds beyond the promise. */
+const HUNTS: Partial<Record<RuleName, Hunt>> = {
+  'promote-only-in-step': ['redundant', 'units', 2, ['crash', 'hang']],
+  'promote-needs-witness': ['redundant', 'all', 3, ['log', 'serial', 'front-b']],
+  'solo-needs-renunciation': ['redundant', 'units', 2, ['log', 'crash', 'sleep']],
+  'solo-needs-witness': ['redundant', 'all', 3, ['log', 'serial', 'front-a']],
+  'sleeper-doubts': ['redundant', 'units', 2, ['sleep', 'crash']],
+  'persist-before-open': ['redundant', 'units', 2, ['crash']],
+  'persist-before-grant': ['cold', 'units', 2, ['crash']],
+  'gate-shut-before-grant': ['cold', 'units', 2, ['log', 'crash', 'serial', 'sleep']],
+  'grant-bound-to-session': ['redundant', 'units', 2, ['sleep', 'hang', 'crash']],
+  'dead-peer-must-be-shared': ['redundant', 'units', 2, ['sleep', 'crash']],
+  'shared-never-leads-alone': ['redundant', 'units', 2, ['crash']],
+  'behind-never-leads': ['redundant', 'units', 2, ['crash']],
+  'higher-reign-fences': ['redundant', 'units', 1, ['sleep', 'hang']],
+  'offer-must-be-fresh': ['redundant', 'units', 2, ['front-a', 'hang']],
+};
+
+for (const [rule, [from, grain, faults, menu]] of Object.entries(HUNTS)) {
+  test(
+    `without ${rule}`,
+    () => {
+      const task: Task = {
+        model: { rulesOff: new Set([rule as RuleName]), witness: 'gateway' },
+        menu: { faults: menu, atOnce: faults, repairs: true, grain },
+        budget: { faults, losses: 0, delays: 0 },
+        from,
+        statesMax: 200_000,
+        liveness: rule !== 'promote-needs-witness' && rule !== 'solo-needs-witness',
+      };
+      const report = explore(task);
+      assert.ok(report.found !== null, `not found in ${report.states} worlds`);
+      console.log(`without ${rule}: ${report.found.what}, after ${report.states} worlds`);
+      if (process.env.REWRITE === '1') keep(rule as RuleName, from, report.found);
+    },
+    { timeoutMs: 60_000 },
+  );
+}
+
+function keep(
+  rule: RuleName,
+  from: string,
+  found: { what: string; moves: readonly string[] },
+): void {
+  const what = found.what
+    .replace(' (in the fair run that follows)', '')
+    .replace(/^all is.*/, 'never heals');
+  const text = [
+    `# ${RULES[rule]}.`,
+    `# The shortest story of what happens otherwise, as the exploration found it.`,
+    `from ${from}`,
+    `without ${rule}: ${what}`,
+    '',
+    ...found.moves,
+    '----\n',
+  ].join('\n');
+  writeFileSync(repoPath(`test/scenarios/arbiter-without-${rule}.txt`), text);
+}
+
+test('each rule is hunted here, shown in a scenario, or broken in arbiter-rules.test.ts', () => {
+  const folder = repoPath('test/scenarios');
+  const told = readdirSync(folder)
+    .map((file) => readFileSync(`${folder}/${file}`, 'utf8'))
+    .concat(readFileSync(repoPath('test/watchdog/arbiter-rules.test.ts'), 'utf8'))
+    .join('\n');
+  const missing = (Object.keys(RULES) as RuleName[]).filter(
+    (rule) => !(rule in HUNTS) && !told.includes(`without ${rule}`),
+  );
+  assert.equal(missing, []);
+});
+
+test.run();

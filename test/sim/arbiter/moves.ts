@@ -1,0 +1,273 @@
+// What can happen next in a world, each move a line of text: the exploration tries them all, a
+// transcript is a list of them, and a scenario file is read back into them.
+import { LEADING } from '../../../watchdog/arbiter-types.ts';
+import { PATHS, type Path } from '../../../watchdog/limits.ts';
+import {
+  crash,
+  deliver,
+  finishWrite,
+  lose,
+  nextUnit,
+  setCuts,
+  setHung,
+  start,
+  tick,
+} from './world.ts';
+import { type Cut, type Model, NAME, SIDES, type Side, type World } from './world-types.ts';
+
+export type FaultKind = 'crash' | 'gasp' | 'hang' | 'sleep' | 'witness' | Cut | 'log' | 'serial';
+
+/** A cable is cut both ways by one fault. */
+const BOTH_WAYS: Partial<Record<FaultKind, readonly Cut[]>> = {
+  log: ['log>a', 'log>b'],
+  serial: ['serial>a', 'serial>b'],
+};
+
+export interface Menu {
+  readonly faults: readonly FaultKind[];
+  /** Faults that may be in force at the same time. */
+  readonly atOnce: number;
+  /** May a fault be repaired before the end? */
+  readonly repairs: boolean;
+  /**
+   * `all`: every order of every step. `units`: whole units, either board first, disks fast or slow;
+   * far fewer worlds, so that more faults and longer stories fit.
+   */
+  readonly grain: 'all' | 'units';
+}
+
+export function faultsInForce(world: World): number {
+  const down = world.boards.filter((board) => !board.up || board.hung).length;
+  const has = (cut: Cut) => world.cuts.has(cut);
+  let cuts = 0;
+  for (const path of ['log', 'serial'] as const) {
+    if (has(`${path}>a`) || has(`${path}>b`)) cuts += 1;
+  }
+  for (const cut of ['front-a', 'front-b', 'split'] as const) if (has(cut)) cuts += 1;
+  return down + cuts + (world.witnessUp ? 0 : 1);
+}
+
+/** Every move that is possible in `world`. */
+export function movesOf(world: World, menu: Menu): string[] {
+  const moves: string[] = [];
+  if (menu.grain === 'all') {
+    for (const side of SIDES) boardMoves(world, side, moves);
+    if (canAdvance(world)) moves.push('advance');
+  } else {
+    unitMoves(world, moves);
+  }
+  if (world.budget.faults > 0 && faultsInForce(world) < menu.atOnce) {
+    faultMoves(world, menu, moves);
+  }
+  if (menu.repairs) repairMoves(world, moves);
+  return moves;
+}
+
+function unitMoves(world: World, moves: string[]): void {
+  const writes = world.boards.some(({ up, hung, arbiter }) => up && !hung && arbiter.writing);
+  const overdue = world.boards.some(({ writeAge }) => writeAge >= 1);
+  for (const first of ['a', 'b']) {
+    moves.push(`unit ${first}`);
+    if (!writes || !overdue) moves.push(`unit ${first} slow`);
+  }
+}
+
+function boardMoves(world: World, side: Side, moves: string[]): void {
+  const board = world.boards[side];
+  const name = NAME[side];
+  if (!board.up || board.hung) return;
+  if (!board.ticked) moves.push(`tick ${name}`);
+  if (board.arbiter.writing !== null) moves.push(`written ${name}`);
+  const waiting = PATHS.filter((path) => world.queues[side][path].length > 0);
+  if (waiting.length === 0) return;
+  moves.push(`deliver ${name}`);
+  for (const path of waiting) {
+    if (world.budget.delays > 0 && waiting.length > 1) moves.push(`deliver ${name} ${path}`);
+    if (world.budget.losses > 0) moves.push(`lose ${name} ${path}`);
+  }
+}
+
+/** The heads that arrive together: those of the oldest statement waiting. */
+function together(world: World, side: Side): Path[] {
+  const heads = PATHS.filter((path) => world.queues[side][path].length > 0);
+  const number = (path: Path) => {
+    const { boot, seq } = world.queues[side][path][0]?.statement ?? { boot: 0, seq: 0 };
+    return boot * 2 ** 32 + Math.min(seq, 2 ** 31);
+  };
+  const oldest = Math.min(...heads.map(number));
+  return heads.filter((path) => number(path) === oldest);
+}
+
+/** Time goes on when everyone awake has ticked and nothing is overdue. */
+function canAdvance(world: World): boolean {
+  return heldOver(world) <= world.budget.delays;
+}
+
+/** Messages and writes that would be late; Infinity when something may not wait any longer. */
+function heldOver(world: World): number {
+  let late = 0;
+  for (const side of SIDES) {
+    const board = world.boards[side];
+    if (!board.up || board.hung) continue;
+    if (!board.ticked) return Number.POSITIVE_INFINITY;
+    if (board.arbiter.writing !== null && board.writeAge >= 1) return Number.POSITIVE_INFINITY;
+    for (const path of PATHS) {
+      for (const message of world.queues[side][path]) {
+        if (message.age >= 1) return Number.POSITIVE_INFINITY;
+        late += 1;
+      }
+    }
+  }
+  return late;
+}
+
+function faultMoves(world: World, menu: Menu, moves: string[]): void {
+  // A cut takes what is in flight with it, so it matters only between units.
+  const between = world.boards.every((board) => !board.ticked || !board.up);
+  for (const fault of menu.faults) {
+    if (fault === 'crash' || fault === 'gasp' || fault === 'hang' || fault === 'sleep') {
+      for (const side of SIDES) {
+        const board = world.boards[side];
+        if (!board.up || board.hung) continue;
+        const verb = fault === 'gasp' ? 'crash' : fault;
+        const tail = fault === 'gasp' ? ' gasp' : '';
+        moves.push(`${verb} ${NAME[side]}${tail}`);
+        if (verb === 'crash' && board.arbiter.writing !== null) {
+          moves.push(`crash ${NAME[side]} wrote${tail}`);
+        }
+      }
+    } else if (between && fault === 'witness') {
+      if (world.witnessUp) moves.push('witness down');
+    } else if (between) {
+      const cuts = BOTH_WAYS[fault] ?? [fault as Cut];
+      if (cuts.every((cut) => !world.cuts.has(cut))) moves.push(`cut ${fault}`);
+    }
+  }
+}
+
+function repairMoves(world: World, moves: string[]): void {
+  const between = world.boards.every((board) => !board.ticked || !board.up || board.hung);
+  if (!between) return;
+  for (const side of SIDES) {
+    const board = world.boards[side];
+    if (!board.up) moves.push(`start ${NAME[side]}`);
+    if (board.hung) moves.push(`wake ${NAME[side]}`);
+  }
+  if (!world.witnessUp) moves.push('witness up');
+  for (const fault of ['log', 'serial'] as const) {
+    if (world.cuts.has(`${fault}>a`) || world.cuts.has(`${fault}>b`)) moves.push(`heal ${fault}`);
+  }
+  for (const cut of ['front-a', 'front-b', 'split'] as const) {
+    if (world.cuts.has(cut)) moves.push(`heal ${cut}`);
+  }
+}
+
+/** Performs a move. Also understands `run N`: N fair units, for scenario files. */
+export function play(model: Model, world: World, move: string): World {
+  const [verb = '', what = '', ...more] = move.split(' ');
+  const side: Side = what === 'a' ? 0 : 1;
+  const { budget } = world;
+  switch (verb) {
+    case 'tick':
+      return tick(model, world, side);
+    case 'written':
+      return finishWrite(model, world, side);
+    case 'deliver': {
+      const path = more[0] as Path | undefined;
+      if (path === undefined) return deliver(model, world, side, together(world, side));
+      return deliver(model, spend(world, { delays: budget.delays - 1 }), side, [path]);
+    }
+    case 'lose':
+      return lose(spend(world, { losses: budget.losses - 1 }), side, more[0] as Path);
+    case 'advance':
+      return nextUnit(spend(world, { delays: budget.delays - heldOver(world) }));
+    case 'crash': {
+      const after = crash(world, side, more.includes('wrote'), more.includes('gasp'));
+      return spend(after, { faults: budget.faults - 1 });
+    }
+    case 'hang':
+    case 'sleep':
+      return spend(setHung(world, side, true, verb === 'sleep'), { faults: budget.faults - 1 });
+    case 'wake':
+      return setHung(world, side, false, false);
+    case 'start':
+      return start(model, world, side);
+    case 'witness': {
+      const witnessUp = what === 'up';
+      return spend({ ...world, witnessUp }, { faults: budget.faults - (witnessUp ? 0 : 1) });
+    }
+    case 'cut':
+    case 'heal':
+      return cutOrHeal(world, verb, what as FaultKind);
+    case 'unit':
+      return fairUnit(model, world, side, more.includes('slow'));
+    case 'run':
+      return run(model, world, Number(what));
+    default:
+      throw new Error(`unknown move "${move}"`);
+  }
+}
+
+function spend(world: World, change: Partial<World['budget']>): World {
+  return { ...world, budget: { ...world.budget, ...change } };
+}
+
+function cutOrHeal(world: World, verb: 'cut' | 'heal', fault: FaultKind): World {
+  const cuts = new Set(world.cuts);
+  for (const cut of BOTH_WAYS[fault] ?? [fault as Cut]) {
+    if (verb === 'cut') cuts.add(cut);
+    else cuts.delete(cut);
+  }
+  const after = setCuts(world, cuts);
+  return verb === 'cut' ? spend(after, { faults: world.budget.faults - 1 }) : after;
+}
+
+/** Fair units: everyone ticks, everything arrives, every write ends. */
+export function run(model: Model, world: World, units: number): World {
+  let now = world;
+  for (let unit = 0; unit < units; unit++) now = fairUnit(model, now);
+  return now;
+}
+
+export function fairUnit(model: Model, world: World, first: Side = 0, slowDisks = false): World {
+  const order = first === 0 ? SIDES : ([1, 0] as const);
+  const awake = (now: World, side: Side) => now.boards[side].up && !now.boards[side].hung;
+  let now = world;
+  for (const side of order) {
+    if (awake(now, side) && !now.boards[side].ticked) now = tick(model, now, side);
+  }
+  // Answers cause answers; four rounds are plenty, and what is left arrives next unit.
+  for (let round = 0; round < 4; round++) {
+    for (const side of order) {
+      if (!awake(now, side)) continue;
+      const paths = together(now, side);
+      if (paths.length > 0) now = deliver(model, now, side, paths);
+      if (slowDisks || !awake(now, side)) continue;
+      if (now.boards[side].arbiter.writing !== null) now = finishWrite(model, now, side);
+    }
+  }
+  return nextUnit(now);
+}
+
+/** Everything repaired and everyone started, nothing else changed. */
+export function repairAll(model: Model, world: World): World {
+  let now: World = { ...setCuts(world, new Set()), witnessUp: true };
+  for (const side of SIDES) {
+    if (!now.boards[side].up) now = start(model, now, side);
+    else if (now.boards[side].hung) now = setHung(now, side, false, false);
+  }
+  return now;
+}
+
+export function describe(world: World): string {
+  const text = SIDES.map((side) => {
+    const { up, hung, asleep, arbiter, at } = world.boards[side];
+    if (!up) return `${NAME[side]}: down`;
+    const { role, generation, gate, doubt } = arbiter;
+    const machine = at === null ? 'no machine' : `at ${at}`;
+    const lead = LEADING.has(role) ? '*' : ' ';
+    const states = `${hung ? (asleep ? ' ASLEEP' : ' HUNG') : ''}${doubt === null ? '' : ' doubts'}`;
+    return `${NAME[side]}:${lead}${role} g${generation} ${gate}, ${machine}${states}`;
+  });
+  return `${text[0]?.padEnd(46)}${text[1]?.padEnd(46)}seen ${world.released}`;
+}

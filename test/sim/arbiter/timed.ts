@@ -1,0 +1,461 @@
+// The pair in simulated milliseconds with the real time constants: clocks that drift, ticks that come
+// late, stalls of the scheduler, delays, losses, slow disks, and faults at random moments, at most two
+// at once. The same ghost as in world.ts watches: who releases what, and from where a reign begins.
+import { arbitrate, initialState } from '../../../watchdog/arbiter.ts';
+import {
+  type Action,
+  type ArbiterConfig,
+  type ArbiterEvent,
+  type DiskRecord,
+  LEADING,
+  type Statement,
+} from '../../../watchdog/arbiter-types.ts';
+import { DEFAULT_LIMITS, PATHS, type Path } from '../../../watchdog/limits.ts';
+import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
+import type { SeededRandom } from '../../harness/index.ts';
+import { Board, logPart } from './timed-board.ts';
+import { type LogPart, NAME, other, type Side } from './world-types.ts';
+
+export const TIMED_FAULTS = [
+  'crash',
+  'gasp',
+  'hang',
+  'stall',
+  'log',
+  'serial',
+  'one-way',
+  'front',
+  'witness',
+] as const;
+export type TimedFault = (typeof TIMED_FAULTS)[number];
+
+export interface TimedOptions {
+  readonly random: SeededRandom;
+  readonly faults: number;
+  /** Faults in force at the same time. */
+  readonly atOnce: number;
+  readonly kinds: readonly TimedFault[];
+  readonly log: ((line: string) => void) | null;
+}
+
+export interface TimedResult {
+  readonly violation: string | null;
+  readonly redundantAtEnd: boolean;
+  readonly steps: number;
+  /** From each crash of a serving primary to the gate of the other opening. */
+  readonly takeoversMs: readonly number[];
+}
+
+export class TimedPair {
+  nowMs = 0;
+  steps = 0;
+  released = 0;
+  violation: string | null = null;
+  readonly boards: readonly [Board, Board];
+  readonly cuts = new Set<string>();
+  witnessUp = true;
+  takeoversMs: number[] = [];
+  private crashedMs: number | null = null;
+  private readonly queue: { atMs: number; order: number; run: () => void }[] = [];
+  private order = 0;
+  private readonly random: SeededRandom;
+  private readonly options: TimedOptions;
+  /** When each path last carried its newest: paths keep their order. */
+  private readonly lastArrivalMs = new Map<string, number>();
+
+  constructor(options: TimedOptions) {
+    this.options = options;
+    this.random = options.random;
+    const config = (id: 'a' | 'b'): ArbiterConfig => ({
+      id,
+      limits: { ...DEFAULT_LIMITS, seekMs: 1000 },
+      witness: 'gateway',
+      allowNoWatchdog: false,
+      syncAllowed: true,
+    });
+    this.boards = [
+      new Board(config('a'), { generation: 1, standing: 'sole' }, 0, options.random),
+      new Board(config('b'), { generation: 1, standing: 'behind' }, -1, options.random),
+    ];
+  }
+
+  run(): TimedResult {
+    for (const side of [0, 1] as const) this.start(side);
+    this.until(4_000);
+    for (let fault = 0; fault < this.options.faults; fault++) this.oneFault();
+    this.until(this.nowMs + 1_000);
+    this.repairAll();
+    this.until(this.nowMs + 12_000);
+    const roles = this.boards.map((board) => board.arbiter.role).sort();
+    return {
+      violation: this.violation,
+      redundantAtEnd: roles.join() === 'backup,protected',
+      steps: this.steps,
+      takeoversMs: this.takeoversMs,
+    };
+  }
+
+  // --- time --------------------------------------------------------------------------------------
+
+  private at(delayMs: number, run: () => void): void {
+    const entry = { atMs: this.nowMs + delayMs, order: this.order++, run };
+    const { queue } = this;
+    let low = 0;
+    let high = queue.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((queue[middle] as typeof entry).atMs <= entry.atMs) low = middle + 1;
+      else high = middle;
+    }
+    queue.splice(low, 0, entry);
+  }
+
+  private until(endMs: number): void {
+    while (this.violation === null) {
+      const next = this.queue[0];
+      if (next === undefined || next.atMs > endMs) break;
+      this.queue.shift();
+      this.nowMs = next.atMs;
+      next.run();
+    }
+    this.nowMs = endMs;
+  }
+
+  /** Runs on the board now, or in order when it is awake again; never in another life of it. */
+  private on(side: Side, run: () => void): void {
+    const board = this.boards[side];
+    if (!board.up) return;
+    if (this.nowMs < board.frozenUntilMs) {
+      if (board.frozen.length < 4000) board.frozen.push(run);
+      return;
+    }
+    run();
+  }
+
+  private freeze(side: Side, forMs: number): void {
+    const board = this.boards[side];
+    const untilMs = this.nowMs + forMs;
+    if (untilMs <= board.frozenUntilMs) return;
+    board.frozenUntilMs = untilMs;
+    if (forMs === Number.POSITIVE_INFINITY) return;
+    const { life } = board;
+    this.at(forMs, () => {
+      if (board.life !== life || this.nowMs < board.frozenUntilMs) return;
+      this.thaw(side);
+    });
+  }
+
+  private thaw(side: Side): void {
+    const board = this.boards[side];
+    board.frozenUntilMs = 0;
+    for (const run of board.frozen.splice(0)) if (board.up) run();
+  }
+
+  // --- a board -----------------------------------------------------------------------------------
+
+  private start(side: Side): void {
+    const board = this.boards[side];
+    board.up = true;
+    board.life += 1;
+    board.boot += 1;
+    board.frozenUntilMs = 0;
+    board.frozen = [];
+    board.at = null;
+    board.sentMark = 'none';
+    board.arbiter = initialState(board.arbiter.config, this.localMs(side));
+    this.fire(side, { type: 'watchdog', armed: true });
+    this.fire(side, { type: 'loaded', boot: board.boot, record: board.disk });
+    const { life } = board;
+    this.at(0, () => this.tick(side, life));
+    this.at(3, () => this.probe(side, life));
+  }
+
+  private localMs(side: Side): number {
+    const board = this.boards[side];
+    return board.offsetMs + this.nowMs * board.rate;
+  }
+
+  private tick(side: Side, life: number): void {
+    const board = this.boards[side];
+    if (board.life !== life || !board.up) return;
+    // A late tick delays the ones after it, as timers do.
+    this.on(side, () => {
+      if (board.life !== life) return;
+      this.runMachine(side);
+      this.fire(side, { type: 'tick' });
+      const { random } = this;
+      if (random.chance(0.002)) this.freeze(side, random.int(28));
+      if (random.chance(0.0001)) this.freeze(side, 30 + random.int(40));
+      this.at(DEFAULT_LIMITS.tickMs + random.float() * 2, () => this.tick(side, life));
+    });
+  }
+
+  private probe(side: Side, life: number): void {
+    const board = this.boards[side];
+    if (board.life !== life || !board.up) return;
+    const reaches = () => this.witnessUp && !this.cuts.has(`front-${NAME[side]}`);
+    if (reaches() && !this.random.chance(0.01)) {
+      this.at(0.2 + this.random.float() * 2, () => {
+        if (reaches()) this.on(side, () => this.fire(side, { type: 'witness-answered' }));
+      });
+    }
+    this.at(DEFAULT_LIMITS.witnessProbeMs, () => this.probe(side, life));
+  }
+
+  private fire(side: Side, event: ArbiterEvent): void {
+    const board = this.boards[side];
+    if (!board.up) return;
+    this.steps += 1;
+    const outcome = arbitrate(board.arbiter, event, this.localMs(side));
+    board.arbiter = outcome.state;
+    for (const action of outcome.actions) this.perform(side, action);
+    this.check();
+  }
+
+  private perform(side: Side, action: Action): void {
+    const board = this.boards[side];
+    switch (action.do) {
+      case 'say':
+        this.say(side, action.statement, action.urgent);
+        return;
+      case 'report':
+        this.options.log?.(
+          `${this.nowMs.toFixed(1).padStart(9)} ${NAME[side]} ${action.role}: ${action.why}`,
+        );
+        return;
+      case 'persist':
+        this.write(side, action.record);
+        return;
+      case 'gate':
+        this.gate(side, action.gate);
+        return;
+      case 'boot-guest':
+        board.at = board.diskAt;
+        board.outAt = board.diskAt;
+        return;
+      case 'go-live':
+        board.diskAt = board.at ?? -1;
+        board.outAt = board.at ?? -1;
+        board.sentMark = 'none';
+        return;
+      case 'discard-guest':
+      case 'sync-target':
+        board.at = null;
+        board.sentMark = 'none';
+        if (board.arbiter.role === 'fenced')
+          this.at(1, () => this.on(side, () => this.fire(side, { type: 'guest-discarded' })));
+        return;
+      case 'sync-stop':
+        if (!LEADING.has(board.arbiter.role)) board.at = null;
+        return;
+      case 'mark-log':
+        board.sentMark = action.mark;
+        return;
+      case 'reset':
+        this.crash(side, false);
+        this.at(500, () => {
+          if (!board.up) this.start(side);
+        });
+        return;
+      default:
+        return;
+    }
+  }
+
+  private write(side: Side, record: DiskRecord): void {
+    const board = this.boards[side];
+    const { life } = board;
+    const slow = this.random.chance(0.05) ? 40 : 4;
+    this.at(0.3 + this.random.float() * slow, () => {
+      // The disk goes on writing when the process is stalled, not when the machine is off.
+      if (board.life !== life || !board.up) return;
+      board.disk = record;
+      this.on(side, () => this.fire(side, { type: 'persisted', record }));
+    });
+  }
+
+  private gate(side: Side, gate: string): void {
+    const board = this.boards[side];
+    if (gate === 'closed') return;
+    if ((board.at ?? Number.NEGATIVE_INFINITY) < this.released) {
+      this.violation ??= `stale start of ${NAME[side]} at ${this.nowMs.toFixed(1)} ms`;
+    }
+    if (gate === 'open' && this.crashedMs !== null) {
+      this.takeoversMs.push(this.nowMs - this.crashedMs);
+      this.crashedMs = null;
+    }
+  }
+
+  private check(): void {
+    if (this.boards.every((board) => board.up && board.arbiter.gate === 'open')) {
+      this.violation ??= `both gates open at ${this.nowMs.toFixed(1)} ms`;
+    }
+  }
+
+  private runMachine(side: Side): void {
+    const board = this.boards[side];
+    const { role, gate } = board.arbiter;
+    if (!LEADING.has(role) || board.at === null || gate === 'closed') return;
+    if (board.at === board.outAt) board.at += 1;
+    board.diskAt = board.at;
+    if (gate === 'open') this.release(side);
+  }
+
+  private release(side: Side): void {
+    const board = this.boards[side];
+    board.outAt = board.at as number;
+    this.released = Math.max(this.released, board.outAt);
+  }
+
+  // --- the paths ---------------------------------------------------------------------------------
+
+  private say(side: Side, statement: Statement, urgent: boolean): void {
+    const board = this.boards[side];
+    for (const path of PATHS) {
+      const sinceMs = this.nowMs - board.serialSentMs;
+      if (path === 'serial') {
+        if (!urgent && sinceMs < DEFAULT_LIMITS.heartbeatMs.serial) continue;
+        board.serialSentMs = this.nowMs;
+      }
+      this.send(side, path, statement, path === 'log' ? logPart(board) : null);
+    }
+  }
+
+  private send(side: Side, path: Path, statement: Statement, log: LogPart | null): void {
+    const to = other(side);
+    const { random } = this;
+    if (this.isCut(path, to) || random.chance(path === 'serial' ? 0.01 : 0.003)) return;
+    const wireMs = path === 'serial' ? 6 : 0.1;
+    const name = `${path}>${to}`;
+    const soonest = this.lastArrivalMs.get(name) ?? 0;
+    const arrivesMs = Math.max(soonest, this.nowMs + wireMs + random.float() * 2);
+    this.lastArrivalMs.set(name, arrivesMs);
+    const { life } = this.boards[to];
+    this.at(arrivesMs - this.nowMs, () => {
+      if (this.isCut(path, to) || this.boards[to].life !== life) return;
+      this.on(to, () => {
+        if (log?.kind === 'entries') this.takeEntries(to, statement, log);
+        this.fire(to, { type: 'heard', path, statement });
+        if (log?.kind === 'ack') this.takeAck(to, log);
+      });
+    });
+  }
+
+  private isCut(path: Path, to: Side): boolean {
+    if (path === 'front') return this.cuts.has('front-a') || this.cuts.has('front-b');
+    return this.cuts.has(`${path}>${NAME[to]}`);
+  }
+
+  private takeEntries(to: Side, sender: Statement, part: LogPart): void {
+    const board = this.boards[to];
+    const { role, boot, session, followBoot, generation, mark } = board.arbiter;
+    const ours = part.session.boot === boot && part.session.session === session;
+    if ((role !== 'target' && role !== 'backup') || !ours) return;
+    if (followBoot !== sender.boot || generation !== part.generation) return;
+    if (board.at === null) board.diskAt = part.position;
+    board.at = Math.max(board.at ?? part.position, part.position);
+    if (part.mark !== 'none' && mark !== part.mark)
+      this.fire(to, { type: 'marked', mark: part.mark, session });
+  }
+
+  private takeAck(to: Side, part: LogPart): void {
+    const board = this.boards[to];
+    const { arbiter } = board;
+    if (arbiter.generation !== part.generation || board.at === null) return;
+    if (arbiter.role === 'source') {
+      if (part.position >= board.at - 1)
+        this.fire(to, { type: 'sync-done', partner: part.session });
+      return;
+    }
+    const { grant, gate } = arbiter;
+    const granted = grant?.boot === part.session.boot && grant.session === part.session.session;
+    if (gate === 'acked' && granted && part.position >= board.at) this.release(to);
+  }
+
+  // --- faults ------------------------------------------------------------------------------------
+
+  private crash(side: Side, gasp: boolean): void {
+    const board = this.boards[side];
+    if (!board.up) return;
+    const served = board.arbiter.gate !== 'closed' && LEADING.has(board.arbiter.role);
+    if (served && this.boards[other(side)].arbiter.role === 'backup') this.crashedMs = this.nowMs;
+    board.up = false;
+    board.at = null;
+    board.life += 1;
+    this.options.log?.(
+      `${this.nowMs.toFixed(1).padStart(9)} ${NAME[side]} CRASH${gasp ? ', gasp' : ''}`,
+    );
+    if (!gasp) return;
+    const word = lastGaspOf(board.boot, board.disk);
+    for (const path of PATHS) this.send(side, path, word, null);
+  }
+
+  private inForce(): number {
+    const down = this.boards.filter(
+      (board) => !board.up || board.frozenUntilMs > this.nowMs + 1000,
+    );
+    const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
+    return down.length + links.size + (this.witnessUp ? 0 : 1);
+  }
+
+  /** One more fault, or the repair of one; then some time, now and then very little. */
+  private oneFault(): void {
+    const { random } = this;
+    if (this.inForce() >= this.options.atOnce || (this.inForce() > 0 && random.chance(0.35))) {
+      this.repairOne();
+    } else {
+      this.breakOne();
+    }
+    this.until(this.nowMs + (random.chance(0.4) ? random.int(120) : random.int(1500)));
+  }
+
+  private breakOne(): void {
+    const { random } = this;
+    const side = random.pick([0, 1] as const);
+    const kind = random.pick(this.options.kinds);
+    this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} fault ${kind} ${NAME[side]}`);
+    if (kind === 'crash' || kind === 'gasp') this.crash(side, kind === 'gasp');
+    else if (kind === 'hang') this.freeze(side, Number.POSITIVE_INFINITY);
+    else if (kind === 'stall') this.freeze(side, 50 + random.int(400));
+    else if (kind === 'front') this.cuts.add(`front-${NAME[side]}`);
+    else if (kind === 'witness') this.witnessUp = false;
+    else {
+      const link = kind === 'one-way' ? random.pick(['log', 'serial']) : kind;
+      this.cuts.add(`${link}>${NAME[side]}`);
+      if (kind !== 'one-way') this.cuts.add(`${link}>${NAME[other(side)]}`);
+    }
+  }
+
+  private repairOne(): void {
+    const choices: (() => void)[] = [];
+    for (const side of [0, 1] as const) {
+      const board = this.boards[side];
+      if (!board.up) choices.push(() => this.start(side));
+      else if (board.frozenUntilMs === Number.POSITIVE_INFINITY)
+        choices.push(() => this.thaw(side));
+    }
+    const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
+    for (const link of links) choices.push(() => this.heal(link));
+    if (!this.witnessUp) {
+      choices.push(() => {
+        this.witnessUp = true;
+      });
+    }
+    if (choices.length > 0) this.random.pick(choices)();
+  }
+
+  private heal(link: string): void {
+    this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} heal ${link}`);
+    for (const cut of [...this.cuts]) if (cut.replace(/>.*/, '') === link) this.cuts.delete(cut);
+  }
+
+  private repairAll(): void {
+    this.cuts.clear();
+    this.witnessUp = true;
+    for (const side of [0, 1] as const) {
+      const board = this.boards[side];
+      if (!board.up) this.start(side);
+      else if (board.frozenUntilMs === Number.POSITIVE_INFINITY) this.thaw(side);
+    }
+  }
+}

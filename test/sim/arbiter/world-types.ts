@@ -1,0 +1,134 @@
+// The parts of a world, as plain data; world.ts moves them.
+import { initialState } from '../../../watchdog/arbiter.ts';
+import type {
+  ArbiterConfig,
+  ArbiterState,
+  DiskRecord,
+  Grant,
+  Statement,
+} from '../../../watchdog/arbiter-types.ts';
+import type { Limits, Path } from '../../../watchdog/limits.ts';
+import type { RulesOff } from '../../../watchdog/rules.ts';
+
+export const UNIT_MS = 10;
+export type Side = 0 | 1;
+export const SIDES = [0, 1] as const;
+export const NAME = ['a', 'b'] as const;
+export const other = (side: Side): Side => (side === 0 ? 1 : 0);
+
+/** Small constants with the relations of limits.ts, so that the state space stays small. */
+export const MODEL_LIMITS: Limits = {
+  tickMs: 10,
+  heartbeatMs: { log: 10, serial: 10, front: 10 },
+  silentMs: { log: 45, serial: 45, front: 45 },
+  witnessProbeMs: 10,
+  witnessSilentMs: 45,
+  stallMs: 20,
+  seekMs: 80,
+  leaveMs: 50,
+  isolatedMs: 70,
+  watchdogTimeoutMs: 1_000_000,
+  petMs: 1_000_000,
+};
+
+/** What travels on the log link beside the statement: the log itself, or its acknowledgement. */
+export interface LogPart {
+  readonly kind: 'entries' | 'ack';
+  readonly generation: number;
+  readonly session: Grant;
+  readonly position: number;
+  readonly mark: 'none' | 'grant' | 'leave';
+}
+
+export interface Message {
+  readonly statement: Statement;
+  readonly log: LogPart | null;
+  /** Units it has waited. */
+  readonly age: number;
+}
+
+export interface Board {
+  readonly up: boolean;
+  readonly hung: boolean;
+  /** Hung so deeply that what is sent to it is lost: a suspended machine. */
+  readonly asleep: boolean;
+  readonly ticked: boolean;
+  readonly arbiter: ArbiterState;
+  readonly disk: DiskRecord;
+  readonly boot: number;
+  readonly writeAge: number;
+  /** Position of the machine in memory, or null; and what this board's disk replica holds. */
+  readonly at: number | null;
+  readonly diskAt: number;
+  /** Up to where this board itself has let its outputs go. */
+  readonly outAt: number;
+  /** Where this board began to lead. */
+  readonly forkAt: number;
+  readonly sentMark: 'none' | 'grant' | 'leave';
+}
+
+export type Cut = 'log>b' | 'log>a' | 'serial>b' | 'serial>a' | 'front-a' | 'front-b' | 'split';
+
+export interface World {
+  readonly unit: number;
+  readonly boards: readonly [Board, Board];
+  /** queues[to][path], oldest first, at most two: the oldest and the newest survive in a socket. */
+  readonly queues: readonly [Queues, Queues];
+  readonly cuts: ReadonlySet<Cut>;
+  readonly witnessUp: boolean;
+  readonly released: number;
+  readonly budget: Budget;
+  readonly violation: string | null;
+}
+export type Queues = Readonly<Record<Path, readonly Message[]>>;
+
+export interface Budget {
+  readonly faults: number;
+  readonly losses: number;
+  /** Deliveries out of step with the other paths, or held over into the next unit. */
+  readonly delays: number;
+}
+
+export interface Model {
+  readonly rulesOff: RulesOff;
+  readonly witness: 'gateway' | 'none';
+}
+
+export const EMPTY: Queues = { log: [], serial: [], front: [] };
+
+export function config(side: Side, model: Model): ArbiterConfig {
+  const { witness } = model;
+  const id = NAME[side] as 'a' | 'b';
+  return { id, limits: MODEL_LIMITS, witness, allowNoWatchdog: false, syncAllowed: true };
+}
+
+export function coldBoard(side: Side, disk: DiskRecord, diskAt: number, model: Model): Board {
+  return {
+    up: false,
+    hung: false,
+    asleep: false,
+    ticked: false,
+    arbiter: initialState(config(side, model), 0),
+    disk,
+    boot: 0,
+    writeAge: 0,
+    at: null,
+    diskAt,
+    forkAt: 0,
+    outAt: 0,
+    sentMark: 'none',
+  };
+}
+
+export function newWorld(boards: readonly [Board, Board], budget: Budget): World {
+  return {
+    unit: 1,
+    boards,
+    queues: [EMPTY, EMPTY],
+    cuts: new Set(),
+    witnessUp: true,
+    released: 0,
+    budget,
+    violation: null,
+  };
+}

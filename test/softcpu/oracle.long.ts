@@ -1,0 +1,17 @@
+// Tens of millions of cases a family, each run with another seed unless one is given.
+import { needs, runSeed, suite } from '../harness/index.ts';
+import { FAMILIES, oracleProgram, runOracle } from './oracle.ts';
+
+const test = suite('softcpu/oracle, long');
+test.needs(needs.command('g++'));
+
+test('the oracle compiles', () => void oracleProgram(), { timeoutMs: 180_000 });
+
+const CASES = 20_000_000;
+for (const family of FAMILIES) {
+  test(`${family}, ${CASES} cases`, () => void runOracle(family, runSeed(), CASES), {
+    timeoutMs: 30 * 60_000,
+  });
+}
+
+test.run();

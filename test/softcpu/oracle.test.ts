@@ -1,0 +1,17 @@
+// The host CPU as oracle: random instructions on random state, natively and in the engine.
+import { needs, runSeed, suite } from '../harness/index.ts';
+import { FAMILIES, oracleProgram, runOracle } from './oracle.ts';
+
+const test = suite('softcpu/oracle');
+test.needs(needs.command('g++'));
+
+test('the oracle compiles', () => void oracleProgram(), { timeoutMs: 180_000 });
+
+const cases = process.env.TWINSTEP_ADDON === 'Debug' ? 10_000 : 150_000;
+for (const family of FAMILIES) {
+  test(`${family}, ${cases} cases`, () => void runOracle(family, runSeed(), cases), {
+    timeoutMs: 60_000,
+  });
+}
+
+test.run();

@@ -1,0 +1,339 @@
+// The serial line on real pseudo-terminals with the real port: noise, half frames, hang-up and
+// return, a wrong baud rate, two senders; and the arbitration over this line alone.
+import { mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { arbitrate, initialState } from '../../watchdog/arbiter.ts';
+import type { ArbiterEvent, ArbiterState, Statement } from '../../watchdog/arbiter-types.ts';
+import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
+import { judgeLine, type ModemLines, type SerialLine, VERDICT_WORDS } from '../../watchdog/line.ts';
+import { beginPairing, pairingMessage, stepPairing } from '../../watchdog/pairing.ts';
+import { type PathKeys, pathKeys } from '../../watchdog/path-frame.ts';
+import { SerialPath } from '../../watchdog/serial-path.ts';
+import { SerialPortLine } from '../../watchdog/serial-port.ts';
+import { lastGaspOf } from '../../watchdog/statement-wire.ts';
+import { assert, seededRandom, suite } from '../harness/index.ts';
+import { PtyEnd, until } from './pty.ts';
+
+const test = suite('watchdog/serial-path');
+const KEY = new Uint8Array(32).fill(5);
+const A = pathKeys(KEY, 'a');
+const B = pathKeys(KEY, 'b');
+const EXTRAS = { position: 17n, health: 0 };
+const says = (seq: number): Statement => ({
+  ...lastGaspOf(3, { generation: 1, standing: 'sole' }),
+  role: 'solo',
+  seq,
+});
+
+interface End {
+  path: SerialPath;
+  heard: Statement[];
+  paired: Uint8Array[];
+  downs: string[];
+}
+
+function end(line: SerialLine, keys: PathKeys | null): End {
+  const heard: Statement[] = [];
+  const paired: Uint8Array[] = [];
+  const downs: string[] = [];
+  const path = new SerialPath({
+    line,
+    keys,
+    heartbeatMs: DEFAULT_LIMITS.heartbeatMs.serial,
+    onStatement: (statement) => heard.push(statement),
+    onPairing: (body) => paired.push(body),
+    onDown: (why) => downs.push(why),
+  });
+  return { path, heard, paired, downs };
+}
+
+let far: PtyEnd;
+let near: SerialPortLine;
+let a: End;
+let b: End;
+
+test.before.each(async () => {
+  far = new PtyEnd();
+  near = new SerialPortLine({ path: far.slavePath, baudRate: 115200, reopenMs: 20 });
+  let up = false;
+  near.onUp = () => {
+    up = true;
+  };
+  a = end(near, A);
+  b = end(far, B);
+  near.start();
+  await until('the port is open', () => up);
+});
+test.after.each(async () => {
+  await near.stop();
+  far.close();
+});
+
+/** Says one thing and waits until it has arrived. */
+async function cross(from: End, to: End, seq: number): Promise<void> {
+  from.path.offer(says(seq), EXTRAS, true, performance.now());
+  await until(`statement ${seq}`, () => {
+    from.path.tick(performance.now());
+    return to.heard.at(-1)?.seq === seq;
+  });
+}
+
+test('statements cross both ways, unharmed', async () => {
+  await cross(a, b, 1);
+  await cross(b, a, 2);
+  assert.equal(b.heard[0], says(1));
+  assert.is(await near.modemLines(), null, 'a pseudo-terminal has no modem lines');
+});
+
+test('noise and half frames: each good frame that follows arrives, each bad one is counted', async () => {
+  const random = seededRandom('line noise');
+  for (let seq = 1; seq <= 60; seq++) {
+    far.write(random.bytes(random.int(200)));
+    if (random.chance(0.5)) {
+      let half: Uint8Array = new Uint8Array(0);
+      far.bend = (bytes) => {
+        half = bytes.slice(0, random.int(bytes.length));
+        return half;
+      };
+      b.path.offer(says(1000 + seq), EXTRAS, true, performance.now());
+      far.bend = (bytes) => bytes;
+    }
+    await cross(b, a, 2000 + seq);
+  }
+  const { overlong, broken } = a.path.stream;
+  const { short, crc, long } = a.path.reader.rejected;
+  assert.ok(overlong + broken + short + crc + long > 50);
+  assert.is(a.heard.length, 60);
+});
+
+test('the far end hangs up and comes back: noticed, opened again, talking again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'twinstep-tty-'));
+  const link = join(folder, 'tty');
+  await near.stop();
+  symlinkSync(far.slavePath, link);
+  near = new SerialPortLine({ path: link, baudRate: 115200, reopenMs: 20 });
+  a = end(near, A);
+  near.start();
+  await until('open', () => near.opened === 1);
+  await cross(b, a, 1);
+  far.close();
+  const ms = await until('the hang-up is noticed', () => {
+    a.path.offer(says(9), EXTRAS, false, performance.now());
+    return a.downs.length > 0;
+  });
+  assert.ok(ms < 1000);
+  assert.not.ok(near.write(Uint8Array.of(1)), 'nothing can be written now');
+  unlinkSync(link);
+  far = new PtyEnd();
+  b = end(far, B);
+  symlinkSync(far.slavePath, link);
+  await until('open again', () => near.opened === 2);
+  await cross(b, a, 20);
+  await cross(a, b, 30);
+  rmSync(folder, { recursive: true });
+});
+
+/** What a receiver at `to` baud makes of bytes sent at `from`: start bit, 8 bits, stop bit. */
+function missampled(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  const line: number[] = [];
+  for (const byte of bytes) {
+    line.push(0);
+    for (let bit = 0; bit < 8; bit++) line.push((byte >> bit) & 1);
+    line.push(1);
+  }
+  const level = (bitAt: number) => line[Math.floor(bitAt)] ?? 1;
+  const out: number[] = [];
+  const step = from / to;
+  for (let at = 0; at < line.length; ) {
+    if (level(at) === 1) {
+      at += step / 4;
+      continue;
+    }
+    let byte = 0;
+    for (let bit = 0; bit < 8; bit++) byte |= level(at + step * (1.5 + bit)) << bit;
+    out.push(byte);
+    at += step * 9.5;
+  }
+  return Uint8Array.from(out);
+}
+
+test('a wrong baud rate at the other end: nothing is accepted; put right, it talks', async () => {
+  assert.equal(missampled(Uint8Array.of(1, 2, 3), 9600, 9600), Uint8Array.of(1, 2, 3));
+  for (const [at, baud] of [9600, 57600, 230400].entries()) {
+    far.bend = (bytes) => missampled(bytes, baud, 115200);
+    for (let n = 0; n < 30; n++) {
+      b.path.offer(says(100 * at + n), EXTRAS, true, performance.now());
+    }
+    far.bend = (bytes) => bytes;
+    await cross(b, a, 100 * at + 99);
+    assert.is(a.heard.length, at + 1, `${baud}: only what was sent at the right rate`);
+  }
+});
+
+test('two senders on one line: a stranger, an echo, and bytes mixed with ours', async () => {
+  const stranger = end(far, pathKeys(new Uint8Array(32).fill(6), 'b'));
+  const echo = end(far, A);
+  b = end(far, B);
+  for (let n = 0; n < 10; n++) {
+    stranger.path.offer(says(n), EXTRAS, true, performance.now());
+    echo.path.offer(says(n), EXTRAS, true, performance.now());
+  }
+  await cross(b, a, 100);
+  assert.is(a.heard.length, 1);
+  assert.ok(a.path.reader.rejected.tag === 10 && a.path.reader.rejected.reflected === 10);
+  let mixed = 0;
+  far.bend = (bytes) => {
+    mixed += 1;
+    return Uint8Array.from([...bytes].flatMap((byte, n) => (n % 3 === 0 ? [byte, 0x55] : [byte])));
+  };
+  b.path.offer(says(101), EXTRAS, true, performance.now());
+  far.bend = (bytes) => bytes;
+  await cross(b, a, 102);
+  assert.is(mixed, 1);
+  assert.is(a.heard.length, 2);
+});
+
+test('the line sets the pace: newest only, urgent at once', () => {
+  const written: number[] = [];
+  let free = true;
+  const fake: SerialLine = {
+    onData: () => {},
+    onUp: () => {},
+    onDown: () => {},
+    write: (bytes) => {
+      if (free) written.push(bytes.length);
+      return free;
+    },
+    modemLines: () => Promise.resolve(null),
+    stop: () => Promise.resolve(),
+  };
+  const { path } = end(fake, A);
+  for (let ms = 0; ms < 200; ms += 5) path.offer(says(ms), EXTRAS, false, ms);
+  assert.is(written.length, 10, 'one in 20 ms, offered one in 5');
+  path.offer(says(500), EXTRAS, true, 201);
+  assert.is(written.length, 11, 'urgent: now');
+  free = false;
+  path.offer(says(501), EXTRAS, true, 202);
+  path.offer(says(502), EXTRAS, false, 203);
+  free = true;
+  path.tick(204);
+  assert.is(written.length, 12, 'what waited was replaced, and is still urgent');
+  assert.ok(
+    Math.max(...written) * 10 <= 115200 * 0.01,
+    'a frame is on the wire for less than 10 ms',
+  );
+});
+
+test('modem lines tell a cable from a silent peer', () => {
+  const lines: ModemLines = { dsr: true, dcd: true, cts: true };
+  const none: ModemLines = { dsr: false, dcd: false, cts: false };
+  assert.is(judgeLine(50, 90, null), 'talking');
+  assert.is(judgeLine(91, 90, lines), 'peer-silent');
+  assert.is(judgeLine(91, 90, none), 'cable');
+  assert.is(judgeLine(91, 90, null), 'unknown');
+  assert.is(Object.keys(VERDICT_WORDS).length, 4);
+});
+
+test('two new boards pair over the line', async () => {
+  const random = seededRandom('pair over line');
+  a = end(near, null);
+  b = end(far, null);
+  let one = beginPairing(random.bytes(32), random.bytes(16));
+  let two = beginPairing(random.bytes(32), random.bytes(16));
+  const exchange = () => {
+    for (const body of a.paired.splice(0)) one = stepPairing(one, { type: 'message', body });
+    for (const body of b.paired.splice(0)) two = stepPairing(two, { type: 'message', body });
+    const [ofOne, ofTwo] = [pairingMessage(one), pairingMessage(two)];
+    if (ofOne !== null) a.path.sayPairing(ofOne);
+    if (ofTwo !== null) b.path.sayPairing(ofTwo);
+  };
+  await until('both show digits', () => {
+    exchange();
+    return one.stage === 'comparing' && two.stage === 'comparing';
+  });
+  assert.is(one.code, two.code);
+  one = stepPairing(one, { type: 'technician', same: true });
+  two = stepPairing(two, { type: 'technician', same: true });
+  await until('both have the key', () => {
+    exchange();
+    return one.stage === 'done' && two.stage === 'done';
+  });
+  assert.equal(one.key, two.key);
+});
+
+/** Two arbiters; every path but the serial line is in memory and can be cut. */
+class Duo {
+  states: [ArbiterState, ArbiterState];
+  otherPaths = true;
+  private readonly ends: readonly [End, End];
+
+  constructor(ends: readonly [End, End]) {
+    this.ends = ends;
+    const config = {
+      limits: DEFAULT_LIMITS,
+      witness: 'gateway',
+      allowNoWatchdog: true,
+      syncAllowed: true,
+    } as const;
+    this.states = [
+      initialState({ ...config, id: 'a' }, performance.now()),
+      initialState({ ...config, id: 'b' }, performance.now()),
+    ];
+    this.fire(0, { type: 'loaded', boot: 1, record: { generation: 1, standing: 'sole' } });
+    this.fire(1, { type: 'loaded', boot: 1, record: { generation: 1, standing: 'behind' } });
+  }
+
+  fire(side: 0 | 1, event: ArbiterEvent): void {
+    const outcome = arbitrate(this.states[side], event, performance.now());
+    this.states[side] = outcome.state;
+    const peer = side === 0 ? 1 : 0;
+    for (const action of outcome.actions) {
+      if (action.do === 'say') {
+        this.ends[side].path.offer(action.statement, EXTRAS, action.urgent, performance.now());
+        for (const path of this.otherPaths ? (['log', 'front'] as const) : []) {
+          this.fire(peer, { type: 'heard', path, statement: action.statement });
+        }
+      } else if (action.do === 'persist') {
+        this.fire(side, { type: 'persisted', record: action.record });
+      } else if (action.do === 'sync-source') {
+        queueMicrotask(() => this.fire(side, { type: 'sync-done', partner: action.partner }));
+      } else if (action.do === 'mark-log') {
+        this.fire(peer, { type: 'marked', mark: action.mark, session: action.partner.session });
+      }
+    }
+  }
+
+  step(): void {
+    for (const side of [0, 1] as const) {
+      for (const statement of this.ends[side].heard.splice(0)) {
+        this.fire(side, { type: 'heard', path: 'serial', statement });
+      }
+      this.fire(side, { type: 'witness-answered' });
+      this.fire(side, { type: 'tick' });
+    }
+  }
+
+  async until(roleA: string, roleB: string): Promise<number> {
+    return until(`${roleA} and ${roleB}`, () => {
+      this.step();
+      return this.states[0].role === roleA && this.states[1].role === roleB;
+    });
+  }
+}
+
+test('log link and front LAN gone at once: the pair settles who leads over the serial line alone', async () => {
+  const duo = new Duo([a, b]);
+  await duo.until('protected', 'backup');
+  for (let n = 0; n < 50; n++) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    duo.step();
+  }
+  duo.otherPaths = false;
+  const ms = await duo.until('solo', 'target');
+  console.log(`log link cut to solo, by serial line: ${ms.toFixed(0)} ms`);
+  assert.is(duo.states[0].gate, 'open');
+  assert.ok(ms < 400);
+});
+
+test.run();

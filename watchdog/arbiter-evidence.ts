@@ -1,0 +1,116 @@
+// What a board may believe: which paths are silent, whether the silence is the peer's or its own,
+// whose word is newest, and whether the other claims the reign. Decides nothing.
+
+import { type Done, hears, holds, sameGrant, type Turn } from './arbiter-turn.ts';
+import type { ArbiterState, Statement } from './arbiter-types.ts';
+import { LEADING } from './arbiter-types.ts';
+import { PATHS, type Path } from './limits.ts';
+
+/** Every tick and message passes here first: a gap means this board slept. */
+export function noticeSleep(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  if (nowMs - state.tickedMs <= state.config.limits.stallMs) return;
+  state.tickedMs = nowMs;
+  if (holds(turn, 'awake-for-the-window')) state.awakeMs = nowMs;
+  if (holds(turn, 'sleeper-doubts')) beginDoubt(state);
+}
+
+/** Hearing neither the peer nor the witness is as good as sleeping: the world went on without me. */
+export function noticeIsolation(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  if (state.config.witness === 'none' || !silentEverywhere(turn)) return;
+  if (nowMs - state.witnessMs <= state.config.limits.witnessSilentMs) return;
+  if (holds(turn, 'isolated-doubts')) beginDoubt(state);
+}
+
+function beginDoubt(state: ArbiterState): Done {
+  // The answer must be to a statement not yet written.
+  state.doubt ??= state.seq + 1;
+}
+
+/**
+ * Takes a statement in. A late one still shows that the path carries something, but its content is
+ * dropped, so nothing the peer said before can undo what it said after.
+ */
+export function takeStatement(turn: Turn, path: Path, statement: Statement): Done {
+  const { state, nowMs } = turn;
+  const { peer } = state;
+  if (peer !== null && statement.boot < peer.boot && holds(turn, 'newest-statement-only')) return;
+  // The word of a dead board's supervisor is no sign of life.
+  if (statement.role !== 'dead') state.heardMs[path] = nowMs;
+  const older =
+    peer !== null && statement.boot === peer.boot && statement.seq <= peer.seq && peer.seq > 0;
+  if (older && holds(turn, 'newest-statement-only')) return;
+  state.peer = statement;
+  const answered = statement.echoBoot === state.boot && statement.echoSeq >= (state.doubt ?? 0);
+  if (state.doubt !== null && answered && relationStands(state, statement)) state.doubt = null;
+}
+
+/** The peer's fresh word agrees with what I was before I slept. */
+function relationStands(state: ArbiterState, peer: Statement): boolean {
+  if (state.role === 'backup') {
+    const mine = { boot: state.boot, session: state.session };
+    const follows = peer.boot === state.followBoot && peer.generation === state.generation;
+    return follows && LEADING.has(peer.role as never) && sameGrant(peer.grant, mine);
+  }
+  if (LEADING.has(state.role)) return peer.generation <= state.generation;
+  return true;
+}
+
+export function silentEverywhere(turn: Turn): boolean {
+  const { state, nowMs } = turn;
+  return PATHS.every((path) => {
+    const sinceMs = Math.max(state.heardMs[path], state.awakeMs);
+    return nowMs - sinceMs > state.config.limits.silentMs[path];
+  });
+}
+
+export function lastHeardMs(state: ArbiterState): number {
+  return Math.max(...PATHS.map((path) => state.heardMs[path]));
+}
+
+export function witnessAnswers(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  // A cable just put back answers before the peer is heard: two missed probes begin a new run.
+  const gapMs = nowMs - state.witnessMs;
+  if (gapMs > state.config.limits.witnessProbeMs * 3) state.witnessRunMs = nowMs;
+  state.witnessMs = nowMs;
+}
+
+/**
+ * The witness answers, has answered for a whole window, and did so at a time when the peer, were it
+ * alive, would have been heard on the front LAN again. So my front LAN is whole, and the silence is
+ * the peer's.
+ */
+export function witnessSpeaksForMe(turn: Turn): boolean {
+  const { state, nowMs } = turn;
+  const { limits } = state.config;
+  const recent = nowMs - state.witnessMs <= limits.witnessSilentMs;
+  const steady = nowMs - state.witnessRunMs > limits.silentMs.front;
+  return recent && steady && state.witnessMs - lastHeardMs(state) > limits.silentMs.front;
+}
+
+/** The log link carries both ways. */
+export function logWorks(turn: Turn): boolean {
+  const { peer } = turn.state;
+  return hears(turn, 'log') && peer?.hears.log === true;
+}
+
+/** Someone speaks now, and has heard this start of mine. */
+export function peerPresent(turn: Turn): Statement | null {
+  const { peer, boot } = turn.state;
+  if (peer === null || peer.role === 'dead') return null;
+  if (!PATHS.some((path) => hears(turn, path))) return null;
+  if (holds(turn, 'cold-needs-echo') && peer.echoBoot !== boot) return null;
+  return peer;
+}
+
+export function leads(statement: Statement): boolean {
+  return statement.role !== 'dead' && LEADING.has(statement.role);
+}
+
+/** The peer's disk, or its decision, is ahead of my reign. */
+export function peerIsAhead(state: ArbiterState): boolean {
+  const { peer } = state;
+  return peer !== null && peer.generation > state.generation && peer.standing !== 'unknown';
+}

@@ -1,0 +1,264 @@
+// The leader: alone (solo, source, granting), protected (protected, yielding, leaving, isolated),
+// and the way back from protected to alone (soloing). The gate is open only where nobody else can
+// promote: before a grant is given, or after it is void.
+
+import {
+  leads,
+  logWorks,
+  peerIsAhead,
+  silentEverywhere,
+  witnessSpeaksForMe,
+} from './arbiter-evidence.ts';
+import { promote } from './arbiter-follow.ts';
+import {
+  type Done,
+  enter,
+  hears,
+  holds,
+  mayLead,
+  onDisk,
+  persist,
+  sameGrant,
+  setGate,
+  type Turn,
+} from './arbiter-turn.ts';
+import type { ArbiterState, Grant, Statement } from './arbiter-types.ts';
+
+/** Every leading role passes here first. True: fenced, nothing else to decide. */
+export function fencedByPeer(turn: Turn): boolean {
+  const { state } = turn;
+  const { peer } = state;
+  if (peer === null || !holds(turn, 'higher-reign-fences')) return false;
+  if (peerIsAhead(state)) {
+    becomeFenced(turn, 'the peer has a newer reign');
+    return true;
+  }
+  // Only two operators forcing both boards at once can make this: the records tie, so the name does.
+  if (leads(peer) && peer.generation === state.generation && state.config.id === 'b') {
+    becomeFenced(turn, 'both boards were made to lead; a keeps the reign');
+    return true;
+  }
+  return false;
+}
+
+export function becomeFenced(turn: Turn, why: string): Done {
+  const { state } = turn;
+  setGate(turn, 'closed');
+  state.grant = null;
+  state.partner = null;
+  state.wantsRenounce = false;
+  state.after = 'backup';
+  turn.actions.push({ do: 'discard-guest' });
+  enter(turn, 'fenced', why);
+}
+
+export function solo(turn: Turn): Done {
+  const { state } = turn;
+  const { peer } = state;
+  if (state.after === 'stopped') return stop(turn);
+  if (peer === null || peer.role !== 'target' || !peer.ready || !logWorks(turn)) return;
+  if (peer.generation !== state.generation || peer.echoBoot !== state.boot) return;
+  const partner: Grant = { boot: peer.boot, session: peer.session };
+  if (!state.config.syncAllowed || isUsedUp(state, partner)) return;
+  state.partner = partner;
+  turn.actions.push({ do: 'sync-source', partner });
+  enter(turn, 'source', 'the peer wants to be in step');
+}
+
+/** A session I once granted and took back must not be granted again: it may be an old machine. */
+function isUsedUp(state: ArbiterState, partner: Grant): boolean {
+  const { spent } = state;
+  return spent !== null && spent.boot === partner.boot && partner.session <= spent.session;
+}
+
+function stop(turn: Turn): Done {
+  setGate(turn, 'closed');
+  turn.actions.push({ do: 'discard-guest' }, { do: 'close-watchdog' });
+  enter(turn, 'stopped', 'by the operator');
+}
+
+export function source(turn: Turn): Done {
+  if (partnerStays(turn) && logWorks(turn)) return;
+  turn.state.partner = null;
+  turn.actions.push({ do: 'sync-stop' });
+  enter(turn, 'solo', 'sync-up lost its target');
+}
+
+function partnerStays(turn: Turn): boolean {
+  const { peer, partner } = turn.state;
+  return peer !== null && partner !== null && peer.role === 'target' && isSession(peer, partner);
+}
+
+function isSession(peer: Statement, grant: Grant): boolean {
+  return peer.boot === grant.boot && peer.session === grant.session;
+}
+
+/** The peer's session holds everything: protect, in the order gate, disk, grant. */
+export function syncDone(turn: Turn, partner: Grant): Done {
+  const { state } = turn;
+  if (state.role !== 'source' || !sameGrant(state.partner, partner)) return;
+  if (holds(turn, 'gate-shut-before-grant')) setGate(turn, 'acked');
+  persist(turn, state.generation, 'shared');
+  enter(turn, 'granting', 'the peer has everything');
+}
+
+export function granting(turn: Turn): Done {
+  const { state } = turn;
+  const written = onDisk(state, state.generation, 'shared');
+  if (!written && holds(turn, 'persist-before-grant')) return;
+  if (!partnerStays(turn) || !logWorks(turn)) {
+    return goAlone(turn, 'the peer left before it was granted');
+  }
+  state.grant = state.partner;
+  turn.actions.push({ do: 'mark-log', mark: 'grant', partner: state.grant as Grant });
+  enter(turn, 'protected', 'the peer may promote from now on');
+}
+
+/** protected, yielding, leaving and isolated share what ends them. */
+export function protectedRoles(turn: Turn): Done {
+  const { state } = turn;
+  if (grantIsVoid(turn))
+    return goAlone(turn, 'the peer cannot lead: it said so, or its start is new');
+  if (silentEverywhere(turn)) return silence(turn);
+  // In doubt and nothing answered it yet: whatever was decided before sleeping waits.
+  if (state.role === 'isolated') return wakeUp(turn);
+  if (state.role === 'leaving') return leaving(turn);
+  if (state.role === 'protected') inStep(turn);
+  else if (!holds(turn, 'solo-needs-renunciation')) goAlone(turn, 'rule off');
+}
+
+/** True when the machine that the grant went to is gone or will never promote. */
+function grantIsVoid(turn: Turn): boolean {
+  const { peer, grant, doubt } = turn.state;
+  if (peer === null || grant === null || peer.generation > turn.state.generation) return false;
+  if (peer.boot > grant.boot) {
+    // Started anew without a record: what it did while I slept, nobody knows.
+    return peer.standing !== 'unknown' || doubt === null;
+  }
+  if (peer.boot < grant.boot) return false;
+  return peer.role === 'dead' || peer.session > grant.session;
+}
+
+function silence(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  const { limits, witness } = state.config;
+  if (state.doubt === null && hasWitness(turn)) {
+    // Who is handing over may have been taken over from: its next reign must be newer than that.
+    if (state.role === 'leaving') {
+      state.generation += 1;
+      return promote(turn, 'go-live', 'the peer died while taking over');
+    }
+    return goAlone(turn, 'the peer is silent everywhere and the front LAN answers me');
+  }
+  if (state.role === 'isolated' || state.role === 'leaving') {
+    if (nowMs - state.sinceMs > limits.isolatedMs) askReset(turn, 'isolated too long');
+    return;
+  }
+  const cutOff = nowMs - state.witnessMs > limits.witnessSilentMs || witness === 'none';
+  if (state.doubt !== null || cutOff)
+    enter(turn, 'isolated', 'hears nobody, or slept: holds outputs');
+}
+
+function hasWitness(turn: Turn): boolean {
+  if (!holds(turn, 'solo-needs-witness')) return true;
+  return turn.state.config.witness === 'gateway' && witnessSpeaksForMe(turn);
+}
+
+export function askReset(turn: Turn, why: string): Done {
+  if (turn.state.resetAsked) return;
+  turn.state.resetAsked = true;
+  turn.actions.push({ do: 'reset', why });
+}
+
+function wakeUp(turn: Turn): Done {
+  if (turn.state.doubt !== null) return;
+  enter(turn, 'protected', 'the peer answers, and has not gone on');
+}
+
+function inStep(turn: Turn): Done {
+  const { state } = turn;
+  if (!logWorks(turn)) {
+    state.wantsRenounce = true;
+    return enter(turn, 'yielding', 'the log link is dead, the peer is not');
+  }
+  const why = reasonToLeave(turn);
+  if (why === null || !canTakeOver(turn)) return;
+  setGate(turn, 'closed');
+  turn.actions.push(
+    { do: 'pause-guest' },
+    { do: 'mark-log', mark: 'leave', partner: state.grant as Grant },
+  );
+  enter(turn, 'leaving', why);
+}
+
+function reasonToLeave(turn: Turn): string | null {
+  const { state, nowMs } = turn;
+  if (state.after !== 'backup') return 'the operator wants this board free';
+  if (!mayLead(state)) return 'this board is not fit to lead';
+  const { limits } = state.config;
+  const cutOff = nowMs - state.witnessMs > limits.witnessSilentMs && !hears(turn, 'front');
+  if (cutOff && state.config.witness === 'gateway' && state.peer?.witness) {
+    return 'the front LAN is lost here, not at the peer';
+  }
+  return state.switchOver ? 'by the operator' : null;
+}
+
+/** The peer is in step under my grant, well, and said so just now. */
+export function canTakeOver(turn: Turn): boolean {
+  const { peer, grant } = turn.state;
+  return peer !== null && grant !== null && peer.role === 'backup' && isSession(peer, grant)
+    ? peer.ready && logWorks(turn)
+    : false;
+}
+
+function leaving(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  if (state.wantsRenounce || nowMs - state.sinceMs <= state.config.limits.leaveMs) return;
+  state.wantsRenounce = true;
+  state.why = 'the peer does not take over: asks it to renounce';
+}
+
+/** While leaving: has the peer taken over, and does it keep me in step? True: decided. */
+export function takenOver(turn: Turn): boolean {
+  const { state } = turn;
+  const { peer } = state;
+  if (state.role !== 'leaving' || peer === null) return false;
+  if (peer.generation !== state.generation + 1 || !leads(peer)) return false;
+  if (peer.standing === 'pending') return true;
+  const mine: Grant = { boot: state.boot, session: state.session };
+  if (!sameGrant(peer.grant, mine)) return false;
+  state.generation = peer.generation;
+  state.followBoot = peer.boot;
+  state.grant = null;
+  state.partner = null;
+  state.spent = null;
+  state.wantsRenounce = false;
+  state.switchOver = false;
+  persist(turn, state.generation, 'behind');
+  turn.actions.push({ do: 'follow', boot: peer.boot, session: state.session });
+  enter(turn, 'backup', 'handed over and stays in step');
+  return true;
+}
+
+/** Certain that the peer cannot promote: `sole` goes to the disk, then the gate opens. */
+export function goAlone(turn: Turn, why: string): Done {
+  const { state } = turn;
+  state.spent = state.grant ?? state.spent;
+  state.grant = null;
+  state.partner = null;
+  state.wantsRenounce = false;
+  persist(turn, state.generation, 'sole');
+  turn.actions.push({ do: 'sync-stop' });
+  if (state.role === 'leaving') turn.actions.push({ do: 'resume-guest' });
+  enter(turn, 'soloing', why);
+  soloing(turn);
+}
+
+export function soloing(turn: Turn): Done {
+  const { state } = turn;
+  const written = onDisk(state, state.generation, 'sole');
+  if (!written && holds(turn, 'persist-before-open')) return;
+  state.switchOver = false;
+  setGate(turn, 'open');
+  enter(turn, 'solo', state.why);
+}

@@ -1,0 +1,138 @@
+// One turn of the arbiter: a private copy of the state, the actions so far, and the small steps
+// every role is written in. Nothing here decides.
+import { strict as assert } from 'node:assert';
+import type {
+  Action,
+  ArbiterState,
+  DiskRecord,
+  Gate,
+  Grant,
+  Role,
+  Standing,
+  Statement,
+} from './arbiter-types.ts';
+import type { Path } from './limits.ts';
+import type { RuleName, RulesOff } from './rules.ts';
+import { isEdge } from './transitions.ts';
+
+/** What a step returns: nothing. Named, so that `return enter(...)` may end a decision. */
+export type Done = undefined;
+
+export interface Turn {
+  readonly state: ArbiterState;
+  readonly actions: Action[];
+  readonly nowMs: number;
+  readonly rulesOff: RulesOff;
+}
+
+export function holds(turn: Turn, rule: RuleName): boolean {
+  return !turn.rulesOff.has(rule);
+}
+
+export function enter(turn: Turn, role: Role, why: string): Done {
+  const { state } = turn;
+  // A rule switched off on purpose may take edges the table does not know.
+  if (turn.rulesOff.size === 0) {
+    assert.ok(isEdge(state.role, role), `no edge ${state.role} -> ${role} (${why})`);
+  }
+  state.role = role;
+  state.why = why;
+  state.sinceMs = turn.nowMs;
+  turn.actions.push({ do: 'report', role, why });
+}
+
+export function setGate(turn: Turn, gate: Gate): Done {
+  if (turn.state.gate === gate) return;
+  turn.state.gate = gate;
+  turn.actions.push({ do: 'gate', gate });
+}
+
+/** Orders a record written. `persisted` comes back; a later order replaces an earlier one. */
+export function persist(turn: Turn, generation: number, standing: Standing): Done {
+  const { state } = turn;
+  const record: DiskRecord = { generation, standing };
+  if (state.writing === null && sameRecord(state.record, record)) return;
+  if (state.writing !== null && sameRecord(state.writing, record)) return;
+  state.writing = record;
+  turn.actions.push({ do: 'persist', record });
+}
+
+/** The disk holds exactly this and nothing else is on its way. */
+export function onDisk(state: ArbiterState, generation: number, standing: Standing): boolean {
+  return state.writing === null && sameRecord(state.record, { generation, standing });
+}
+
+export function sameRecord(one: DiskRecord, other: DiskRecord): boolean {
+  return one.generation === other.generation && one.standing === other.standing;
+}
+
+export function sameGrant(one: Grant | null, other: Grant | null): boolean {
+  return one !== null && other !== null && one.boot === other.boot && one.session === other.session;
+}
+
+/** Gives up every claim under the present session, for good. */
+export function renounce(turn: Turn): Done {
+  turn.state.session += 1;
+  turn.state.mark = 'none';
+}
+
+export function mayLead(state: ArbiterState): boolean {
+  return state.healthy && (state.watchdogArmed || state.config.allowNoWatchdog);
+}
+
+export function hears(turn: Turn, path: Path): boolean {
+  const { state, nowMs } = turn;
+  return nowMs - state.heardMs[path] <= state.config.limits.silentMs[path];
+}
+
+export function statementOf(turn: Turn): Statement {
+  const { state } = turn;
+  const { limits } = state.config;
+  const standing = state.record.generation === state.generation ? state.record.standing : 'pending';
+  return {
+    boot: state.boot,
+    seq: state.seq,
+    role: state.role,
+    generation: state.generation,
+    standing,
+    session: state.session,
+    grant: state.grant,
+    spent: state.spent,
+    wantsRenounce: state.wantsRenounce,
+    ready: mayLead(state) && state.config.syncAllowed && state.after === 'backup',
+    hears: {
+      log: hears(turn, 'log'),
+      serial: hears(turn, 'serial'),
+      front: hears(turn, 'front'),
+    },
+    witness: turn.nowMs - state.witnessMs <= limits.witnessSilentMs,
+    echoBoot: state.peer?.boot ?? 0,
+    echoSeq: state.peer?.seq ?? 0,
+  };
+}
+
+export function say(turn: Turn, urgent: boolean): Done {
+  turn.state.seq += 1;
+  turn.actions.push({ do: 'say', urgent, statement: statementOf(turn) });
+}
+
+/** What the other board must learn at once rather than with the next heartbeat. */
+export function tellingPart(state: ArbiterState): string {
+  return [
+    state.role,
+    state.generation,
+    state.session,
+    state.grant?.session,
+    state.grant?.boot,
+    state.wantsRenounce,
+    state.record.standing,
+    state.record.generation,
+    state.doubt,
+    state.healthy,
+    state.peer?.boot,
+  ].join(' ');
+}
+
+export function copyState(state: ArbiterState): ArbiterState {
+  return { ...state, heardMs: { ...state.heardMs } };
+}

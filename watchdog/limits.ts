@@ -1,0 +1,81 @@
+// Every time constant of role arbitration, with its reason, and the relations between them checked
+// when they are loaded. Promotion by silence is safe only because of these relations: who changes
+// one reads ARBITER.md, "Time", first.
+import { strict as assert } from 'node:assert';
+
+/** The three ways to the other board. */
+export const PATHS = ['log', 'serial', 'front'] as const;
+export type Path = (typeof PATHS)[number];
+
+export interface Limits {
+  /** How often the arbiter is ticked. Also the finest grain of every decision below. */
+  readonly tickMs: number;
+  /** How often a statement leaves on each path. Serial is slow: 64 bytes take 5.6 ms at 115200. */
+  readonly heartbeatMs: Readonly<Record<Path, number>>;
+  /** A path on which nothing came for longer than this is silent. */
+  readonly silentMs: Readonly<Record<Path, number>>;
+  /** Gateway probe: how often, and when it counts as not answering. */
+  readonly witnessProbeMs: number;
+  readonly witnessSilentMs: number;
+  /** A longer gap between two ticks means: I slept, and others may have acted on my silence. */
+  readonly stallMs: number;
+  /** Cold start: how long to look for the peer before a board whose record is `sole` leads alone. */
+  readonly seekMs: number;
+  /** A hand-over the peer does not take within this is called off. */
+  readonly leaveMs: number;
+  /** An isolated board holds its outputs this long, then lets the watchdog reset it. */
+  readonly isolatedMs: number;
+  /** The hardware watchdog: whole seconds, as drivers count; petted this often. */
+  readonly watchdogTimeoutMs: number;
+  readonly petMs: number;
+}
+
+/** Clocks of two boards differ by less than this share; crystals are a hundred times better. */
+const DRIFT_MAX = 0.01;
+
+export const DEFAULT_LIMITS: Limits = checkLimits({
+  tickMs: 5,
+  heartbeatMs: { log: 5, serial: 20, front: 5 },
+  silentMs: { log: 45, serial: 90, front: 45 },
+  witnessProbeMs: 10,
+  witnessSilentMs: 60,
+  stallMs: 30,
+  seekMs: 10_000,
+  leaveMs: 500,
+  isolatedMs: 5_000,
+  watchdogTimeoutMs: 10_000,
+  petMs: 1_000,
+});
+
+/** Throws when the constants contradict each other; returns them otherwise. */
+export function checkLimits(limits: Limits): Limits {
+  const { tickMs, heartbeatMs, silentMs, stallMs, seekMs, leaveMs } = limits;
+  for (const path of PATHS) {
+    assert.ok(tickMs <= heartbeatMs[path], 'a heartbeat is sent on a tick');
+    assert.ok(heartbeatMs[path] * 3 <= silentMs[path], 'two lost heartbeats are not silence');
+    // The peer may conclude silence `silentMs` after the last statement it got, and that one may be
+    // two heartbeats older than the start of my stall. A shorter stall of mine it cannot have seen.
+    const unseenMs = (silentMs[path] - 2 * heartbeatMs[path]) * (1 - DRIFT_MAX);
+    assert.ok(stallMs <= unseenMs, `a stall the peer cannot have noticed (${path})`);
+  }
+  assert.ok(tickMs * 2 <= stallMs, 'one late tick is not a stall');
+  assert.ok(limits.witnessProbeMs * 3 <= limits.witnessSilentMs, 'two lost probes are not silence');
+  const slowestMs = Math.max(...PATHS.map((path) => silentMs[path]));
+  assert.ok(
+    limits.witnessSilentMs <= slowestMs,
+    'when the slowest path is silent, an old answer of the gateway no longer counts',
+  );
+  assert.ok(seekMs >= slowestMs * 10, 'links come up slowly at boot; alone is a strong word');
+  assert.ok(leaveMs > slowestMs * 2, 'a hand-over outlives one lost round on the slowest path');
+  assert.ok(limits.isolatedMs > leaveMs, 'a short cut is no reason for a reset');
+  assert.ok(limits.petMs * 2 <= limits.watchdogTimeoutMs, 'one late pet is not a reset');
+  assert.ok(limits.watchdogTimeoutMs % 1000 === 0, 'drivers count whole seconds');
+  return limits;
+}
+
+/** What the defaults promise. Other sets need not. */
+const TAKEOVER_LOG_MS = 50;
+const TAKEOVER_SERIAL_MS = 100;
+assert.ok(DEFAULT_LIMITS.silentMs.log + DEFAULT_LIMITS.tickMs <= TAKEOVER_LOG_MS);
+assert.ok(DEFAULT_LIMITS.silentMs.front + DEFAULT_LIMITS.tickMs <= TAKEOVER_LOG_MS);
+assert.ok(DEFAULT_LIMITS.silentMs.serial + DEFAULT_LIMITS.tickMs <= TAKEOVER_SERIAL_MS);

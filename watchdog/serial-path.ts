@@ -1,0 +1,79 @@
+// The serial line as a path of the arbiter: statements out at the line's own pace, newest only;
+// statements in, authenticated and in order. Also carries pairing. No timers: the owner ticks.
+import type { Statement } from './arbiter-types.ts';
+import { CobsReader, cobsEncode } from './cobs.ts';
+import type { SerialLine } from './line.ts';
+import {
+  FRAME_BYTES_MAX,
+  FrameReader,
+  type PathKeys,
+  sealPairing,
+  sealStatement,
+} from './path-frame.ts';
+import type { Extras } from './statement-wire.ts';
+
+export interface SerialPathOptions {
+  readonly line: SerialLine;
+  readonly keys: PathKeys | null;
+  readonly heartbeatMs: number;
+  readonly onStatement: (statement: Statement, extras: Extras) => void;
+  readonly onPairing: (body: Uint8Array) => void;
+  readonly onDown: (why: string) => void;
+}
+
+export class SerialPath {
+  readonly reader: FrameReader;
+  readonly stream = new CobsReader(FRAME_BYTES_MAX);
+  private readonly options: SerialPathOptions;
+  private waiting: Uint8Array | null = null;
+  private urgent = false;
+  private sentMs = Number.NEGATIVE_INFINITY;
+  sent = 0;
+
+  constructor(options: SerialPathOptions) {
+    this.options = options;
+    this.reader = new FrameReader(options.keys);
+    options.line.onData = (bytes) => this.take(bytes);
+    options.line.onDown = (why) => options.onDown(why);
+  }
+
+  /** Every statement of the arbiter; what the line has no time for is replaced by the next. */
+  offer(statement: Statement, extras: Extras, urgent: boolean, nowMs: number): void {
+    const { keys } = this.options;
+    if (keys === null) return;
+    this.waiting = framed(sealStatement(keys, statement, extras));
+    this.urgent ||= urgent;
+    this.tick(nowMs);
+  }
+
+  sayPairing(body: Uint8Array): void {
+    this.options.line.write(framed(sealPairing(body)));
+  }
+
+  tick(nowMs: number): void {
+    const due = this.urgent || nowMs - this.sentMs >= this.options.heartbeatMs;
+    if (this.waiting === null || !due) return;
+    if (!this.options.line.write(this.waiting)) return;
+    this.waiting = null;
+    this.urgent = false;
+    this.sentMs = nowMs;
+    this.sent += 1;
+  }
+
+  private take(bytes: Uint8Array): void {
+    for (const frame of this.stream.push(bytes)) {
+      const read = this.reader.read(frame);
+      if (!read.ok) continue;
+      if (read.kind === 'pairing') this.options.onPairing(read.body);
+      else this.options.onStatement(read.statement, read.extras);
+    }
+  }
+}
+
+/** A zero before the frame too: whatever noise came before ends there. */
+function framed(frame: Uint8Array): Uint8Array {
+  const coded = cobsEncode(frame);
+  const bytes = new Uint8Array(coded.length + 2);
+  bytes.set(coded, 1);
+  return bytes;
+}
