@@ -3,7 +3,7 @@
 import { constants } from 'node:os';
 import { type PacketRing, PacketRing as PacketRingClass } from '../native/index.ts';
 import { assert, LogchanError } from './errors.ts';
-import { ETHERTYPE, FRAME_BYTES_MAX } from './limits.ts';
+import { ETHERTYPE, FRAME_BYTES_MAX, IN_FLIGHT_FRAMES_MAX } from './limits.ts';
 import { formatMac, parseMac } from './mac.ts';
 import {
   type LinkState,
@@ -20,6 +20,7 @@ const BROADCAST = new Uint8Array(6).fill(0xff);
 const SEND_SLOTS = 64;
 /** About 8 and 19 MiB of kernel memory: what a busy event loop of 10 ms may miss and more. */
 const RECEIVE_SLOTS = { standard: 4096, jumbo: 2048 };
+assert(IN_FLIGHT_FRAMES_MAX < RECEIVE_SLOTS.jumbo, 'the ring holds all that may be under way');
 const STANDARD_FRAME_BYTES = 1500;
 /** An interface that was pulled out (USB, hot plug) is looked for this often. */
 const REOPEN_MS = 500;

@@ -10,6 +10,7 @@ import {
   BULK_ACK_FRAMES,
   BULK_ACK_US,
   FRAME_BYTES_MAX,
+  IN_FLIGHT_FRAMES_MAX,
   KEEPALIVE_US,
   LOG_RESERVE_BYTES,
   TAG_BYTES,
@@ -234,6 +235,13 @@ export class Session {
     return this.out[LANE.log].inFlightBytes + this.out[LANE.bulk].inFlightBytes;
   }
 
+  /** Of the windows: all of them, when the peer's receive ring could not take more frames. */
+  private get windowUsed(): number {
+    const [log, bulk] = this.out;
+    const frames = log.inFlightFrames + bulk.inFlightFrames;
+    return frames < IN_FLIGHT_FRAMES_MAX ? this.inFlightBytes : Number.POSITIVE_INFINITY;
+  }
+
   /** The link is back: what is in flight is gone, and there is news to tell. */
   linkUp(nowUs: number): void {
     this.attempt = 0;
@@ -258,7 +266,7 @@ export class Session {
       bulk.lossUs,
     );
     // What a full window holds back is freed by an acknowledgement or by the time-out, not by time.
-    const inFlight = this.inFlightBytes;
+    const inFlight = this.windowUsed;
     const logMay = inFlight < this.window.logBytes + LOG_RESERVE_BYTES;
     const bulkMay = inFlight < this.window.bulkBytes;
     if (logMay) wakeUs = Math.min(wakeUs, log.wakeUs());
@@ -295,7 +303,7 @@ export class Session {
   /** The lane whose data leaves now, if any. */
   private laneToSend(room: number, nowUs: number): Lane | undefined {
     const [log, bulk] = this.out;
-    const inFlight = this.inFlightBytes;
+    const inFlight = this.windowUsed;
     const dataRoom = room - STATE_BYTES_MAX;
     this.pacer.refill(this.window.logBytes, this.rtt.smoothedUs, nowUs);
     if (log.wantsRepeat || log.wantsNew(dataRoom, nowUs)) {

@@ -1,4 +1,4 @@
-// One veth pair between two namespaces for a bench, and programs run at either end of it. The
+// One veth pair between two namespaces, and programs run at either end of it. The
 // namespaces are held by two sleeping processes and go with them.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -106,6 +106,13 @@ export class Program {
     if (line === undefined)
       throw new Error(`a bench program said nothing: ${this.errors.join('')}`);
     return JSON.parse(line) as T;
+  }
+
+  /** Everything it printed, once it has ended. */
+  async output(): Promise<{ status: number | null; out: string; err: string }> {
+    await this.done;
+    const { lines, errors, child } = this;
+    return { status: child.exitCode, out: lines.join('\n'), err: errors.join('') };
   }
 
   async kill(): Promise<void> {

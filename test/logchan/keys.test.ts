@@ -43,10 +43,12 @@ test('a session with oneself and a short key are our own mistakes', () => {
 
 test('key files', () => {
   const digits = Buffer.from(KEYS.pairingKey).toString('hex');
-  assert.equal(parsePairingKey(` ${digits.toUpperCase()}\n`), KEYS.pairingKey);
+  assert.equal(parsePairingKey(KEYS.pairingKey), KEYS.pairingKey);
+  assert.equal(parsePairingKey(Buffer.from(` ${digits.toUpperCase()}\n`)), KEYS.pairingKey);
   for (const bad of ['', digits.slice(1), `${digits}0`, `${digits.slice(1)}g`, 'key']) {
-    assert.throws(() => parsePairingKey(bad), /64 hexadecimal digits/);
+    assert.throws(() => parsePairingKey(Buffer.from(bad)), /64 hexadecimal digits/);
   }
+  assert.throws(() => parsePairingKey(ramp(0, 33)), /32 bytes/);
 });
 
 test('cluster tags do not tell the name', () => {
