@@ -137,7 +137,7 @@ export class Channel {
   /** The next entry from the peer, or undefined; taking it makes room for another. */
   take(lane: Lane = LANE.log): Uint8Array | undefined {
     const entry = this.endpoint?.take(lane);
-    if (entry !== undefined) this.flushSoon();
+    if (entry !== undefined && this.endpoint?.owesCredit) this.flushSoon();
     return entry;
   }
 

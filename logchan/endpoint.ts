@@ -280,6 +280,11 @@ export class Endpoint {
     return lanes === undefined ? 0 : lanes[0].entriesReceived + lanes[1].entriesReceived;
   }
 
+  /** So much was taken that the peer should hear of the room. */
+  get owesCredit(): boolean {
+    return this.session?.owesCredit ?? false;
+  }
+
   /** The next entry from the peer, or undefined. */
   take(lane: Lane): Uint8Array | undefined {
     return this.announced ? this.session?.in[lane].take() : undefined;

@@ -76,11 +76,12 @@ function derive(key: Uint8Array, salt: Uint8Array, info: string, bytes: number):
   return new Uint8Array(hkdfSync('sha256', key, salt, info, bytes));
 }
 
-/** A key file: 64 hexadecimal digits, white space allowed around them. */
-export function parsePairingKey(text: string): Uint8Array {
-  const digits = text.trim();
+/** A key file: the 32 bytes themselves, as pairing writes them, or 64 hexadecimal digits. */
+export function parsePairingKey(file: Uint8Array): Uint8Array {
+  if (file.length === PAIRING_KEY_BYTES) return new Uint8Array(file);
+  const digits = Buffer.from(file).toString('latin1').trim();
   if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
-    throw new LogchanError('E_KEY', 'a pairing key is 64 hexadecimal digits and nothing else');
+    throw new LogchanError('E_KEY', 'a pairing key is 32 bytes, or 64 hexadecimal digits');
   }
   return new Uint8Array(Buffer.from(digits, 'hex'));
 }

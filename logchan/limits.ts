@@ -73,7 +73,9 @@ export const BULK_ACK_US = 500;
 /** In flight at least this much whatever the link does: progress never depends on a measurement. */
 export const WINDOW_BYTES_MIN = 16 << 10;
 export const WINDOW_BYTES_INITIAL = 64 << 10;
-export const WINDOW_BYTES_MAX = 8 << 20;
+export const WINDOW_BYTES_MAX = 2 << 20;
+/** Fewer than a receive ring has slots: a peer that stalls for a moment loses nothing. */
+export const IN_FLIGHT_FRAMES_MAX = 1536;
 /** Entries may exceed the window by this: bulk data in flight must not hold them back. */
 export const LOG_RESERVE_BYTES = 64 << 10;
 /** Queueing that entries may cause themselves, and what bulk data may cause before it yields. */
@@ -89,6 +91,10 @@ assert(ENTRY_BYTES_MAX < 1 << (7 * ENTRY_PREFIX_BYTES_MAX), 'the prefix holds ev
 assert(
   2 * (ENTRY_BYTES_MAX + ENTRY_PREFIX_BYTES_MAX) <= Math.min(LOG_BUFFER_BYTES, BULK_BUFFER_BYTES),
   'the largest entry fits beside another: a full buffer always drains',
+);
+assert(
+  WINDOW_BYTES_MAX / FRAME_BYTES_BASE >= IN_FLIGHT_FRAMES_MAX,
+  'a full window of small frames is what the limit on frames is for',
 );
 assert(WINDOW_BYTES_MIN >= FRAME_BYTES_MAX, 'one frame of any size is always allowed');
 assert(BULK_QUEUE_US < LOG_QUEUE_US, 'bulk yields to entries');

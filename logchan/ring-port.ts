@@ -3,7 +3,7 @@
 import { constants } from 'node:os';
 import { type PacketRing, PacketRing as PacketRingClass } from '../native/index.ts';
 import { assert, LogchanError } from './errors.ts';
-import { ETHERTYPE, FRAME_BYTES_MAX } from './limits.ts';
+import { ETHERTYPE, FRAME_BYTES_MAX, IN_FLIGHT_FRAMES_MAX } from './limits.ts';
 import { formatMac, parseMac } from './mac.ts';
 import {
   type LinkState,
@@ -20,6 +20,7 @@ const BROADCAST = new Uint8Array(6).fill(0xff);
 const SEND_SLOTS = 64;
 /** About 8 and 19 MiB of kernel memory: what a busy event loop of 10 ms may miss and more. */
 const RECEIVE_SLOTS = { standard: 4096, jumbo: 2048 };
+assert(IN_FLIGHT_FRAMES_MAX < RECEIVE_SLOTS.jumbo, 'the ring holds all that may be under way');
 const STANDARD_FRAME_BYTES = 1500;
 /** An interface that was pulled out (USB, hot plug) is looked for this often. */
 const REOPEN_MS = 500;
@@ -42,6 +43,7 @@ export class RingPort implements Port {
   private shared: Shared | undefined;
   private received: Uint8Array = new Uint8Array(0);
   private staging: Uint8Array = new Uint8Array(0);
+  private slots: Uint8Array[] = [];
   private destination: Uint8Array;
   /** Slots from `first` on hold frames not yet sent, `waiting` of them. */
   private first = 0;
@@ -70,6 +72,7 @@ export class RingPort implements Port {
       throw inWords(error, this.interfaceName);
     }
     this.link = this.readLink();
+    this.cutSlots();
     return this.link;
   }
 
@@ -126,9 +129,16 @@ export class RingPort implements Port {
   slot(): Uint8Array | undefined {
     const { shared } = this;
     if (shared === undefined || this.waiting === SEND_SLOTS) return undefined;
-    const at = ((this.first + this.waiting) % SEND_SLOTS) * shared.sendStride;
-    const payload = at + ETHERNET_HEADER_BYTES;
-    return this.staging.subarray(payload, payload + this.link.frameBytesMax);
+    return this.slots[(this.first + this.waiting) % SEND_SLOTS];
+  }
+
+  /** A view of every slot, made once: a slot is asked for a hundred thousand times a second. */
+  private cutSlots(): void {
+    const stride = this.shared?.sendStride ?? 0;
+    this.slots = Array.from({ length: SEND_SLOTS }, (_, i) => {
+      const payload = i * stride + ETHERNET_HEADER_BYTES;
+      return this.staging.subarray(payload, payload + this.link.frameBytesMax);
+    });
   }
 
   queue(bytes: number): void {
@@ -180,8 +190,10 @@ export class RingPort implements Port {
     const grown = (now?.mtu ?? 0) > STANDARD_FRAME_BYTES && this.slotBytes === STANDARD_FRAME_BYTES;
     if (now === undefined || now === null || grown) this.reopen();
     const link = this.readLink();
-    if (link.up === this.link.up && link.frameBytesMax === this.link.frameBytesMax) return;
+    const same = link.up === this.link.up && link.frameBytesMax === this.link.frameBytesMax;
     this.link = link;
+    this.cutSlots();
+    if (same) return;
     this.handler?.link(link);
   }
 

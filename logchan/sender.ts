@@ -38,6 +38,7 @@ export class LaneSender {
   /** Entries appended, which is also the index of the last one: the first entry has index 1. */
   appended = 0;
   inFlightBytes = 0;
+  inFlightFrames = 0;
   /** When waiting for frames that overtook a segment is over, as of the last detectLosses(). */
   lossUs = Number.POSITIVE_INFINITY;
   repeatedBytes = 0;
@@ -155,6 +156,7 @@ export class LaneSender {
       if (first.offset >= offset) break;
       const covered = Math.min(first.end, offset) - first.offset;
       if (first.state === SENT.inFlight) this.inFlightBytes -= covered;
+      if (first.state === SENT.inFlight && first.end <= offset) this.inFlightFrames--;
       if (first.state !== SENT.received) bytes += covered;
       if (first.end > offset) {
         first.offset = offset;
@@ -179,8 +181,10 @@ export class LaneSender {
       const segment = this.segments.at(i);
       if (segment.end > end) break;
       if (segment.offset < start || segment.state === SENT.received) continue;
-      if (segment.state === SENT.inFlight) this.inFlightBytes -= segment.end - segment.offset;
-      else this.lostSegments--;
+      if (segment.state === SENT.inFlight) {
+        this.inFlightBytes -= segment.end - segment.offset;
+        this.inFlightFrames--;
+      } else this.lostSegments--;
       segment.state = SENT.received;
       bytes += segment.end - segment.offset;
     }
@@ -229,6 +233,7 @@ export class LaneSender {
     segment.state = SENT.lost;
     this.lostSegments++;
     this.inFlightBytes -= bytes;
+    this.inFlightFrames--;
   }
 
   /**
@@ -247,6 +252,7 @@ export class LaneSender {
     segment.counter = counter;
     segment.sentUs = nowUs;
     this.inFlightBytes += bytes;
+    this.inFlightFrames++;
     const next = writeDataHead(into, at, this.lane, segment.offset, bytes);
     this.ring.read(segment.offset, bytes, into, next);
     return next + bytes;

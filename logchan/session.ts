@@ -10,6 +10,7 @@ import {
   BULK_ACK_FRAMES,
   BULK_ACK_US,
   FRAME_BYTES_MAX,
+  IN_FLIGHT_FRAMES_MAX,
   KEEPALIVE_US,
   LOG_RESERVE_BYTES,
   TAG_BYTES,
@@ -234,6 +235,13 @@ export class Session {
     return this.out[LANE.log].inFlightBytes + this.out[LANE.bulk].inFlightBytes;
   }
 
+  /** Of the windows: all of them, when the peer's receive ring could not take more frames. */
+  private get windowUsed(): number {
+    const [log, bulk] = this.out;
+    const frames = log.inFlightFrames + bulk.inFlightFrames;
+    return frames < IN_FLIGHT_FRAMES_MAX ? this.inFlightBytes : Number.POSITIVE_INFINITY;
+  }
+
   /** The link is back: what is in flight is gone, and there is news to tell. */
   linkUp(nowUs: number): void {
     this.attempt = 0;
@@ -258,7 +266,7 @@ export class Session {
       bulk.lossUs,
     );
     // What a full window holds back is freed by an acknowledgement or by the time-out, not by time.
-    const inFlight = this.inFlightBytes;
+    const inFlight = this.windowUsed;
     const logMay = inFlight < this.window.logBytes + LOG_RESERVE_BYTES;
     const bulkMay = inFlight < this.window.bulkBytes;
     if (logMay) wakeUs = Math.min(wakeUs, log.wakeUs());
@@ -279,7 +287,7 @@ export class Session {
     }
     const room = Math.min(this.path.bytes, into.length) - SEALED_OVERHEAD_BYTES;
     const lane = this.laneToSend(room, nowUs);
-    const owes = this.owesState || nowUs >= this.stateUs + KEEPALIVE_US || this.owesCredit();
+    const owes = this.owesState || nowUs >= this.stateUs + KEEPALIVE_US || this.owesCredit;
     if (lane === undefined && !owes) return this.writeProbe(into, nowUs);
     let at = owes ? this.writeState(nowUs) : 0;
     if (lane !== undefined) {
@@ -295,7 +303,7 @@ export class Session {
   /** The lane whose data leaves now, if any. */
   private laneToSend(room: number, nowUs: number): Lane | undefined {
     const [log, bulk] = this.out;
-    const inFlight = this.inFlightBytes;
+    const inFlight = this.windowUsed;
     const dataRoom = room - STATE_BYTES_MAX;
     this.pacer.refill(this.window.logBytes, this.rtt.smoothedUs, nowUs);
     if (log.wantsRepeat || log.wantsNew(dataRoom, nowUs)) {
@@ -311,7 +319,7 @@ export class Session {
     return undefined;
   }
 
-  private owesCredit(): boolean {
+  get owesCredit(): boolean {
     return this.in[LANE.log].owesCredit || this.in[LANE.bulk].owesCredit;
   }
 
@@ -349,7 +357,7 @@ export class Session {
   private seal(into: Uint8Array, bodyBytes: number, nowUs: number): number {
     const counter = ++this.counter;
     const sealedBytes = bodyBytes + TAG_BYTES;
-    writeHeader(into, { kind: KIND.sealed, session: this.name, counter, bodyBytes: sealedBytes });
+    writeHeader(into, KIND.sealed, this.name, counter, sealedBytes);
     this.sealer.seal(counter, into, this.plain, bodyBytes);
     const frameBytes = bodyBytes + SEALED_OVERHEAD_BYTES;
     this.sentUs[counter % SENT_TIMES] = nowUs;

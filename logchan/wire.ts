@@ -57,21 +57,20 @@ export function readHeader(
   return undefined;
 }
 
-export interface HeaderFields {
-  kind: Kind;
-  session: number;
-  counter: number;
-  bodyBytes: number;
-}
-
-export function writeHeader(into: Uint8Array, fields: HeaderFields): void {
-  assert(fields.counter <= COUNTER_MAX, 'frame counter exhausted: the session is too old');
+export function writeHeader(
+  into: Uint8Array,
+  kind: Kind,
+  session: number,
+  counter: number,
+  bodyBytes: number,
+): void {
+  assert(counter <= COUNTER_MAX, 'frame counter exhausted: the session is too old');
   writeU16(into, AT.magic, FORMAT_MAGIC);
   into[AT.version] = FORMAT_VERSION;
-  into[AT.kind] = fields.kind;
-  writeU32(into, AT.session, fields.session);
-  writeU48(into, AT.counter, fields.counter);
-  writeU16(into, AT.bodyBytes, fields.bodyBytes);
+  into[AT.kind] = kind;
+  writeU32(into, AT.session, session);
+  writeU48(into, AT.counter, counter);
+  writeU16(into, AT.bodyBytes, bodyBytes);
 }
 
 // The call. Clear but authenticated by the pairing key; it carries nothing secret.
@@ -133,7 +132,7 @@ export function writeHello(
   hello: Hello,
   sign: (signed: Uint8Array) => Uint8Array,
 ): number {
-  writeHeader(into, { kind: KIND.hello, session: 0, counter: 0, bodyBytes: HELLO_BODY_BYTES });
+  writeHeader(into, KIND.hello, 0, 0, HELLO_BODY_BYTES);
   const at = (offset: number) => HEADER_BYTES + offset;
   into.set(hello.cluster, at(HELLO_AT.cluster));
   into.set(hello.nonce, at(HELLO_AT.nonce));

@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: 'every path, device and limit of this board, and what to do',
     run: async (args) => (await import('./doctor.ts')).doctor(args),
   },
+  link: {
+    words: 'test the log link between two boards',
+    run: async (args) => (await import('./link.ts')).linkCommand(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };

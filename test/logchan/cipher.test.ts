@@ -16,7 +16,7 @@ const keys = sessionKeys(KEYS.pairingKey, clusterTag(KEYS.cluster), {
 
 function frameFor(bytes: number, counter: number): Uint8Array {
   const frame = new Uint8Array(HEADER_BYTES + bytes + 16).fill(0xa5);
-  writeHeader(frame, { kind: KIND.sealed, session: 1, counter, bodyBytes: bytes + 16 });
+  writeHeader(frame, KIND.sealed, 1, counter, bytes + 16);
   return frame;
 }
 

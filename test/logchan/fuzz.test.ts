@@ -1,6 +1,6 @@
 // Fuzzing in small; fuzz.long.ts does the same for millions of inputs.
 import { assert, seededRandom, suite } from '../harness/index.ts';
-import { fuzzParsers } from './fuzz.ts';
+import { fuzzEndpoints, fuzzParsers } from './fuzz.ts';
 
 const test = suite('logchan/fuzz');
 
@@ -17,5 +17,12 @@ test(
   },
   { timeoutMs: 60_000 },
 );
+
+test('endpoints survive a peer that is itself broken', () => {
+  const random = seededRandom('endpoints');
+  let broken = 0;
+  for (let run = 0; run < 30; run++) broken += fuzzEndpoints(random, 150);
+  assert.ok(broken > 10, `only ${broken} sessions broke: the mutations do not reach far`);
+});
 
 test.run();

@@ -1,10 +1,13 @@
-// Random and mutated bytes through every parser. Parsers must not throw, must name a known reason
+// Random and mutated bytes through every parser, and through whole endpoints. Parsers must not throw, must name a known reason
 // or succeed, and must not look beyond the bytes they were given: each input is parsed twice, among
 // zeros and among ones, and both verdicts and everything read must be the same.
+import type { CipherFactory } from '../../logchan/cipher.ts';
+import { Endpoint } from '../../logchan/endpoint.ts';
 import { clusterTag, HelloAuth } from '../../logchan/keys.ts';
+import { TAG_BYTES } from '../../logchan/limits.ts';
 import { DROP_REASONS } from '../../logchan/reasons.ts';
-import { emptyBody, readBody } from '../../logchan/sections.ts';
-import { emptyHeader, KIND, readHeader, readHello } from '../../logchan/wire.ts';
+import { emptyBody, LANES, readBody } from '../../logchan/sections.ts';
+import { emptyHeader, HEADER_BYTES, KIND, readHeader, readHello } from '../../logchan/wire.ts';
 import { assert, type SeededRandom } from '../harness/index.ts';
 import { KEYS, vectorBytes, vectors } from './vectors.ts';
 
@@ -92,4 +95,82 @@ export function fuzzParsers(random: SeededRandom, rounds: number): Map<string, n
     verdicts.set(kind, (verdicts.get(kind) ?? 0) + 1);
   }
   return verdicts;
+}
+
+/** Lets everything through: what an endpoint must survive if its peer itself is broken. */
+const openCipher: CipherFactory = () => ({
+  seal: (_, frame, plain, bytes) => frame.set(plain.subarray(0, bytes), HEADER_BYTES),
+  open: (_, frame, start, end, plain) => {
+    const bytes = end - start - HEADER_BYTES - TAG_BYTES;
+    if (bytes < 0 || bytes > plain.length) return -1;
+    plain.set(frame.subarray(start + HEADER_BYTES, end - TAG_BYTES));
+    return bytes;
+  },
+});
+
+/**
+ * Two endpoints whose frames are mutated past all authentication: nothing may throw, nothing may be
+ * taken that is no entry, and they must meet again. Returns how often a session broke.
+ */
+export function fuzzEndpoints(random: SeededRandom, rounds: number): number {
+  let nowUs = 0;
+  let broken = 0;
+  const make = () =>
+    new Endpoint(
+      {
+        pairingKey: KEYS.pairingKey,
+        cluster: KEYS.cluster,
+        random: (count) => random.bytes(count),
+        frameBytesMax: 1500,
+        makeCipher: openCipher,
+        buffers: { send: [SMALL, SMALL], receive: [SMALL, SMALL] },
+      },
+      nowUs,
+    );
+  const ends = [make(), make()] as const;
+  const out = new Uint8Array(1500);
+  const passOn = (from: Endpoint, to: Endpoint, mutates: boolean) => {
+    for (let bytes = from.write(out, nowUs); bytes > 0; bytes = from.write(out, nowUs)) {
+      const frame = out.slice(0, bytes);
+      const sent = mutates && random.chance(0.2) ? mutateBody(random, frame) : frame;
+      to.receive(sent, 0, sent.length, nowUs);
+    }
+  };
+  for (let round = 0; round < rounds; round++) {
+    nowUs += random.int(3000);
+    for (const [i, end] of ends.entries()) {
+      end.tick(nowUs);
+      const lane = random.pick(LANES);
+      const length = 1 + random.int(900);
+      if (end.fits(lane, length)) end.append(lane, random.bytes(length), random.chance(0.5), nowUs);
+      while (end.take(random.pick(LANES)) !== undefined);
+      passOn(end, ends[1 - i] as Endpoint, true);
+      for (let event = end.takeEvent(); event; event = end.takeEvent()) {
+        if (event.type === 'down' && event.why === 'protocol') broken++;
+      }
+    }
+  }
+  const limitUs = nowUs + 2_000_000;
+  const settled = () =>
+    ends.every((end) => end.isUp && end.session?.name === ends[0].session?.name);
+  while (!settled()) {
+    assert.ok(nowUs < limitUs, 'two endpoints never met again');
+    nowUs += 1000;
+    for (const [i, end] of ends.entries()) {
+      end.tick(nowUs);
+      passOn(end, ends[1 - i] as Endpoint, false);
+    }
+  }
+  return broken;
+}
+
+const SMALL = { bytes: 20_000, entries: 50 };
+
+/** A frame with its header's length mended, so that the mutation reaches the sections. */
+function mutateBody(random: SeededRandom, frame: Uint8Array): Uint8Array {
+  const body = mutate(random, frame.subarray(HEADER_BYTES));
+  const mended = new Uint8Array(Buffer.concat([frame.subarray(0, HEADER_BYTES), body]));
+  mended[14] = body.length >> 8;
+  mended[15] = body.length;
+  return mended;
 }

@@ -43,10 +43,12 @@ test('a session with oneself and a short key are our own mistakes', () => {
 
 test('key files', () => {
   const digits = Buffer.from(KEYS.pairingKey).toString('hex');
-  assert.equal(parsePairingKey(` ${digits.toUpperCase()}\n`), KEYS.pairingKey);
+  assert.equal(parsePairingKey(KEYS.pairingKey), KEYS.pairingKey);
+  assert.equal(parsePairingKey(Buffer.from(` ${digits.toUpperCase()}\n`)), KEYS.pairingKey);
   for (const bad of ['', digits.slice(1), `${digits}0`, `${digits.slice(1)}g`, 'key']) {
-    assert.throws(() => parsePairingKey(bad), /64 hexadecimal digits/);
+    assert.throws(() => parsePairingKey(Buffer.from(bad)), /64 hexadecimal digits/);
   }
+  assert.throws(() => parsePairingKey(ramp(0, 33)), /32 bytes/);
 });
 
 test('cluster tags do not tell the name', () => {
@@ -67,7 +69,7 @@ test('what is sealed opens only unaltered, in its direction, under its counter',
   for (const bytes of [0, 1, 15, 16, 17, 200, 1468]) {
     const plain = random.bytes(bytes);
     const frame = new Uint8Array(HEADER_BYTES + bytes + 16);
-    writeHeader(frame, { kind: KIND.sealed, session: 9, counter: 77, bodyBytes: bytes + 16 });
+    writeHeader(frame, KIND.sealed, 9, 77, bytes + 16);
     sealer.seal(77, frame, plain, bytes);
     const out = new Uint8Array(2000);
     assert.is(opener.open(77, frame, 0, frame.length, out), bytes);

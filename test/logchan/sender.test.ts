@@ -101,6 +101,7 @@ test('acknowledged entries are those whose last byte is', () => {
   assert.is(sender.ackedThrough, 1, 'an old ack takes nothing back');
   sender.acknowledge(ackOf(300));
   assert.equal([sender.ackedThrough, sender.inFlightBytes, sender.bufferedBytes], [3, 0, 0]);
+  assert.is(sender.inFlightFrames, 0);
 });
 
 test('claims about what was never sent are refused', () => {
@@ -122,7 +123,7 @@ test('what three later frames overtook goes again, alone', () => {
   assert.not.ok(sender.wantsRepeat);
   assert.is(sender.inFlightBytes, 200);
   sender.acknowledge(ackOf(600));
-  assert.equal([sender.ackedThrough, sender.inFlightBytes], [6, 0]);
+  assert.equal([sender.ackedThrough, sender.inFlightBytes, sender.inFlightFrames], [6, 0, 0]);
 });
 
 test('what one later frame overtook goes again after the reordering time', () => {
@@ -147,6 +148,7 @@ test('small lost pieces go again together, large ones cut to a narrower path', (
   assert.equal(send(sender, 11, 0, DATA_BYTES + 25), [50, 60]);
   sender.acknowledge(ackOf(100));
   assert.equal([sender.ackedThrough, sender.inFlightBytes, sender.wantsRepeat], [5, 0, false]);
+  assert.is(sender.inFlightFrames, 0);
 });
 
 test('a probe repeats the oldest piece in flight', () => {

@@ -1,6 +1,6 @@
 // Bugs the random schedules found, each told as a story, and the stories every channel must survive.
 import { NO_FAULTS } from '../../logchan/faulty-line.ts';
-import { KEEPALIVE_US, SILENT_US } from '../../logchan/limits.ts';
+import { IN_FLIGHT_FRAMES_MAX, KEEPALIVE_US, SILENT_US } from '../../logchan/limits.ts';
 import { LANE } from '../../logchan/sections.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 import { SIDES, World, type WorldOptions } from './logchan-world.ts';
@@ -125,6 +125,19 @@ test('bulk data at full speed delays entries by no more than its queue', () => {
   const settled = latencies.slice(latencies.length >> 1).sort((a, b) => a - b);
   const p99 = settled[Math.floor(settled.length * 0.99)] ?? 0;
   assert.ok(p99 < 1_500, `an entry waited ${p99} us`);
+});
+
+test('found: a peer that stalls is sent no more frames than its ring has slots', () => {
+  // Two thousand small urgent entries are a hundred kilobytes, far below any window, and two
+  // thousand frames: those beyond the slots of a stalled peer were lost.
+  const world = metWorld('slots');
+  for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, delayUs: 20_000 };
+  for (let i = 0; i < 4000; i++) {
+    world.append(0, LANE.log, 20, true);
+    world.flush(0);
+  }
+  assert.is(world.ends[0].session?.out[LANE.log].inFlightFrames, IN_FLIGHT_FRAMES_MAX);
+  settle(world, 1_000_000);
 });
 
 test('a full peer stops the sender, and taking starts it again', () => {

@@ -5,7 +5,7 @@ import { type Faults, NO_FAULTS } from '../../logchan/faulty-line.ts';
 import { LANE, LANES } from '../../logchan/sections.ts';
 import type { LaneBuffer } from '../../logchan/sender.ts';
 import { assert, type SeededRandom, seededRandom } from '../harness/index.ts';
-import { SIDES, World } from './logchan-world.ts';
+import { SIDES, World, type WorldOptions } from './logchan-world.ts';
 
 /** Virtual time after which a quiet line must have delivered everything. */
 const QUIET_US_MAX = 5_000_000;
@@ -21,12 +21,13 @@ interface Habits {
   takeChance: number;
 }
 
-export function schedule(seed: number): World {
+export function schedule(seed: number, watch?: WorldOptions['watch']): World {
   const random = seededRandom('logchan schedule', seed);
   const world = new World(random, {
     buffers: { send: [buffer(random), buffer(random)], receive: [buffer(random), buffer(random)] },
     frameBytesMax: [random.pick([1500, 9000]), random.pick([1500, 9000, 1480])],
     attacked: random.chance(0.3),
+    ...(watch && { watch }),
     ...(random.chance(0.01) ? { makeCipher: (key) => new NodeCipher(key) } : {}),
   });
   try {

@@ -4,7 +4,7 @@ import type { CipherFactory, FrameCipher } from '../../logchan/cipher.ts';
 import { type ChannelEvent, Endpoint } from '../../logchan/endpoint.ts';
 import { FaultyLine } from '../../logchan/faulty-line.ts';
 import type { DirectionKey } from '../../logchan/keys.ts';
-import { TAG_BYTES } from '../../logchan/limits.ts';
+import { IN_FLIGHT_FRAMES_MAX, TAG_BYTES } from '../../logchan/limits.ts';
 import type { EntrySource } from '../../logchan/receiver.ts';
 import { LANE, LANES, type Lane } from '../../logchan/sections.ts';
 import type { SessionBuffers } from '../../logchan/session.ts';
@@ -95,6 +95,8 @@ export interface WorldOptions {
   makeCipher?: CipherFactory;
   /** Frames are recorded for attack(). */
   attacked?: boolean;
+  /** Sees every frame sent. The quick cipher leaves bodies readable. */
+  watch?: (side: SideIndex, frame: Uint8Array, nowUs: number) => void;
 }
 
 export class World {
@@ -259,6 +261,7 @@ export class World {
       assert.ok(frames < 10_000, 'an end that never stops sending');
       assert.ok(bytes <= this.options.frameBytesMax[side], 'a frame larger than the port takes');
       this.lines[side].send(this.frame.subarray(0, bytes), this.nowUs);
+      this.options.watch?.(side, this.frame.subarray(0, bytes), this.nowUs);
       const place = this.recorded.length < 200 ? this.recorded.length : this.random.int(200);
       if (this.options.attacked) this.recorded[place] = this.frame.slice(0, bytes);
     }
@@ -313,6 +316,9 @@ export class World {
       );
       const unacked = sender.appended - sender.ackedThrough;
       assert.ok(unacked <= this.options.buffers.send[lane].entries, 'too many entries');
+      const frames = session.out[LANE.log].inFlightFrames + session.out[LANE.bulk].inFlightFrames;
+      assert.ok(frames <= IN_FLIGHT_FRAMES_MAX + 1, 'more frames than the peer has slots for');
+      assert.ok((sender.inFlightFrames === 0) === (sender.inFlightBytes === 0), 'miscounted');
       const receiver = session.in[lane];
       const waiting = receiver.entriesReceived - receiver.entriesTaken;
       assert.ok(waiting <= this.options.buffers.receive[lane].entries, 'too many entries wait');
