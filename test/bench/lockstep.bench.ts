@@ -46,6 +46,14 @@ export async function comparisons(): Promise<Comparison[] | { skipped: string }>
     },
   ];
   if (!needs.command('qemu-system-x86_64').met) return own;
+  const engine: Comparison = {
+    name: 'engine: Debian boot and shell benchmark, against another recorder',
+    unit: 's',
+    better: 'lower',
+    rounds: 3,
+    ours: { name: 'twinstep record', run: () => bench.record('bench').seconds },
+    peer: { name: "QEMU's recorder", run: () => bench.qemu('bench').seconds },
+  };
   const rates = (['idle', 'bench', 'disk'] as const).map(
     (script): Comparison => ({
       name: `log of a Linux guest, script ${script}, boot included`,
@@ -56,7 +64,7 @@ export async function comparisons(): Promise<Comparison[] | { skipped: string }>
       peer: { name: "QEMU's recorder", run: () => bench.qemuLogRate(script) },
     }),
   );
-  return [...own, ...rates];
+  return [engine, ...own, ...rates];
 }
 
 class Bench {
@@ -94,9 +102,14 @@ class Bench {
   }
 
   qemuLogRate(script: string): number {
+    const { guestSeconds } = this.qemu(script);
+    return kbits(statSync(`${this.log}.qemu`).size, guestSeconds);
+  }
+
+  qemu(script: string): Run {
     const { kernel, initrd } = this.guest;
     truncate(this.disk);
-    const run = timed('qemu-system-x86_64', [
+    return timed('qemu-system-x86_64', [
       ...['-accel', 'tcg', '-icount', `shift=3,rr=record,rrfile=${this.log}.qemu`],
       ...['-m', '256', '-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
       ...['-net', 'none', '-drive', `file=${this.disk},format=raw,if=none,id=d0,snapshot=on`],
@@ -105,7 +118,6 @@ class Bench {
       ...['-kernel', kernel, '-initrd', initrd],
       ...['-append', `${COMMAND_LINE} twinstep.run=${script}`],
     ]);
-    return kbits(statSync(`${this.log}.qemu`).size, run.guestSeconds);
   }
 
   private files(script: string, disk: string): string[] {
