@@ -4,6 +4,7 @@
 // The loop stands at one each time round: it reports what is due there, or executes from there
 // until something brings it back (limit, kick, exit, a change of mode, a fault).
 #include "core.h"
+#include "sys.h"
 
 namespace twinstep::soft {
 
@@ -73,6 +74,18 @@ void execute(Cpu& c, const Insn* i) {
   while (i != nullptr) i = i->fn(c, i);
 }
 
+// A handler that faults before it retires anything can go on so for ever, at one position that no
+// limit ends. A real CPU hangs then, until it is reset; this one shuts down.
+constexpr u16 kFaultsMax = 10000;
+bool may_fault_again(Core& k) {
+  State& s = k.cpu.s;
+  if (k.faults_at != s.icount) s.faults_here = 0;
+  k.faults_at = s.icount;
+  if (++s.faults_here < kFaultsMax) return true;
+  shut_down(k.cpu);
+  return false;
+}
+
 // Faults are delivered here, at the boundary before the instruction.
 template <class F>
 void guarded(Core& k, F&& body) {
@@ -87,7 +100,7 @@ void guarded(Core& k, F&& body) {
     k.posted.clear();
     k.reads_count = 0;
     c.debug_hits = 0;
-    deliver_fault(c, fault);
+    if (may_fault_again(k)) deliver_fault(c, fault);
     update_mode(c);
   } catch (const EngineExit&) {
     k.restore_patch();
@@ -142,7 +155,7 @@ bool clears_trap(const Insn& i) {
 void run_slow(Core& k) {
   Cpu& c = k.cpu;
   if (const u64 hits = breakpoints_here(k)) {
-    deliver_debug_fault(c, hits);
+    if (may_fault_again(k)) deliver_debug_fault(c, hits);
     update_mode(c);
     return;
   }
