@@ -145,6 +145,7 @@ struct Core {
   void restore_patch();
 
   // Positions.
+  u64 faults_at = ~u64{0};           // s.icount for which s.faults_here counts
   void rewind_to_current();          // undo the entry accounting of instructions not retired
   u64 retired_before_current() const;
 };

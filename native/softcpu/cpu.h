@@ -122,7 +122,8 @@ struct State {
   u8 nmi_blocked;
   u8 in_shutdown;     // triple fault
   u8 nmi_pending;     // one NMI waits for nmi_blocked, a shadow or a read to end
-  u8 pad[3];
+  u8 pad[1];
+  u16 faults_here;    // delivered since the last instruction retired
 };
 
 struct Cpu;

@@ -140,6 +140,7 @@ void Engine::get_state(State& out) {
   out.rflags = get_rflags(c);
   if (c.resume_at != c.s.icount) out.rflags &= ~u64{RF};
   out.interrupt_shadow = shadowed(c);
+  if (impl_->faults_at != c.s.icount) out.faults_here = 0;
 }
 
 const char* Engine::set_state(const State& in) {
@@ -151,6 +152,7 @@ const char* Engine::set_state(const State& in) {
   set_rflags(c, in.rflags);
   c.shadow_at = in.interrupt_shadow ? in.icount : ~u64{0};
   c.resume_at = in.rflags & RF ? in.icount : ~u64{0};
+  k.faults_at = in.icount;
   k.posted.clear();
   k.posted_next = 0;
   k.waiting = false;

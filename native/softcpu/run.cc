@@ -4,6 +4,7 @@
 // The loop stands at one each time round: it reports what is due there, or executes from there
 // until something brings it back (limit, kick, exit, a change of mode, a fault).
 #include "core.h"
+#include "sys.h"
 
 namespace twinstep::soft {
 
@@ -73,15 +74,21 @@ void execute(Cpu& c, const Insn* i) {
   while (i != nullptr) i = i->fn(c, i);
 }
 
-// A delivery at a boundary counts as one: the position before it and the one behind it differ, and a
-// guest whose handler faults at once still gets to its limit. Shutdown is where it stood.
-void count_delivery(Cpu& c) {
-  if (!c.s.in_shutdown) c.s.icount += 1;
+// A handler that faults before it retires anything can go on so for ever, at one position that no
+// limit ends. A real CPU hangs then, until it is reset; this one shuts down.
+constexpr u16 kFaultsMax = 10000;
+bool may_fault_again(Core& k) {
+  State& s = k.cpu.s;
+  if (k.faults_at != s.icount) s.faults_here = 0;
+  k.faults_at = s.icount;
+  if (++s.faults_here < kFaultsMax) return true;
+  shut_down(k.cpu);
+  return false;
 }
 
-// Faults are delivered here, at the boundary before the instruction. False: it faulted.
+// Faults are delivered here, at the boundary before the instruction.
 template <class F>
-bool guarded(Core& k, F&& body) {
+void guarded(Core& k, F&& body) {
   Cpu& c = k.cpu;
   try {
     body();
@@ -93,18 +100,14 @@ bool guarded(Core& k, F&& body) {
     k.posted.clear();
     k.reads_count = 0;
     c.debug_hits = 0;
-    deliver_fault(c, fault);
-    count_delivery(c);
+    if (may_fault_again(k)) deliver_fault(c, fault);
     update_mode(c);
-    k.reads_next = 0;
-    return false;
   } catch (const EngineExit&) {
     k.restore_patch();
     k.rewind_to_current();
     k.posted.clear();
   }
   k.reads_next = 0;
-  return true;
 }
 
 void run_fast(Core& k, u64 limit) {
@@ -152,8 +155,7 @@ bool clears_trap(const Insn& i) {
 void run_slow(Core& k) {
   Cpu& c = k.cpu;
   if (const u64 hits = breakpoints_here(k)) {
-    deliver_debug_fault(c, hits);
-    count_delivery(c);
+    if (may_fault_again(k)) deliver_debug_fault(c, hits);
     update_mode(c);
     return;
   }
@@ -161,14 +163,14 @@ void run_slow(Core& k) {
   const u64 before = c.s.icount;
   bool own_trap = false;
   c.debug_hits = 0;
-  const bool went = guarded(k, [&] {
+  guarded(k, [&] {
     const Block* b = k.cut_block(k.find_block(), 1);
     own_trap = clears_trap(b->insn[0]);
     c.limit = before + 1;
     c.s.icount += 1;
     execute(c, b->insn);
   });
-  if (!went || c.s.icount == before) return;
+  if (c.s.icount == before) return;
   u64 hits = c.debug_hits;
   if (stepped && (!own_trap || (c.s.rflags & TF))) hits |= u64{1} << 14;
   if (hits == 0) return;

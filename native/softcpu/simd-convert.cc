@@ -4,7 +4,7 @@
 namespace twinstep::soft::simd {
 namespace {
 
-// ---- within XMM: the source is 128 bits or its low half -----------------------------------------------
+// ---- within XMM: the source is 128 bits or its low half -----------------------------------------
 template <auto kOp, Tiny kTiny, bool kMem>
 void from_low(Cpu& c, const Insn& i) {
   need_sse(c);
@@ -12,7 +12,7 @@ void from_low(Cpu& c, const Insn& i) {
   set_xmm(c, i.reg, run(c, kTiny, kOp, get_xmm(c, i.reg), b));
 }
 
-// ---- general registers ----------------------------------------------------------------------------------
+// ---- general registers --------------------------------------------------------------------------
 #define FROM_GENERAL(NAME, INSN, T)                                   \
   __m128i NAME(__m128i a, T v) {                                      \
     asm volatile(INSN " %1, %0" : "+x"(a) : "r"(v));                  \
@@ -61,9 +61,9 @@ void to_general(Cpu& c, const Insn& i) {
   c.s.gpr[i.reg] = v;
 }
 
-// ---- MMX ------------------------------------------------------------------------------------------------
-// Upper lanes are zeros, which convert without a flag. The memory forms of CVTPI2PS and CVTPI2PD touch
-// no MMX register and do not switch to MMX mode.
+// ---- MMX ----------------------------------------------------------------------------------------
+// Upper lanes are zeros, which convert without a flag. The memory forms of CVTPI2PS and CVTPI2PD
+// touch no MMX register and do not switch to MMX mode.
 template <bool kMem>
 void cvtpi2ps(Cpu& c, const Insn& i) {
   if constexpr (kMem) need_sse(c);

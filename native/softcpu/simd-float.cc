@@ -34,7 +34,7 @@ bool has_tiny(Tiny lanes, __m128i vector) {
 
 namespace {
 
-// ---- arithmetic -------------------------------------------------------------------------------------
+// ---- arithmetic ---------------------------------------------------------------------------------
 #define FOUR(OPCODE, NAME, TINY)                                                              \
   SIMD_ROW(kMap0F, kNP, OPCODE, packed, SSE_WRAP(NAME##ps), TINY(ps)),                            \
   SIMD_ROW(kMap0F, k66, OPCODE, packed, SSE_WRAP(NAME##pd), TINY(pd)),                            \
@@ -43,7 +43,7 @@ namespace {
 #define MAY(X) Tiny::X
 #define NEVER(X) Tiny::none
 
-// ---- COMISS, UCOMISS ----------------------------------------------------------------------------------
+// ---- COMISS, UCOMISS ----------------------------------------------------------------------------
 #define COMPARE_FLAGS(NAME, INSN)                                               \
   u64 NAME(__m128i a, __m128i b) {                                              \
     u8 z, p, cf;                                                                \
@@ -62,7 +62,7 @@ void ordered(Cpu& c, const Insn& i) {
   set_status_flags(c, run(c, Tiny::none, kOp, get_xmm(c, i.reg), b));
 }
 
-// ---- bitwise ------------------------------------------------------------------------------------------
+// ---- bitwise ------------------------------------------------------------------------------------
 template <auto kOp, bool kMem>
 void logic(Cpu& c, const Insn& i) {
   need_sse(c);

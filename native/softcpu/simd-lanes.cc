@@ -164,7 +164,7 @@ const Row kRows[] = {
     SSE_ONLY(kMap38, 0x41, OP1(minpos_epu16)),
 };
 
-// ---- 0F 71..73: shifts by an immediate ------------------------------------------------------------------
+// ---- 0F 71..73: shifts by an immediate ----------------------------------------------------------
 template <auto kOp>
 void shift_mmx(Cpu& c, const Insn& i) {
   need_mmx(c);

@@ -6,7 +6,7 @@
 namespace twinstep::soft::simd {
 namespace {
 
-// ---- whole registers --------------------------------------------------------------------------------
+// ---- whole registers ----------------------------------------------------------------------------
 template <bool kAligned, bool kMem>
 void load(Cpu& c, const Insn& i) {
   need_sse(c);
@@ -34,7 +34,7 @@ void store_only_aligned(Cpu& c, const Insn& i) {  // MOVNTPS, MOVNTPD, MOVNTDQ
   store_aligned(c, i, get_xmm(c, i.reg));
 }
 
-// ---- scalars: a load from memory clears the rest, from a register keeps it ------------------------------
+// ---- scalars: a load from memory clears the rest, from a register keeps it ----------------------
 template <bool kMem>
 void movss_load(Cpu& c, const Insn& i) {
   need_sse(c);
@@ -71,7 +71,7 @@ void movq_store(Cpu& c, const Insn& i) {
   else set_xmm(c, i.rm, from64(c.s.xmm[i.reg].q[0]));
 }
 
-// ---- halves: MOVLPS/MOVHLPS, MOVHPS/MOVLHPS and the like --------------------------------------------------
+// ---- halves: MOVLPS/MOVHLPS, MOVHPS/MOVLHPS and the like ----------------------------------------
 template <u32 kHalf>
 void load_half(Cpu& c, const Insn& i) {
   need_sse(c);
@@ -88,7 +88,7 @@ void cross_half(Cpu& c, const Insn& i) {
   c.s.xmm[i.reg].q[kTo] = c.s.xmm[i.rm].q[1 - kTo];
 }
 
-// ---- general registers ------------------------------------------------------------------------------------
+// ---- general registers --------------------------------------------------------------------------
 template <bool kMem>
 u64 source_general(Cpu& c, const Insn& i) {
   if (i.op_bits == 64) return kMem ? load_memory<u64>(c, i) : c.s.gpr[i.rm];
@@ -128,7 +128,7 @@ void movnti(Cpu& c, const Insn& i) {
   else store_memory<u32>(c, i, static_cast<u32>(c.s.gpr[i.reg]));
 }
 
-// ---- MMX ----------------------------------------------------------------------------------------------------
+// ---- MMX ----------------------------------------------------------------------------------------
 template <bool kMem>
 void movq_load_mmx(Cpu& c, const Insn& i) {
   need_mmx(c);
@@ -161,7 +161,7 @@ void emms(Cpu& c, const Insn&) {
   c.s.fpu.tag = 0;
 }
 
-// ---- masked stores to DS:rDI ----------------------------------------------------------------------------------
+// ---- masked stores to DS:rDI --------------------------------------------------------------------
 // Only bytes whose mask has its top bit set are touched: no fault for the others.
 void store_masked(Cpu& c, const Insn& i, const u8* data, const u8* mask, u32 bytes) {
   Insn at = i;

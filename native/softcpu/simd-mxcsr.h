@@ -70,8 +70,8 @@ inline auto run(Cpu& c, Tiny tiny, F f, A a, B b) {
   return run_slow(c, tiny, f, a, b);
 }
 
-// Host instructions with their operand order kept: of two NaNs the first operand's comes out, so the
-// compiler must not take ADDPS for commutative.
+// Host instructions with their operand order kept: of two NaNs the first operand's comes out, so
+// the compiler must not take ADDPS for commutative.
 #define SSE_BINARY(NAME)                                       \
   inline __m128i op_##NAME(__m128i a, __m128i b) {             \
     asm volatile(#NAME " %1, %0" : "+x"(a) : "x"(b));          \
@@ -93,7 +93,7 @@ SSE_UNARY(cvtps2pd) SSE_UNARY(cvtpd2ps) SSE_BINARY(cvtss2sd) SSE_BINARY(cvtsd2ss
 SSE_UNARY(cvtdq2ps) SSE_UNARY(cvtps2dq) SSE_UNARY(cvttps2dq)
 SSE_UNARY(cvtpd2dq) SSE_UNARY(cvttpd2dq) SSE_UNARY(cvtdq2pd)
 
-// ---- shapes -----------------------------------------------------------------------------------------
+// ---- shapes -------------------------------------------------------------------------------------
 template <auto kOp, Tiny kTiny, bool kMem>
 void packed(Cpu& c, const Insn& i) {
   need_sse(c);

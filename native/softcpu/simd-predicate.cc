@@ -44,7 +44,7 @@ Handler choose(const Insn& i, std::index_sequence<kN...>) {
 constexpr std::make_index_sequence<8> kEight;
 constexpr std::make_index_sequence<16> kSixteen;
 
-// ---- DPPS, DPPD -----------------------------------------------------------------------------------------
+// ---- DPPS, DPPD ---------------------------------------------------------------------------------
 // Products, then pairwise sums, in the order of SDM vol. 2; products not chosen count as +0.0 and
 // raise nothing. The immediate's low bits choose where the sum goes.
 __m128i lanes32(u32 mask) {
@@ -63,8 +63,10 @@ void dpps(Cpu& c, const Insn& i) {
   const __m128i b = _mm_and_si128(source128<kMem>(c, i), chosen);
   const __m128i a = _mm_and_si128(get_xmm(c, i.reg), chosen);
   const __m128i product = _mm_and_si128(run(c, Tiny::ps, SSE_WRAP(mulps), a, b), chosen);
-  // Lanes 0 and 2 hold the sums of pairs afterwards; 1 and 3 are kept out, lest they raise something.
-  const __m128i odd = _mm_and_si128(_mm_shuffle_epi32(product, _MM_SHUFFLE(3, 3, 1, 1)), lanes32(5));
+  // Lanes 0 and 2 hold the sums of pairs afterwards; 1 and 3 are kept out, lest they raise
+  // something.
+  const __m128i odd = _mm_and_si128(_mm_shuffle_epi32(product, _MM_SHUFFLE(3, 3, 1, 1)),
+                                    lanes32(5));
   const __m128i even = _mm_and_si128(product, lanes32(5));
   const __m128i pairs = run(c, Tiny::ps, SSE_WRAP(addps), even, odd);
   const __m128i high = _mm_shuffle_epi32(pairs, _MM_SHUFFLE(2, 2, 2, 2));

@@ -6,7 +6,7 @@
 namespace twinstep::soft::simd {
 namespace {
 
-// ---- PSHUFW, PSHUFD, PSHUFHW, PSHUFLW, SHUFPS, SHUFPD ---------------------------------------------------
+// ---- PSHUFW, PSHUFD, PSHUFHW, PSHUFLW, SHUFPS, SHUFPD -------------------------------------------
 template <bool kMem>
 void pshufw(Cpu& c, const Insn& i) {
   need_mmx(c);
@@ -53,7 +53,7 @@ void shufpd(Cpu& c, const Insn& i) {
   c.s.xmm[i.reg].q[1] = b.q[immediate(i) >> 1 & 1];
 }
 
-// ---- PALIGNR --------------------------------------------------------------------------------------------
+// ---- PALIGNR ------------------------------------------------------------------------------------
 template <bool kMem>
 void palignr_mmx(Cpu& c, const Insn& i) {
   need_mmx(c);
@@ -74,7 +74,7 @@ void palignr(Cpu& c, const Insn& i) {
   memcpy(&c.s.xmm[i.reg], both + (count > 32 ? 32 : count), 16);
 }
 
-// ---- insert and extract -----------------------------------------------------------------------------------
+// ---- insert and extract -------------------------------------------------------------------------
 // The general register of the register form.
 inline u64 source_gpr(const Cpu& c, const Insn& i) { return c.s.gpr[i.rm]; }
 
@@ -158,7 +158,7 @@ void extractps(Cpu& c, const Insn& i) {
   extract<u32, kMem>(c, i, c.s.xmm[i.reg].d[immediate(i) & 3]);
 }
 
-// ---- sign masks -------------------------------------------------------------------------------------------
+// ---- sign masks ---------------------------------------------------------------------------------
 void pmovmskb_mmx(Cpu& c, const Insn& i) {
   need_mmx(c);
   mmx_mode(c);
@@ -177,7 +177,7 @@ void movmskpd(Cpu& c, const Insn& i) {
   c.s.gpr[i.reg] = static_cast<u32>(_mm_movemask_pd(_mm_castsi128_pd(get_xmm(c, i.rm))));
 }
 
-// ---- duplication --------------------------------------------------------------------------------------------
+// ---- duplication --------------------------------------------------------------------------------
 template <u32 kWhich, bool kMem>  // MOVSLDUP: 0, MOVSHDUP: 1
 void duplicate_singles(Cpu& c, const Insn& i) {
   need_sse(c);

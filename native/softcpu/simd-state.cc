@@ -1,5 +1,5 @@
-// State of x87 and SSE as a whole: FXSAVE FXRSTOR XSAVE XRSTOR XGETBV XSETBV LDMXCSR STMXCSR; fences,
-// prefetches and CLFLUSH, which have nothing to do here. SDM vol. 1 10.5, ch. 13.
+// State of x87 and SSE as a whole: FXSAVE FXRSTOR XSAVE XRSTOR XGETBV XSETBV LDMXCSR STMXCSR;
+// fences, prefetches and CLFLUSH, which have nothing to do here. SDM vol. 1 10.5, ch. 13.
 //
 // XSAVE knows x87 and SSE in the standard form only; both count as always in use (a choice the SDM
 // leaves to the processor), so XSTATE_BV gets what was asked for.
@@ -78,7 +78,7 @@ u32 checked_mxcsr(const u8* at) {
   return v;
 }
 
-// ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------------------
+// ---- FXSAVE, FXRSTOR ----------------------------------------------------------------------------
 void need_fxsr(Cpu& c) {
   if (c.s.cr0 & (CR0_EM | CR0_TS)) raise(NM);
 }
@@ -109,7 +109,7 @@ void fxrstor(Cpu& c, const Insn& i) {
   memcpy(c.s.xmm, b + kXmmAt, 16 * xmm_count(i));
 }
 
-// ---- XSAVE, XRSTOR --------------------------------------------------------------------------------------
+// ---- XSAVE, XRSTOR ------------------------------------------------------------------------------
 u64 requested(const Cpu& c) {
   return ((c.s.gpr[RDX] << 32) | static_cast<u32>(c.s.gpr[RAX])) & c.s.xcr0;
 }
@@ -170,7 +170,7 @@ void xsetbv(Cpu& c, const Insn&) {
   c.s.xcr0 = v;
 }
 
-// ---- MXCSR ------------------------------------------------------------------------------------------------
+// ---- MXCSR --------------------------------------------------------------------------------------
 void ldmxcsr(Cpu& c, const Insn& i) {
   need_sse(c);
   const u32 v = load_memory<u32>(c, i);
@@ -181,7 +181,7 @@ void stmxcsr(Cpu& c, const Insn& i) {
   store_memory<u32>(c, i, c.s.fpu.mxcsr);
 }
 
-// ---- no effect --------------------------------------------------------------------------------------------
+// ---- no effect ----------------------------------------------------------------------------------
 void nothing(Cpu&, const Insn&) {}
 void clflush(Cpu& c, const Insn& i) { load_memory<u8>(c, i); }  // faults as a load does
 

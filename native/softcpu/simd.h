@@ -1,8 +1,8 @@
 // MMX and SSE internals: when they may run, their operands, and the tables handlers are found in.
 //
-// Lane operations are host intrinsics (the host always has SSE4.2; AVX is never used). Files of this
-// family include this header first: the pragma gives them the instructions without a build flag.
-// SDM vol. 1 ch. 9-12, vol. 2 per instruction, vol. 3 ch. 13.
+// Lane operations are host intrinsics (the host always has SSE4.2; AVX is never used). Files of
+// this family include this header first: the pragma gives them the instructions without a build
+// flag. SDM vol. 1 ch. 9-12, vol. 2 per instruction, vol. 3 ch. 13.
 #pragma once
 
 #pragma GCC target("sse4.2")
@@ -16,7 +16,7 @@
 
 namespace twinstep::soft::simd {
 
-// ---- gates ------------------------------------------------------------------------------------------
+// ---- gates --------------------------------------------------------------------------------------
 // SDM vol. 3 table 13-1. The order of checks is #UD, #NM, pending x87, then memory.
 inline void need_sse(Cpu& c) {
   constexpr u64 kOn = CR4_OSFXSR;
@@ -34,7 +34,7 @@ inline void need_both(Cpu& c) {
   if ((c.s.fpu.status & x87::kES) && (c.s.cr0 & CR0_NE)) raise(MF);
 }
 
-// ---- registers --------------------------------------------------------------------------------------
+// ---- registers ----------------------------------------------------------------------------------
 // An MMX instruction makes all eight registers valid with TOP 0 (SDM vol. 1 9.6.2). Called once
 // nothing can fault any more.
 inline void mmx_mode(Cpu& c) {
@@ -63,7 +63,7 @@ inline Xmm to_xmm(__m128i v) {
   return r;
 }
 
-// ---- memory -----------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 template <class T>
 inline T load_memory(Cpu& c, const Insn& i) {
   if ((i.flags & kLong) && i.addr_bits == 64 && i.seg < FS) {
@@ -118,7 +118,7 @@ inline void set_gpr(Cpu& c, u32 n, u64 v, const Insn& i) {
   c.s.gpr[n] = i.op_bits == 64 ? v : static_cast<u32>(v);
 }
 
-// ---- tables -----------------------------------------------------------------------------------------
+// ---- tables -------------------------------------------------------------------------------------
 // Mandatory prefixes; a REP prefix hides 66.
 enum Prefix : u8 { kNP, k66, kF3, kF2 };
 inline Prefix prefix_of(const Insn& i) {

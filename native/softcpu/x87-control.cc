@@ -1,4 +1,5 @@
-// Control: FLDCW FNSTCW FNSTSW FNCLEX FNINIT, environment and state in 16- and 32-bit layouts, WAIT.
+// Control: FLDCW FNSTCW FNSTSW FNCLEX FNINIT, environment and state in 16- and 32-bit layouts,
+// WAIT.
 //
 // FIP, FCS, FDP, FDS and FOP are held and moved but never set by an instruction (QUIRKS.md): models
 // differ in when they do, and kernels only carry them along. SDM vol. 1 8.1.8-8.1.10.
@@ -43,7 +44,7 @@ void wait(Cpu& c, const Insn&) {
   if ((c.s.fpu.status & kES) && (c.s.cr0 & CR0_NE)) raise(MF);
 }
 
-// ---- environment ------------------------------------------------------------------------------------
+// ---- environment --------------------------------------------------------------------------------
 // Real and virtual-8086 mode keep 20-bit linear addresses instead of selector and offset.
 bool linear_layout(const Cpu& c) { return !(c.s.cr0 & CR0_PE) || (c.s.rflags & VM); }
 

@@ -22,7 +22,8 @@ void store(Cpu& c, const Insn& i) {
   const bool missing = empty(f, 0);
   Stored r = {kIntegerIndefinite<T>, kIE, 0};
   if (!missing && !is_odd_one(get(f, 0))) {
-    r = kTruncate ? host_truncate<T>(get(f, 0), f.control) : host_to_integer<T>(get(f, 0), f.control);
+    r = kTruncate ? host_truncate<T>(get(f, 0), f.control) : host_to_integer<T>(get(f, 0),
+                                                                                f.control);
   }
   const bool withheld = r.exc & ~f.control & kIE;
   using U = std::make_unsigned_t<T>;

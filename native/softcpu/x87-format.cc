@@ -70,7 +70,8 @@ u16 order(F80 a, F80 b) {
   // Denormals have the scale of exponent 1.
   const u32 ea = exponent(a) ? exponent(a) : 1, eb = exponent(b) ? exponent(b) : 1;
   if (ea == eb && a.m == b.m) return kC3;
-  // A zero has the scale of a denormal; numbers are otherwise normalised, so exponents decide first.
+  // A zero has the scale of a denormal; numbers are otherwise normalised, so exponents decide
+  // first.
   const bool less = ea != eb ? ea < eb : a.m < b.m;
   return less != negative(a) ? kC0 : 0;
 }

@@ -5,9 +5,10 @@
 // gives the result with its exponent wrapped (SDM vol. 1 8.5.4, 8.5.5), which the host does for us.
 // FNCLEX removes the pending exception before any waiting instruction can see it.
 //
-// With the control word a process starts with, which is the host's own, an operation just runs; only
-// if the host's sticky flags then hold one the guest's `status` has not is it run again from clean
-// flags. The flags of a Result are therefore complete, but may repeat some the guest has already.
+// With the control word a process starts with, which is the host's own, an operation just runs;
+// only if the host's sticky flags then hold one the guest's `status` has not is it run again from
+// clean flags. The flags of a Result are therefore complete, but may repeat some the guest has
+// already.
 #pragma once
 
 #include "x87.h"

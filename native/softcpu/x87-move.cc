@@ -5,7 +5,7 @@
 namespace twinstep::soft::x87 {
 namespace {
 
-// ---- loads ----------------------------------------------------------------------------------------
+// ---- loads --------------------------------------------------------------------------------------
 // A narrow signalling NaN is invalid, a narrow denormal raises DE; the 80-bit form takes any bits.
 Result narrow(F80 v, bool denormal) {
   if (is_nan(v)) return choose_nan(v);
@@ -65,7 +65,7 @@ void load_constant(Cpu& c, const Insn& i) {
   commit_push(c.s.fpu, {{k.below + up, k.se}, 0, 0});
 }
 
-// ---- stores ---------------------------------------------------------------------------------------
+// ---- stores -------------------------------------------------------------------------------------
 // Memory is written before any flag changes, so that a page fault leaves no trace.
 template <class T, bool kPop>
 void store_narrow(Cpu& c, const Insn& i) {
@@ -131,7 +131,7 @@ void store_register(Cpu& c, const Insn& i) {
   if (kPop) pop(f);
 }
 
-// ---- within the stack -------------------------------------------------------------------------------
+// ---- within the stack ---------------------------------------------------------------------------
 void exchange(Cpu& c, const Insn& i) {
   enter(c);
   Fpu& f = c.s.fpu;

@@ -1,7 +1,7 @@
 // See x87-transcend.h. Series are summed from their smallest term in fixed point (127 fraction
 // bits), as a factor close to one that multiplies an argument of full relative precision: small
-// arguments lose nothing. A factor that truncation left at exactly one is moved to the side on which
-// the true one lies, so that directed rounding is right even for the smallest arguments.
+// arguments lose nothing. A factor that truncation left at exactly one is moved to the side on
+// which the true one lies, so that directed rounding is right even for the smallest arguments.
 #include "x87-transcend.h"
 
 namespace twinstep::soft::x87 {

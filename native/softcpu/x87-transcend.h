@@ -1,5 +1,5 @@
-// The transcendental functions on Wide numbers, without special cases: operands are finite, non-zero
-// and in the range each function names. Results carry `inexact` unless they are exact.
+// The transcendental functions on Wide numbers, without special cases: operands are finite,
+// non-zero and in the range each function names. Results carry `inexact` unless they are exact.
 #pragma once
 
 #include "x87-wide.h"

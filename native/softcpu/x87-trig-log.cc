@@ -15,7 +15,7 @@ Result rounded(const Wide& w, u16 denormal, u16 control) {
   return r;
 }
 
-// ---- one operand --------------------------------------------------------------------------------------
+// ---- one operand --------------------------------------------------------------------------------
 Result exponential(F80 a, u16 control) {
   if (is_odd_one(a)) return choose_nan(a);
   if (is_zero(a)) return {a, 0, 0};
@@ -107,7 +107,7 @@ void fptan(Cpu& c, const Insn&) {
   if (commit(f, 0, r)) push(f, is_nan(r.value) ? r.value : kOne);
 }
 
-// ---- two operands, one result in ST(1), one pop ---------------------------------------------------------
+// ---- two operands, one result in ST(1), one pop -------------------------------------------------
 Result times_infinite_log(F80 y, bool log_negative) {
   if (is_zero(y)) return invalid();
   return {infinity(negative(y) != log_negative), denormal_flag(y, y), 0};

@@ -1,4 +1,5 @@
-// D9 F0..FF and friends without transcendentals: FCHS FABS FSQRT FRNDINT FSCALE FXTRACT FPREM FPREM1.
+// D9 F0..FF and friends without transcendentals: FCHS FABS FSQRT FRNDINT FSCALE FXTRACT FPREM
+// FPREM1.
 #include "x87-host.h"
 #include "x87-wide.h"
 
@@ -36,7 +37,7 @@ void host_unary(Cpu& c, const Insn&) {
   commit(f, 0, is_odd_one(a) ? choose_nan(a) : kHost(a, f.control));
 }
 
-// ---- two operands in ST(0) and ST(1), result in ST(0) -----------------------------------------------
+// ---- two operands in ST(0) and ST(1), result in ST(0) -------------------------------------------
 bool operands_missing(Fpu& f) {
   if (!empty(f, 0) && !empty(f, 1)) return false;
   if (stack_underflow(f)) put(f, 0, kIndefinite);
@@ -106,7 +107,7 @@ void extract(Cpu& c, const Insn&) {
   if (commit(f, 0, power)) push(f, fraction.value);
 }
 
-// ---- remainders -------------------------------------------------------------------------------------
+// ---- remainders ---------------------------------------------------------------------------------
 struct Remainder {
   Result r;
   u64 quotient;

@@ -1,8 +1,9 @@
 // x87 internals: the 80-bit format, the register stack, and how exceptions reach the guest.
 //
-// Arithmetic that IEEE 754 fixes runs on the host's x87 under the guest's control word (x87-host.h);
-// everything in which x86 models differ (NaN choice, unsupported formats, transcendentals, FPREM's
-// step) is our own integer code. SDM vol. 1 ch. 8; choices are listed in QUIRKS.md.
+// Arithmetic that IEEE 754 fixes runs on the host's x87 under the guest's control word
+// (x87-host.h); everything in which x86 models differ (NaN choice, unsupported formats,
+// transcendentals, FPREM's step) is our own integer code. SDM vol. 1 ch. 8; choices are listed in
+// QUIRKS.md.
 #pragma once
 
 #include "cpu.h"
@@ -32,7 +33,8 @@ inline constexpr u64 kIntegerBit = 1ull << 63;
 inline constexpr u64 kQuietBit = 1ull << 62;
 inline constexpr F80 kIndefinite = {kIntegerBit | kQuietBit, 0xffff};
 inline constexpr F80 kOne = {kIntegerBit, 0x3fff};
-constexpr F80 infinity(bool sign) { return {kIntegerBit, static_cast<u16>(sign ? 0xffff : 0x7fff)}; }
+constexpr F80 infinity(bool sign) { return {kIntegerBit, static_cast<u16>(sign ? 0xffff
+                                                                          : 0x7fff)}; }
 constexpr F80 zero(bool sign) { return {0, static_cast<u16>(sign ? 0x8000 : 0)}; }
 
 constexpr u32 exponent(F80 v) { return v.se & 0x7fff; }
@@ -53,7 +55,8 @@ constexpr F80 with_sign(F80 v, bool sign) {
   return {v.m, static_cast<u16>((v.se & 0x7fff) | (sign ? 0x8000 : 0))};
 }
 
-// What an operation came to: `exc` are newly raised flags, `c1` is kC1 if it rounded away from zero.
+// What an operation came to: `exc` are newly raised flags, `c1` is kC1 if it rounded away from
+// zero.
 struct Result {
   F80 value;
   u16 exc;
@@ -87,7 +90,7 @@ inline void push(Fpu& f, F80 v) {
   put(f, 0, v);
 }
 
-// ---- memory -------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 // Operands moved as blocks are checked for alignment here (SDM vol. 3 table 6-7).
 inline void check_alignment(Cpu& c, u64 linear, u32 bytes) {
   constexpr u64 kOn = CR0_AM;

@@ -53,6 +53,7 @@ export interface Devices {
   raised: number[];
 }
 
+/** All there is of a machine at one position. */
 export interface Snapshot {
   state: Uint8Array;
   memory: Uint8Array;
@@ -91,7 +92,7 @@ export class TestMachine {
     this.engine.seedEntropy(new Uint8Array(32).fill(7));
   }
 
-  /** A machine that goes on where the snapshot was taken. */
+  /** A machine of its own that goes on where the other one stands. */
   static from(snapshot: Snapshot): TestMachine {
     const machine = new TestMachine(undefined, snapshot.memory.length);
     machine.bytes.set(snapshot.memory);
@@ -101,12 +102,9 @@ export class TestMachine {
     return machine;
   }
 
-  snapshot(): Snapshot {
-    return {
-      state: this.engine.getState(),
-      memory: this.bytes.slice(),
-      devices: structuredClone(this.devices),
-    };
+  /** Where this machine stands, good until it runs on: the memory is not copied. */
+  get view(): Snapshot {
+    return { state: this.engine.getState(), memory: this.bytes, devices: this.devices };
   }
 
   get icount(): bigint {

@@ -1,5 +1,6 @@
 // How a run is cut into calls never changes what the guest computes: the same positions, the same
 // bytes of state and memory, the same output, however one gets there.
+import { kick } from '../../native/index.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 import { GUESTS, loadGuest, needsGcc } from './guest.ts';
 import { differences, TestMachine } from './machine.ts';
@@ -28,7 +29,7 @@ for (const name of GUESTS) {
         const cut = new TestMachine(image());
         assert.is(runInPieces(cut, limit, random), stop);
         assert.is(cut.icount, whole.icount);
-        assert.equal(differences(whole.snapshot(), cut.snapshot()), [], `to ${limit}`);
+        assert.equal(differences(whole.view, cut.view), [], `to ${limit}`);
         whole.close();
         cut.close();
       }
@@ -42,10 +43,10 @@ for (const name of GUESTS) {
       const start = somewhere(random, lifeOf(image()));
       const whole = new TestMachine(image());
       whole.run(start);
-      const stepped = TestMachine.from(whole.snapshot());
+      const stepped = TestMachine.from(whole.view);
       const stop = whole.run(start + STEPS);
       assert.is(runInSteps(stepped, start + STEPS), stop);
-      assert.equal(differences(whole.snapshot(), stepped.snapshot()), [], `from ${start}`);
+      assert.equal(differences(whole.view, stepped.view), [], `from ${start}`);
       whole.close();
       stepped.close();
     },
@@ -61,7 +62,7 @@ for (const name of GUESTS) {
         const whole = new TestMachine(image());
         whole.run(limit);
         const relay = runInRelay(new TestMachine(image()), limit, random);
-        assert.equal(differences(whole.snapshot(), relay.snapshot()), [], `to ${limit}`);
+        assert.equal(differences(whole.view, relay.view), [], `to ${limit}`);
         whole.close();
         relay.close();
       }
@@ -69,5 +70,52 @@ for (const name of GUESTS) {
     timeout,
   );
 }
+
+test('two machines in one process, taking turns', () => {
+  const random = seededRandom('slicing two');
+  const images = [loadGuest('busy'), loadGuest('modes')];
+  const machines = images.map((image) => new TestMachine(image));
+  const running = new Set(machines);
+  while (running.size > 0) {
+    const machine = random.pick([...running]);
+    if (machine.run(machine.icount + BigInt(1 + random.int(20_000))) !== 'limit') {
+      running.delete(machine);
+    }
+  }
+  for (const [n, machine] of machines.entries()) {
+    const alone = new TestMachine(images[n]);
+    alone.runToEnd();
+    assert.equal(differences(alone.view, machine.view), []);
+    alone.close();
+    machine.close();
+  }
+});
+
+test('faults without end are a shutdown, at the same place whatever the cuts', () => {
+  const random = seededRandom('slicing storm');
+  const whole = new TestMachine(loadGuest('storm'));
+  assert.is(whole.runToEnd(), 'shutdown');
+  const at = whole.icount;
+  for (let round = 0; round < 3; round++) {
+    const cut = new TestMachine(loadGuest('storm'));
+    assert.is(runInPieces(cut, at + 1000n, random), 'shutdown');
+    assert.equal(differences(whole.view, cut.view), []);
+    cut.close();
+  }
+  // Kicked out of the middle, saved and restored: still the same end.
+  let machine = new TestMachine(loadGuest('storm'));
+  machine.run(at);
+  for (let n = 0; n < 20; n++) {
+    kick(machine.engine.kickToken);
+    assert.is(machine.run(at + 1000n), 'kick');
+    const next = TestMachine.from(machine.view);
+    machine.close();
+    machine = next;
+  }
+  assert.is(machine.run(at + 1000n), 'shutdown');
+  assert.equal(differences(whole.view, machine.view), []);
+  whole.close();
+  machine.close();
+});
 
 test.run();

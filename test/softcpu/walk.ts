@@ -46,7 +46,7 @@ export function runInRelay(machine: TestMachine, limit: bigint, random: SeededRa
     const left = limit - machine.icount;
     const stop = machine.run(machine.icount + 1n + (random.bigint(60) % left));
     if (stop !== 'limit') return machine;
-    const next = TestMachine.from(machine.snapshot());
+    const next = TestMachine.from(machine.view);
     machine.close();
     machine = next;
   }

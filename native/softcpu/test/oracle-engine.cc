@@ -1,5 +1,6 @@
-// The engine's side: 64-bit user mode under its own page tables, with every vector leading to a
-// supervisor stub that halts. What happened is read from the frame on the supervisor stack.
+// The engine's side: user mode (64-bit or compatibility) under its own page tables, with every
+// vector leading to a supervisor stub that halts. What happened is read from the frame on the
+// supervisor stack.
 #include "oracle.h"
 
 namespace twinstep::soft::oracle {
@@ -11,7 +12,8 @@ constexpr u64 kPml4 = 0x1000, kPdptLow = 0x2000, kPdLow = 0x3000, kPt = 0x4000, 
               kPdHigh = 0x6000, kGdt = 0x7000, kIdt = 0x8000, kTss = 0x9000, kStubs = 0xa000,
               kStackTop = 0x10000, kCodePhysical = 0x20000, kDataPhysical = 0x30000;
 constexpr u64 kHigh = 0xffff800000000000;
-constexpr u16 kUserCs = 0x33, kUserSs = 0x2b, kSystemCs = 0x08, kTssSelector = 0x40;
+constexpr u16 kUserCs = 0x33, kUserCs32 = 0x23, kUserSs = 0x2b, kSystemCs = 0x08,
+              kTssSelector = 0x40;
 constexpr u64 kPresent = 1, kWrite = 2, kUser = 4, kLarge = 0x80, kNoExecute = 1ull << 63;
 
 void put64(u8* ram, u64 at, u64 v) { memcpy(ram + at, &v, 8); }
@@ -83,8 +85,8 @@ EngineMachine::EngineMachine() {
   s.idt_limit = 0xfff;
   s.seg[CS] = segment(kUserCs, 0xa0fb);
   s.seg[SS] = segment(kUserSs, 0xc0f3);
-  // Null selectors, as a 64-bit process has them.
-  for (const Seg n : {DS, ES, FS, GS}) s.seg[n] = segment(0, 0x1c0f3);
+  for (const Seg n : {DS, ES}) s.seg[n] = s.seg[SS];
+  for (const Seg n : {FS, GS}) s.seg[n] = segment(0, 0x1c0f3);
   s.seg[GS].base = kGsBase;
   s.tr = segment(kTssSelector, 0x8b);
   s.tr.base = kHigh + kTss;
@@ -104,19 +106,24 @@ void EngineMachine::build_tables() {
   put64(ram_, kPdptHigh, kPdHigh | table);
   put64(ram_, kPdHigh, kPresent | kWrite | kLarge);
   put64(ram_, kPdLow + 8 * (kCodeAt >> 21), kPt | table);
-  const auto leaf = [&](u64 linear, u64 bits) { put64(ram_, kPt + 8 * (linear >> 12 & 511), bits); };
-  for (u64 n = 0; n < kCodeBytes; n += kPage) leaf(kCodeAt + n, (kCodePhysical + n) | kPresent | kUser);
+  const auto leaf = [&](u64 linear, u64 bits) {
+    put64(ram_, kPt + 8 * (linear >> 12 & 511), bits);
+  };
+  for (u64 n = 0; n < kCodeBytes; n += kPage) {
+    leaf(kCodeAt + n, (kCodePhysical + n) | kPresent | kUser);
+  }
   for (u32 n = 0; n < kDataPages; n++) {
     const u64 write = kDataPageAt[n] == kReadOnlyAt ? 0 : kWrite;
     leaf(kDataPageAt[n], (kDataPhysical + n * kPage) | kPresent | kUser | write | kNoExecute);
   }
   put64(ram_, kGdt + kSystemCs, 0x00209b0000000000);
   put64(ram_, kGdt + (kUserSs & ~7), 0x00cff3000000ffff);
+  put64(ram_, kGdt + (kUserCs32 & ~7), 0x00cffb000000ffff);
   put64(ram_, kGdt + (kUserCs & ~7), 0x00affb000000ffff);
   for (u64 v = 0; v < 256; v++) {
     const u64 stub = kHigh + kStubs + v * 16;
     ram_[kStubs + v * 16] = 0xf4;  // HLT
-    const u64 gate = v == BP ? 0xee00 : 0x8e00;
+    const u64 gate = v == BP || v == OFV ? 0xee00 : 0x8e00;
     put64(ram_, kIdt + v * 16, (stub & 0xffff) | u64{kSystemCs} << 16 | gate << 32 |
                                    (stub >> 16 & 0xffff) << 48);
     put64(ram_, kIdt + v * 16 + 8, stub >> 32);
@@ -136,6 +143,7 @@ void EngineMachine::run(const Case& c, Memory& memory, Snapshot& out, u64 cr0, u
   memcpy(s.gpr, c.in.gpr, sizeof c.in.gpr);
   s.rip = c.in.rip;
   s.rflags = c.in.rflags;
+  if (c.bits == 32) s.seg[CS] = segment(kUserCs32, 0xc0fb);
   fx_to_state(c.in.fx, s);
   if (const char* refused = engine_->set_state(s)) {
     printf("engine refused the state: %s\n", refused);
@@ -156,7 +164,8 @@ void EngineMachine::run(const Case& c, Memory& memory, Snapshot& out, u64 cr0, u
     return;
   }
   out.vector = static_cast<u8>(stub / 16);
-  const bool has_error = out.vector == 8 || (out.vector >= 10 && out.vector <= 14) || out.vector == 17;
+  const u8 v = out.vector;
+  const bool has_error = v == DF_ || (v >= TS && v <= PFV) || v == ACV;
   u64 frame = kStackTop - 40;
   out.error = has_error ? get64(ram_, frame - 8) : 0;
   out.rip = get64(ram_, frame);

@@ -6,7 +6,9 @@
 namespace twinstep::soft::oracle {
 namespace {
 
-enum class Gate : u8 { none, x87, x87_no_wait, wait, mmx, sse, sse_mmx, fxsave, xsave, xgetbv, exception };
+enum class Gate : u8 {
+  none, x87, x87_no_wait, wait, mmx, sse, sse_mmx, fxsave, xsave, xgetbv, exception
+};
 
 struct Sample {
   const char* name;
@@ -95,6 +97,7 @@ void prepare(const Sample& sample, bool pending, Case& c, Memory& memory) {
   memset(static_cast<void*>(&c), 0, sizeof c);
   memset(memory, 0, sizeof memory);
   c.entry = &kEntry;
+  c.bits = 64;
   memcpy(c.code, sample.code, sample.bytes);
   c.length = sample.bytes;
   c.at = c.in.rip = kCodeAt + 64;

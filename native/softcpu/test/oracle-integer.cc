@@ -1,7 +1,7 @@
 // What the oracle knows of integer instructions: encodings, operands, undefined flags.
 //
-// Left out: what needs privilege or segments, is answered by the kernel (INT n, SYSCALL), differs by
-// host (CPUID, RDTSC, XGETBV, F3 BSF and BSR, which newer hosts take for TZCNT and LZCNT).
+// Left out: what needs privilege or segments, is answered by the kernel (INT n, SYSCALL), differs
+// by host (CPUID, RDTSC, XGETBV, F3 BSF and BSR, which newer hosts take for TZCNT and LZCNT).
 #include "oracle.h"
 
 namespace twinstep::soft::oracle {
@@ -67,9 +67,11 @@ void shifts(std::vector<Entry>& out) {
     out.push_back({name + " rm8,cl", F::shift, 0, 0, 0xd2, n, kRm | kByte, 0, u});
     out.push_back({name + " rm,cl", F::shift, 0, 0, 0xd3, n, kRm | kSized, 0, u});
   }
-  out.push_back({"shld rm,r,i8", F::shift, 0, 1, 0xa4, -1, kRm | kSized | kImm8, 0, U::double_shift});
+  out.push_back({"shld rm,r,i8", F::shift, 0, 1, 0xa4, -1, kRm | kSized | kImm8, 0,
+                 U::double_shift});
   out.push_back({"shld rm,r,cl", F::shift, 0, 1, 0xa5, -1, kRm | kSized, 0, U::double_shift});
-  out.push_back({"shrd rm,r,i8", F::shift, 0, 1, 0xac, -1, kRm | kSized | kImm8, 0, U::double_shift});
+  out.push_back({"shrd rm,r,i8", F::shift, 0, 1, 0xac, -1, kRm | kSized | kImm8, 0,
+                 U::double_shift});
   out.push_back({"shrd rm,r,cl", F::shift, 0, 1, 0xad, -1, kRm | kSized, 0, U::double_shift});
 }
 
@@ -78,8 +80,10 @@ void muldiv(std::vector<Entry>& out) {
   for (int n = 0; n < 4; n++) {
     const U u = n < 2 ? U::multiply : U::divide;
     const Kind k = n < 2 ? Kind::plain : Kind::divide;
-    out.push_back({std::string(kNames[n]) + " rm8", F::muldiv, 0, 0, 0xf6, 4 + n, kRm | kByte, 0, u, k});
-    out.push_back({std::string(kNames[n]) + " rm", F::muldiv, 0, 0, 0xf7, 4 + n, kRm | kSized, 0, u, k});
+    out.push_back({std::string(kNames[n]) + " rm8", F::muldiv, 0, 0, 0xf6, 4 + n, kRm | kByte, 0,
+                   u, k});
+    out.push_back({std::string(kNames[n]) + " rm", F::muldiv, 0, 0, 0xf7, 4 + n, kRm | kSized, 0,
+                   u, k});
   }
   out.push_back({"imul r,rm", F::muldiv, 0, 1, 0xaf, -1, kRm | kSized, 0, U::multiply});
   out.push_back({"imul r,rm,iz", F::muldiv, 0, 0, 0x69, -1, kRm | kSized | kImmZ, 0, U::multiply});
@@ -113,7 +117,7 @@ void moves(std::vector<Entry>& out) {
   out.push_back({"mov r,iv", F::move, 0, 0, 0xb8, -1, kNoModrm | kOpcodeReg | kSized | kImmV, 0});
   out.push_back({"mov rm8,i8", F::move, 0, 0, 0xc6, 0, kRm | kByte | kImm8, 0});
   out.push_back({"mov rm,iz", F::move, 0, 0, 0xc7, 0, kRm | kSized | kImmZ, 0});
-  out.push_back({"movsxd", F::move, 0, 0, 0x63, -1, kRm | kSized, 4});
+  out.push_back({"movsxd", F::move, 0, 0, 0x63, -1, kRm | kSized | kOnly64, 4});
   out.push_back({"movzx r,rm8", F::move, 0, 1, 0xb6, -1, kRm | kSized, 1});
   out.push_back({"movzx r,rm16", F::move, 0, 1, 0xb7, -1, kRm | kSized, 2});
   out.push_back({"movsx r,rm8", F::move, 0, 1, 0xbe, -1, kRm | kSized, 1});
@@ -136,8 +140,10 @@ void moves(std::vector<Entry>& out) {
 
 void stack(std::vector<Entry>& out) {
   constexpr Kind k = Kind::stack;
-  out.push_back({"push r", F::stack, 0, 0, 0x50, -1, kNoModrm | kOpcodeReg | kStack64, 0, U::none, k});
-  out.push_back({"pop r", F::stack, 0, 0, 0x58, -1, kNoModrm | kOpcodeReg | kStack64, 0, U::none, k});
+  out.push_back({"push r", F::stack, 0, 0, 0x50, -1, kNoModrm | kOpcodeReg | kStack64, 0, U::none,
+                 k});
+  out.push_back({"pop r", F::stack, 0, 0, 0x58, -1, kNoModrm | kOpcodeReg | kStack64, 0, U::none,
+                 k});
   out.push_back({"push rm", F::stack, 0, 0, 0xff, 6, kRm | kStack64, 0, U::none, k});
   out.push_back({"pop rm", F::stack, 0, 0, 0x8f, 0, kRm | kStack64, 0, U::none, k});
   out.push_back({"push i8", F::stack, 0, 0, 0x6a, -1, kNoModrm | kStack64 | kImm8, 0, U::none, k});
@@ -169,19 +175,41 @@ void flow(std::vector<Entry>& out) {
     out.push_back({"jcc rel32", F::flow, 0, 1, u8(0x80 + cc), -1, kNoModrm | kRel32, 0, U::none,
                    Kind::relative});
   }
-  out.push_back({"jmp rel8", F::flow, 0, 0, 0xeb, -1, kNoModrm | kImm8, 0, U::none, Kind::relative});
-  out.push_back({"jmp rel32", F::flow, 0, 0, 0xe9, -1, kNoModrm | kRel32, 0, U::none, Kind::relative});
+  out.push_back({"jmp rel8", F::flow, 0, 0, 0xeb, -1, kNoModrm | kImm8, 0, U::none,
+                 Kind::relative});
+  out.push_back({"jmp rel32", F::flow, 0, 0, 0xe9, -1, kNoModrm | kRel32, 0, U::none,
+                 Kind::relative});
   for (int n = 0; n < 4; n++) {
     // REP prefixes are reserved here; some hosts let them choose LOOPE or LOOPNE.
     out.push_back({"loop, jrcxz", F::flow, 0, 0, u8(0xe0 + n), -1, kNoModrm | kImm8 | kNoRep, 0,
                    U::none, Kind::loop});
   }
   out.push_back({"call rel32", F::flow, 0, 0, 0xe8, -1, kNoModrm | kRel32, 0, U::none, Kind::call});
-  out.push_back({"jmp rm", F::flow, 0, 0, 0xff, 4, kRm, 8, U::none, Kind::indirect});
-  out.push_back({"call rm", F::flow, 0, 0, 0xff, 2, kRm, 8, U::none, Kind::indirect});
+  out.push_back({"jmp rm", F::flow, 0, 0, 0xff, 4, kRm, 0, U::none, Kind::indirect});
+  out.push_back({"call rm", F::flow, 0, 0, 0xff, 2, kRm, 0, U::none, Kind::indirect});
   out.push_back({"ret", F::flow, 0, 0, 0xc3, -1, kNoModrm, 0, U::none, Kind::ret});
   out.push_back({"ret i16", F::flow, 0, 0, 0xc2, -1, kNoModrm | kImm16, 0, U::none, Kind::ret});
   out.push_back({"ud2", F::flow, 0, 1, 0x0b, -1, kNoModrm, 0});
+}
+
+// What long mode has no encodings for.
+void legacy(std::vector<Entry>& out) {
+  constexpr u32 k32 = kNoModrm | kOnly32;
+  out.push_back({"daa", F::alu, 0, 0, 0x27, -1, k32, 0, U::decimal_adjust});
+  out.push_back({"das", F::alu, 0, 0, 0x2f, -1, k32, 0, U::decimal_adjust});
+  out.push_back({"aaa", F::alu, 0, 0, 0x37, -1, k32, 0, U::ascii_adjust});
+  out.push_back({"aas", F::alu, 0, 0, 0x3f, -1, k32, 0, U::ascii_adjust});
+  out.push_back({"aam", F::alu, 0, 0, 0xd4, -1, k32 | kImm8, 0, U::ascii_divide});
+  out.push_back({"aad", F::alu, 0, 0, 0xd5, -1, k32 | kImm8, 0, U::ascii_divide});
+  out.push_back({"salc", F::alu, 0, 0, 0xd6, -1, k32, 0});
+  out.push_back({"inc r", F::alu, 0, 0, 0x40, -1, k32 | kOpcodeReg | kSized, 0});
+  out.push_back({"dec r", F::alu, 0, 0, 0x48, -1, k32 | kOpcodeReg | kSized, 0});
+  out.push_back({"add alias 82", F::alu, 0, 0, 0x82, 0, kRm | kByte | kImm8 | kOnly32, 0});
+  out.push_back({"pusha", F::stack, 0, 0, 0x60, -1, k32 | kStack64, 0, U::none, Kind::pusha});
+  out.push_back({"popa", F::stack, 0, 0, 0x61, -1, k32 | kStack64, 0, U::none, Kind::pusha});
+  out.push_back({"push sreg", F::stack, 0, 0, 0x1e, -1, k32 | kStack64, 0, U::none, Kind::stack});
+  out.push_back({"into", F::flow, 0, 0, 0xce, -1, k32, 0});
+  out.push_back({"bound", F::flow, 0, 0, 0x62, -1, kMem | kSized | kOnly32, 8});
 }
 
 }  // namespace
@@ -195,6 +223,7 @@ void add_integer_entries(std::vector<Entry>& out) {
   stack(out);
   strings(out);
   flow(out);
+  legacy(out);
 }
 
 namespace {
@@ -239,7 +268,9 @@ u64 undefined_flags(const Case& c) {
     case U::divide: return kStatusFlags;
     case U::bit_test: return OF | SF | AF | PF;
     case U::bit_scan: return CF | OF | SF | AF | PF;
-    case U::decimal: return OF | SF | ZF | PF | AF | CF;
+    case U::decimal_adjust: return OF;
+    case U::ascii_adjust: return OF | SF | ZF | PF;
+    case U::ascii_divide: return OF | AF | CF;
   }
   return 0;
 }

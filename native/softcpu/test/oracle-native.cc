@@ -1,5 +1,6 @@
-// Native execution: a breakpoint's signal frame is rewritten to the case's registers; returning from
-// the handler runs the instruction; the next signal (fault, or the INT3 behind it) has the result.
+// Native execution: a breakpoint's signal frame is rewritten to the case's registers; returning
+// from the handler runs the instruction; the next signal (fault, or the INT3 behind it) has the
+// result.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -24,6 +25,11 @@ u8 host_fp[512];
 constexpr int kGregs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                             REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
+// Linux's 32-bit code segment, and its flat data segment, which compatibility mode needs in DS and
+// ES.
+constexpr greg_t kUserCs32 = 0x23;
+constexpr u16 kUserDs = 0x2b;
+
 // The frame may hold an XSAVE area behind the legacy part: both components are in it.
 constexpr u32 kMagicAt = 464, kXsaveMagic = 0x46505853, kHeaderAt = 512;
 void put_fp(u8* frame, const void* image) {
@@ -41,6 +47,8 @@ void enter(ucontext_t& u) {
   for (int n = 0; n < 16; n++) g[kGregs[n]] = static_cast<greg_t>(in.gpr[n]);
   g[REG_RIP] = static_cast<greg_t>(in.rip);
   g[REG_EFL] = static_cast<greg_t>(in.rflags);
+  // CS sits in the low word of the segment registers.
+  if (current->bits == 32) g[REG_CSGSFS] = (g[REG_CSGSFS] & ~greg_t{0xffff}) | kUserCs32;
   put_fp(reinterpret_cast<u8*>(u.uc_mcontext.fpregs), &in.fx);
   phase = Phase::running;
 }
@@ -89,7 +97,14 @@ void* map_at(u64 at, u64 bytes, int protection, int fd, u64 offset) {
 
 }  // namespace
 
+bool native_has_32() {
+  bool readable;
+  asm("verr %w1" : "=@ccz"(readable) : "r"(static_cast<u16>(kUserCs32)));
+  return readable;
+}
+
 void native_start() {
+  asm volatile("movw %0, %%ds\n\tmovw %0, %%es" : : "r"(kUserDs));
   const int fd = memfd_create("oracle", 0);
   const u64 total = kCodeBytes + sizeof(Memory);
   if (fd < 0 || ftruncate(fd, static_cast<off_t>(total)) != 0) {

@@ -14,9 +14,11 @@ std::string label(const char* name, u8 prefix, u8 map, u8 opcode) {
   return text;
 }
 
-void add(std::vector<Entry>& out, const char* name, F family, u8 prefix, u8 map, u8 opcode, u32 flags,
+void add(std::vector<Entry>& out, const char* name, F family, u8 prefix, u8 map, u8 opcode,
+         u32 flags,
          u8 bytes, Data data = Data::integer, int group = -1, Kind kind = Kind::plain) {
-  Entry e{label(name, prefix, map, opcode), family, prefix, map, opcode, group, flags | kNoRep, bytes};
+  Entry e{label(name, prefix, map, opcode), family, prefix, map, opcode, group, flags | kNoRep,
+          bytes};
   e.data = data;
   e.kind = kind;
   out.push_back(e);
@@ -38,7 +40,8 @@ void lanes(std::vector<Entry>& out) {
   add(out, "punpckhqdq", F::sse, 0x66, 1, 0x6d, kRm | kAligned, 16);
   for (const u8 op : {0x74, 0x75, 0x76}) both(out, "pcmpeq", 1, op);
   for (u32 op = 0xd1; op <= 0xfe; op++) {
-    const bool other = op == 0xd6 || op == 0xd7 || op == 0xe6 || op == 0xe7 || op == 0xf0 || op == 0xf7;
+    const bool other = op == 0xd6 || op == 0xd7 || op == 0xe6 || op == 0xe7 || op == 0xf0 ||
+        op == 0xf7;
     if (other || (op & 15) == 0 || op == 0xff) continue;
     both(out, "lanes", 1, static_cast<u8>(op));
   }
@@ -68,7 +71,8 @@ void lanes(std::vector<Entry>& out) {
 
 void shuffles(std::vector<Entry>& out) {
   add(out, "pshufw", F::mmx, 0, 1, 0x70, kRm | kImm8, 8);
-  for (const u8 p : {0x66, 0xf3, 0xf2}) add(out, "pshuf", F::sse, p, 1, 0x70, kRm | kImm8 | kAligned, 16);
+  for (const u8 p : {0x66, 0xf3, 0xf2}) add(out, "pshuf", F::sse, p, 1, 0x70, kRm | kImm8 |
+                                            kAligned, 16);
   add(out, "shufps", F::sse, 0, 1, 0xc6, kRm | kImm8 | kAligned, 16);
   add(out, "shufpd", F::sse, 0x66, 1, 0xc6, kRm | kImm8 | kAligned, 16);
   add(out, "pinsrw", F::mmx, 0, 1, 0xc4, kRm | kImm8 | kWide, 2);
@@ -93,7 +97,8 @@ void shuffles(std::vector<Entry>& out) {
     add(out, "blend", F::sse, 0x66, 3, op, kRm | kImm8 | kAligned, 16);
   }
   for (const u8 op : {0x60, 0x61, 0x62, 0x63}) {
-    add(out, "pcmpstr", F::sse, 0x66, 3, op, kRm | kImm8 | (op < 0x62 ? u32{kWide} : 0u), 16, Data::integer,
+    add(out, "pcmpstr", F::sse, 0x66, 3, op, kRm | kImm8 | (op < 0x62 ? u32{kWide} : 0u), 16,
+        Data::integer,
         -1, Kind::string_compare);
   }
 }
@@ -166,7 +171,8 @@ void floats(std::vector<Entry>& out) {
   }
   static constexpr u8 kRoundBytes[4] = {16, 16, 4, 8};
   for (u8 n = 0; n < 4; n++) {
-    add(out, "round", F::ssefp, 0x66, 3, u8(8 + n), kRm | kImm8 | (n < 2 ? u32{kAligned} : 0u), kRoundBytes[n],
+    add(out, "round", F::ssefp, 0x66, 3, u8(8 + n), kRm | kImm8 | (n < 2 ? u32{kAligned} : 0u),
+        kRoundBytes[n],
         n & 1 ? Data::doubled : Data::single);
   }
   add(out, "dpps", F::ssefp, 0x66, 3, 0x40, kRm | kImm8 | kAligned, 16, Data::single);

@@ -1,7 +1,7 @@
 // What the oracle knows of x87 and state instructions.
 //
-// FCOM with an unmasked exception: the SDM keeps the condition codes as they were, AMD sets them; C1
-// of FCOMI: the SDM clears it, AMD keeps it. We follow the SDM and look away here.
+// FCOM with an unmasked exception: the SDM keeps the condition codes as they were, AMD sets them;
+// C1 of FCOMI: the SDM clears it, AMD keeps it. We follow the SDM and look away here.
 #include "oracle.h"
 
 namespace twinstep::soft::oracle {
@@ -11,7 +11,8 @@ using F = Family;
 using U = Undefined;
 constexpr u16 kC1 = 0x200;
 
-void memory_form(std::vector<Entry>& out, const char* name, u8 opcode, int group, u8 bytes, Data data,
+void memory_form(std::vector<Entry>& out, const char* name, u8 opcode, int group, u8 bytes,
+                 Data data,
                  Kind kind = Kind::plain) {
   Entry e{name, F::x87, 0, 0, opcode, group, kMem | kX87 | kNoRep, bytes, U::none, kind};
   e.data = data;
@@ -145,15 +146,18 @@ void unary_and_control(std::vector<Entry>& out) {
 
 void state(std::vector<Entry>& out) {
   const u32 flags = kMem | kWide | kX87 | kNoRep;
-  out.push_back({"fxsave", F::state, 0, 1, 0xae, 0, flags | kFxImage | kAligned, 16, U::none, Kind::fximage});
+  out.push_back({"fxsave", F::state, 0, 1, 0xae, 0, flags | kFxImage | kAligned, 16, U::none,
+                 Kind::fximage});
   out.push_back({"fxrstor", F::state, 0, 1, 0xae, 1, flags | kAligned, 16, U::none, Kind::fximage});
   out.push_back({"ldmxcsr", F::state, 0, 1, 0xae, 2, kMem | kNoRep, 4, U::none, Kind::mxcsr});
   out.push_back({"stmxcsr", F::state, 0, 1, 0xae, 3, kMem | kNoRep, 4});
-  out.push_back({"xsave", F::state, 0, 1, 0xae, 4, flags | kFxImage | kAligned, 64, U::none, Kind::xsave});
+  out.push_back({"xsave", F::state, 0, 1, 0xae, 4, flags | kFxImage | kAligned, 64, U::none,
+                 Kind::xsave});
   out.push_back({"xrstor", F::state, 0, 1, 0xae, 5, flags | kAligned, 64, U::none, Kind::xsave});
   out.push_back({"clflush", F::state, 0, 1, 0xae, 7, kMem | kNoRep, 1});
   for (int g = 5; g < 8; g++) out.push_back({"fence", F::state, 0, 1, 0xae, g, kReg | kNoRep, 0});
-  for (int g = 0; g < 4; g++) out.push_back({"prefetch", F::state, 0, 1, 0x18, g, kMem | kNoRep, 1});
+  for (int g = 0; g < 4; g++) out.push_back({"prefetch", F::state, 0, 1, 0x18, g, kMem | kNoRep,
+                                             1});
 }
 
 }  // namespace

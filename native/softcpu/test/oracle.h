@@ -1,7 +1,7 @@
 // The host CPU as oracle: one random instruction with random state, run natively and in the engine.
 //
 // A case is made from (seed, number) alone, so any line of output can be run again by itself. Both
-// sides see the same linear addresses: a code area, data pages with a hole and a read-only page, and
+// sides see the same linear addresses: a code area, data pages with a hole and a read-only page,
 // the GS base. Native runs enter and leave by signal frames, which carry every register.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace twinstep::soft::oracle {
 
-// ---- memory -----------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 inline constexpr u64 kCodeAt = 0x20000000, kCodeBytes = 0x2000;
 inline constexpr u64 kPage = 4096;
 // Pages of data: two writable, a hole of two pages, one read-only, one writable, a hole.
@@ -27,7 +27,7 @@ inline constexpr u64 kDataPageAt[kDataPages] = {kDataAt, kDataAt + kPage, kReadO
 inline constexpr u64 kGsBase = kDataAt + 0x400;
 using Memory = u8[kDataPages * kPage];
 
-// ---- state ------------------------------------------------------------------------------------------
+// ---- state --------------------------------------------------------------------------------------
 // As FXSAVE lays it out; registers are relative to TOP.
 struct alignas(16) Fx {
   u16 control, status;
@@ -50,7 +50,7 @@ struct Snapshot {
   u64 error, cr2;
 };
 
-// ---- random -----------------------------------------------------------------------------------------
+// ---- random -------------------------------------------------------------------------------------
 struct Random {
   u64 state;
   u64 next() {
@@ -67,7 +67,7 @@ struct Random {
   void edge_extended(u8 out[10]);
 };
 
-// ---- instructions -------------------------------------------------------------------------------------
+// ---- instructions -------------------------------------------------------------------------------
 enum class Family : u8 {
   alu, shift, muldiv, bit, move, stack, string, flow, x87, transcend, mmx, sse, ssefp, state, kCount
 };
@@ -75,14 +75,15 @@ extern const char* const kFamilyNames[];
 
 // Flags the SDM leaves undefined, x87 condition codes likewise.
 enum class Undefined : u8 {
-  none, logic, shift, rotate, double_shift, multiply, divide, bit_test, bit_scan, decimal
+  none, logic, shift, rotate, double_shift, multiply, divide, bit_test, bit_scan, decimal_adjust,
+  ascii_adjust, ascii_divide
 };
 
 // How registers and memory must be prepared beyond "anything".
 enum class Kind : u8 {
   plain, stack, string, xlat, bit_memory, divide, maskmov, relative, indirect, ret, enter, leave,
   xsave, loop, call, popf, mxcsr, fximage, fpenv, string_compare,
-  control_word
+  control_word, pusha
 };
 
 enum class Data : u8 { integer, single, doubled, extended, bcd };
@@ -107,6 +108,8 @@ enum EntryFlag : u32 {
   kX87 = 0x40000,         // state with valid x87 contents
   kNo66 = 0x80000,
   kRel32 = 0x100000,
+  kOnly64 = 0x400000,
+  kOnly32 = 0x800000,
   kFpCompare = 0x200000,  // an unmasked exception keeps its outcome back: hosts differ
 };
 
@@ -132,6 +135,7 @@ void add_simd_entries(std::vector<Entry>& out);
 
 struct Case {
   const Entry* entry;
+  u32 bits;     // 64-bit or compatibility mode (32)
   u8 code[16];
   u32 length;
   u64 at;       // linear address of the first byte
@@ -146,13 +150,14 @@ struct Case {
   Snapshot in;
 };
 
-void make_case(Random& r, const Entry& e, Case& out, Memory& memory);
+void make_case(Random& r, const Entry& e, u32 bits, Case& out, Memory& memory);
 u64 undefined_flags(const Case& c);
 bool undefined_result(const Case& c);
 
-// ---- the two machines ---------------------------------------------------------------------------------
+// ---- the two machines ---------------------------------------------------------------------------
 // Both take code and state from the case and memory from `memory`, and leave the result there.
 void native_start();
+bool native_has_32();  // whether the kernel keeps a 32-bit code segment
 void native_run(const Case& c, Memory& memory, Snapshot& out);
 
 class EngineMachine {

@@ -242,7 +242,7 @@ u64 counted(const u8* code, const u8* end, Exit expected = Exit::Halt) {
 void counting() {
   SAME(counted(guest_count_hlt, guest_count_hlt_end), 2);
   SAME(counted(guest_count_int, guest_count_int_end), 1 + 1);      // INT, the stub's HLT
-  SAME(counted(guest_count_fault, guest_count_fault_end), 1 + 1 + 1);  // NOP, delivery, HLT
+  SAME(counted(guest_count_fault, guest_count_fault_end), 1 + 1);  // NOP, the stub's HLT
   SAME(counted(guest_count_fault, guest_count_fault_end, Exit::Shutdown), 1);
   SAME(counted(guest_count_loop, guest_count_loop_end), 3 + 2);
 

@@ -1,0 +1,21 @@
+// Inside the making of cases: random state, placed operands, prepared registers.
+#pragma once
+
+#include "oracle.h"
+
+namespace twinstep::soft::oracle {
+
+void random_bytes(Random& r, u8* at, size_t bytes);
+void random_fx(Random& r, const Entry& e, Fx& fx);
+
+// A linear address for an operand of `bytes` bytes: mostly data, sometimes page ends and holes.
+u64 choose_target(Random& r, u32 bytes, bool aligned);
+// Writes into whatever of the data pages lies at a linear address.
+void store_memory(Memory& memory, u64 at, u64 v);
+void store_bytes(Memory& memory, u64 at, const u8* from, u32 bytes);
+void place_data(Random& r, Data data, u64 at, u32 bytes, Memory& memory);
+
+// Registers and memory the instruction uses without naming them.
+void prepare_implicit(Random& r, const Entry& e, Case& c, Memory& memory);
+
+}  // namespace twinstep::soft::oracle
