@@ -100,17 +100,24 @@ test(
     const after = Number(/^(\d+\.\d+) /m.exec(await shell('cat /proc/uptime'))![1]);
     const realS = (performance.now() - started) / 1000;
     assert.ok(after - before >= 2 && after - before <= realS + 0.1, `${after - before} ${realS}`);
+    // Three clocks on the way show whole seconds: the start time, the CMOS clock, the command.
+    const asked = Date.now() / 1000;
     const date = Number(/^(\d{10})$/m.exec(await shell('date +%s'))![1]);
-    assert.ok(Math.abs(date - Date.now() / 1000) < 3, `${date}`);
+    assert.ok(date > asked - 4 && date < Date.now() / 1000 + 1, `${date}, asked at ${asked}`);
   },
   { timeoutMs: 30_000 },
 );
 
-test('answers pings over the TAP', async () => {
-  const count = 20;
-  for (let i = 0; i < count; i++) assert.ok(await answersPing(), `ping ${i}`);
-  assert.match(await shell(`ping -c 3 ${HOST}`), '3 packets received');
-});
+test(
+  'answers pings over the TAP',
+  async () => {
+    const count = 20;
+    for (let i = 0; i < count; i++) assert.ok(await within(5, answersPing), `ping ${i}`);
+    const pings = async () => (await shell(`ping -c 3 ${HOST}`)).includes('3 packets received');
+    assert.ok(await within(5, pings));
+  },
+  { timeoutMs: 120_000 },
+);
 
 test(
   'serves TCP',
@@ -186,7 +193,7 @@ test(
     await terminal.running.console.waitFor(/# /);
     assert.match(await shell('sh /scripts/disk'), '@disk verified');
     assert.ok(isExt2(disk));
-    assert.ok(await answersPing(), 'the network is back too');
+    assert.ok(await within(5, answersPing), 'the network is back too');
   },
   { timeoutMs: BOOT_MS },
 );
@@ -206,6 +213,12 @@ test('Ctrl-] leaves, and the terminal is as before', async () => {
   assert.match(terminal.settings(), ' icanon ');
   assert.ok(!existsSync(line), 'its socket is gone');
 });
+
+/** A ping has a deadline of its own, which a busy host may miss: so many tries are allowed. */
+async function within(tries: number, succeeds: () => Promise<boolean>): Promise<boolean> {
+  for (let i = 0; i < tries; i++) if (await succeeds()) return true;
+  return false;
+}
 
 async function answersPing(): Promise<boolean> {
   const child = spawn(guest!.busybox, ['ping', '-c', '1', '-W', '5', GUEST], { stdio: 'ignore' });
