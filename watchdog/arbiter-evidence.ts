@@ -1,7 +1,7 @@
 // What a board may believe: which paths are silent, whether the silence is the peer's or its own,
 // whose word is newest, and whether the other claims the reign. Decides nothing.
 
-import { type Done, hears, holds, sameGrant, type Turn } from './arbiter-turn.ts';
+import { type Done, hears, holds, pathWorks, sameGrant, type Turn } from './arbiter-turn.ts';
 import type { ArbiterState, Statement } from './arbiter-types.ts';
 import { LEADING } from './arbiter-types.ts';
 import { PATHS, type Path } from './limits.ts';
@@ -37,7 +37,10 @@ export function takeStatement(turn: Turn, path: Path, statement: Statement): Don
   const { peer } = state;
   if (peer !== null && statement.boot < peer.boot && holds(turn, 'newest-statement-only')) return;
   // The word of a dead board's supervisor is no sign of life.
-  if (statement.role !== 'dead') state.heardMs[path] = nowMs;
+  if (statement.role !== 'dead') {
+    if (nowMs - lastHeardMs(state) > state.config.limits.stallMs) state.wordsRunMs = nowMs;
+    state.heardMs[path] = nowMs;
+  }
   const older =
     peer !== null && statement.boot === peer.boot && statement.seq <= peer.seq && peer.seq > 0;
   if (older && holds(turn, 'newest-statement-only')) return;
@@ -93,7 +96,7 @@ export function witnessSpeaksForMe(turn: Turn): boolean {
 /** The log link carries both ways. */
 export function logWorks(turn: Turn): boolean {
   const { peer } = turn.state;
-  return hears(turn, 'log') && peer?.hears.log === true;
+  return pathWorks(turn, 'log') && peer?.hears.log === true && !silentEverywhere(turn);
 }
 
 /** Someone speaks now, and has heard this start of mine. */

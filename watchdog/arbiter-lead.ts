@@ -3,6 +3,7 @@
 // promote: before a grant is given, or after it is void.
 
 import {
+  lastHeardMs,
   leads,
   logWorks,
   peerIsAhead,
@@ -205,10 +206,12 @@ function reasonToLeave(turn: Turn): string | null {
 
 /** The peer is in step under my grant, well, and said so just now. */
 export function canTakeOver(turn: Turn): boolean {
-  const { peer, grant } = turn.state;
-  return peer !== null && grant !== null && peer.role === 'backup' && isSession(peer, grant)
-    ? peer.ready && logWorks(turn)
-    : false;
+  const { state, nowMs } = turn;
+  const { peer, grant } = state;
+  if (peer === null || grant === null) return false;
+  const speaks = nowMs - lastHeardMs(state) <= state.config.limits.stallMs;
+  const inStep = peer.role === 'backup' && isSession(peer, grant);
+  return speaks && inStep && peer.ready && logWorks(turn);
 }
 
 function leaving(turn: Turn): Done {

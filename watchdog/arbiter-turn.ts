@@ -85,6 +85,18 @@ export function hears(turn: Turn, path: Path): boolean {
   return nowMs - state.heardMs[path] <= state.config.limits.silentMs[path];
 }
 
+/**
+ * Does this path carry, as far as one can tell? A path is blamed only for silence while the peer went
+ * on speaking elsewhere and this board was awake to hear it: a stall of either is not a cut.
+ */
+export function pathWorks(turn: Turn, path: Path): boolean {
+  const { state } = turn;
+  const { heardMs } = state;
+  const lastMs = Math.max(heardMs.log, heardMs.serial, heardMs.front);
+  const sinceMs = Math.max(heardMs[path], state.wordsRunMs, state.awakeMs);
+  return lastMs - sinceMs <= state.config.limits.silentMs[path];
+}
+
 export function statementOf(turn: Turn): Statement {
   const { state } = turn;
   const { limits } = state.config;
@@ -101,9 +113,9 @@ export function statementOf(turn: Turn): Statement {
     wantsRenounce: state.wantsRenounce,
     ready: mayLead(state) && state.config.syncAllowed && state.after === 'backup',
     hears: {
-      log: hears(turn, 'log'),
-      serial: hears(turn, 'serial'),
-      front: hears(turn, 'front'),
+      log: pathWorks(turn, 'log'),
+      serial: pathWorks(turn, 'serial'),
+      front: pathWorks(turn, 'front'),
     },
     witness: turn.nowMs - state.witnessMs <= limits.witnessSilentMs,
     echoBoot: state.peer?.boot ?? 0,

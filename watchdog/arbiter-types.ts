@@ -128,6 +128,8 @@ export interface ArbiterState {
   /** The newest statement of the peer. What it says of claims stays true; of health it grows old. */
   peer: Statement | null;
   heardMs: Record<Path, number>;
+  /** When the unbroken run of the peer's words, on whatever path, began. */
+  wordsRunMs: number;
   /** The witness: its last answer, and when the unbroken run of answers that ends there began. */
   witnessMs: number;
   witnessRunMs: number;

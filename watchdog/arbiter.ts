@@ -126,6 +126,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     after: 'backup',
     peer: null,
     heardMs: { log: never, serial: never, front: never },
+    wordsRunMs: never,
     witnessMs: never,
     witnessRunMs: nowMs,
     awakeMs: nowMs,

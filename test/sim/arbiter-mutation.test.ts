@@ -14,7 +14,6 @@ type Hunt = [from: Task['from'], grain: 'all' | 'units', faults: number, menu: F
 const HUNTS: Partial<Record<RuleName, Hunt>> = {
   'promote-only-in-step': ['redundant', 'units', 2, ['crash', 'hang']],
   'promote-needs-witness': ['redundant', 'all', 3, ['log', 'serial', 'front-b']],
-  'solo-needs-renunciation': ['redundant', 'units', 2, ['log', 'crash', 'sleep']],
   'solo-needs-witness': ['redundant', 'all', 3, ['log', 'serial', 'front-a']],
   'sleeper-doubts': ['redundant', 'units', 2, ['sleep', 'crash']],
   'persist-before-open': ['redundant', 'units', 2, ['crash']],

@@ -142,6 +142,33 @@ test('an old word left in the serial buffer starts no reign; without cold-needs-
   }
 });
 
+test('a stall of either board that is no death costs nothing: nobody asks, nobody renounces', () => {
+  const stalls: [string, (bench: Bench) => void][] = [
+    [
+      'its own',
+      (bench) => {
+        bench.nowMs += 70;
+      },
+    ],
+    [
+      'of the peer',
+      (bench) => {
+        bench.pass(70, { witness: true });
+      },
+    ],
+  ];
+  for (const [whose, stall] of stalls) {
+    const { bench, says } = primary();
+    stall(bench);
+    // The first word after it comes on the slow path, written before the writer heard me again.
+    const deaf = { ...says, hears: { log: true, serial: true, front: true } };
+    bench.fire({ type: 'heard', path: 'front', statement: bench.fresh(deaf) });
+    assert.is(bench.state.role, 'protected', whose);
+    bench.pass(200, { ...all, says });
+    assert.is(bench.state.role, 'protected', whose);
+  }
+});
+
 test('one-way cut of the log: the backup hears nothing there, says so, and the primary asks', () => {
   const { bench, says } = primary();
   bench.pass(10, { ...all, says: { ...says, hears: { log: false, serial: true, front: true } } });

@@ -169,6 +169,7 @@ function encodeArbiter(
     age(arbiter.heardMs.serial),
     age(arbiter.heardMs.front),
     // The witness counts against the newest word of the peer, which may be older than AGE_MAX.
+    age(arbiter.wordsRunMs),
     age(arbiter.witnessMs),
     age(arbiter.witnessRunMs),
     Math.min(AGE_MAX, witnessAfterWord(arbiter)),
