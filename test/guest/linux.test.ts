@@ -101,7 +101,9 @@ test(
     const realS = (performance.now() - started) / 1000;
     assert.ok(after - before >= 2 && after - before <= realS + 0.1, `${after - before} ${realS}`);
     const date = Number(/^(\d{10})$/m.exec(await shell('date +%s'))![1]);
-    assert.ok(Math.abs(date - Date.now() / 1000) < 3, `${date}`);
+    // The PC's clock has whole seconds, and on a loaded host the first of them passes early.
+    const offS = date - Date.now() / 1000;
+    assert.ok(Math.abs(offS) < 6, `${offS} s off`);
   },
   { timeoutMs: 30_000 },
 );
