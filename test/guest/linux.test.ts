@@ -17,6 +17,17 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { encodeFrame, FrameDecoder } from '../../firmware/host/net/frame-stream.ts';
+import {
+  arpReply,
+  ETHERTYPE,
+  ethernet,
+  icmpEcho,
+  ipv4,
+  PROTOCOL,
+  parseEthernet,
+  parseIpv4,
+} from '../harness/frames.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace, ip } from '../harness/netns.ts';
 import { assembled, guestArgs } from './linux-guest.ts';
@@ -37,8 +48,14 @@ const MAC = '02:79:00:00:00:02';
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-linux-'));
 const disk = join(folder, 'disk.img');
 const line = join(folder, 'com2');
+const console2 = join(folder, 'console');
+const cable = join(folder, 'cable');
 const random = seededRandom();
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
+/** What the benchmark leaves in /tmp/numbers. */
+const NUMBERS_MD5 = '1c0f34fee7176dc367bead8f96cba6bc';
+const NUMBERS_BYTES = 228_894;
 
 let terminal: Terminal;
 const shell = (command: string) => terminal.running.shell(command);
@@ -60,8 +77,18 @@ test(
   'boots to a shell on the terminal, which is raw and hears every key',
   async () => {
     const args = guestArgs(guest!, 'shell', `${GUEST}/24`);
-    const hardware = ['--disk', disk, '--net', 'tap=guest0', '--mac', MAC];
-    terminal = startOnTerminal(...args, ...hardware, '--com2', `socket=${line}`);
+    const hardware = [
+      '--disk',
+      disk,
+      '--net',
+      'tap=guest0',
+      '--mac',
+      MAC,
+      '--net',
+      `socket=${cable}`,
+    ];
+    const lines = ['--com2', `socket=${line}`, '--console', `socket=${console2}`];
+    terminal = startOnTerminal(...args, ...hardware, ...lines);
     assert.match(terminal.settings(), ' icanon ');
     await terminal.running.console.waitFor(/@ready shell/, BOOT_MS);
     await terminal.running.console.waitFor(/# /);
@@ -153,6 +180,49 @@ test(
   { timeoutMs: 60_000 },
 );
 
+test('a second network card on a socket answers whoever is at the other end', async () => {
+  await shell('ip address add 10.80.0.2/24 dev eth1; ip link set eth1 up');
+  const peer = connect(cable);
+  await once(peer, 'connect');
+  const frames = framesOf(peer);
+  const ours = '02:80:00:00:00:01';
+  const data = random.bytes(1000);
+  const ping = ipv4({
+    ...{ from: '10.80.0.1', to: '10.80.0.2', protocol: PROTOCOL.icmp },
+    payload: icmpEcho(8, 7, 1, data),
+  });
+  const to = /(..:){5}../.exec(await shell('cat /sys/class/net/eth1/address'))![0];
+  peer.write(encodeFrame(ethernet({ to, from: ours, type: ETHERTYPE.ipv4, payload: ping })));
+  for await (const frame of frames) {
+    const reply = arpReply(frame, '10.80.0.1', ours);
+    if (reply !== undefined) peer.write(encodeFrame(reply));
+    const { type, payload } = parseEthernet(frame);
+    if (type !== ETHERTYPE.ipv4 || parseIpv4(payload).protocol !== PROTOCOL.icmp) continue;
+    const echo = parseIpv4(payload).payload;
+    assert.is(Buffer.compare(echo, icmpEcho(0, 7, 1, data)), 0);
+    break;
+  }
+  peer.destroy();
+});
+
+test(
+  'a virtio console passes bytes both ways',
+  async () => {
+    const socket = connect(console2);
+    await once(socket, 'connect');
+    await shell('exec 4<>/dev/hvc0; stty raw -echo <&4');
+    const sent = random.bytes(20_000);
+    const hash = shell(`head -c ${sent.length} <&4 | sha256sum`);
+    socket.write(sent);
+    assert.match(await hash, sha256(sent));
+    const numbers = takeBytes(socket, NUMBERS_BYTES);
+    await shell('cat /tmp/numbers >&4');
+    assert.is(md5(await numbers), NUMBERS_MD5);
+    socket.destroy();
+  },
+  { timeoutMs: 60_000 },
+);
+
 test(
   'random bytes pass the second serial line both ways',
   async () => {
@@ -165,7 +235,7 @@ test(
     socket.write(sent);
     assert.match(await hash, sha256(sent));
 
-    const numbers = takeBytes(socket, 228_894);
+    const numbers = takeBytes(socket, NUMBERS_BYTES);
     await shell('cat /tmp/numbers >&3');
     assert.is(
       createHash('md5')
@@ -231,6 +301,11 @@ async function quit(): Promise<void> {
   const socket = connect(9, GUEST);
   await once(socket, 'connect');
   socket.destroy();
+}
+
+async function* framesOf(socket: Socket): AsyncGenerator<Uint8Array> {
+  const decoder = new FrameDecoder();
+  for await (const bytes of socket) yield* decoder.push(bytes);
 }
 
 async function takeBytes(socket: Socket, count: number): Promise<Buffer> {
