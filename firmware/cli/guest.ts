@@ -40,6 +40,8 @@ export async function runGuest(
   let signalled: keyof typeof SIGNALS | undefined;
   for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
     process.on(signal, () => {
+      // Once in order; who asks twice will not wait.
+      if (signalled !== undefined) process.exit(128 + SIGNALS[signal]);
       signalled = signal;
       guest?.stop();
     });

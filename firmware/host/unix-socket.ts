@@ -4,6 +4,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { HostError, systemWords } from './errors.ts';
 
+/** Last words a peer may still read after we closed. */
+const LINGER_MS = 500;
+
 /** sun_path with its terminating zero. */
 const PATH_BYTES_MAX = 107;
 
@@ -29,8 +32,12 @@ export class PeerQueue {
   /** May be called twice. */
   async close(): Promise<void> {
     for (const socket of this.waiting.splice(0)) socket.destroy();
-    this.peer?.destroySoon();
+    const { peer } = this;
+    peer?.destroySoon();
+    // What it was still to get may never be read.
+    const timer = setTimeout(() => peer?.destroy(), LINGER_MS);
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    clearTimeout(timer);
   }
 
   private add(socket: Socket, attach: (peer: Socket) => void): void {

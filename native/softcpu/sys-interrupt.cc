@@ -234,10 +234,10 @@ void shut_down(Cpu& c) {
 
 void software_interrupt(Cpu& c, u8 vector, EventKind kind) { enter(c, {vector, kind}); }
 
-// SDM 17.3.1.1: faults push RF set, so that the instruction restarts past its breakpoint; #DB does
-// not, nor does the abort #DF. A general-detect #DB arrives here with DR6 already set.
+// SDM 17.3.1.1: faults push RF set, so that the instruction restarts past its breakpoint; the abort
+// #DF does not. A #DB that arrives here is a general detect, with DR6 already set.
 void deliver_fault(Cpu& c, const GuestFault& f) {
-  const bool resume = f.vector != DB && f.vector != DF_;
+  const bool resume = f.vector != DF_;
   deliver(c, {f.vector, EventKind::exception, f.has_error, f.error, resume});
 }
 

@@ -20,7 +20,7 @@ export class Transcript {
     this.wake();
   }
 
-  /** The first match behind the last one waited for. */
+  /** The first match behind the last one waited for; `input` is what came between and the match. */
   async waitFor(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
     let isLate = false;
     const timer = setTimeout(() => {
@@ -31,7 +31,9 @@ export class Transcript {
       for (;;) {
         const found = pattern.exec(this.text.slice(this.at));
         if (found !== null) {
-          this.at += found.index + found[0].length;
+          const end = found.index + found[0].length;
+          found.input = found.input.slice(0, end);
+          this.at += end;
           return found;
         }
         if (this.ended !== undefined) throw this.missing(pattern, this.ended);

@@ -1,26 +1,10 @@
 // Debian Linux through the real command: a person at a terminal, the benchmark with its known results,
-// a disk that outlives a reboot, TCP both ways over a TAP, random bytes over a second serial line.
-import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+// a disk that outlives a reboot, TCP both ways over a TAP, random bytes over serial lines.
+import { existsSync, readFileSync } from 'node:fs';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
-import { enterNamespace, ip } from '../harness/netns.ts';
-import { assembled, guestArgs } from './linux-guest.ts';
-import { startOnTerminal, type Terminal } from './twinstep.ts';
+import { enterNamespace } from '../harness/netns.ts';
+import { assembled } from './linux-guest.ts';
+import { BOOT_MS, GUEST_MAC, HOST_IP, LinuxRig, STEP_MS } from './rig.ts';
 
 // Before the namespace, where there is no archive.
 const { guest, why = '' } = assembled();
@@ -30,243 +14,102 @@ test.needs(needs.networkNamespaces());
 test.needs(needs.device('/dev/net/tun'));
 test.needs({ met: guest !== undefined, why });
 
-const BOOT_MS = 120_000;
-const HOST = '10.79.0.1';
-const GUEST = '10.79.0.2';
-const MAC = '02:79:00:00:00:02';
-const folder = mkdtempSync(join(tmpdir(), 'twinstep-linux-'));
-const disk = join(folder, 'disk.img');
-const line = join(folder, 'com2');
 const random = seededRandom();
-const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+let rig: LinuxRig;
+const step = (name: string, body: () => Promise<void>, timeoutMs = STEP_MS) =>
+  test(name, body, { timeoutMs });
 
-let terminal: Terminal;
-const shell = (command: string) => terminal.running.shell(command);
+test.after(async () => await rig?.close());
 
-test.before(() => {
-  writeFileSync(disk, '');
-  truncateSync(disk, 16 << 20);
-  ip('tuntap', 'add', 'dev', 'guest0', 'mode', 'tap');
-  ip('address', 'add', `${HOST}/24`, 'dev', 'guest0');
-  ip('link', 'set', 'guest0', 'up');
-});
-test.after(async () => {
-  await terminal?.running.kill();
-  terminal?.close();
-  rmSync(folder, { recursive: true });
-});
-
-test(
+step(
   'boots to a shell on the terminal, which is raw and hears every key',
   async () => {
-    const args = guestArgs(guest!, 'shell', `${GUEST}/24`);
-    const hardware = ['--disk', disk, '--net', 'tap=guest0', '--mac', MAC];
-    terminal = startOnTerminal(...args, ...hardware, '--com2', `socket=${line}`);
+    rig = new LinuxRig(guest!);
+    const { terminal } = rig;
     assert.match(terminal.settings(), ' icanon ');
-    await terminal.running.console.waitFor(/@ready shell/, BOOT_MS);
-    await terminal.running.console.waitFor(/# /);
+    await rig.booted();
     assert.match(terminal.settings(), '-icanon');
     assert.match(terminal.running.stderr.text, 'Ctrl-] leaves');
-    assert.match(await shell('uname -srm'), /Linux 6\.\d+\.\d+\S* x86_64/);
+    assert.match(await rig.shell('uname -srm'), /Linux 6\.\d+\.\d+\S* x86_64/);
     // Ctrl-C is the guest's. (Before the command runs the shell itself would read it.)
     terminal.running.type('echo asl""eep; sleep 1000\n');
     await terminal.running.console.waitFor(/asleep/);
     terminal.running.type('\x03');
-    await shell('true');
-    assert.match(await shell('cat /sys/class/net/eth0/address'), MAC);
+    await rig.shell('true');
+    assert.match(await rig.shell('cat /sys/class/net/eth0/address'), GUEST_MAC);
   },
-  { timeoutMs: BOOT_MS },
+  BOOT_MS,
 );
 
-test(
-  'computes what every engine computes',
-  async () => {
-    const text = await shell('sh /scripts/bench');
-    assert.match(text, /^sum 667472$/m);
-    assert.match(text, /^awk 2262443021313$/m);
-    assert.match(text, /^4dee400da20bb6b7cfd1721c3383c86bb26571402edfe6631109445b28632130 {2}-$/m);
-    assert.match(text, /^1c0f34fee7176dc367bead8f96cba6bc {2}\/tmp\/numbers$/m);
-    assert.match(text, /^100$/m);
-  },
-  { timeoutMs: BOOT_MS },
+step('computes what every engine computes', () => rig.bench());
+
+step('the clock goes on while the guest sleeps', async () => {
+  const uptime = async () => Number(/^(\d+\.\d+) /m.exec(await rig.shell('cat /proc/uptime'))![1]);
+  const before = await uptime();
+  await rig.shell('sleep 2');
+  // How closely it follows real time is shown where no busy host can blur it (lockstep/pacer).
+  assert.ok((await uptime()) - before >= 2);
+});
+
+step('answers pings over the TAP, and pings', async () => {
+  for (let i = 0; i < 20; i++) assert.ok(await rig.answersPing(), `ping ${i}`);
+  assert.match(await rig.shell(`ping -c 3 ${HOST_IP}`), /[1-3] packets received/);
+});
+
+step('serves TCP to several clients at once', async () => {
+  await rig.serve();
+  await Promise.all([1, 2, 3].map(() => rig.talk(random.int(1000), 50)));
+});
+
+step('connects out, and moves a file each way unchanged', async () => {
+  await rig.fetches(random.bytes(300_000));
+  await rig.delivers();
+});
+
+step('a second network card on a socket answers whoever is at the other end', () =>
+  rig.pingsOverCable(random.bytes(1000)),
 );
 
-test(
-  'the clock goes on while the guest sleeps',
-  async () => {
-    const uptime = async () => Number(/^(\d+\.\d+) /m.exec(await shell('cat /proc/uptime'))![1]);
-    const before = await uptime();
-    await shell('sleep 2');
-    // How closely it follows real time is shown where no busy host can blur it (lockstep/pacer).
-    assert.ok((await uptime()) - before >= 2);
-  },
-  { timeoutMs: 60_000 },
+step('random bytes pass the second serial line both ways', () =>
+  rig.serialBothWays('ttyS1', random.bytes(50_000)),
 );
 
-test(
-  'answers pings over the TAP',
-  async () => {
-    const count = 20;
-    for (let i = 0; i < count; i++) assert.ok(await within(5, answersPing), `ping ${i}`);
-    const pings = async () => (await shell(`ping -c 3 ${HOST}`)).includes('3 packets received');
-    assert.ok(await within(5, pings));
-  },
-  { timeoutMs: 120_000 },
-);
+step('and the virtio console', () => rig.serialBothWays('hvc0', random.bytes(20_000)));
 
-test(
-  'serves TCP',
-  async () => {
-    terminal.running.type('sh /scripts/serve </dev/null &\n');
-    await terminal.running.console.waitFor(/@serving/);
-    const clients = Array.from({ length: 3 }, () => random.int(1000));
-    await Promise.all(clients.map((first) => talk(first, 50)));
-    await quit();
-  },
-  { timeoutMs: 60_000 },
-);
-
-test(
-  'connects out, and moves a file each way unchanged',
-  async () => {
-    const sent = random.bytes(300_000);
-    const server = createServer((socket) => socket.end(sent)).listen(5000, HOST);
-    assert.match(await shell(`nc ${HOST} 5000 </dev/null | sha256sum`), sha256(sent));
-    server.close();
-
-    const received = new Promise<Uint8Array>((resolve) => {
-      const sink = createServer((socket) => {
-        sink.close();
-        const chunks: Buffer[] = [];
-        socket.on('data', (chunk) => chunks.push(chunk));
-        socket.on('end', () => resolve(Buffer.concat(chunks)));
-      }).listen(5001, HOST);
-    });
-    await shell(`nc ${HOST} 5001 < /tmp/numbers`);
-    assert.is(
-      createHash('md5')
-        .update(await received)
-        .digest('hex'),
-      '1c0f34fee7176dc367bead8f96cba6bc',
-    );
-  },
-  { timeoutMs: 60_000 },
-);
-
-test(
-  'random bytes pass the second serial line both ways',
-  async () => {
-    // Opening a port empties its receiver: open it before anything comes.
-    await shell('exec 3<>/dev/ttyS1; stty raw -echo -crtscts <&3');
-    const socket = connect(line);
-    await once(socket, 'connect');
-    const sent = random.bytes(50_000);
-    const hash = shell(`head -c ${sent.length} <&3 | sha256sum`);
-    socket.write(sent);
-    assert.match(await hash, sha256(sent));
-
-    const numbers = takeBytes(socket, 228_894);
-    await shell('cat /tmp/numbers >&3');
-    assert.is(
-      createHash('md5')
-        .update(await numbers)
-        .digest('hex'),
-      '1c0f34fee7176dc367bead8f96cba6bc',
-    );
-    socket.destroy();
-  },
-  { timeoutMs: 60_000 },
-);
-
-test(
+step(
   'a disk written before a reboot is whole after it, and the host can read it',
   async () => {
-    assert.match(await shell('sh /scripts/disk'), '@disk written');
-    terminal.running.type('exit\n');
-    await terminal.running.console.waitFor(/@done shell/);
-    await terminal.running.console.waitFor(/@ready shell/, BOOT_MS);
-    await terminal.running.console.waitFor(/# /);
-    assert.match(await shell('sh /scripts/disk'), '@disk verified');
-    assert.ok(isExt2(disk));
-    assert.ok(await within(5, answersPing), 'the network is back too');
+    assert.match(await rig.shell('sh /scripts/disk'), '@disk written');
+    await rig.reboot();
+    assert.match(await rig.shell('sh /scripts/disk'), '@disk verified');
+    assert.ok(rig.hasExt2());
+    assert.ok(await rig.answersPing(), 'the network is back too');
   },
-  { timeoutMs: BOOT_MS },
+  BOOT_MS,
 );
 
-test('an idle guest costs next to nothing', async () => {
-  await shell('true');
-  const cpuMs = () => processCpuMs(terminal.running.pid);
-  const [cpu, started] = [cpuMs(), performance.now()];
+step('an idle guest costs next to nothing', async () => {
+  await rig.shell('true');
+  const { pid } = rig.terminal.running;
+  const [cpu, started] = [cpuMs(pid), performance.now()];
   await new Promise((resolve) => setTimeout(resolve, 2000));
-  const percent = (100 * (cpuMs() - cpu)) / (performance.now() - started);
+  const percent = (100 * (cpuMs(pid) - cpu)) / (performance.now() - started);
   assert.ok(percent < 10, `${percent.toFixed(1)} % of a core`);
 });
 
-test('Ctrl-] leaves, and the terminal is as before', async () => {
-  terminal.running.type('\x1d');
-  assert.is(await terminal.running.ended(), 0);
-  assert.match(terminal.settings(), ' icanon ');
-  assert.ok(!existsSync(line), 'its socket is gone');
+step('Ctrl-] leaves, and the terminal is as before', async () => {
+  rig.terminal.running.type('\x1d');
+  assert.is(await rig.terminal.running.ended(), 0);
+  assert.match(rig.terminal.settings(), ' icanon ');
+  assert.ok(!existsSync(rig.com2), 'its socket is gone');
 });
 
-/** A ping has a deadline of its own, which a busy host may miss: so many tries are allowed. */
-async function within(tries: number, succeeds: () => Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < tries; i++) if (await succeeds()) return true;
-  return false;
-}
-
-async function answersPing(): Promise<boolean> {
-  const child = spawn(guest!.busybox, ['ping', '-c', '1', '-W', '5', GUEST], { stdio: 'ignore' });
-  const [code] = await once(child, 'exit');
-  return code === 0;
-}
-
-/** A client of the guest's echo server, which numbers the lines it gets. */
-async function talk(first: number, count: number): Promise<void> {
-  const socket = connect(7, GUEST);
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
-  for (let i = 1; i <= count; i++) {
-    socket.write(`line ${first + i}\n`);
-    const { value } = await lines.next();
-    assert.is(value, `${i} line ${first + i}`);
-  }
-  socket.destroy();
-}
-
-async function quit(): Promise<void> {
-  const socket = connect(9, GUEST);
-  await once(socket, 'connect');
-  socket.destroy();
-}
-
-async function takeBytes(socket: Socket, count: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let have = 0;
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-    chunks.push(chunk);
-    have += chunk.length;
-    if (have >= count) break;
-  }
-  return Buffer.concat(chunks);
-}
-
-/** By e2fsck where it is installed, else by the superblock's magic number. */
-function isExt2(path: string): boolean {
-  const check = spawnSync('e2fsck', ['-fn', path], { encoding: 'utf8' });
-  if (check.error === undefined) return check.status === 0;
-  const fd = openSync(path, 'r');
-  const magic = Buffer.alloc(2);
-  readSync(fd, magic, 0, 2, 1024 + 56);
-  closeSync(fd);
-  return magic.readUInt16LE(0) === 0xef53;
-}
-
 /** User and system time of a process with its threads. */
-function processCpuMs(pid: number): number {
-  const ticks = spawnSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' })
-    .stdout.replace(/^.*\) /, '')
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
     .split(' ');
-  return (Number(ticks[11]) + Number(ticks[12])) * 10;
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 test.run();

@@ -55,7 +55,7 @@ export class Running {
   /** One command in the guest's shell; what it printed. Throws if it fails there. */
   async shell(command: string, timeoutMs?: number): Promise<string> {
     this.type(`${command}; echo "@""status $?"\n`);
-    const [text, status] = await this.console.waitFor(/[\s\S]*?@status (\d+)/, timeoutMs);
+    const { input: text, 1: status } = await this.console.waitFor(/@status (\d+)/, timeoutMs);
     if (status !== '0') throw new Error(`${command}: status ${status}\n${text}`);
     return text.replaceAll('\r', '');
   }

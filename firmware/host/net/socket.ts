@@ -37,7 +37,7 @@ function connectedEnd(path: string, peer: Socket, events: NetLinkEvents): NetLin
     send: (frame) => send(peer, frame),
     close: async () => {
       isClosed = true;
-      peer.destroySoon();
+      peer.destroy();
     },
   };
 }

@@ -32,8 +32,12 @@ export const CONTROL = {
   wake: 0,
   /** Frames the thread has taken, modulo 2^32. */
   framesTaken: 1,
+  /** Batches the owner has taken, modulo 2^32. */
+  batchesTaken: 2,
+  /** Outputs that were dropped because the owner takes no batches. */
+  outputsDropped: 3,
 } as const;
-export const CONTROL_WORDS = 2;
+export const CONTROL_WORDS = 4;
 
 /**
  * Outside, numbers of disk requests are unique across reboots: life * this + number in that life. A
@@ -46,6 +50,8 @@ export interface WorkerStart {
   readonly log: LogConfig | undefined;
   /** After a reset the guest is started again instead of ending. */
   readonly rebootsOnReset: boolean;
+  /** Beyond so many batches under way the owner is not listening, and what would wait is dropped. */
+  readonly batchesWaitingMax: number;
   readonly control: Int32Array;
 }
 

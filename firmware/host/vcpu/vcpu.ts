@@ -20,10 +20,15 @@ export type { EndReason, GuestConfig, LogConfig, OutputItem } from './messages.t
 /** Frames under way to the thread; like a network card's ring, more are dropped. */
 export const FRAMES_WAITING_MAX = 512;
 
+/** A quarter of a minute of a busy guest: who does not listen for so long loses what it says. */
+export const BATCHES_WAITING_MAX = 4096;
+
 export interface VcpuOptions {
   config: GuestConfig;
   log: LogConfig | undefined;
   rebootsOnReset: boolean;
+  /** @default BATCHES_WAITING_MAX */
+  batchesWaitingMax?: number;
   onOutputs: (outputs: readonly OutputItem[]) => void;
   /** To be answered by an input. */
   onDiskRequest: (request: DiskRequest) => void;
@@ -70,8 +75,9 @@ export class Vcpu {
 
   private constructor(options: VcpuOptions) {
     this.options = options;
-    const { config, log, rebootsOnReset } = options;
-    const start: WorkerStart = { config, log, rebootsOnReset, control: this.control };
+    const { config, log, rebootsOnReset, batchesWaitingMax = BATCHES_WAITING_MAX } = options;
+    const { control } = this;
+    const start: WorkerStart = { config, log, rebootsOnReset, batchesWaitingMax, control };
     this.worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
     this.ended = new Promise((resolve, reject) => {
       this.worker.on('error', reject);
@@ -93,6 +99,11 @@ export class Vcpu {
         if (message.kind === 'started') resolve();
       });
     });
+  }
+
+  /** Frames and pieces of text nobody took in time. */
+  get outputsDropped(): number {
+    return Atomics.load(this.control, CONTROL.outputsDropped);
   }
 
   /** In order. Frames beyond what the thread can take are dropped and counted. */
@@ -143,6 +154,7 @@ export class Vcpu {
 
   private takeBatch({ outputs, requests, serialTaken, log }: Batch): void {
     const { options } = this;
+    Atomics.add(this.control, CONTROL.batchesTaken, 1);
     // First the log: outputs may wait for it.
     if (log !== undefined) options.onLog(log);
     if (outputs.length > 0) options.onOutputs(outputs);

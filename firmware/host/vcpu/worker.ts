@@ -15,6 +15,7 @@ import type {
   EndReason,
   FromWorker,
   GuestConfig,
+  OutputItem,
   ToWorker,
   WorkerStart,
 } from './messages.ts';
@@ -35,6 +36,7 @@ class Worker {
   private lifeNumber = 1;
   private wakeSeen = 0;
   private logSentNs = 0n;
+  private batchesSent = 0;
 
   constructor(port: MessagePort, start: WorkerStart) {
     this.port = port;
@@ -119,7 +121,8 @@ class Worker {
     const serialTaken = this.serialTaken();
     const log = this.takeLog(isLast);
     if (outbox.isEmpty && serialTaken === undefined && log === undefined) return;
-    const { outputs, requests } = outbox.take();
+    const { outputs: all, requests } = outbox.take();
+    const outputs = this.isHeard() ? all : this.withoutTalk(all);
     const first = this.lifeNumber * LIFE_REQUESTS;
     const batch: Batch = {
       outputs,
@@ -128,6 +131,20 @@ class Worker {
       log,
     };
     this.post({ kind: 'batch', batch });
+    this.batchesSent = (this.batchesSent + 1) | 0;
+  }
+
+  private isHeard(): boolean {
+    const { control, batchesWaitingMax } = this.start;
+    const waiting = (this.batchesSent - Atomics.load(control, CONTROL.batchesTaken)) | 0;
+    return waiting < batchesWaitingMax;
+  }
+
+  /** An owner that is stuck must not cost memory without end: frames and text can be lost. */
+  private withoutTalk(outputs: OutputItem[]): OutputItem[] {
+    const kept = outputs.filter(({ kind }) => kind !== 'net-tx' && kind !== 'serial-tx');
+    Atomics.add(this.start.control, CONTROL.outputsDropped, outputs.length - kept.length);
+    return kept;
   }
 
   private serialTaken(): Partial<Record<SerialPortName, number>> | undefined {

@@ -56,6 +56,7 @@ struct Encoder {
   // Registers whose contents the instruction's meaning needs.
   bool spoken_for(u32 n) const {
     if (e.kind == Kind::bit_memory) return n == c.reg;
+    if (kShadowed && (e.kind == Kind::stack || e.kind == Kind::indirect)) return n == RSP;
     if (e.kind == Kind::divide || e.kind == Kind::xsave || e.kind == Kind::string_compare) {
       return n == RAX || n == RDX;
     }

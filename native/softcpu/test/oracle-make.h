@@ -5,6 +5,14 @@
 
 namespace twinstep::soft::oracle {
 
+// The address sanitizer keeps its shadow right above the lowest 2 GiB, where a 32-bit case would
+// reach it: wild addresses become the hole, and the stack pointer is not made to fit an operand.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kShadowed = true;
+#else
+inline constexpr bool kShadowed = false;
+#endif
+
 void random_bytes(Random& r, u8* at, size_t bytes);
 void random_fx(Random& r, const Entry& e, Fx& fx);
 

@@ -14,14 +14,6 @@ void store_memory(Memory& memory, u64 at, u64 v) {
   store_bytes(memory, at, reinterpret_cast<const u8*>(&v), 8);
 }
 
-// The address sanitizer keeps its shadow right above the lowest 2 GiB, where a 32-bit case would
-// reach it: wild addresses become the hole.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kShadowed = true;
-#else
-constexpr bool kShadowed = false;
-#endif
-
 u64 choose_target(Random& r, u32 bytes, bool aligned) {
   const u32 align = aligned && !r.one_in(16) ? (bytes >= 64 ? 63 : 15) : r.one_in(3) ? 0
       : bytes - 1;

@@ -371,6 +371,7 @@ static void debug(void) {
   CASE("DR7.GD guards the debug registers, DR6 and CR4.DE bind their use") {
     WRITE_DR(7, 0x2400);
     TRAPS(read_dr7, 0, DB, 0);
+    SAME(caught.f.rflags & FLAG_RF, FLAG_RF);
     SAME(READ_DR(6) & 0xf00f, 0x2000);  // the handler entered with GD clear
     SAME(READ_DR(7) & 0x2000, 0);
     WRITE_DR(6, 0xffff0ff0);

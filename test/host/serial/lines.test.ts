@@ -90,6 +90,21 @@ test('socket: a paused line keeps what comes', async () => {
   await line.close();
 });
 
+test('socket: closing does not wait for a peer that never reads', async () => {
+  const path = join(folder, 'deaf');
+  const line = await socketLine(path, new Sink().events);
+  const peer = connect(path);
+  peer.pause();
+  peer.on('error', () => {});
+  await once(peer, 'connect');
+  for (let i = 0; i < 40; i++) {
+    line.write(new Uint8Array(100_000));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await line.close();
+  peer.destroy();
+});
+
 test('socket: a live owner keeps its path, a dead one’s is taken over', async () => {
   const path = join(folder, 'owned');
   const line = await socketLine(path, new Sink().events);

@@ -13,10 +13,15 @@ class Probe {
   taken = 0;
   private wake: () => void = () => {};
 
-  async start(kernel: Uint8Array, rebootsOnReset = false, memoryBytes = 4 << 20): Promise<Vcpu> {
+  async start(
+    kernel: Uint8Array,
+    rebootsOnReset = false,
+    limits: { batchesWaitingMax?: number } = {},
+  ): Promise<Vcpu> {
     return await Vcpu.start({
+      ...limits,
       config: {
-        ...{ memoryBytes, kernel, initrd: undefined, commandLine: '', epochSeconds: 0 },
+        ...{ memoryBytes: 4 << 20, kernel, initrd: undefined, commandLine: '', epochSeconds: 0 },
         devices: { nics: [], disks: [], hasConsole: false },
         entropySeed: new Uint8Array(32),
         multiplier: 1n << 32n,
@@ -122,6 +127,21 @@ test('reset and power button from outside', async () => {
     vcpu.send([{ kind: 'control', action }]);
     assert.equal((await vcpu.ended).reason, { kind });
   }
+});
+
+test('an owner that does not listen loses text, not memory', async () => {
+  const probe = new Probe();
+  const vcpu = await probe.start(tinyGuest.echoes(), false, { batchesWaitingMax: 3 });
+  const hundred = new Uint8Array(100);
+  for (let i = 0; i < 20; i++) {
+    vcpu.send([{ kind: 'serial-rx', port: 'com1', bytes: hundred }]);
+    // Block this thread long enough for the guest to answer.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  }
+  vcpu.send([{ kind: 'serial-rx', port: 'com1', bytes: Uint8Array.of(0x71) }]);
+  assert.equal((await vcpu.ended).reason, { kind: 'debug-exit', code: 5 });
+  assert.ok(vcpu.outputsDropped > 0);
+  assert.ok(probe.bytes.length < 2000, `${probe.bytes.length}`);
 });
 
 test('what cannot be started says why', async () => {
