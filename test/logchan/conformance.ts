@@ -1,5 +1,5 @@
 // What every port must do, whatever carries the frames. Each test gets a fresh port whose other end
-// sends back every frame.
+// sends back every frame. Order is not demanded: even a veth reorders when a sender changes its CPU.
 import { ETHERNET_PAYLOAD_BYTES_MIN, FRAME_BYTES_BASE } from '../../logchan/limits.ts';
 import type { LinkState, Port, PortHandler } from '../../logchan/port.ts';
 import { assert, type Suite, seededRandom } from '../harness/index.ts';
@@ -13,18 +13,19 @@ export interface Bench {
 /** Collects what a port says, and lets a test wait for it. */
 class Listener implements PortHandler {
   readonly frames: Uint8Array[] = [];
-  batches = 0;
+  warmedUp = false;
   onFrame: (() => void) | undefined;
   onBatchEnd: (() => void) | undefined;
   private wake: (() => void) | undefined;
 
   frame(bytes: Uint8Array, start: number, end: number): void {
-    this.frames.push(bytes.slice(start, end));
+    const frame = bytes.slice(start, end);
+    if (numberOf(frame) === WARM_UP) this.warmedUp = true;
+    else this.frames.push(frame);
     this.onFrame?.();
   }
 
   batchEnd(): void {
-    this.batches++;
     this.onBatchEnd?.();
     this.wake?.();
   }
@@ -52,6 +53,10 @@ function makeFrame(number: number, length: number): Uint8Array {
   return bytes;
 }
 
+const numberOf = (frame: Uint8Array) => ((frame[2] ?? 0) << 8) | (frame[3] ?? 0);
+const byNumber = (a: Uint8Array, b: Uint8Array) => numberOf(a) - numberOf(b);
+const WARM_UP = 0xffff;
+
 function send(port: Port, frame: Uint8Array): boolean {
   const slot = port.slot();
   if (slot === undefined) return false;
@@ -71,16 +76,11 @@ function demandEcho(echoed: Uint8Array | undefined, sent: Uint8Array): void {
 /** Sends until the path is warm (addresses resolved, the other end running). */
 async function warm(port: Port, listener: Listener): Promise<void> {
   const timer = setInterval(() => {
-    send(port, makeFrame(0, 100));
+    send(port, makeFrame(WARM_UP, 100));
     port.flush();
   }, 10);
-  await listener.until(() => listener.frames.length > 0);
+  await listener.until(() => listener.warmedUp);
   clearInterval(timer);
-  // What is still under way of these comes before the echo of a marker.
-  send(port, makeFrame(1, 99));
-  port.flush();
-  await listener.until(() => listener.frames.at(-1)?.length === 99);
-  listener.frames.length = 0;
 }
 
 export function conformance(test: Suite, name: string, makeBench: () => Promise<Bench>): void {
@@ -134,13 +134,14 @@ export function conformance(test: Suite, name: string, makeBench: () => Promise<
     assert.is(port.slot()?.length, link.frameBytesMax, 'a slot holds the largest frame, no more');
   });
 
-  check('frames queued together arrive in order', async (port, listener) => {
+  check('frames queued together all arrive', async (port, listener) => {
     await warm(port, listener);
     const frames = Array.from({ length: 48 }, (_, i) => makeFrame(i, 64 + i));
     for (const frame of frames) assert.ok(send(port, frame), 'room for a burst');
     port.flush();
-    await listener.until(() => listener.frames.length === frames.length);
-    for (const [i, frame] of frames.entries()) demandEcho(listener.frames[i], frame);
+    await listener.until(() => listener.frames.length >= frames.length);
+    const echoed = listener.frames.sort(byNumber);
+    for (const [i, frame] of frames.entries()) demandEcho(echoed[i], frame);
   });
 
   check(
@@ -202,6 +203,11 @@ export function conformance(test: Suite, name: string, makeBench: () => Promise<
 
   check('counts what passes', async (port, listener) => {
     await warm(port, listener);
+    // The last of the warming up may still be under way.
+    for (let seen = -1; seen !== port.counters().received; ) {
+      seen = port.counters().received;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
     const before = port.counters();
     for (let i = 0; i < 10; i++) send(port, makeFrame(i, 100));
     port.flush();

@@ -79,6 +79,18 @@ test('another key, cluster or version is one clear event, again after a success'
       assert.ok(end.drops[why as 'key'] > 10, 'each frame is counted');
     }
   }
+  const [first, second] = [new Board(), new Board()];
+  const strange = vectorBytes('bad-version');
+  first.step([strange], 1);
+  run(first, second, 2, 20_000);
+  second.end.close();
+  run(first, second, 30_000, 2_000);
+  first.step([strange, strange], 40_000);
+  assert.is(
+    first.events.filter(({ type }) => type === 'refused').length,
+    2,
+    'news after a success',
+  );
   const a = new Board();
   a.step([vectorBytes('bad-version'), vectorBytes('bad-version')], 1);
   assert.equal(a.events, [{ type: 'refused', why: 'version' }]);
@@ -162,6 +174,11 @@ test('appending is possible exactly while the session is up', () => {
   assert.not.ok(b.end.isUp);
   assert.equal(a.step(b.step([], 32_000), 32_000), [], 'a closed end says nothing any more');
   a.end.close();
+  const told = a.events.length;
+  const dropped = { ...a.end.drops };
+  a.step(b.sent, 33_000);
+  assert.is(a.events.length, told, 'and hears nothing');
+  assert.equal(a.end.drops, dropped);
 });
 
 test('a port too small for a base frame is our own mistake', () => {

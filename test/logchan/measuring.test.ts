@@ -80,6 +80,20 @@ test('a little loss is a bad cable, much is congestion', () => {
   assert.ok(window.logBytes < grown);
 });
 
+test('a round ends when a frame sent after its begin was seen, not before', () => {
+  const window = new Window();
+  window.full(false);
+  window.sample(110, 100, 1, 50);
+  assert.is(window.logBytes, 2 * WINDOW_BYTES_INITIAL);
+  for (let counter = 2; counter < 50; counter++) {
+    window.full(false);
+    window.sample(110, 100, counter, 60);
+  }
+  assert.is(window.logBytes, 2 * WINDOW_BYTES_INITIAL);
+  window.sample(110, 100, 50, 60);
+  assert.is(window.logBytes, 4 * WINDOW_BYTES_INITIAL);
+});
+
 test('a burst is bounded and the rest is spread over the round trip', () => {
   const pacer = new Pacer();
   let sent = 0;
@@ -122,6 +136,16 @@ test('the path is as large as what arrives', () => {
     discover(path, carries, 0);
     assert.is(path.bytes, expected, `ports ${ports}, carries ${carries}`);
   }
+});
+
+test('a lost probe or two is no verdict', () => {
+  const path = new PathSize(9000, 0);
+  let probes = 0;
+  for (let nowUs = 0; !path.settled; nowUs += 1000) {
+    const size = path.next(100, nowUs);
+    if (size !== 0 && ++probes === 3) path.passed(size);
+  }
+  assert.is(path.bytes, 9000);
 });
 
 test('it is asked again later, when a port changes, and when frames vanish', () => {

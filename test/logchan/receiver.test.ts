@@ -156,6 +156,13 @@ test('credit is owed after a quarter of the room came free', () => {
   assert.ok(receiver.owesCredit, 'two of eight entries');
   receiver.tell(ack);
   assert.not.ok(receiver.owesCredit);
+  const large = new LaneReceiver({ bytes: 400, entries: 1000 });
+  large.tell(ack);
+  for (let i = 0; i < 2; i++) large.store(50 * i, Uint8Array.of(49, ...new Uint8Array(49)), 0, 50);
+  large.take();
+  assert.not.ok(large.owesCredit);
+  large.take();
+  assert.ok(large.owesCredit, 'a hundred of four hundred bytes');
 });
 
 test.run();

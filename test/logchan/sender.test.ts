@@ -122,7 +122,7 @@ test('what three later frames overtook goes again, alone', () => {
   assert.equal(send(sender, 7), [100, 200]);
   assert.not.ok(sender.wantsRepeat);
   assert.is(sender.inFlightBytes, 200);
-  sender.acknowledge(ackOf(600));
+  assert.is(sender.acknowledge(ackOf(600)), 200, 'what was known to be received is not news');
   assert.equal([sender.ackedThrough, sender.inFlightBytes, sender.inFlightFrames], [6, 0, 0]);
 });
 
@@ -133,6 +133,14 @@ test('what one later frame overtook goes again after the reordering time', () =>
   sender.acknowledge(ackOf(0, { beyond: [[100, 200]] }));
   assert.is(sender.detectLosses(2, 999, 1000), 0);
   assert.is(sender.detectLosses(2, 1000, 1000), 100);
+});
+
+test('a piece sent again does not hide the pieces behind it', () => {
+  const sender = filled(3, 100);
+  for (let counter = 1; counter <= 3; counter++) send(sender, counter);
+  sender.probe();
+  assert.equal(send(sender, 9), [0, 100]);
+  assert.is(sender.detectLosses(6, 0, 1000), 200, 'the second and third, overtaken by 4 to 6');
 });
 
 test('small lost pieces go again together, large ones cut to a narrower path', () => {
