@@ -10,6 +10,7 @@
 // carries its frames instead of the bridge, one way only, or with losses, repeats and other order.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { compile } from '../harness/compile.ts';
 import { ip, type Namespace, newNamespace } from '../harness/netns.ts';
@@ -27,8 +28,10 @@ export const BOARD_IP: Readonly<Record<Side, string>> = { a: '10.77.0.11', b: '1
 export const LOG_INTERFACE = 'log0';
 export const FRONT_INTERFACE = 'br0';
 export const TAP = 'tap0';
+const CARRIER_POLL_MS = 10;
 const BRIDGE = { front: 'plant', log: 'loglink' } as const;
 const MTU = { front: 1500, log: 9000 } as const;
+const QUIET_IPV6 = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 /** Linux clients repeat a lost segment after 200 ms at the earliest, unless the route says otherwise. */
 export const RTO_MIN_MS = 10;
 
@@ -55,6 +58,7 @@ export class Network {
 
   /** Needs a namespace of its own (enterNamespace). */
   static async make(): Promise<Network> {
+    writeFileSync(QUIET_IPV6, '1');
     for (const cable of ['front', 'log'] as const) addBridge(cable);
     for (const address of [GATEWAY_IP, CLIENT_IP])
       ip('address', 'add', `${address}/24`, 'dev', BRIDGE.front);
@@ -71,6 +75,7 @@ export class Network {
 
   private connect(side: Side): void {
     const board = this.boards[side];
+    board.run('sh', '-c', `echo 1 > ${QUIET_IPV6}`);
     for (const cable of ['front', 'log'] as const) {
       const [ours, theirs] = [port(cable, side), cable === 'log' ? LOG_INTERFACE : 'front0'];
       const mtu = ['mtu', String(MTU[cable])];
@@ -88,8 +93,9 @@ export class Network {
     board.run('ip', 'address', 'add', `${BOARD_IP[side]}/24`, 'dev', FRONT_INTERFACE);
   }
 
+  /** The log link is one cable: without it neither board has a carrier. */
   pull(cable: Cable, side: Side): void {
-    ip('link', 'set', port(cable, side), 'down');
+    for (const end of cable === 'log' ? SIDES : [side]) ip('link', 'set', port(cable, end), 'down');
   }
 
   /** The cable is whole again, whatever was wrong with it. */
@@ -104,7 +110,16 @@ export class Network {
       ip('link', 'delete', `${ours}-x`);
       ip('link', 'set', ours, 'promisc', 'off', 'master', BRIDGE[cable]);
     }
-    ip('link', 'set', ours, 'up');
+    for (const end of cable === 'log' ? SIDES : [side]) {
+      ip('link', 'set', port(cable, end), 'up');
+      await this.carries(port(cable, end));
+    }
+  }
+
+  /** The kernel takes up to a second to see a carrier, as a real card does. */
+  private async carries(name: string): Promise<void> {
+    while (!ip('link', 'show', name).includes('state UP'))
+      await new Promise((resolve) => setTimeout(resolve, CARRIER_POLL_MS));
   }
 
   /** Returns when the relay carries. */

@@ -62,7 +62,10 @@ static int open_end(const char *name) {
   setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
   struct packet_mreq all = {.mr_ifindex = address.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
   if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) != 0) fail(name);
-  setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes);
+  // The head before each frame says which checksums are still to be made, and is passed on.
+  if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof yes) != 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes) != 0)
+    fail(name);
   return fd;
 }
 
