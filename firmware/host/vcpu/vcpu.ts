@@ -18,7 +18,7 @@ import { kick } from '../../../native/index.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
-import { Calls, VcpuError } from './calls.ts';
+import { Calls } from './calls.ts';
 import { FactWords, type VcpuFacts } from './facts.ts';
 import type {
   Adoption,
