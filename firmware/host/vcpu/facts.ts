@@ -1,0 +1,63 @@
+// Where a vCPU thread stands, in words of memory its owner reads without asking: a health check or an
+// acknowledgement must not wait for a slice. Each word is exact by itself; together they may be one
+// slice apart.
+
+/** What the thread does just now. */
+export const DOING = ['starts', 'runs', 'idles', 'paused', 'waits', 'disk', 'diverged'] as const;
+/**
+ * runs: executing. idles: the guest sleeps. paused: until resume(). waits: followed all it was given.
+ * disk: waits for a completion of the local replica. diverged: parked until stop().
+ */
+export type Doing = (typeof DOING)[number];
+
+export interface VcpuFacts {
+  readonly icount: bigint;
+  readonly virtualNs: bigint;
+  /** Following: applied since it began to follow. Leading: written to the present log. */
+  readonly entriesApplied: number;
+  /** Its position need not move. */
+  readonly isIdle: boolean;
+  readonly doing: Doing;
+  /** From 1; grows with every restart of the guest, alike on both boards. */
+  readonly life: number;
+}
+
+const WORD = { icount: 0, virtualNs: 1, entries: 2, doing: 3, life: 4 } as const;
+const WORDS = 5;
+
+export class FactWords {
+  readonly shared: SharedArrayBuffer;
+  private readonly words: BigInt64Array;
+
+  constructor(shared = new SharedArrayBuffer(8 * WORDS)) {
+    this.shared = shared;
+    this.words = new BigInt64Array(shared);
+  }
+
+  read(): VcpuFacts {
+    const at = (word: number) => Atomics.load(this.words, word);
+    const doing = DOING[Number(at(WORD.doing))]!;
+    return {
+      icount: at(WORD.icount),
+      virtualNs: at(WORD.virtualNs),
+      entriesApplied: Number(at(WORD.entries)),
+      isIdle: doing !== 'runs',
+      doing,
+      life: Number(at(WORD.life)),
+    };
+  }
+
+  position(icount: bigint, virtualNs: bigint, entries: number): void {
+    Atomics.store(this.words, WORD.icount, icount);
+    Atomics.store(this.words, WORD.virtualNs, virtualNs);
+    Atomics.store(this.words, WORD.entries, BigInt(entries));
+  }
+
+  doing(doing: Doing): void {
+    Atomics.store(this.words, WORD.doing, BigInt(DOING.indexOf(doing)));
+  }
+
+  life(life: number): void {
+    Atomics.store(this.words, WORD.life, BigInt(life));
+  }
+}
