@@ -15,6 +15,8 @@ export interface VcpuFacts {
   readonly virtualNs: bigint;
   /** Following: applied since it began to follow. Leading: written to the present log. */
   readonly entriesApplied: number;
+  /** Following: how many of the push()ed pieces are applied to their last entry. Leading: 0. */
+  readonly piecesApplied: number;
   /** Its position need not move. */
   readonly isIdle: boolean;
   readonly doing: Doing;
@@ -22,8 +24,8 @@ export interface VcpuFacts {
   readonly life: number;
 }
 
-const WORD = { icount: 0, virtualNs: 1, entries: 2, doing: 3, life: 4 } as const;
-const WORDS = 5;
+const WORD = { icount: 0, virtualNs: 1, entries: 2, doing: 3, life: 4, pieces: 5 } as const;
+const WORDS = 6;
 
 export class FactWords {
   readonly shared: SharedArrayBuffer;
@@ -41,16 +43,18 @@ export class FactWords {
       icount: at(WORD.icount),
       virtualNs: at(WORD.virtualNs),
       entriesApplied: Number(at(WORD.entries)),
+      piecesApplied: Number(at(WORD.pieces)),
       isIdle: doing !== 'runs',
       doing,
       life: Number(at(WORD.life)),
     };
   }
 
-  position(icount: bigint, virtualNs: bigint, entries: number): void {
+  position(icount: bigint, virtualNs: bigint, entries: number, pieces: number): void {
     Atomics.store(this.words, WORD.icount, icount);
     Atomics.store(this.words, WORD.virtualNs, virtualNs);
     Atomics.store(this.words, WORD.entries, BigInt(entries));
+    Atomics.store(this.words, WORD.pieces, BigInt(pieces));
   }
 
   doing(doing: Doing): void {

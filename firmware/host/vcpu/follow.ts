@@ -39,6 +39,10 @@ export class Follow {
   private reader = new ItemReader();
   private items: Item[] = [];
   private head = 0;
+  private itemsPushed = 0;
+  /** How many items had been pushed with each piece that is not applied to its end. */
+  private pieceEnds: number[] = [];
+  private piecesApplied = 0;
   private life: Life;
   private replayer: Replayer;
 
@@ -59,6 +63,16 @@ export class Follow {
     return this.items.length - this.head + this.replayer.backlog;
   }
 
+  /** Pieces applied to their last item. */
+  get pieces(): number {
+    const applied = this.itemsPushed - this.backlog;
+    let count = 0;
+    while (count < this.pieceEnds.length && this.pieceEnds[count]! <= applied) count++;
+    if (count > 0) this.pieceEnds = this.pieceEnds.slice(count);
+    this.piecesApplied += count;
+    return this.piecesApplied;
+  }
+
   beginStream(): void {
     this.reader = new ItemReader();
   }
@@ -66,11 +80,13 @@ export class Follow {
   push(log: Uint8Array, arrivedNs: bigint): void {
     for (const item of this.reader.push(log)) {
       this.items.push(item);
+      this.itemsPushed++;
       if (item.kind === 'life') this.arrivals.reset();
       else if (item.entry.body.kind === 'clock-step') {
         this.arrivals.note(arrivedNs, item.entry.body.ns);
       }
     }
+    this.pieceEnds.push(this.itemsPushed);
     const { problem } = this.reader;
     if (problem !== undefined) this.replayer.refuse('items of a log', problem);
   }

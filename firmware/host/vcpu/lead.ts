@@ -23,6 +23,8 @@ export interface LeadOptions {
 
 export class Lead {
   readonly role = 'leading';
+  /** Of a follower's log; a leader has none. */
+  readonly pieces = 0;
   isPaused = false;
   /** Why step() said to sleep. */
   doing: 'paused' | 'idles' | 'runs' = 'runs';

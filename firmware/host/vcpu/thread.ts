@@ -342,7 +342,8 @@ export class VcpuThread {
 
   private publish(): void {
     const { machine } = this.life;
-    this.facts.position(machine.icount, machine.nowNs(), this.role.entries);
+    const { entries, pieces } = this.role;
+    this.facts.position(machine.icount, machine.nowNs(), entries, pieces);
   }
 
   private flushSometimes(): void {
