@@ -161,7 +161,15 @@ export class DiskReplica {
         if (status === 'ok') resolve(read);
         else reject(new ReplicaError(this.trouble ?? `disk ${this.path}: ${operation} failed`));
       };
-      const request = { kind: 'disk-request', disk: 0, id, operation, offset, bytes, data } as const;
+      const request = {
+        kind: 'disk-request',
+        disk: 0,
+        id,
+        operation,
+        offset,
+        bytes,
+        data,
+      } as const;
       this.submit(request, done, false);
     });
   }

@@ -24,7 +24,8 @@ export class HeldOutputs<T extends Numbered> {
   release(sequence: bigint): void {
     if (sequence <= this.released) return;
     this.released = sequence;
-    while (this.head < this.queue.length && this.queue[this.head]!.sequence <= sequence) this.head++;
+    while (this.head < this.queue.length && this.queue[this.head]!.sequence <= sequence)
+      this.head++;
     // Dropping the head of a long array one by one would be quadratic.
     if (this.head < 1024 && this.head < this.queue.length) return;
     this.queue = this.queue.slice(this.head);

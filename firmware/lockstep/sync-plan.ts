@@ -65,7 +65,10 @@ export class SyncPlan {
     this.round++;
     if (this.round >= limits.roundsMax) return { next: 'stop', why: 'patience' };
     const above = this.round - limits.throttleFromRound + 1;
-    return { next: 'round', throttle: Math.min(limits.shareMax, Math.max(0, above) * THROTTLE_A_ROUND) };
+    return {
+      next: 'round',
+      throttle: Math.min(limits.shareMax, Math.max(0, above) * THROTTLE_A_ROUND),
+    };
   }
 
   /** Never goes back, and is 100 only when its owner says so. */

@@ -2,6 +2,7 @@
 // marks for the arbiter, and a machine that moves along.
 import type { GuestMemory as Memory } from '../../../native/index.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
+import type { EventCode } from '../event-codes.ts';
 import { encodeFacts } from './compat.ts';
 import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
@@ -99,7 +100,7 @@ export class Following {
   }
 
   private failed(error: Error): void {
-    this.event('SYNC-FAILED', `sync-up failed: ${error.message}`);
+    this.event('SYNC-STOPPED', `sync-up failed: ${error.message}`);
     this.target = undefined;
     this.askLater();
   }
@@ -152,7 +153,7 @@ export class Following {
     const { stream } = inbound;
     shared.link.send(encodeLogMessage({ type: 'synced', stream, session }), true);
     const { blocks, pages } = this.target!.counts;
-    this.event('SYNC-ADOPTED', 'this board moves along with the leader', { blocks, pages });
+    this.event('SYNC-PHASE', 'this board moves along with the leader', { blocks, pages });
   }
 
   // ---- the log ------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ export class Following {
 
   drop({ session, reason }: Of<'drop'>): void {
     if (session !== this.shared.reign()?.session || !this.isFollower()) return;
-    this.event('DROPPED', `the leader goes on without this board: ${reason}`);
+    this.event('LAG-DROPPED', `the leader goes on without this board: ${reason}`);
     this.shared.events.arbiter({ type: 'diverged' });
   }
 
@@ -280,7 +281,7 @@ export class Following {
     return { phase, percent, etaS, round, refusals: [] };
   }
 
-  private event(code: string, text: string, data?: Readonly<Record<string, unknown>>): void {
+  private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
     this.shared.events.event({ code, text, ...(data === undefined ? {} : { data }) });
   }
 }

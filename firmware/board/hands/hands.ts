@@ -6,11 +6,13 @@
 // other. Everything that comes from the channel is worked off in the turn in which it comes.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { ChannelEvent } from '../../../logchan/endpoint.ts';
 import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
 import { CPU_MODEL, firmwareVersion } from '../../host/identity.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
+import type { EventCode } from '../event-codes.ts';
 import { Chain } from './chain.ts';
 import type { BoardFacts } from './compat.ts';
 import { Following } from './following.ts';
@@ -68,25 +70,43 @@ export class BoardHands implements Hands {
   private announcing: NodeJS.Timeout[] = [];
   private closing: Promise<void> | undefined;
 
-  /** Opens disks, world and link, all or nothing. Throws one clear line. */
-  static async open(options: HandsOptions): Promise<BoardHands> {
+  /**
+   * Opens disks and world, all or nothing; throws one clear line. Then the hands can be made, once, for
+   * whoever hears their events; that opens the log link, and throws as well.
+   */
+  static async prepare(
+    options: Omit<HandsOptions, 'events'>,
+  ): Promise<(events: HandsEvents) => BoardHands> {
     const { plan, nowMs = () => performance.now() } = options;
     const kernel = new Uint8Array(await readFile(plan.kernel));
-    const initrd = plan.initrd === undefined ? undefined : new Uint8Array(await readFile(plan.initrd));
+    const initrd =
+      plan.initrd === undefined ? undefined : new Uint8Array(await readFile(plan.initrd));
     let hands: BoardHands | undefined;
     const files = { kernel, initrd };
-    const seat = await GuestSeat.open(plan, files, seatEvents(() => hands), nowMs, options.openOutside);
-    hands = new BoardHands(options, seat, files, nowMs);
-    try {
+    const seat = await GuestSeat.open(
+      plan,
+      files,
+      seatEvents(() => hands),
+      nowMs,
+      options.openOutside,
+    );
+    return (events) => {
+      hands = new BoardHands({ ...options, events }, seat, files, nowMs);
       hands.link.channel.start();
-    } catch (error) {
-      await hands.close();
-      throw error;
-    }
-    return hands;
+      return hands;
+    };
   }
 
-  private constructor(options: HandsOptions, seat: GuestSeat, files: SeatFiles, nowMs: () => number) {
+  static async open({ events, ...options }: HandsOptions): Promise<BoardHands> {
+    return (await BoardHands.prepare(options))(events);
+  }
+
+  private constructor(
+    options: HandsOptions,
+    seat: GuestSeat,
+    files: SeatFiles,
+    nowMs: () => number,
+  ) {
     this.options = options;
     this.seat = seat;
     this.nowMs = nowMs;
@@ -291,9 +311,9 @@ export class BoardHands implements Hands {
       this.phase = isError ? 'failed' : 'ended';
       const words = isError ? `the guest's thread broke: ${end.message}` : 'the guest has ended';
       const reason = isError ? 'broken' : end.reason.kind;
-      this.event(isError ? 'GUEST-FAILED' : 'GUEST-ENDED', words, { reason });
+      this.event(isError ? 'GUEST-FAILED' : 'GUEST-OFF', words, { reason });
     },
-    notice: (code: string, text: string) => this.event(code, text),
+    notice: (code: EventCode, text: string) => this.event(code, text),
   };
 
   // ---- what comes over the link -------------------------------------------------------------
@@ -313,8 +333,21 @@ export class BoardHands implements Hands {
         this.options.events.arbiter({ type: 'path-down', path: 'log' });
       },
       cut: () => this.options.events.arbiter({ type: 'path-down', path: 'log' }),
-      channel: () => {},
+      channel: (event) => this.tellOfChannel(event),
     };
+  }
+
+  private tellOfChannel(event: ChannelEvent): void {
+    switch (event.type) {
+      case 'up':
+        return this.event('LINK-UP', 'the log link stands');
+      case 'down':
+        return this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+      case 'refused':
+        return this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+      case 'link':
+        if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
+    }
   }
 
   private message(message: LogMessage): void {
@@ -380,7 +413,11 @@ export class BoardHands implements Hands {
       lagMs: isFlowing && leading.stream.isApplied ? leading.stream.lagMs : null,
       logKbps: this.rate.kbps,
       gate: { mode: outlet.mode, waiting: outlet.waiting, oldestMs: outlet.oldestMs() },
-      link: { up: channel.up && channel.linkUp, rttUs: channel.rttUs, frameBytes: channel.frameBytes },
+      link: {
+        up: channel.up && channel.linkUp,
+        rttUs: channel.rttUs,
+        frameBytes: channel.frameBytes,
+      },
       sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
       lastTakeover: this.takeover?.facts() ?? null,
       disks: seat.disks.map(({ path, trouble }) => ({ path, trouble })),
@@ -393,7 +430,7 @@ export class BoardHands implements Hands {
     return isFollowing ? 'following' : this.phase;
   }
 
-  private event(code: string, text: string, data?: Readonly<Record<string, unknown>>): void {
+  private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
     this.options.events.event({ code, text, ...(data === undefined ? {} : { data }) });
   }
 }
@@ -405,10 +442,10 @@ function seatEvents(hands: () => BoardHands | undefined): Parameters<typeof Gues
     onOutputs: (outputs, leads) => hands()?.guest.outputs(outputs, leads),
     onProgress: () => hands()?.guest.progress(),
     onDivergence: (divergence) => hands()?.guest.diverged(divergence),
-    onReboot: (life) => hands()?.guest.notice('GUEST-RESTARTED', `the guest restarts, life ${life}`),
+    onReboot: (life) => hands()?.guest.notice('GUEST-REBOOTED', `the guest restarts, life ${life}`),
     onEnded: (end) => hands()?.guest.ended(end),
     onDiskTrouble: (words) => hands()?.guest.notice('DISK-TROUBLE', words),
-    onNotice: (line) => hands()?.guest.notice('NOTICE', line),
+    onNotice: (line) => hands()?.guest.notice('GUEST-NOTICE', line),
   };
 }
 

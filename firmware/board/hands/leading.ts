@@ -3,6 +3,7 @@
 import { GuestMemory } from '../../../native/index.ts';
 import type { Grant } from '../../../watchdog/arbiter-types.ts';
 import { BackOff, LagGovernor } from '../../lockstep/lag.ts';
+import type { EventCode } from '../event-codes.ts';
 import { refusals } from './compat.ts';
 import { Stopped } from './link.ts';
 import { type Ack, type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
@@ -149,7 +150,7 @@ export class Leading {
       },
     });
     this.source = source;
-    this.event('SYNC-STARTED', 'brings the other board into step', { ...partner });
+    this.event('SYNC-BEGUN', 'brings the other board into step', { ...partner });
     const run = source.run().finally(() => memory.close());
     run.then(
       (report) => this.synced(source, report),
@@ -175,9 +176,13 @@ export class Leading {
 
   private synced(source: SyncSource, report: SyncSourceReport): void {
     this.lastSync = report;
-    this.event('SYNC-SENT', `everything is sent, with a pause of ${report.pauseMs.toFixed(1)} ms`, {
-      ...report,
-    });
+    this.event(
+      'SYNC-PHASE',
+      `everything is sent, with a pause of ${report.pauseMs.toFixed(1)} ms`,
+      {
+        ...report,
+      },
+    );
     if (this.source !== source) return;
     this.source = undefined;
   }
@@ -187,7 +192,7 @@ export class Leading {
     this.source = undefined;
     this.stopStream();
     if (error instanceof Stopped) return;
-    this.event('SYNC-FAILED', `sync-up failed: ${error.message}`);
+    this.event('SYNC-STOPPED', `sync-up failed: ${error.message}`);
     this.startLater(this.shared.limits.retryMs);
   }
 
@@ -219,15 +224,15 @@ export class Leading {
     const { stream, shared } = this;
     if (stream.state !== 'broken' || this.isDropSaid || !shared.link.isUp) return;
     if (!isSame(stream.follower, shared.reign()?.grant)) return;
-    this.dropFollower('part of the log was lost on its way');
+    this.dropFollower('LOG-TROUBLE', 'part of the log was lost on its way');
   }
 
-  private dropFollower(reason: string): void {
+  private dropFollower(code: EventCode, reason: string): void {
     const session = this.stream.follower?.session;
     if (session === undefined) return;
     this.isDropSaid = true;
     this.shared.link.send(encodeLogMessage({ type: 'drop', session, reason }), true);
-    this.event('BACKUP-DROPPED', `goes on without the other board: ${reason}`, { session });
+    this.event(code, `goes on without the other board: ${reason}`, { session });
   }
 
   // ---- lag ----------------------------------------------------------------------------------
@@ -238,15 +243,25 @@ export class Leading {
     if (stream.state === 'broken') return this.tellBroken();
     if (stream.state !== 'flowing' || !stream.isApplied) return;
     const now = shared.nowMs();
+    const before = this.governor.share;
     const verdict = this.governor.step(stream.lagMs, now);
     if (verdict === 'changed') this.throttle();
+    this.tellSlowed(before);
     if (verdict !== 'drop' || !this.isSynced) return;
     this.backOff.dropped(now);
     this.governor.reset();
     this.throttle();
     const words = `it is ${Math.round(stream.lagMs)} ms behind and cannot keep up`;
-    this.dropFollower(words);
+    this.dropFollower('LAG-DROPPED', words);
     stream.break();
+  }
+
+  /** In step or not: the first slowing and the end of it are news, what is between is not. */
+  private tellSlowed(before: number): void {
+    const { share } = this.governor;
+    if (before === 0 && share > 0) {
+      this.event('LAG-SLOWED', `the backup is ${Math.round(this.stream.lagMs)} ms behind`);
+    } else if (before > 0 && share === 0) this.event('LAG-WELL', 'the backup keeps up');
   }
 
   private throttle(): void {
@@ -275,7 +290,7 @@ export class Leading {
     return { phase, percent, etaS: null, round: 0, refusals: refused };
   }
 
-  private event(code: string, text: string, data?: Readonly<Record<string, unknown>>): void {
+  private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
     this.shared.events.event({ code, text, ...(data === undefined ? {} : { data }) });
   }
 }

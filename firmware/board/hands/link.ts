@@ -46,7 +46,13 @@ export interface StopSignal {
 
 export class Link {
   readonly channel: Channel;
-  readonly refused: Record<MessageProblem, number> = { empty: 0, type: 0, cut: 0, long: 0, value: 0 };
+  readonly refused: Record<MessageProblem, number> = {
+    empty: 0,
+    type: 0,
+    cut: 0,
+    long: 0,
+    value: 0,
+  };
   /** Bytes sent on the log lane since the start, for the rate. */
   logBytes = 0;
   private readonly handler: LinkHandler;

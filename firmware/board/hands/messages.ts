@@ -165,7 +165,11 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
     }
     case 'want': {
       const { boot, session, facts } = message;
-      return write(8 + facts.length).u32(boot).u32(session).raw(facts).done();
+      return write(8 + facts.length)
+        .u32(boot)
+        .u32(session)
+        .raw(facts)
+        .done();
     }
     case 'refuse':
       return encodeRefuse(message.session, message.reasons.slice(0, REASONS_MAX));
@@ -173,7 +177,10 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
       return write(8).u32(message.stream).u32(message.session).done();
     case 'drop': {
       const words = Buffer.from(message.reason);
-      return write(4 + words.length).u32(message.session).raw(words).done();
+      return write(4 + words.length)
+        .u32(message.session)
+        .raw(words)
+        .done();
     }
   }
 }
@@ -250,11 +257,20 @@ export function encodeBulkMessage(message: Exclude<BulkMessage, { type: 'pages' 
     }
     case 'hashes': {
       const { sync, disk, first, hashes } = message;
-      return write(9 + hashes.length).u32(sync).u8(disk).u32(first).raw(hashes).done();
+      return write(9 + hashes.length)
+        .u32(sync)
+        .u8(disk)
+        .u32(first)
+        .raw(hashes)
+        .done();
     }
     case 'block': {
       const { disk, block, bytes } = message;
-      return write(5 + bytes.length).u8(disk).u32(block).raw(bytes).done();
+      return write(5 + bytes.length)
+        .u8(disk)
+        .u32(block)
+        .raw(bytes)
+        .done();
     }
     case 'state':
       return write(message.bytes.length).raw(message.bytes).done();
@@ -344,8 +360,7 @@ export class PagePacker {
     const isData = bytes !== undefined;
     const room = this.buffer.length - this.length;
     if (room < RUN_HEAD_BYTES + (isData ? PAGE_BYTES : 0)) return false;
-    const continues =
-      this.count > 0 && this.isData === isData && page === this.first + this.count;
+    const continues = this.count > 0 && this.isData === isData && page === this.first + this.count;
     if (continues && this.count < 0xffff) this.count++;
     else this.openRun(page, isData);
     this.view.setUint16(this.runAt + 4, this.count, true);

@@ -74,7 +74,14 @@ export class StreamOut {
     this.number++;
     this.who = { ...follower, generation };
     const { boot, session } = follower;
-    const begin = { type: 'begin', stream: this.number, generation, boot, session, icount } as const;
+    const begin = {
+      type: 'begin',
+      stream: this.number,
+      generation,
+      boot,
+      session,
+      icount,
+    } as const;
     this.current = 'flowing';
     this.put(encodeLogMessage(begin));
     const { kept } = this;

@@ -9,8 +9,14 @@
 //
 // The link may be slow: the guest never stands still for it. A sync that is stopped has cost nothing but
 // time; the next one finds the disk blocks that got through equal.
+
+import {
+  BLOCK_HASH_BYTES,
+  blockHash,
+  type DiskReplica,
+  isZeroBlock,
+} from '../../host/disk-replica.ts';
 import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
-import { BLOCK_HASH_BYTES, blockHash, type DiskReplica, isZeroBlock } from '../../host/disk-replica.ts';
 import { type BlockSet, countPages, differingBlocks, pagesOf } from '../../lockstep/sync-blocks.ts';
 import { SYNC_PLAN_LIMITS, SyncPlan, type SyncPlanLimits } from '../../lockstep/sync-plan.ts';
 import { type Link, Stopped } from './link.ts';
