@@ -26,7 +26,10 @@ export class BoardError extends Error {
 export interface BoardOptions {
   readonly config: BoardConfig;
   readonly pairingKey: Uint8Array;
-  readonly makeHands: (config: BoardConfig, pairingKey: Uint8Array, events: HandsEvents) => Hands;
+  readonly prepareHands: (
+    config: BoardConfig,
+    pairingKey: Uint8Array,
+  ) => Promise<(events: HandsEvents) => Hands>;
   /** Process group the stand-in watchdog ends: this board's own. */
   readonly group: number;
   /** File descriptor of the event lines. */
@@ -82,7 +85,7 @@ export class Board implements Controlled {
   }
 
   private async begin(): Promise<void> {
-    const { config, pairingKey, makeHands, onMute } = this.options;
+    const { config, pairingKey, prepareHands, onMute } = this.options;
     const { name, side } = config;
     this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
       name,
@@ -94,7 +97,7 @@ export class Board implements Controlled {
       config,
       pairingKey,
       events: this.events,
-      makeHands: (events) => makeHands(config, pairingKey, events),
+      makeHands: await prepareHands(config, pairingKey),
       watchdog: watchdogOf(config, this.options.group),
       witness: witnessOf(config),
       nowMs: () => native.bootClockMs(),

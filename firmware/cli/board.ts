@@ -7,7 +7,7 @@ import { Board } from '../board/board.ts';
 import { loadConfig } from '../board/config/load.ts';
 import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
-import { makeHands } from '../board/make-hands.ts';
+import { prepareHands } from '../board/make-hands.ts';
 import { Supervised } from '../board/supervise.ts';
 import { parseStrictly } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
@@ -79,7 +79,7 @@ export async function boardProcess(args: string[]): Promise<number> {
   if (isPipe(SENTINEL_FD)) native.startSentinel(SENTINEL_FD);
   const board = await Board.start({
     ...loaded,
-    makeHands,
+    prepareHands,
     group: process.pid,
     stdout: STDOUT,
     onMute: () => process.kill(process.pid, 'SIGKILL'),

@@ -11,12 +11,15 @@ native.forgoCoreDumps();
 native.startSentinel(3);
 const board = await Board.start({
   ...loaded,
-  makeHands: (_config, _key, events) =>
-    new FakeHands(
-      new FakeLink(),
-      events,
-      () => native.bootClockMs(),
-      () => {},
+  prepareHands: () =>
+    Promise.resolve(
+      (events) =>
+        new FakeHands(
+          new FakeLink(),
+          events,
+          () => native.bootClockMs(),
+          () => {},
+        ),
     ),
   group: process.pid,
   stdout: 1,
