@@ -105,6 +105,16 @@ export class TwinRig {
     return roles.includes('protected') && roles.includes('backup');
   }
 
+  /** Both boards for the first time: one of them is told to lead, the guest boots, the other follows. */
+  async begin(first: Side = 'a'): Promise<void> {
+    for (const side of SIDES) this.boards[side].start();
+    const board = this.boards[first];
+    const waits = () => board.status?.role === 'seeking' && board.status.peer?.isHeard === true;
+    await this.until('both boards seek each other', waits, START_MS);
+    await board.ask({ do: 'force-lead' });
+    await this.until(`board ${first} leads`, () => this.primary === first, START_MS);
+  }
+
   async redundant(timeoutMs = REDUNDANT_MS): Promise<Side> {
     await this.until('RUN-Redundant', () => this.isRedundant, timeoutMs);
     return this.primary!;
@@ -128,5 +138,6 @@ export class TwinRig {
   }
 }
 
+const START_MS = 30_000;
 export const REDUNDANT_MS = 60_000;
 const LEADS: ReadonlySet<string> = new Set(['solo', 'source', 'granting', 'protected']);
