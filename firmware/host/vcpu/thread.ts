@@ -240,6 +240,7 @@ export class VcpuThread {
   /** From leading to following; what the disks finished in the meantime is the local replica's. */
   private follow(id: number, lead: Lead): void {
     this.flush(true);
+    this.share = 0;
     const follow = this.follower(lead.outputs);
     follow.arrivals.assume(lead.offsetNs);
     this.role = follow;
