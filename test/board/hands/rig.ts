@@ -61,7 +61,7 @@ export class Plant {
     const frame = Buffer.from(output.frame);
     const type = frame.readUInt16BE(12);
     if (type === 0x88b6) {
-      this.answers.push({ number: Number(frame.readBigUInt64LE(32)), frame, by });
+      this.answers.push({ number: Number(frame.readBigUInt64LE(44)), frame, by });
     } else this.announced.push({ type, by });
   }
 
