@@ -11,12 +11,13 @@ import type { OutputItem } from '../../../firmware/host/vcpu/vcpu.ts';
 import type { WorldEvents } from '../../../firmware/host/world.ts';
 import type { Input } from '../../../firmware/machine/contracts.ts';
 import { Channel } from '../../../logchan/channel.ts';
-import { MemoryPort } from '../../../logchan/memory-port.ts';
 import type { Port } from '../../../logchan/port.ts';
+import { GuestMemory } from '../../../native/index.ts';
 import type { ArbiterEvent, Role } from '../../../watchdog/arbiter-types.ts';
 import { assert, type SeededRandom } from '../../harness/index.ts';
 import { testChannelOptions } from '../../logchan/stream-digest.ts';
 import { buildGuest } from '../../softcpu/guest.ts';
+import { Cable } from './cable.ts';
 
 export const GUEST_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const CLIENT_MAC = Uint8Array.of(2, 0, 0, 0, 0, 9);
@@ -108,6 +109,7 @@ export class TestBoard {
   readonly statements: Uint8Array[] = [];
   readonly disk: string;
   hands!: BoardHands;
+  port!: Port;
   reign: Reign;
   private wakers: (() => void)[] = [];
 
@@ -121,8 +123,12 @@ export class TestBoard {
   }
 
   async open(port: Port, plan: HandsPlan, options: Partial<HandsOptions>): Promise<this> {
+    this.port = port;
     this.hands = await BoardHands.open({
-      plan: { ...plan, disks: plan.disks.map((disk) => ({ ...disk, path: this.disk })) },
+      plan: {
+        ...plan,
+        disks: plan.disks.map((disk) => ({ ...disk, path: disk.path || this.disk })),
+      },
       makeChannel: (handler) => new Channel({ ...testChannelOptions, port, handler }),
       events: {
         arbiter: (event) => {
@@ -178,7 +184,10 @@ export class TestBoard {
 export interface RigOptions {
   readonly random: SeededRandom;
   readonly plan?: Partial<HandsPlan>;
-  readonly ports?: [Port, Port];
+  /** Where it is unlike. */
+  readonly planOfB?: Partial<HandsPlan>;
+  /** What lies between a board and the cable. */
+  readonly wrap?: (port: Port, name: 'a' | 'b') => Port;
   readonly hands?: Partial<HandsOptions>;
   readonly diskBytes?: number;
   /** Contents of the disks; @default random and unlike. */
@@ -188,7 +197,7 @@ export interface RigOptions {
 export class Rig {
   readonly plant: Plant;
   readonly folder = mkdtempSync(join(tmpdir(), 'twinstep-hands-'));
-  readonly ports: [Port, Port];
+  readonly cable = new Cable();
   readonly plan: HandsPlan;
   a!: TestBoard;
   b!: TestBoard;
@@ -198,7 +207,6 @@ export class Rig {
   constructor(options: RigOptions) {
     this.options = options;
     this.plant = new Plant(options.random);
-    this.ports = options.ports ?? MemoryPort.pair(9000);
     this.plan = {
       ...{ kernel: buildGuest('plc'), initrd: undefined, append: '', memoryBytes: 8 << 20 },
       nics: [{ mac: GUEST_MAC, tap: 'none' }],
@@ -222,14 +230,17 @@ export class Rig {
   }
 
   async open(): Promise<this> {
-    this.a = await this.board('a', this.ports[0]);
-    this.b = await this.board('b', this.ports[1]);
+    this.a = await this.board('a');
+    this.b = await this.board('b', this.options.planOfB);
     await this.a.until(() => this.a.hands.link.isUp);
     await this.b.until(() => this.b.hands.link.isUp);
     return this;
   }
 
-  board(name: 'a' | 'b', port: Port, plan: Partial<HandsPlan> = {}): Promise<TestBoard> {
+  board(name: 'a' | 'b', plan: Partial<HandsPlan> = {}): Promise<TestBoard> {
+    const { wrap } = this.options;
+    const end = this.cable.port(name === 'a' ? 0 : 1);
+    const port = wrap === undefined ? end : wrap(end, name);
     const board = new TestBoard(name, this.disk(name), this.boots++);
     const openOutside = this.plant.opens(name);
     return board.open(port, { ...this.plan, ...plan }, { openOutside, ...this.options.hands });
@@ -278,8 +289,40 @@ export class Rig {
   /** As if its power was cut: nothing leaves it any more, to nobody. */
   async kill(board: TestBoard): Promise<void> {
     board.hands.gate('closed');
-    this.ports[board.name === 'a' ? 0 : 1].close();
+    board.port.close();
     await board.hands.close();
+  }
+
+  /** The board starts again, with its disk as it was left. */
+  async revive(name: 'a' | 'b'): Promise<TestBoard> {
+    const board = await this.board(name);
+    this[name] = board;
+    await board.until(() => board.hands.link.isUp);
+    return board;
+  }
+
+  /** In order, so that nothing is under way on either disk: hand over, then end both. */
+  async stopBoth(leader: TestBoard, backup: TestBoard): Promise<void> {
+    leader.hands.gate('closed');
+    leader.hands.pauseGuest();
+    leader.hands.markLog('leave', leader.reign.grant!);
+    await backup.told('marked');
+    const same = () =>
+      backup.hands.facts().icount === leader.hands.facts().icount &&
+      leader.hands.facts().diskBusySinceMs === null &&
+      backup.hands.facts().diskBusySinceMs === null;
+    await backup.until(same);
+    await leader.hands.close();
+    await backup.hands.close();
+  }
+
+  /** Some byte of the guest's memory there is not what it was. */
+  damage(board: TestBoard): void {
+    const memory = new GuestMemory({ token: board.hands.seat.vcpu!.memoryToken });
+    const bytes = new Uint8Array(memory.buffer);
+    // Where the plant controller keeps what it computes with.
+    for (let at = 0x10_0000; at < bytes.length; at += 64) bytes[at] = (bytes[at] as number) ^ 0x10;
+    memory.close();
   }
 
   /** The backup decided to lead. */
@@ -321,9 +364,7 @@ export class Rig {
       const before = this.plant.answers.length;
       this.plant.ask();
       const patienceMs = performance.now() + 100;
-      await board.until(
-        () => this.plant.answers.length > before || performance.now() > patienceMs,
-      );
+      await board.until(() => this.plant.answers.length > before || performance.now() > patienceMs);
     }
   }
 
