@@ -141,7 +141,14 @@ export class TestBoard {
         },
         event: (event) => {
           this.events.push(event);
-          if (process.env.TWINSTEP_TALK) console.log(this.name, event.code, event.text);
+          if (process.env.TWINSTEP_TALK)
+            console.log(
+              performance.now().toFixed(0),
+              this.name,
+              event.code,
+              event.text,
+              JSON.stringify(event.data ?? {}),
+            );
           this.wake();
         },
       },
