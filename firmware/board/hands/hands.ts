@@ -340,11 +340,14 @@ export class BoardHands implements Hands {
   private tellOfChannel(event: ChannelEvent): void {
     switch (event.type) {
       case 'up':
-        return this.event('LINK-UP', 'the log link stands');
+        this.event('LINK-UP', 'the log link stands');
+        return;
       case 'down':
-        return this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        return;
       case 'refused':
-        return this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        return;
       case 'link':
         if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
     }
@@ -353,25 +356,35 @@ export class BoardHands implements Hands {
   private message(message: LogMessage): void {
     switch (message.type) {
       case 'statement':
-        return this.options.events.statement(message.frame);
+        this.options.events.statement(message.frame);
+        return;
       case 'begin':
-        return this.following.begin(message);
+        this.following.begin(message);
+        return;
       case 'log':
-        return this.following.log(message);
+        this.following.log(message);
+        return;
       case 'mark':
-        return this.following.mark(message);
+        this.following.mark(message);
+        return;
       case 'released':
-        return this.following.released(message);
+        this.following.released(message);
+        return;
       case 'ack':
-        return this.leading.ack(message);
+        this.leading.ack(message);
+        return;
       case 'want':
-        return this.leading.wanted(message);
+        this.leading.wanted(message);
+        return;
       case 'refuse':
-        return this.following.refuse(message);
+        this.following.refuse(message);
+        return;
       case 'synced':
-        return this.leading.targetSynced(message);
+        this.leading.targetSynced(message);
+        return;
       case 'drop':
-        return this.following.drop(message);
+        this.following.drop(message);
+        return;
     }
   }
 

@@ -131,9 +131,15 @@ export class Leading {
     if (partner === undefined || want === undefined || this.source !== undefined) return;
     if (!isSame(want, partner) || vcpu === undefined || !shared.seat.leads) return;
     const waitMs = this.backOff.waitMs(shared.nowMs());
-    if (waitMs > 0) return this.startLater(waitMs);
+    if (waitMs > 0) {
+      this.startLater(waitMs);
+      return;
+    }
     this.refused = refusals(want.facts, shared.facts());
-    if (this.refused.length > 0) return this.refuse(partner, this.refused);
+    if (this.refused.length > 0) {
+      this.refuse(partner, this.refused);
+      return;
+    }
     if (this.stream.state !== 'off') this.stopStream();
     const memory = new GuestMemory({ token: vcpu.memoryToken });
     const source = new SyncSource({
@@ -240,7 +246,10 @@ export class Leading {
   /** Often: with every acknowledgement, and by a timer. */
   govern(): void {
     const { stream, shared } = this;
-    if (stream.state === 'broken') return this.tellBroken();
+    if (stream.state === 'broken') {
+      this.tellBroken();
+      return;
+    }
     if (stream.state !== 'flowing' || !stream.isApplied) return;
     const now = shared.nowMs();
     const before = this.governor.share;
