@@ -17,7 +17,7 @@ import { cpio } from '../linux/cpio.ts';
 const SOURCE = 'test/guests/plant/plant.c';
 const SCRIPT = 'test/guests/plant/script';
 
-export const PLANT_MIB = { memory: 64, files: 16, journal: 2 } as const;
+export const PLANT_MIB = { memory: 96, files: 16, journal: 2 } as const;
 
 export interface PlantGuest {
   readonly kernel: string;
