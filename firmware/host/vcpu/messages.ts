@@ -135,6 +135,8 @@ export interface Batch {
   readonly serialTaken: Readonly<Partial<Record<SerialPortName, number>>>;
   /** Pieces of the log; every output above is covered by them and what came before. */
   readonly log: readonly Uint8Array[];
+  /** Real time at which the slice ended. */
+  readonly endNs: bigint;
 }
 
 export type EndReason =

@@ -27,8 +27,9 @@ export class Sender {
     requests: readonly DiskRequest[];
     serialTaken: Readonly<Partial<Record<SerialPortName, number>>> | undefined;
     log: readonly Uint8Array[];
+    endNs: bigint;
   }): void {
-    const { life, outputs, requests, serialTaken, log } = parts;
+    const { life, outputs, requests, serialTaken, log, endNs } = parts;
     const isEmpty = outputs.length === 0 && requests.length === 0 && log.length === 0;
     if (isEmpty && serialTaken === undefined) return;
     const first = life * LIFE_REQUESTS;
@@ -37,6 +38,7 @@ export class Sender {
       requests: requests.map((request) => ({ ...request, id: first + request.id })),
       serialTaken: serialTaken ?? {},
       log,
+      endNs,
     };
     this.post({ kind: 'batch', batch });
     this.batchesSent = (this.batchesSent + 1) | 0;

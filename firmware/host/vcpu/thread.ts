@@ -138,7 +138,7 @@ export class VcpuThread {
   }
 
   private stepLeader(lead: Lead): ThreadNext {
-    this.facts.doing('runs');
+    if (!lead.isPaused) this.facts.doing('runs');
     const next = lead.step();
     this.publish();
     this.flush();
@@ -240,6 +240,7 @@ export class VcpuThread {
   /** From leading to following; what the disks finished in the meantime is the local replica's. */
   private follow(id: number, lead: Lead): void {
     this.flush(true);
+    this.share = 0;
     const follow = this.follower(lead.outputs);
     follow.arrivals.assume(lead.offsetNs);
     this.role = follow;
@@ -353,12 +354,13 @@ export class VcpuThread {
 
   private flush(isLast = false): void {
     const { outbox, birth } = this.life;
-    this.flushedNs = realNs();
+    const endNs = realNs();
+    this.flushedNs = endNs;
     const isCovering = !outbox.isEmpty;
     const sink = this.role.role === 'leading' ? this.role.sink : undefined;
     const log = sink?.take({ isCovering, isLast }) ?? [];
     const serialTaken = this.serialTaken();
-    this.sender.batch({ life: birth.number, ...outbox.take(), serialTaken, log });
+    this.sender.batch({ life: birth.number, ...outbox.take(), serialTaken, log, endNs });
   }
 
   private serialTaken(): Partial<Record<SerialPortName, number>> | undefined {

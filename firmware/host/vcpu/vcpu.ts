@@ -101,6 +101,8 @@ export class Vcpu {
   /** Settles when the thread is gone; rejects when it broke. */
   readonly ended: Promise<VcpuEnd>;
   framesDropped = 0;
+  /** How long the newest batch took from the end of its slice to here. */
+  handoverNs = 0n;
 
   private readonly worker: Worker;
   private readonly options: VcpuOptions;
@@ -321,8 +323,9 @@ export class Vcpu {
     }
   }
 
-  private takeBatch({ outputs, requests, serialTaken, log }: Batch): void {
+  private takeBatch({ outputs, requests, serialTaken, log, endNs }: Batch): void {
     const { options } = this;
+    this.handoverNs = process.hrtime.bigint() - endNs;
     Atomics.add(this.control, CONTROL.batchesTaken, 1);
     // First the log: outputs may wait for it.
     for (const bytes of log) options.onLog(bytes);

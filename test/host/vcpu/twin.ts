@@ -34,9 +34,11 @@ export class Board {
   /** Bytes of every frame the guest sent, in order, with the numbers of the outputs. */
   readonly frames: { sequence: bigint; frame: Uint8Array }[] = [];
   text = '';
-  logPieces = 0;
+  /** How often it said anything: a clock for tests. */
+  said = 0;
   reboots = 0;
   divergences: Divergence[] = [];
+  ended: VcpuEnd | undefined;
   /** Disk requests that are out, and whether this disk works at all. */
   requests = 0;
   diskFails = false;
@@ -57,11 +59,22 @@ export class Board {
 
   async start(): Promise<this> {
     this.vcpu = await Vcpu.start(this.options());
-    return this;
+    return this.watched();
   }
 
   async adopt(memoryToken: number, checkpoint: Uint8Array): Promise<this> {
     this.vcpu = await Vcpu.adopt(this.options(), { memoryToken, checkpoint });
+    return this.watched();
+  }
+
+  private watched(): this {
+    this.vcpu.ended.then(
+      (end) => {
+        this.ended = end;
+        this.wake();
+      },
+      () => this.wake(),
+    );
     return this;
   }
 
@@ -93,7 +106,6 @@ export class Board {
       },
       onDiskRequest: (request) => this.request(request),
       onLog: (bytes) => {
-        this.logPieces++;
         this.to?.(bytes);
         this.wake();
       },
@@ -115,18 +127,14 @@ export class Board {
     while (!isSo()) {
       await new Promise<void>((resolve) => {
         this.wakers.push(resolve);
-        this.vcpu.ended.then(
-          () => resolve(),
-          () => resolve(),
-        );
       });
     }
   }
 
-  /** Some more log, however much that is. */
-  async more(pieces: number): Promise<void> {
-    const until = this.logPieces + pieces;
-    await this.until(() => this.logPieces >= until);
+  /** Until it has said something some more times. */
+  async more(times: number): Promise<void> {
+    const until = this.said + times;
+    await this.until(() => this.said >= until);
   }
 
   async stop(): Promise<VcpuEnd> {
@@ -150,7 +158,7 @@ export class Board {
 
   /** The running numbers in the answers. */
   numbers(): bigint[] {
-    return this.frames.map(({ frame }) => Buffer.from(frame).readBigUInt64LE(32));
+    return this.frames.map(({ frame }) => Buffer.from(frame).readBigUInt64LE(44));
   }
 
   releaseDisk(): void {
@@ -182,6 +190,7 @@ export class Board {
   }
 
   private wake(): void {
+    this.said++;
     for (const waker of this.wakers.splice(0)) waker();
   }
 }
