@@ -21,8 +21,8 @@ export interface LagLimits {
 export const LAG_LIMITS: LagLimits = {
   stepMs: 50,
   softMs: 40,
-  hardMs: 400,
-  patienceMs: 3_000,
+  hardMs: 1_000,
+  patienceMs: 5_000,
   shareMax: 0.8,
   backOffMs: { first: 5_000, max: 300_000, forgetMs: 600_000 },
 };

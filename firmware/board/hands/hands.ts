@@ -178,7 +178,9 @@ export class BoardHands implements Hands {
     }
     // The log of the new reign may come before the answer.
     leading.keepLog();
-    const live = await vcpu.goLive({ log: true });
+    const answer = vcpu.goLive({ log: true });
+    seat.listen();
+    const live = await answer;
     this.liveIcount = live.icount;
     seat.setLeads(true);
     outlet.whenFirst(() => takeover.said(this.nowMs()));
@@ -189,8 +191,10 @@ export class BoardHands implements Hands {
       ...takeover.facts(),
       ...{ entries: live.entries, repeated, icount: String(live.icount) },
     });
+    if (leading.stream.state === 'keeping' && outlet.mode !== 'open') return;
     // The gate was opened while it went live: nobody wants this log.
-    if (outlet.mode === 'open') leading.stopStream();
+    leading.stream.stop();
+    await vcpu.stopLog();
   }
 
   private leads(): void {
@@ -405,7 +409,8 @@ export class BoardHands implements Hands {
   private failed(what: string, error: Error): void {
     this.event('GUEST-FAILED', `could not ${what}: ${error.message}`);
     if (what === 'go live') {
-      // The reign is this board's; a guest that starts anew serves better than none.
+      // The reign is this board's; a guest that starts anew serves better than none. Nobody follows it.
+      this.leading.stream.break();
       this.bootGuest();
       return;
     }

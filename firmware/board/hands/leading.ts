@@ -62,6 +62,11 @@ export class Leading {
       this.partner = partner;
       this.isSynced = true;
     }
+    if (mark === 'grant' && this.stream.state !== 'flowing') {
+      // Whoever holds this grant would wait for a log that never comes.
+      this.drop(partner.session, 'LOG-TROUBLE', 'there is no log to follow');
+      return;
+    }
     this.stream.mark(mark, partner, generation);
   }
 
@@ -235,7 +240,10 @@ export class Leading {
 
   private dropFollower(code: EventCode, reason: string): void {
     const session = this.stream.follower?.session;
-    if (session === undefined) return;
+    if (session !== undefined) this.drop(session, code, reason);
+  }
+
+  private drop(session: number, code: EventCode, reason: string): void {
     this.isDropSaid = true;
     this.shared.link.send(encodeLogMessage({ type: 'drop', session, reason }), true);
     this.event(code, `goes on without the other board: ${reason}`, { session });
