@@ -127,7 +127,18 @@ ${more}`;
     const command = [
       ...['--net', '--mount', '--target', String(namespace.pid)],
       // On its own machine a board shares its processor with nobody. (Without the right to it, it runs all the same.)
-      ...['nice', '-n', '-10', 'setpriv', '--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child'],
+      ...[
+        'nice',
+        '-n',
+        '-10',
+        'setpriv',
+        '--pdeathsig',
+        'KILL',
+        'unshare',
+        '--pid',
+        '--fork',
+        '--kill-child',
+      ],
       ...[process.execPath, '--enable-source-maps', repoPath('dist/firmware/cli/twinstep.js')],
       ...['board', '--config', join(folder, 'board.toml')],
     ];

@@ -1,6 +1,7 @@
 // Writes down every frame that comes in at some interfaces of this network, through one socket: so
 // their order in the file is the order in which the kernel saw them, with one clock for all.
-//   capture FILE LONGEST INTERFACE...      keeps at most LONGEST bytes of each frame
+//   capture FILE LONGEST SOURCE INTERFACE...
+// keeps at most LONGEST bytes of each frame; SOURCE: only frames from this address, `-`: all.
 // A record is: number of the interface on the command line (u16), bytes kept (u16), frame length (u32),
 // nanoseconds of CLOCK_REALTIME (u64), the bytes; little-endian. Says "up" when it captures; a
 // line on its standard input makes it write out what it has and say "N frames, M lost".
@@ -32,6 +33,8 @@ static int indexes[kInterfacesMax], count, sock;
 static FILE *out;
 static unsigned long frames, lost;
 static size_t longest;
+static uint8_t source[6];
+static int is_choosy;
 
 static void fail(const char *what) {
   fprintf(stderr, "capture: %s: %s\n", what, strerror(errno));
@@ -41,7 +44,8 @@ static void fail(const char *what) {
 static void keep(const struct sockaddr_ll *from, struct msghdr *message, size_t bytes, uint8_t *frame) {
   int number = 0;
   while (number < count && indexes[number] != from->sll_ifindex) number++;
-  if (number == count || from->sll_pkttype == PACKET_OUTGOING) return;
+  if (number == count || from->sll_pkttype == PACKET_OUTGOING || bytes < 14) return;
+  if (is_choosy && memcmp(frame + 6, source, sizeof source) != 0) return;
   struct timespec time = {0, 0};
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c))
     if (c->cmsg_type == SO_TIMESTAMPNS) memcpy(&time, CMSG_DATA(c), sizeof time);
@@ -76,12 +80,16 @@ static void report(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4 || argc - 3 > kInterfacesMax) return 2;
+  if (argc < 5 || argc - 4 > kInterfacesMax) return 2;
   out = fopen(argv[1], "wb");
   if (out == NULL) fail(argv[1]);
   longest = strtoul(argv[2], NULL, 10);
   if (longest > 65535) longest = 65535;
-  for (int i = 3; i < argc; i++) {
+  is_choosy = strcmp(argv[3], "-") != 0;
+  if (is_choosy && sscanf(argv[3], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", source, source + 1, source + 2, source + 3,
+                          source + 4, source + 5) != 6)
+    return 2;
+  for (int i = 4; i < argc; i++) {
     indexes[count] = (int)if_nametoindex(argv[i]);
     if (indexes[count++] == 0) fail(argv[i]);
   }
