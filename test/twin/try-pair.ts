@@ -138,6 +138,7 @@ if (await until('redundant', redundant, Number(process.env.PAIR_WAIT ?? 30_000))
     if (step === 'kill') process.kill(await pidOf(leads), 'SIGKILL');
     if (step === 'hang') process.kill(await pidOf(leads), 'SIGSTOP');
     if (step === 'log') network.pull('log', 'a');
+    if (step === 'wait') await sleep(Number(process.env.PAIR_SLEEP ?? 8_000));
     if (step === 'test') await ask(leads, { do: 'test-failover' });
     await sleep(step === 'log' ? 700 : 200);
     if (step === 'log') await network.mend('log', 'a');
