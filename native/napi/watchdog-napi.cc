@@ -92,7 +92,8 @@ Napi::Value start_sentinel(const Info& info) {
 }
 
 Napi::Value go_first(const Info& info) {
-  return number(info, "scheduling", watchdog::go_first(integer(info, 0, "priority")));
+  const auto result = watchdog::go_first(integer(info, 0, "thread"), integer(info, 1, "priority"));
+  return number(info, "scheduling", result);
 }
 
 Napi::Value forgo_core_dumps(const Info& info) {

@@ -8,11 +8,11 @@
 
 namespace twinstep::watchdog {
 
-Result go_first(int priority) {
+Result go_first(int thread, int priority) {
   sched_param wanted{};
   wanted.sched_priority = priority;
-  // Linux: of the calling thread, not of the process.
-  if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &wanted) < 0) return {0, errno};
+  // Linux takes the id of a thread, not of a process.
+  if (sched_setscheduler(thread, SCHED_RR | SCHED_RESET_ON_FORK, &wanted) < 0) return {0, errno};
   return {};
 }
 

@@ -6,9 +6,9 @@
 
 namespace twinstep::watchdog {
 
-// The calling thread goes before all ordinary threads of this machine (SCHED_RR); threads and
-// processes it starts do not inherit that. Needs CAP_SYS_NICE.
-Result go_first(int priority);
+// This thread of this process (0: the calling one) goes before all ordinary threads of the machine
+// (SCHED_RR); threads and processes it starts do not inherit that. Needs CAP_SYS_NICE.
+Result go_first(int thread, int priority);
 
 // No core files, no ptrace by others (PR_SET_DUMPABLE 0, RLIMIT_CORE 0).
 Result forgo_core_dumps();
