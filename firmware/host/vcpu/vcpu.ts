@@ -97,6 +97,10 @@ export class VcpuStartError extends Error {
   }
 }
 
+/** What is sent to a thread is copied with all the memory around it: a view gets its own. */
+const alone = (bytes: Uint8Array): Uint8Array =>
+  bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+
 export class Vcpu {
   /** Settles when the thread is gone; rejects when it broke. */
   readonly ended: Promise<VcpuEnd>;
@@ -259,7 +263,7 @@ export class Vcpu {
 
   /** What onLog gave on the other board: every piece, in order. Bytes that make no sense diverge. */
   push(log: Uint8Array): void {
-    this.tell({ kind: 'push', log, arrivedNs: process.hrtime.bigint() }, false);
+    this.tell({ kind: 'push', log: alone(log), arrivedNs: process.hrtime.bigint() }, false);
   }
 
   /** The next push() is the beginning of a log. (As after adopt() and follow().) */
