@@ -15,6 +15,7 @@ import { ControlServer } from './control/server.ts';
 import type { Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
+import { goFirstAll } from './go-first.ts';
 import type { Hands, HandsEvents } from './hands/types.ts';
 import type { Status } from './status.ts';
 
@@ -93,6 +94,8 @@ export class Board implements Controlled {
       firmware: firmwareVersion(),
       pid: process.pid,
     });
+    const why = goFirstAll();
+    if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: BrainParts = {
       config,
       pairingKey,

@@ -23,6 +23,7 @@ export const EVENT_CODES = {
   'SUPERVISOR-GONE': error(
     'the supervisor of this board is gone: its death would be told by nobody',
   ),
+  'BOARD-NOT-FIRST': warning('the board has no right to go before other programs, and may stall'),
   'BOARD-STALLED': warning('the board stood still, as if asleep'),
   'HEALTH-BAD': error('this board is not fit to lead'),
   'HEALTH-WELL': info('this board is fit again'),

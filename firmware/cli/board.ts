@@ -27,6 +27,8 @@ Ends with 0 after an ordered stop, 1 when it could not start, 2 for a command li
 
 const STDOUT = 1;
 const SINK_WITHIN_MS = 500;
+/** With helper threads, collecting garbage waits for threads that do not go first. */
+const BOARD_FLAGS = ['--single-threaded-gc'];
 const SENTINEL_FD = 3;
 /** A parent that is gone cannot tell of this board's death any more. */
 const PARENT_LOOK_MS = 1_000;
@@ -52,7 +54,7 @@ export async function boardCommand(args: string[]): Promise<number> {
     ...loaded,
     events,
     command: process.execPath,
-    args: [...process.execArgv, script, 'board-process', '--config', file],
+    args: [...process.execArgv, ...BOARD_FLAGS, script, 'board-process', '--config', file],
   });
   let asked = false;
   const onSignal = () => {

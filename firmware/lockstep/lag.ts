@@ -21,8 +21,8 @@ export interface LagLimits {
 export const LAG_LIMITS: LagLimits = {
   stepMs: 50,
   softMs: 40,
-  hardMs: 400,
-  patienceMs: 3_000,
+  hardMs: 1_000,
+  patienceMs: 5_000,
   shareMax: 0.8,
   backOffMs: { first: 5_000, max: 300_000, forgetMs: 600_000 },
 };
@@ -37,6 +37,7 @@ export class LagGovernor {
   private steppedMs = Number.NEGATIVE_INFINITY;
   private hardSinceMs: number | undefined;
   private current = 0;
+  private lastLagMs = Number.POSITIVE_INFINITY;
 
   constructor(limits: LagLimits = LAG_LIMITS) {
     this.limits = limits;
@@ -61,8 +62,12 @@ export class LagGovernor {
   }
 
   private next(lagMs: number): number {
-    const { softMs, shareMax } = this.limits;
+    const { softMs, shareMax, stepMs } = this.limits;
+    // A backup that gains on the guest as it is, or has only just begun, needs no help.
+    const isGaining = lagMs < this.lastLagMs - stepMs / 4;
+    this.lastLagMs = lagMs;
     if (lagMs > softMs) {
+      if (isGaining) return this.current;
       const urgency = Math.min(4, lagMs / softMs);
       return Math.min(shareMax, this.current + SHARE_A_STEP * urgency);
     }
@@ -73,6 +78,7 @@ export class LagGovernor {
   /** Another backup, or none. */
   reset(): void {
     this.current = 0;
+    this.lastLagMs = Number.POSITIVE_INFINITY;
     this.hardSinceMs = undefined;
     this.steppedMs = Number.NEGATIVE_INFINITY;
   }

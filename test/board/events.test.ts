@@ -28,6 +28,14 @@ test('codes are unique, stable in form, with words; every role has one', () => {
     assert.is(source.match(new RegExp(`^  '?${code}'?:`, 'gm'))?.length, 1, code);
 });
 
+test('docs/EVENTS.md says the same', () => {
+  const page = readFileSync(repoPath('docs/EVENTS.md'), 'utf8');
+  const rows = Object.entries(EVENT_CODES).map(
+    ([code, { severity, words }]) => `| \`${code}\` | ${severity} | ${words} |`,
+  );
+  assert.equal(page.match(/^\| `.*$/gm), rows);
+});
+
 test('numbered without gaps, kept in a ring, bursts told once and summed up', () => {
   let nowMs = 0;
   const log = new EventLog({ wallMs: () => 5, monoMs: () => nowMs });

@@ -45,6 +45,8 @@ const DIGEST_INTERVAL_NS = 1_000_000_000n;
 interface Occupant {
   vcpu: Vcpu | undefined;
   leads: boolean;
+  /** Gets what comes from outside; also while it goes live, when the thread keeps it for then. */
+  hears: boolean;
   isGone: boolean;
   /** Completions that came before the thread was there. */
   early: Input[];
@@ -102,7 +104,14 @@ export class GuestSeat {
 
   /** From the next output on, and for every input. */
   setLeads(leads: boolean): void {
-    if (this.occupant !== undefined) this.occupant.leads = leads;
+    if (this.occupant === undefined) return;
+    this.occupant.leads = leads;
+    this.occupant.hears = leads;
+  }
+
+  /** It will lead in a moment: what comes from now on waits for it. */
+  listen(): void {
+    if (this.occupant !== undefined) this.occupant.hears = true;
   }
 
   /** A guest from power-on. Throws VcpuStartError. */
@@ -164,7 +173,7 @@ export class GuestSeat {
 
   private seat(leads: boolean): Occupant {
     if (this.occupant !== undefined) throw new Error('the seat of the guest is taken');
-    this.occupant = { vcpu: undefined, leads, isGone: false, early: [] };
+    this.occupant = { vcpu: undefined, leads, hears: leads, isGone: false, early: [] };
     return this.occupant;
   }
 
@@ -243,7 +252,7 @@ export class GuestSeat {
   /** What comes for a guest that does not lead here is not ours; who sent it says it again. */
   private inputs(inputs: readonly Input[]): void {
     const { occupant } = this;
-    if (occupant?.leads) {
+    if (occupant?.hears) {
       if (occupant.vcpu === undefined) occupant.early.push(...inputs);
       else occupant.vcpu.send(inputs);
       return;

@@ -178,7 +178,9 @@ export class BoardHands implements Hands {
     }
     // The log of the new reign may come before the answer.
     leading.keepLog();
-    const live = await vcpu.goLive({ log: true });
+    const answer = vcpu.goLive({ log: true });
+    seat.listen();
+    const live = await answer;
     this.liveIcount = live.icount;
     seat.setLeads(true);
     outlet.whenFirst(() => takeover.said(this.nowMs()));
@@ -189,8 +191,10 @@ export class BoardHands implements Hands {
       ...takeover.facts(),
       ...{ entries: live.entries, repeated, icount: String(live.icount) },
     });
+    if (leading.stream.state === 'keeping' && outlet.mode !== 'open') return;
     // The gate was opened while it went live: nobody wants this log.
-    if (outlet.mode === 'open') leading.stopStream();
+    leading.stream.stop();
+    await vcpu.stopLog();
   }
 
   private leads(): void {
@@ -340,11 +344,14 @@ export class BoardHands implements Hands {
   private tellOfChannel(event: ChannelEvent): void {
     switch (event.type) {
       case 'up':
-        return this.event('LINK-UP', 'the log link stands');
+        this.event('LINK-UP', 'the log link stands');
+        return;
       case 'down':
-        return this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        return;
       case 'refused':
-        return this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        return;
       case 'link':
         if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
     }
@@ -353,25 +360,35 @@ export class BoardHands implements Hands {
   private message(message: LogMessage): void {
     switch (message.type) {
       case 'statement':
-        return this.options.events.statement(message.frame);
+        this.options.events.statement(message.frame);
+        return;
       case 'begin':
-        return this.following.begin(message);
+        this.following.begin(message);
+        return;
       case 'log':
-        return this.following.log(message);
+        this.following.log(message);
+        return;
       case 'mark':
-        return this.following.mark(message);
+        this.following.mark(message);
+        return;
       case 'released':
-        return this.following.released(message);
+        this.following.released(message);
+        return;
       case 'ack':
-        return this.leading.ack(message);
+        this.leading.ack(message);
+        return;
       case 'want':
-        return this.leading.wanted(message);
+        this.leading.wanted(message);
+        return;
       case 'refuse':
-        return this.following.refuse(message);
+        this.following.refuse(message);
+        return;
       case 'synced':
-        return this.leading.targetSynced(message);
+        this.leading.targetSynced(message);
+        return;
       case 'drop':
-        return this.following.drop(message);
+        this.following.drop(message);
+        return;
     }
   }
 
@@ -392,7 +409,8 @@ export class BoardHands implements Hands {
   private failed(what: string, error: Error): void {
     this.event('GUEST-FAILED', `could not ${what}: ${error.message}`);
     if (what === 'go live') {
-      // The reign is this board's; a guest that starts anew serves better than none.
+      // The reign is this board's; a guest that starts anew serves better than none. Nobody follows it.
+      this.leading.stream.break();
       this.bootGuest();
       return;
     }

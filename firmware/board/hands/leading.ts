@@ -62,6 +62,11 @@ export class Leading {
       this.partner = partner;
       this.isSynced = true;
     }
+    if (mark === 'grant' && this.stream.state !== 'flowing') {
+      // Whoever holds this grant would wait for a log that never comes.
+      this.drop(partner.session, 'LOG-TROUBLE', 'there is no log to follow');
+      return;
+    }
     this.stream.mark(mark, partner, generation);
   }
 
@@ -131,9 +136,15 @@ export class Leading {
     if (partner === undefined || want === undefined || this.source !== undefined) return;
     if (!isSame(want, partner) || vcpu === undefined || !shared.seat.leads) return;
     const waitMs = this.backOff.waitMs(shared.nowMs());
-    if (waitMs > 0) return this.startLater(waitMs);
+    if (waitMs > 0) {
+      this.startLater(waitMs);
+      return;
+    }
     this.refused = refusals(want.facts, shared.facts());
-    if (this.refused.length > 0) return this.refuse(partner, this.refused);
+    if (this.refused.length > 0) {
+      this.refuse(partner, this.refused);
+      return;
+    }
     if (this.stream.state !== 'off') this.stopStream();
     const memory = new GuestMemory({ token: vcpu.memoryToken });
     const source = new SyncSource({
@@ -229,7 +240,10 @@ export class Leading {
 
   private dropFollower(code: EventCode, reason: string): void {
     const session = this.stream.follower?.session;
-    if (session === undefined) return;
+    if (session !== undefined) this.drop(session, code, reason);
+  }
+
+  private drop(session: number, code: EventCode, reason: string): void {
     this.isDropSaid = true;
     this.shared.link.send(encodeLogMessage({ type: 'drop', session, reason }), true);
     this.event(code, `goes on without the other board: ${reason}`, { session });
@@ -240,7 +254,10 @@ export class Leading {
   /** Often: with every acknowledgement, and by a timer. */
   govern(): void {
     const { stream, shared } = this;
-    if (stream.state === 'broken') return this.tellBroken();
+    if (stream.state === 'broken') {
+      this.tellBroken();
+      return;
+    }
     if (stream.state !== 'flowing' || !stream.isApplied) return;
     const now = shared.nowMs();
     const before = this.governor.share;

@@ -55,6 +55,8 @@ export class Link {
   };
   /** Bytes sent on the log lane since the start, for the rate. */
   logBytes = 0;
+  /** The same of the bulk lane. */
+  bulkBytes = 0;
   private readonly handler: LinkHandler;
   private overflow: Uint8Array[] = [];
   private overflowBytes = 0;
@@ -119,6 +121,7 @@ export class Link {
     await this.breathe();
     while (!signal.isStopped && this.channel.isUp) {
       if (this.channel.fits(message.length, LANE.bulk)) {
+        this.bulkBytes += message.length;
         this.channel.appendBulk(message);
         return;
       }

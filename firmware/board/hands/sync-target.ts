@@ -64,7 +64,10 @@ export class SyncTarget {
 
   take(message: BulkMessage): void {
     if (this.isStopped) return;
-    if (message.type === 'start') return this.began(message);
+    if (message.type === 'start') {
+      this.began(message);
+      return;
+    }
     if (this.start === undefined) return;
     switch (message.type) {
       case 'progress':
@@ -74,16 +77,20 @@ export class SyncTarget {
         this.etaS = message.etaS;
         return;
       case 'pages':
-        return this.takePages(message);
+        this.takePages(message);
+        return;
       case 'block':
-        return this.takeBlock(message);
+        this.takeBlock(message);
+        return;
       case 'state':
-        return this.takeState(message.bytes);
+        this.takeState(message.bytes);
+        return;
       case 'end':
         this.guarded(() => this.end(message));
         return;
       case 'hashes':
-        return this.fail(new Error('the source sends hashes'));
+        this.fail(new Error('the source sends hashes'));
+        return;
     }
   }
 
@@ -91,7 +98,8 @@ export class SyncTarget {
     const { boot, session, memoryBytes } = this.options;
     if (start.boot !== boot || start.session !== session) return;
     if (start.memoryBytes !== memoryBytes) {
-      return this.fail(new Error(`the source has ${start.memoryBytes} bytes of memory`));
+      this.fail(new Error(`the source has ${start.memoryBytes} bytes of memory`));
+      return;
     }
     this.memory?.close();
     this.memory = new GuestMemory({ bytes: memoryBytes });
@@ -128,7 +136,8 @@ export class SyncTarget {
     const { bytes } = this;
     for (const { first, count, bytes: data } of runs) {
       if ((first + count) * PAGE_BYTES > bytes.length) {
-        return this.fail(new Error('a page beyond the end of memory'));
+        this.fail(new Error('a page beyond the end of memory'));
+        return;
       }
       this.counts.pages += count;
       if (data !== undefined) bytes.set(data, first * PAGE_BYTES);
@@ -140,7 +149,8 @@ export class SyncTarget {
     const replica = this.options.disks[disk];
     const fits = replica !== undefined && !replica.isReadOnly && block < replica.blocks;
     if (!fits || (bytes.length > 0 && bytes.length !== replica.blockBytes(block))) {
-      return this.fail(new Error(`a block that disk ${disk} does not have`));
+      this.fail(new Error(`a block that disk ${disk} does not have`));
+      return;
     }
     this.counts.blocks++;
     this.writes++;
@@ -162,7 +172,10 @@ export class SyncTarget {
 
   private takeState(bytes: Uint8Array): void {
     this.stateBytes += bytes.length;
-    if (this.stateBytes > STATE_BYTES_MAX) return this.fail(new Error('a state of that size'));
+    if (this.stateBytes > STATE_BYTES_MAX) {
+      this.fail(new Error('a state of that size'));
+      return;
+    }
     this.state.push(bytes);
   }
 

@@ -35,7 +35,7 @@ export class Follow {
   readonly early: Input[] = [];
 
   private readonly devices: GuestDevices;
-  private readonly replica = new Replica();
+  private replica: Replica;
   private reader = new ItemReader();
   private items: Item[] = [];
   private head = 0;
@@ -50,6 +50,7 @@ export class Follow {
     this.life = options.life;
     this.devices = options.devices;
     this.outputs = options.outputs;
+    this.replica = new Replica(this.life.pendingRequests());
     this.replayer = this.replayerOf(this.life);
   }
 
@@ -112,7 +113,8 @@ export class Follow {
   attach(life: Life): void {
     const { applied } = this.replayer;
     this.life = life;
-    this.replica.clear();
+    // The guest that asked for what is still under way is gone.
+    this.replica = new Replica([]);
     this.replayer = this.replayerOf(life);
     this.replayer.applied = applied;
   }
@@ -184,7 +186,10 @@ export class Follow {
       onOutput: (output, sequence) => outbox.add(output, sequence),
       // At a marker the primary's owner had them all, so text is cut there, too.
       onMarker: () => outbox.closeRuns(),
-      onDiskRequest: (request) => outbox.request(request),
+      onDiskRequest: (request) => {
+        this.replica.issued(request);
+        outbox.request(request);
+      },
       localCompletion: (disk, id) => this.replica.completion(disk, id),
     });
   }

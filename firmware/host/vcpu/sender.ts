@@ -1,9 +1,10 @@
 // What a thread has for its owner, gathered after every slice into one message. An owner that is
 // stuck must not cost memory without end: frames and text can be lost, everything else waits.
 import type { MessagePort } from 'node:worker_threads';
-import type { DiskRequest, SerialPortName } from '../../machine/contracts.ts';
+import type { DiskRequest } from '../../machine/contracts.ts';
 import type { Batch, FromWorker, OutputItem } from './messages.ts';
 import { CONTROL, LIFE_REQUESTS } from './messages.ts';
+import type { SerialBytes } from './serial-flow.ts';
 
 export class Sender {
   private readonly port: MessagePort;
@@ -25,10 +26,11 @@ export class Sender {
     life: number;
     outputs: OutputItem[];
     requests: readonly DiskRequest[];
-    serialTaken: Readonly<Partial<Record<SerialPortName, number>>> | undefined;
+    serialTaken: SerialBytes | undefined;
     log: readonly Uint8Array[];
+    endNs: bigint;
   }): void {
-    const { life, outputs, requests, serialTaken, log } = parts;
+    const { life, outputs, requests, serialTaken, log, endNs } = parts;
     const isEmpty = outputs.length === 0 && requests.length === 0 && log.length === 0;
     if (isEmpty && serialTaken === undefined) return;
     const first = life * LIFE_REQUESTS;
@@ -37,6 +39,7 @@ export class Sender {
       requests: requests.map((request) => ({ ...request, id: first + request.id })),
       serialTaken: serialTaken ?? {},
       log,
+      endNs,
     };
     this.post({ kind: 'batch', batch });
     this.batchesSent = (this.batchesSent + 1) | 0;

@@ -43,21 +43,25 @@ function assertCountsOn(board: Board): void {
   }
 }
 
-test('a follower adopted in the middle of the run comes to the same state', async () => {
-  const random = seededRandom('adopt');
-  const a = await leader(random);
-  await work(a, random);
-  const b = new Board('b', plc(), random);
-  await sync(a, b);
-  await work(a, random, 40);
-  await caughtUp(a, b);
-  assert.ok(b.requests > 0 && b.frames.length > 0);
-  assert.ok(b.vcpu.facts().entriesApplied > 100);
-  assertNothingLost(a, b);
-  assertCountsOn(a);
-  assert.is(Buffer.compare(a.disk, b.disk), 0);
-  for (const board of [a, b]) assert.equal((await board.stop()).reason, { kind: 'stopped' });
-});
+test(
+  'a follower adopted in the middle of the run comes to the same state',
+  async () => {
+    const random = seededRandom('adopt');
+    const a = await leader(random);
+    await work(a, random);
+    const b = new Board('b', plc(), random);
+    await sync(a, b);
+    await work(a, random, 40);
+    await caughtUp(a, b);
+    assert.ok(b.requests > 0 && b.frames.length > 0);
+    assert.ok(b.vcpu.facts().entriesApplied > 100);
+    assertNothingLost(a, b);
+    assertCountsOn(a);
+    assert.is(Buffer.compare(a.disk, b.disk), 0);
+    for (const board of [a, b]) assert.equal((await board.stop()).reason, { kind: 'stopped' });
+  },
+  { timeoutMs: 60_000 },
+);
 
 test(
   'when the leader goes the follower goes on, and gets a follower of its own, again and again',
@@ -88,7 +92,7 @@ test(
     }
     await lead.stop();
   },
-  { timeoutMs: 60_000 },
+  { timeoutMs: 180_000 },
 );
 
 test(
@@ -122,7 +126,7 @@ test(
     assert.is(Buffer.compare(lead.disk, other.disk), 0);
     for (const board of [lead, other]) await board.stop();
   },
-  { timeoutMs: 60_000 },
+  { timeoutMs: 180_000 },
 );
 
 test(
@@ -160,7 +164,7 @@ test(
     await caughtUp(lead, other);
     for (const board of [lead, other]) await board.stop();
   },
-  { timeoutMs: 60_000 },
+  { timeoutMs: 180_000 },
 );
 
 test.run();

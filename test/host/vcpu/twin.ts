@@ -38,6 +38,7 @@ export class Board {
   said = 0;
   reboots = 0;
   divergences: Divergence[] = [];
+  ended: VcpuEnd | undefined;
   /** Disk requests that are out, and whether this disk works at all. */
   requests = 0;
   diskFails = false;
@@ -58,11 +59,22 @@ export class Board {
 
   async start(): Promise<this> {
     this.vcpu = await Vcpu.start(this.options());
-    return this;
+    return this.watched();
   }
 
   async adopt(memoryToken: number, checkpoint: Uint8Array): Promise<this> {
     this.vcpu = await Vcpu.adopt(this.options(), { memoryToken, checkpoint });
+    return this.watched();
+  }
+
+  private watched(): this {
+    this.vcpu.ended.then(
+      (end) => {
+        this.ended = end;
+        this.wake();
+      },
+      () => this.wake(),
+    );
     return this;
   }
 
@@ -115,10 +127,6 @@ export class Board {
     while (!isSo()) {
       await new Promise<void>((resolve) => {
         this.wakers.push(resolve);
-        this.vcpu.ended.then(
-          () => resolve(),
-          () => resolve(),
-        );
       });
     }
   }
