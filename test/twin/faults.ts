@@ -168,7 +168,7 @@ const DISKS: readonly Fault[] = [
 
 /** The board's file system has no room, and the guest wants some. */
 async function fullDisk({ rig }: FaultContext, side: Side) {
-  rig.boards[side].fillDisk(0);
+  rig.boards[side].fillDisk();
   await guestShell(
     'dd if=/dev/urandom of=/mnt/big bs=16k count=24 2>/dev/null; sync; rm -f /mnt/big; sync',
   );
