@@ -39,7 +39,11 @@ export class Veth {
         ['--pdeathsig', 'KILL', 'unshare', '--net', 'sh', '-c', 'echo in; exec sleep 3600'],
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
-      await once(child.stdout as Readable, 'data');
+      const { stdout } = child;
+      await once(stdout as Readable, 'data');
+      // A holder must not keep a bench alive that has said all it had to say.
+      stdout?.destroy();
+      child.unref();
       return child;
     };
     const veth = new Veth({ near: await hold(), far: await hold() });
