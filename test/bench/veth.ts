@@ -103,6 +103,15 @@ export class Program {
     }
   }
 
+  /** Waits for a line of what it prints. */
+  async said(line: RegExp): Promise<void> {
+    while (!this.lines.some((each) => line.test(each))) {
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.errors.join('')}`);
+      await Promise.race([once(this.child.stdout as Readable, 'data'), this.done]);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   /** What it printed last, once it has ended. */
   async result<T>(): Promise<T> {
     await this.done;
