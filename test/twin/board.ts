@@ -27,6 +27,7 @@ import {
 
 const STATUS_EVERY_MS = 50;
 const RECONNECT_MS = 20;
+const FAVOUR = -15;
 const FOLDER_MIB = 96;
 /** Shorter than on a real board, so that a hang is over soon. */
 const WATCHDOG = { timeoutMs: 2000, petMs: 500 } as const;
@@ -231,6 +232,7 @@ ${more}`;
         client.onTold = ({ event, status }) => this.hear(event, status);
         await client.ask({ do: 'subscribe', after: 0, statusEveryMs: STATUS_EVERY_MS });
         this.control = client;
+        this.favour();
         await client.ended;
       } catch {
         // Nobody there yet.
@@ -239,6 +241,19 @@ ${more}`;
       this.status = undefined;
       this.onNews();
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+    }
+  }
+
+  /**
+   * A real board shares its processor with nobody. Here it may share it with a whole machine, and the
+   * kernel weighs sessions, of which the board process has one of its own. Without the right to it
+   * the board runs all the same.
+   */
+  private favour(): void {
+    try {
+      writeFileSync(`/proc/${this.boardPid()}/autogroup`, String(FAVOUR));
+    } catch {
+      // No such kernel, no such right, or it has just died.
     }
   }
 

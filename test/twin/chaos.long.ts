@@ -45,7 +45,7 @@ test(
       console.log(`${talk.frames} frames of the guest, ${talk.changes} changes of the talker`);
     } catch (error) {
       console.log(table(chaos.results));
-      console.log(chaos.rig.words());
+      console.log(`what the boards told: ${chaos.rig.keep()}`);
       throw error;
     } finally {
       await chaos.close();

@@ -52,6 +52,7 @@ export class Chaos {
       await rig.redundant();
       return new Chaos(rig, capture, folder);
     } catch (error) {
+      console.log(`what the boards told: ${rig.keep()}`);
       await rig.close();
       throw error;
     }

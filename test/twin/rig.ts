@@ -1,10 +1,11 @@
 // Two boards, their plant, and a client that lives through everything. Verbs for every fault, waits on
 // what the boards say of themselves; never a sleep.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { PlantGuest } from '../guests/plant/plant.ts';
+import { repoPath } from '../harness/index.ts';
 import { BoardUnderTest } from './board.ts';
 import { type ClientOptions, PlantClient } from './client.ts';
 import { Network, other, SIDES, type Side } from './network.ts';
@@ -127,6 +128,15 @@ export class TwinRig {
       const head = status === undefined ? 'does not answer' : `${status.role}: ${status.why}`;
       return `board ${side}: ${head}\n${this.boards[side].output()}`;
     }).join('\n');
+  }
+
+  /** What both boards ever wrote, kept for whoever looks into a failure; says where. */
+  keep(): string {
+    const kept = repoPath('.cache/twin-failure');
+    mkdirSync(kept, { recursive: true });
+    for (const side of SIDES)
+      copyFileSync(this.boards[side].path('output'), join(kept, `${side}.jsonl`));
+    return kept;
   }
 
   private news(): void {

@@ -17,7 +17,7 @@ export interface Talking {
   readonly faults: readonly string[];
 }
 
-const BEGINS: ReadonlySet<string> = new Set(['TAKEOVER-BEGUN', 'GUEST-STARTED']);
+const BEGINS: ReadonlySet<string> = new Set(['ROLE-PROMOTING']);
 /** An event's wall time is cut to whole milliseconds. */
 const ROUNDED_US = 1000;
 
