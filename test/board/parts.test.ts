@@ -1,6 +1,7 @@
 // Small parts of a board, each by itself: the timeline of a takeover, the tick, the watchdog's owner,
 // whether a board may be switched off, the screen of a status.
 
+import { spawnSync } from 'node:child_process';
 import { type Status, safeToRemove } from '../../firmware/board/status.ts';
 import { TakeoverRecord } from '../../firmware/board/takeover.ts';
 import { Ticker } from '../../firmware/board/ticker.ts';
@@ -11,7 +12,7 @@ import { type ArbiterState, ROLES, type Statement } from '../../watchdog/arbiter
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { lastGaspOf } from '../../watchdog/statement-wire.ts';
 import type { Armed, Watchdog } from '../../watchdog/wdt-device.ts';
-import { assert, suite } from '../harness/index.ts';
+import { assert, repoPath, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 
 const test = suite('board/parts');
@@ -145,6 +146,34 @@ test('switching off: never a board that serves, never one whose peer is not hear
       ROLES.filter((role) => safeToRemove(stateIn(role, peer), 1_010).ok),
       ['stopped'],
     );
+});
+
+test('going first: every thread there is, none that comes later, also inside a process namespace', () => {
+  const script = `
+    import { readdirSync, readFileSync } from 'node:fs';
+    import { Worker } from 'node:worker_threads';
+    import { goFirstAll } from '${repoPath('dist/firmware/board/go-first.js')}';
+    const policies = () => readdirSync('/proc/self/task').map((tid) =>
+      readFileSync('/proc/self/task/' + tid + '/sched', 'utf8').match(/^policy.*?(\\d+)$/m)[1]);
+    const why = goFirstAll();
+    const before = policies();
+    const worker = new Worker('setInterval(() => {}, 1000)', { eval: true });
+    worker.once('online', () => {
+      console.log(JSON.stringify({ why, before, later: policies().filter((p) => p === '0').length }));
+      process.exit(0);
+    });`;
+  const node = [process.execPath, '--input-type=module', '--eval', script];
+  for (const command of [node, ['unshare', '--pid', '--fork', ...node]]) {
+    const { stdout, stderr } = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' });
+    assert.ok(stdout !== '', stderr);
+    const { why, before, later } = JSON.parse(stdout);
+    // Without the right to it a board says so and runs all the same.
+    if (/not permitted/.test(why)) continue;
+    assert.is(why, null);
+    // 2 is SCHED_RR, with the bit that keeps it from being handed on.
+    assert.ok(before.length > 4 && before.every((policy: string) => policy === '2'), `${before}`);
+    assert.ok(later >= 1);
+  }
 });
 
 test('the screen holds whatever there is to say', () => {
