@@ -57,23 +57,30 @@ export class LinuxRig {
   private readonly cable: string;
   private readonly busybox: string;
 
-  /** Needs a network namespace of its own. */
-  constructor(guest: LinuxGuest) {
+  /** Needs a network namespace of its own. With `log` the guest is recorded into that file. */
+  constructor(guest: LinuxGuest, { log }: { log?: string } = {}) {
     const at = (name: string) => join(this.folder, name);
     [this.disk, this.com2, this.console] = [at('disk.img'), at('com2'), at('console')];
     this.cable = at('cable');
     this.busybox = guest.busybox;
-    writeFileSync(this.disk, '');
-    truncateSync(this.disk, 16 << 20);
+    LinuxRig.makeDisk(this.disk);
     ip('tuntap', 'add', 'dev', 'guest0', 'mode', 'tap');
     ip('address', 'add', `${HOST_IP}/24`, 'dev', 'guest0');
     ip('link', 'set', 'guest0', 'up');
+    const [command = '', ...files] = guestArgs(guest, 'shell', `${GUEST_IP}/24`);
     this.terminal = startOnTerminal(
-      ...guestArgs(guest, 'shell', `${GUEST_IP}/24`),
+      ...(log === undefined ? [command] : ['record', '--log', log]),
+      ...files,
       ...['--disk', this.disk, '--com2', `socket=${this.com2}`],
       ...['--console', `socket=${this.console}`],
       ...['--net', 'tap=guest0', '--mac', GUEST_MAC, '--net', `socket=${this.cable}`],
     );
+  }
+
+  /** As the rig's own is before the guest runs. */
+  static makeDisk(path: string): void {
+    writeFileSync(path, '');
+    truncateSync(path, 16 << 20);
   }
 
   async close(): Promise<void> {
@@ -99,6 +106,11 @@ export class LinuxRig {
     assert.match(text, /^4dee400da20bb6b7cfd1721c3383c86bb26571402edfe6631109445b28632130 {2}-$/m);
     assert.match(text, new RegExp(`^${NUMBERS.md5} {2}/tmp/numbers$`, 'm'));
     assert.match(text, /^100$/m);
+  }
+
+  /** What the benchmark leaves for `delivers` and `serialBothWays`, without the benchmark. */
+  async counts(): Promise<void> {
+    await this.shell('seq 1 40000 > /tmp/numbers');
   }
 
   /** Ends the shell, which restarts the machine. */
