@@ -40,4 +40,14 @@ test(
   { timeoutMs: 2 * BOOT_MS },
 );
 
+test(
+  'a prefix goes live: the guest answers on its console and over TCP, and that life replays too',
+  async () => {
+    const random = seededRandom('prefix');
+    const entries = recorded.entriesOfLife();
+    await recorded.goesLive(Math.floor(entries * (0.3 + 0.7 * random.float())));
+  },
+  { timeoutMs: 2 * BOOT_MS },
+);
+
 test.run();
