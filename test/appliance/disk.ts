@@ -9,11 +9,13 @@ import type { Tools } from './tools.ts';
 
 export interface Disk {
   readonly image: string;
-  readonly bundle: string | undefined;
+  /** A signed update to the same root file system, as version 9.9.9. */
+  readonly bundle: string;
   readonly rootBytes: number;
+  readonly bundleBytes: number;
 }
 
-export function makeDisk(packages: Packages, tools: Tools, root: Root): Disk {
+export function makeDisk(packages: Packages, tools: Tools, root: Root, keys: string): Disk {
   const images = join(CACHE, 'images');
   const squashfs = join(images, 'rootfs.squashfs');
   tools.run('mksquashfs', [
@@ -34,8 +36,16 @@ export function makeDisk(packages: Packages, tools: Tools, root: Root): Disk {
     env: { BINARIES_DIR: images, BUILD_DIR: build },
   });
   rmSync(build, { recursive: true, force: true });
-  const image = join(images, 'twinstep.img');
-  return { image, bundle: undefined, rootBytes: statSync(squashfs).size };
+  const bundle = join(images, 'update.raucb');
+  const [cert, key, ca] = ['signer.cert.pem', 'signer.key.pem', 'ca.cert.pem'];
+  const signing = [cert, key, ca].map((name) => join(keys, name as string));
+  tools.run(join(TREE, 'tools/make-bundle.sh'), [squashfs, '9.9.9', ...signing, bundle]);
+  return {
+    image: join(images, 'twinstep.img'),
+    bundle,
+    rootBytes: statSync(squashfs).size,
+    bundleBytes: statSync(bundle).size,
+  };
 }
 
 function makeGrub(packages: Packages, tools: Tools, images: string): void {

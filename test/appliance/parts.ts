@@ -62,6 +62,14 @@ export class Packages {
     return readFileSync(file, 'utf8');
   }
 
+  /** From the name of the file that was unpacked: NAME_VERSION_ARCHITECTURE.deb. */
+  versionOf(name: string): string {
+    const file = readdirSync(join(this.folder, 'debs', name)).find((entry) =>
+      entry.endsWith('.deb'),
+    );
+    return decodeURIComponent(file?.split('_')[1] ?? '?').replace(/^\d+:/, '');
+  }
+
   /** Every shared library of the packages unpacked so far, by its name. */
   private known(): Map<string, string> {
     if (this.libraries !== undefined) return this.libraries;

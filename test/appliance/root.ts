@@ -11,7 +11,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,7 +18,7 @@ import { basename, join } from 'node:path';
 import { stageSource } from '../../buildroot/tools/source.ts';
 import { optionsOf, ROOT, TREE } from '../../buildroot/tools/tree.ts';
 import { installKernel, type Kernel } from './kernel.ts';
-import { CACHE, isProgram, nodeRuntime, type Packages } from './parts.ts';
+import { CACHE, nodeRuntime, type Packages } from './parts.ts';
 import type { Tools } from './tools.ts';
 
 const BOARD = join(TREE, 'board/twinstep');
@@ -108,11 +107,6 @@ function installPrograms(packages: Packages, root: string): void {
   for (const [name, path] of packages.librariesOf([...programs, node], LIBRARIES)) {
     copyFileSync(path, join(root, 'usr/lib', name));
   }
-  const rauc = packages.unpacked('rauc');
-  for (const part of ['usr/share/dbus-1', 'etc/dbus-1']) {
-    if (existsSync(join(rauc, part)))
-      cpSync(join(rauc, part), join(root, part), { recursive: true });
-  }
 }
 
 /** A link for each applet the real BusyBox has; what our fragment switches off stays off. */
@@ -132,9 +126,9 @@ function linkApplets(root: string): string[] {
     .split('\n')
     .map((path) => path.replace(/^(usr\/)?/, 'usr/'));
   for (const path of applets) {
-    if (never.has(basename(path)) || existsSync(join(root, path))) continue;
-    const sbin = path.replace('usr/bin/', 'usr/sbin/');
-    if (existsSync(join(root, sbin))) continue;
+    const name = basename(path);
+    const isThere = ['usr/bin', 'usr/sbin'].some((folder) => existsSync(join(root, folder, name)));
+    if (never.has(name) || isThere) continue;
     symlinkSync(
       '/bin/busybox',
       join(root, path.startsWith('usr/linuxrc') ? 'usr/bin/linuxrc' : path),

@@ -14,6 +14,8 @@ const TOOLS: Readonly<Record<string, readonly string[]>> = {
   mke2fs: ['e2fsprogs', 'libext2fs2'],
   'grub-mkimage': ['grub-common', 'libdevmapper1.02.1'],
   kmod: ['kmod', 'libkmod2'],
+  rauc: ['rauc', 'libjson-glib-1.0-0', 'libglib2.0-0', 'libcurl3-gnutls', 'libfdisk1'],
+  openssl: ['openssl'],
 };
 const HOST_FOLDERS = [
   '/usr/local/sbin',

@@ -11,8 +11,9 @@ RUN=/run/twinstep
 PARTITIONS=/dev/twinstep
 ESP=/boot-efi
 
+# To the log alone: the technician's line belongs to the console.
 say() {
-	logger -s -t "${0##*/}" -p daemon.notice -- "$*" 2>&1
+	logger -t "${0##*/}" -p daemon.notice -- "$*"
 }
 
 # conf KEY [DEFAULT]: a value of appliance.conf. The file is read, never executed.
