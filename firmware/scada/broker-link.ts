@@ -83,6 +83,13 @@ export class BrokerLink {
     client?.end(false);
   }
 
+  /** Ends for good, in the middle of whatever it was. */
+  sever(): void {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    this.socket?.destroy();
+  }
+
   /** Ends for good. */
   async stop(): Promise<void> {
     this.isStopped = true;

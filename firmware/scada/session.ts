@@ -52,6 +52,11 @@ export class ScadaSession {
     this.act(this.node.note(note, this.options.wallMs()));
   }
 
+  /** Cuts the connection without a word, as a dead board does, and stays away. */
+  sever(): void {
+    this.link.sever();
+  }
+
   /** Says its death, then ends. */
   async stop(why: string): Promise<void> {
     for (const action of this.node.leave(this.options.wallMs(), why)) {
