@@ -140,7 +140,7 @@ test('a broker in the clear is refused without the explicit word', () => {
   assert.equal(mqtt('servers = ["mqtts://scada:70000", "scada"]\nkey = "k"\nusername = "u"'), [
     '17: [mqtt] servers "mqtts://scada:70000" must be mqtts://HOST or mqtts://HOST:PORT',
     '17: [mqtt] servers "scada" must be mqtts://HOST or mqtts://HOST:PORT',
-    '18: [mqtt] cert and key belong together',
+    '18: [mqtt] key and cert belong together',
     '19: [mqtt] username and password-file belong together',
   ]);
 });
