@@ -175,6 +175,8 @@ interface WatchdogCalls {
    * this process before its memory is torn down. The descriptor is gone here afterwards.
    */
   startSentinel(fd: number): number;
+  /** From here on this process leaves no core file, and nobody reads its memory. */
+  forgoCoreDumps(): number;
   /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
   arpOpen(interfaceName: string): number;
   arpAsk(fd: number, interfaceName: string, target: Buffer): number;

@@ -71,7 +71,7 @@ export class SerialPath {
 }
 
 /** A zero before the frame too: whatever noise came before ends there. */
-function framed(frame: Uint8Array): Uint8Array {
+export function framed(frame: Uint8Array): Uint8Array {
   const coded = cobsEncode(frame);
   const bytes = new Uint8Array(coded.length + 2);
   bytes.set(coded, 1);

@@ -84,6 +84,11 @@ export class Replay {
       tap,
       digest: this.digest,
       onOutput,
+      targets: {
+        nics: identity.macs.length,
+        disks: identity.disks.length,
+        hasConsole: identity.hasConsole,
+      },
       onDiskRequest: (request) => this.disks[request.disk]?.submit(request),
       localCompletion: (disk, id) =>
         this.disks[disk]?.completion(id) ?? { state: 'failed', why: `there is no disk ${disk}` },

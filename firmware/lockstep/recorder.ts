@@ -87,7 +87,8 @@ export class Recorder {
     this.options.onOutput(output, sequence);
   }
 
-  private markPending(): void {
+  /** Outputs made since the last marker get one: those of a replay that ended between the two. */
+  markPending(): void {
     if (this.outputs.unmarked > 0) this.mark();
   }
 

@@ -5,7 +5,7 @@ import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import { Replayer } from '../../firmware/lockstep/replayer.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
 import { guestFiles, type Recording, record, replay } from './recording.ts';
-import { type GuestFiles, Rig } from './rig.ts';
+import { type GuestFiles, Rig, TARGETS } from './rig.ts';
 import { World } from './world.ts';
 
 const test = suite('lockstep/linux');
@@ -70,6 +70,7 @@ test(
       machine: rig.machine,
       tap: rig.tap,
       digest: rig.digest,
+      targets: TARGETS,
       onOutput: () => {},
       onDiskRequest: () => {},
       localCompletion: (_disk, id) => rig.disk.local(id),
