@@ -1,4 +1,5 @@
 // The edge node on its broker: carries out what the state machine says, and tells it what happened.
+import type { Teller } from './agent.ts';
 import { BdSeqFile } from './bd-seq.ts';
 import { BrokerLink, type Will } from './broker-link.ts';
 import { type EdgeAction, EdgeNode, type Note, type Snapshot } from './edge-node.ts';
@@ -14,7 +15,7 @@ export interface SessionOptions {
   readonly onNotice: (text: string) => void;
 }
 
-export class ScadaSession {
+export class ScadaSession implements Teller {
   readonly node: EdgeNode;
   private readonly link: BrokerLink;
   private readonly bdSeq: BdSeqFile;

@@ -61,8 +61,8 @@ function server(table: TableReader, text: string, plaintext: boolean): Server[] 
 
 function tls(table: TableReader, servers: readonly Server[]): ScadaConfig['tls'] {
   const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => table.optionalPath(name));
-  if ((cert === undefined) !== (key === undefined))
-    table.problem('cert', 'and key belong together');
+  if (cert === undefined && key !== undefined) table.problem('key', 'and cert belong together');
+  if (cert !== undefined && key === undefined) table.problem('cert', 'and key belong together');
   if (ca === undefined) {
     if (servers.some(({ isTls }) => isTls)) table.problem('ca', 'is missing');
     return undefined;
