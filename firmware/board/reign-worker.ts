@@ -1,7 +1,11 @@
 // The thread of reign-keeper.ts: does one order after the other.
 import { parentPort, workerData } from 'node:worker_threads';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
+import { goFirst } from './go-first.ts';
 import type { KeeperAnswer, KeeperOrder } from './reign-keeper.ts';
+
+// A takeover waits for this thread.
+goFirst();
 
 const store = new GenerationStore((workerData as { folder: string }).folder);
 

@@ -19,8 +19,8 @@ export interface TakeoverStatus {
   readonly wallMs: number;
   readonly timeline: Timeline;
   /**
-   * From the last word of the old primary to the first output that could leave here: an upper bound
-   * of what a client sees, without the network. Null: not known yet.
+   * From the last word of the old primary until output could leave here: an upper bound of what a
+   * client sees, without the network. Null: not known yet.
    */
   readonly blackoutMs: number | null;
 }
@@ -85,7 +85,8 @@ export class TakeoverRecord {
   }
 }
 
-function blackoutOf({ silenceMs, gateMs, liveMs, firstOutputMs }: Timeline): number | null {
+/** An idle guest may say its first word much later: that is no blackout. */
+function blackoutOf({ silenceMs, gateMs, liveMs }: Timeline): number | null {
   if (gateMs === null || liveMs === null) return null;
-  return (silenceMs ?? 0) + Math.max(gateMs, firstOutputMs ?? liveMs);
+  return (silenceMs ?? 0) + Math.max(gateMs, liveMs);
 }

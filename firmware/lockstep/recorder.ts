@@ -6,6 +6,9 @@
 // 1. `runSlice(limit)` and `inject(input)` in any order; nobody else touches the machine.
 // 2. Hand on what `append` gets, in order, losing nothing; `urgent` means an output waits for it.
 // 3. Release output number n only when the entry that covers n is acknowledged (docs, Output Rule).
+// 4. To go live after a replay: apply every entry, make a recorder with the replay's `outputs`, then
+//    `markPending()`. What the primary did beyond the last entry nobody has seen. Disk requests whose
+//    completion never came are in flight; the local replica's completions are new inputs.
 import type { Entry, EntryBody } from '../../logchan/entry.ts';
 import type { Icount, Input, Output } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';

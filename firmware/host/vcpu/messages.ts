@@ -4,6 +4,7 @@ import type { Divergence } from '../../lockstep/replayer.ts';
 import type { DiskRequest, Input, SerialPortName, StateObject } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
+import type { SerialBytes } from './serial-flow.ts';
 
 /** Everything a guest is made of; together with the log it determines its whole life. */
 export interface GuestConfig {
@@ -132,7 +133,7 @@ export interface Batch {
   readonly outputs: readonly OutputItem[];
   readonly requests: readonly DiskRequest[];
   /** Bytes of serial input the guest took, by port. */
-  readonly serialTaken: Readonly<Partial<Record<SerialPortName, number>>>;
+  readonly serialTaken: SerialBytes;
   /** Pieces of the log; every output above is covered by them and what came before. */
   readonly log: readonly Uint8Array[];
   /** Real time at which the slice ended. */

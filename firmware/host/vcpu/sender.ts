@@ -1,9 +1,10 @@
 // What a thread has for its owner, gathered after every slice into one message. An owner that is
 // stuck must not cost memory without end: frames and text can be lost, everything else waits.
 import type { MessagePort } from 'node:worker_threads';
-import type { DiskRequest, SerialPortName } from '../../machine/contracts.ts';
+import type { DiskRequest } from '../../machine/contracts.ts';
 import type { Batch, FromWorker, OutputItem } from './messages.ts';
 import { CONTROL, LIFE_REQUESTS } from './messages.ts';
+import type { SerialBytes } from './serial-flow.ts';
 
 export class Sender {
   private readonly port: MessagePort;
@@ -25,7 +26,7 @@ export class Sender {
     life: number;
     outputs: OutputItem[];
     requests: readonly DiskRequest[];
-    serialTaken: Readonly<Partial<Record<SerialPortName, number>>> | undefined;
+    serialTaken: SerialBytes | undefined;
     log: readonly Uint8Array[];
     endNs: bigint;
   }): void {

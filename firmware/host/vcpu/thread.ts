@@ -6,7 +6,7 @@ import type { Birth } from '../../lockstep/item-stream.ts';
 import { decodeLiveState } from '../../lockstep/live-state.ts';
 import { OutputCounter } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
-import type { Input, SerialPortName } from '../../machine/contracts.ts';
+import type { Input } from '../../machine/contracts.ts';
 import { FactWords } from './facts.ts';
 import { Follow } from './follow.ts';
 import { Lead } from './lead.ts';
@@ -15,13 +15,13 @@ import { FileSink, type LogSink } from './log-sink.ts';
 import type { Answers, Ask, EndReason, VcpuErrorCode, WorkerStart } from './messages.ts';
 import { CONTROL, LIFE_REQUESTS } from './messages.ts';
 import type { Sender } from './sender.ts';
+import { SerialFlow } from './serial-flow.ts';
 
 export type ThreadNext =
   | { readonly kind: 'run' }
   | { readonly kind: 'sleep'; readonly untilRealNs: bigint | undefined }
   | { readonly kind: 'stopped'; readonly reason: EndReason };
 
-const PORTS: readonly SerialPortName[] = ['com1', 'com2', 'console'];
 /** Between two words of progress to the owner. */
 const PROGRESS_NS = 4_000_000n;
 /** A follower's outputs wait for their release anyway: a message for many entries. */
@@ -36,7 +36,7 @@ export class VcpuThread {
   private readonly sender: Sender;
   private readonly facts: FactWords;
   private readonly memory: GuestMemory;
-  private readonly held: Partial<Record<SerialPortName, number>> = {};
+  private readonly serial = new SerialFlow();
   private life: Life;
   private role: Lead | Follow;
   private share = 0;
@@ -78,9 +78,7 @@ export class VcpuThread {
     let dropped = 0;
     for (const input of inputs) {
       if (input.kind === 'net-rx') frames++;
-      if (input.kind === 'serial-rx') {
-        this.held[input.port] = (this.held[input.port] ?? 0) + input.bytes.length;
-      }
+      if (input.kind === 'serial-rx') this.serial.given(input.port, input.bytes.length);
       if (!this.take(input)) dropped++;
     }
     if (frames > 0) Atomics.add(this.start.control, CONTROL.framesTaken, frames);
@@ -359,21 +357,8 @@ export class VcpuThread {
     const isCovering = !outbox.isEmpty;
     const sink = this.role.role === 'leading' ? this.role.sink : undefined;
     const log = sink?.take({ isCovering, isLast }) ?? [];
-    const serialTaken = this.serialTaken();
+    const serialTaken = this.serial.taken((port) => this.role.heldBytes(port));
     this.sender.batch({ life: birth.number, ...outbox.take(), serialTaken, log, endNs });
-  }
-
-  private serialTaken(): Partial<Record<SerialPortName, number>> | undefined {
-    let taken: Partial<Record<SerialPortName, number>> | undefined;
-    for (const port of PORTS) {
-      const before = this.held[port] ?? 0;
-      if (before === 0) continue;
-      const now = this.role.heldBytes(port);
-      if (now === before) continue;
-      this.held[port] = now;
-      taken = { ...taken, [port]: before - now };
-    }
-    return taken;
   }
 
   /** Says that entries were applied, at most every few milliseconds; answers when it wants to again. */

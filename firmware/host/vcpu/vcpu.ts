@@ -97,6 +97,10 @@ export class VcpuStartError extends Error {
   }
 }
 
+/** What is sent to a thread is copied with all the memory around it: a view gets its own. */
+const alone = (bytes: Uint8Array): Uint8Array =>
+  bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+
 export class Vcpu {
   /** Settles when the thread is gone; rejects when it broke. */
   readonly ended: Promise<VcpuEnd>;
@@ -167,7 +171,10 @@ export class Vcpu {
 
   // ---- in every role ------------------------------------------------------------------------
 
-  /** Position and what it does, read from shared memory: no message, no wait. */
+  /**
+   * Position and what it does, read from shared memory: no message, no wait. What the guest made until
+   * there may still be on its way; an answer to a question comes after it.
+   */
   facts(): VcpuFacts {
     return this.words.read();
   }
@@ -259,7 +266,7 @@ export class Vcpu {
 
   /** What onLog gave on the other board: every piece, in order. Bytes that make no sense diverge. */
   push(log: Uint8Array): void {
-    this.tell({ kind: 'push', log, arrivedNs: process.hrtime.bigint() }, false);
+    this.tell({ kind: 'push', log: alone(log), arrivedNs: process.hrtime.bigint() }, false);
   }
 
   /** The next push() is the beginning of a log. (As after adopt() and follow().) */
