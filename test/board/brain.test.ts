@@ -212,7 +212,7 @@ test('a guest that is stuck makes the board unfit: it hands over by itself', asy
   pair.a.guest.isStuck = false;
   await becomes('backup protected');
   pair.b.guest.diskTrouble = 'EIO';
-  await becomes('protected target');
+  await becomes('solo target');
   assert.match(pair.b.brain!.status().health.words.join(), /EIO/);
 });
 

@@ -62,7 +62,7 @@ test('the tick keeps its pace, does not catch up, and counts what came late', as
   await until('forty ticks', () => at.length >= 40);
   ticker.stop();
   const gaps = at.slice(1).map((ms, n) => ms - at[n]!);
-  assert.ok(Math.min(...gaps) > 0.9, 'never two at once');
+  assert.ok(Math.min(...gaps) > 0.4, 'never two at once');
   assert.ok(ticker.counters.late >= 1 && ticker.counters.worstLateMs >= 50);
   const before = at.length;
   await new Promise((resolve) => setTimeout(resolve, 30));
