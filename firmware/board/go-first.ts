@@ -5,20 +5,34 @@
 // library, until a pool thread that it woke before has got a processor. So do garbage collection and
 // compilation. Whatever runs before there is a guest goes first, the main thread before the others;
 // the guest's thread comes later and is an ordinary one.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { watchdog as native } from '../../native/index.ts';
 
 const PRIORITY = { main: 10, helper: 5 } as const;
 
 /** All threads of this process. Null, or why not. */
 export function goFirstAll(): string | null {
-  const threads = readdirSync('/proc/self/task').map(Number);
-  for (const thread of threads) {
-    const why = goFirst(thread, thread === process.pid ? PRIORITY.main : PRIORITY.helper);
+  const why = goFirst(0, PRIORITY.main);
+  if (why !== null) return why;
+  for (const thread of threads()) {
+    if (thread === process.pid) continue;
     // One that has ended meanwhile needs nothing.
-    if (why !== null && !why.includes('No such process')) return why;
+    const trouble = goFirst(thread, PRIORITY.helper);
+    if (trouble !== null && !trouble.includes('No such process')) return trouble;
   }
   return null;
+}
+
+/** As this process would call them: /proc may be that of a process namespace further out. */
+function threads(): number[] {
+  return readdirSync('/proc/self/task').flatMap((name) => {
+    try {
+      const status = readFileSync(`/proc/self/task/${name}/status`, 'latin1');
+      return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1] ?? name);
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The calling thread. */

@@ -8,6 +8,8 @@ export interface TickCounters {
   readonly worstLateMs: number;
 }
 
+const EARLY_MS = 0.5;
+
 export class Ticker {
   private readonly periodMs: number;
   private readonly nowMs: () => number;
@@ -45,6 +47,11 @@ export class Ticker {
   private turn(): void {
     const nowMs = this.nowMs();
     const lateMs = nowMs - this.dueMs;
+    // Timers count from when the event loop last looked at the clock: after a long turn, too early.
+    if (lateMs < -EARLY_MS) {
+      this.arm(-lateMs);
+      return;
+    }
     this.ticks += 1;
     if (lateMs > this.periodMs) this.late += 1;
     this.worstLateMs = Math.max(this.worstLateMs, lateMs);

@@ -117,11 +117,18 @@ function isPipe(fd: number): boolean {
   }
 }
 
+/**
+ * Nobody would tell of this board's death, and the next supervisor cannot start while it lives: it goes
+ * as soon as the other board can take over.
+ */
 function watchParent(board: Board): void {
   const parent = process.ppid;
-  const timer = setInterval(() => {
+  let isTold = false;
+  setInterval(() => {
     if (process.ppid === parent) return;
-    clearInterval(timer);
-    board.events.tell('SUPERVISOR-GONE');
+    if (!isTold) board.events.tell('SUPERVISOR-GONE');
+    isTold = true;
+    const { safeToRemove, pairState } = board.status();
+    if (safeToRemove.ok || pairState === 'RUN-Redundant') board.stop(false);
   }, PARENT_LOOK_MS);
 }

@@ -49,6 +49,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: '',
     run: async (args) => (await import('./board.ts')).boardProcess(args),
   },
+  scada: {
+    words: 'tell SCADA of the board on this machine (MQTT, Sparkplug B)',
+    run: async (args) => (await import('./scada.ts')).scadaCommand(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };

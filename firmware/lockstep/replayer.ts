@@ -25,6 +25,13 @@ export interface Divergence {
   readonly what: 'position' | 'output' | 'state' | 'memory' | 'replica' | 'log';
   readonly expected: string;
   readonly actual: string;
+  /** The last digest in which both agreed: the cause lies behind it. */
+  readonly agreed: Agreement | undefined;
+}
+
+export interface Agreement {
+  readonly entryIndex: number;
+  readonly icount: Icount;
 }
 
 export type Progress =
@@ -62,6 +69,7 @@ export class Replayer {
   private readonly queue: Entry[] = [];
   private queueHead = 0;
   private ended = false;
+  private agreed: Agreement | undefined;
 
   constructor(options: ReplayerOptions) {
     this.options = options;
@@ -166,6 +174,7 @@ export class Replayer {
     if (own === undefined) return 'applied';
     if (own.state !== state) return this.diverge(entry, 'state', hex(state), hex(own.state));
     if (own.memory !== memory) return this.diverge(entry, 'memory', hex(memory), hex(own.memory));
+    this.agreed = { entryIndex: this.applied, icount: entry.icount };
     return 'applied';
   }
 
@@ -191,7 +200,8 @@ export class Replayer {
     actual: string,
   ): Progress {
     const { icount } = this.machine;
-    this.divergence ??= { entryIndex: this.applied, entry, icount, what, expected, actual };
+    const { applied: entryIndex, agreed } = this;
+    this.divergence ??= { entryIndex, entry, icount, what, expected, actual, agreed };
     return 'diverged';
   }
 

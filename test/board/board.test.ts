@@ -1,7 +1,8 @@
 // A board as a process under its supervisor: it starts again after a kill and the peer is told, its
 // watchdog ends a hang, the operator stops it, the command line shows it.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,10 +96,27 @@ async function start(): Promise<Supervised> {
   return supervised;
 }
 
-function twinstep(...args: string[]): { code: number | null; out: string; err: string } {
-  const found = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' });
-  return { code: found.status, out: found.stdout, err: found.stderr };
+interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
 }
+
+async function run(args: readonly string[]): Promise<Ran> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout?.on('data', (bytes) => {
+    out += bytes;
+  });
+  child.stderr?.on('data', (bytes) => {
+    err += bytes;
+  });
+  const [code] = await once(child, 'close');
+  return { code, out, err };
+}
+
+const twinstep = (...args: string[]): Promise<Ran> => run([CLI, ...args]);
 
 async function statusWhen(what: string, holds: (status: Status) => boolean): Promise<Status> {
   const socket = join(folder, 'state/control.sock');
@@ -130,49 +148,53 @@ const eventsInFile = (): BoardEvent[] =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-test('from start to ordered stop, by the command line', async () => {
-  const run = await start();
-  const { role } = await statusWhen('solo', (status) => status.role === 'solo');
-  assert.is(role, 'solo');
-  const shown = twinstep('status', '--config', file);
-  assert.is(shown.code, 0);
-  const lines = shown.out.trimEnd().split('\n');
-  assert.ok(lines.length <= 24 && lines.every((line) => line.length <= 80), shown.out);
-  assert.match(lines[0]!, /alone \(a\) {2}RUN-Solo {2}SOLO {2}generation 5/);
-  assert.match(lines.at(-1)!, /SWITCHED OFF\? {2}NO: it serves alone/);
-  const parsed: Status = JSON.parse(twinstep('status', '--config', file, '--json').out);
-  assert.is(parsed.board.boot, 1001);
-  assert.is(parsed.watchdog.armed, true);
-  const refused = twinstep('stop', '--config', file);
-  assert.is(refused.code, 5);
-  assert.match(refused.err, /refused: this board serves and nobody can take over/);
-  assert.is(twinstep('switch-over', '--config', file, '--json').code, 5);
-  assert.match(twinstep('maintenance', '--config', file).err, /say "maintenance on" or/);
-  const listed = twinstep('events', '--config', file);
-  assert.match(listed.out, /WARNING ROLE-SOLO: solo: /);
-  const stopped = twinstep('stop', '--config', file, '--force');
-  assert.is(stopped.code, 0);
-  assert.match(stopped.out, /stop: done in \d+ ms/);
-  assert.equal(await run.ended, { kind: 'ordered' });
-  assert.equal(new GenerationStore(join(folder, 'state')).peek().record, {
-    generation: 5,
-    standing: 'sole',
-  });
-  assert.match(twinstep('status', '--config', file).err, /no board runs there/);
-  assert.is(twinstep('status', '--config', file).code, 1);
-  const codes = eventsInFile().map(({ code }) => code);
-  assert.is(codes.at(0), 'BOARD-STARTED');
-  assert.is(codes.at(-1), 'BOARD-STOPPED');
-  assert.equal(told, []);
-});
+test(
+  'from start to ordered stop, by the command line',
+  async () => {
+    const board = await start();
+    const { role } = await statusWhen('solo', (status) => status.role === 'solo');
+    assert.is(role, 'solo');
+    const shown = await twinstep('status', '--config', file);
+    assert.is(shown.code, 0);
+    const lines = shown.out.trimEnd().split('\n');
+    assert.ok(lines.length <= 24 && lines.every((line) => line.length <= 80), shown.out);
+    assert.match(lines[0]!, /alone \(a\) {2}RUN-Solo {2}SOLO {2}generation 5/);
+    assert.match(lines.at(-1)!, /SWITCHED OFF\? {2}NO: it serves alone/);
+    const parsed: Status = JSON.parse((await twinstep('status', '--config', file, '--json')).out);
+    assert.is(parsed.board.boot, 1001);
+    assert.is(parsed.watchdog.armed, true);
+    const refused = await twinstep('stop', '--config', file);
+    assert.is(refused.code, 5);
+    assert.match(refused.err, /refused: this board serves and nobody can take over/);
+    assert.is((await twinstep('switch-over', '--config', file, '--json')).code, 5);
+    assert.match((await twinstep('maintenance', '--config', file)).err, /say "maintenance on" or/);
+    const listed = await twinstep('events', '--config', file);
+    assert.match(listed.out, /WARNING ROLE-SOLO: solo: /);
+    const stopped = await twinstep('stop', '--config', file, '--force');
+    assert.is(stopped.code, 0);
+    assert.match(stopped.out, /stop: done in \d+ ms/);
+    assert.equal(await board.ended, { kind: 'ordered' });
+    assert.equal(new GenerationStore(join(folder, 'state')).peek().record, {
+      generation: 5,
+      standing: 'sole',
+    });
+    assert.match((await twinstep('status', '--config', file)).err, /no board runs there/);
+    assert.is((await twinstep('status', '--config', file)).code, 1);
+    const codes = eventsInFile().map(({ code }) => code);
+    assert.is(codes.at(0), 'BOARD-STARTED');
+    assert.is(codes.at(-1), 'BOARD-STOPPED');
+    assert.equal(told, []);
+  },
+  { timeoutMs: 60_000 },
+);
 
 test(
   'killed: the peer is told within milliseconds, and the board starts again',
   async () => {
-    const run = await start();
+    const board = await start();
     await statusWhen('solo', (status) => status.role === 'solo');
     const killedMs = performance.now();
-    process.kill(run.boardPid!, 'SIGKILL');
+    process.kill(board.boardPid!, 'SIGKILL');
     await until('the last word', () => heard.some(({ role }) => role === 'dead'));
     assert.ok(performance.now() - killedMs < 500);
     const last = heard.find(({ role }) => role === 'dead')!;
@@ -182,50 +204,55 @@ test(
     const { generation } = await statusWhen('solo', (status) => status.role === 'solo');
     assert.is(generation, 6);
   },
-  { timeoutMs: 30_000 },
+  { timeoutMs: 60_000 },
 );
 
 test(
   'hangs: the watchdog ends it, and the next start says so',
   async () => {
-    const run = await start();
+    const board = await start();
     await statusWhen('solo', (status) => status.role === 'solo');
-    process.kill(run.boardPid!, 'SIGSTOP');
+    process.kill(board.boardPid!, 'SIGSTOP');
     await until('ended', () => told.some(({ code }) => code === 'BOARD-DIED'), 8_000);
     assert.is(told.find(({ code }) => code === 'BOARD-DIED')!.data.signal, 'SIGKILL');
     await until('starts again', () => heard.some(({ boot }) => boot === 1002), 8_000);
     const { watchdog } = await statusWhen('armed', (status) => status.watchdog.armed);
     assert.is(watchdog.causedLastReset, true);
   },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'SIGTERM ends it in order, even when it serves alone',
+  async () => {
+    const board = await start();
+    await statusWhen('solo', (status) => status.role === 'solo');
+    await board.stop();
+    const codes = eventsInFile().map(({ code }) => code);
+    assert.ok(codes.includes('ROLE-STOPPED') && codes.at(-1) === 'BOARD-STOPPED');
+    assert.ok(!existsSync(join(folder, 'state/control.sock')));
+  },
   { timeoutMs: 30_000 },
 );
 
-test('SIGTERM ends it in order, even when it serves alone', async () => {
-  const run = await start();
-  await statusWhen('solo', (status) => status.role === 'solo');
-  await run.stop();
-  const codes = eventsInFile().map(({ code }) => code);
-  assert.ok(codes.includes('ROLE-STOPPED') && codes.at(-1) === 'BOARD-STOPPED');
-  assert.ok(!existsSync(join(folder, 'state/control.sock')));
-});
+test(
+  'a second board in the same folder is refused',
+  async () => {
+    await start();
+    const second = await run([repoPath('dist/test/board/fake-board.js'), file]);
+    assert.match(second.err, /another board uses it/);
+    assert.is(second.code, 1);
+  },
+  { timeoutMs: 30_000 },
+);
 
-test('a second board in the same folder is refused', async () => {
-  await start();
-  const second = spawnSync(process.execPath, [repoPath('dist/test/board/fake-board.js'), file], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-  });
-  assert.match(second.stderr, /another board uses it/);
-  assert.is(second.status, 1);
-});
-
-test('configuration mistakes are told at once by the command, exit code 1', () => {
+test('configuration mistakes are told at once by the command, exit code 1', async () => {
   writeFileSync(file, '[board]\nnam = "x"\n');
-  const found = twinstep('board', '--config', file);
+  const found = await twinstep('board', '--config', file);
   assert.is(found.code, 1);
   assert.match(found.err, /board\.toml:2: unknown key "nam" in \[board\]; did you mean "name"\?/);
   assert.match(found.err, /\[guest\] kernel is missing/);
-  assert.is(twinstep('board').code, 2);
+  assert.is((await twinstep('board')).code, 2);
 });
 
 test.run();

@@ -62,6 +62,7 @@ test('the shortest file is enough', () => {
       onPowerOff: 'stop',
     },
     limits: DEFAULT_LIMITS,
+    mqtt: null,
   });
 });
 
@@ -70,10 +71,12 @@ test('the example loads, and shows every key with its default', () => {
   const given = parseConfig(text, '/etc/twinstep');
   assert.equal(given.problems, []);
   // Every key stands there, those with a default as a comment that says the default.
-  const full = parseConfig(text.replace(/^#([a-z0-9-]+ = )/gm, '$1'), '/etc/twinstep');
+  const full = parseConfig(text.replace(/^#(\[[a-z]+\]|[a-z0-9-]+ = )/gm, '$1'), '/etc/twinstep');
   assert.equal(full.problems, []);
-  const { eventsFile, guest, ...rest } = full.config;
-  const { eventsFile: _, guest: usual, ...usually } = given.config;
+  const { eventsFile, guest, mqtt, ...rest } = full.config;
+  const { eventsFile: _, guest: usual, mqtt: none, ...usually } = given.config;
+  assert.is(none, null);
+  assert.is(mqtt?.keepaliveS, 5);
   assert.equal(rest, usually);
   assert.is(eventsFile, '/var/log/twinstep/events.jsonl');
   assert.is(guest.memoryBytes, usual.memoryBytes);
@@ -126,6 +129,20 @@ test('broken lines are all told, and do not hide mistakes elsewhere', () => {
   assert.match(found[0]!, /^4: not TOML: /);
   assert.match(found[1]!, /^10: not TOML: /);
   assert.match(found[2]!, /^16: \[guest\] memory-mib must be/);
+});
+
+test('a broker in the clear is refused without the explicit word', () => {
+  const mqtt = (lines: string) => problemsOf(`${SMALL}[mqtt]\n${lines}`);
+  assert.equal(mqtt('servers = "mqtt://scada"'), [
+    '17: [mqtt] servers "mqtt://scada" is not encrypted: mqtts://, or plaintext = "allowed"',
+  ]);
+  assert.equal(mqtt('servers = "mqtt://scada"\nplaintext = "allowed"'), []);
+  assert.equal(mqtt('servers = ["mqtts://scada:70000", "scada"]\nkey = "k"\nusername = "u"'), [
+    '17: [mqtt] servers "mqtts://scada:70000" must be mqtts://HOST or mqtts://HOST:PORT',
+    '17: [mqtt] servers "scada" must be mqtts://HOST or mqtts://HOST:PORT',
+    '18: [mqtt] key and cert belong together',
+    '19: [mqtt] username and password-file belong together',
+  ]);
 });
 
 test('limits that contradict each other are refused in words', () => {

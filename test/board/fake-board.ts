@@ -26,5 +26,10 @@ const board = await Board.start({
   onMute: () => process.kill(process.pid, 'SIGKILL'),
 });
 process.on('SIGTERM', () => void board.shutDown());
+// It does not outlive the test.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) process.exit(9);
+}, 200);
 await board.ended;
 process.exit(0);

@@ -14,7 +14,7 @@ import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 
 export interface GuestFiles {
   kernel: Uint8Array;
-  initrd: Uint8Array;
+  initrd?: Uint8Array;
   commandLine: string;
 }
 

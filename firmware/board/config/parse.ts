@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
 import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
+import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
 import { type Problem, readToml, type TomlDocument } from './toml.ts';
 import type { BoardConfig, GuestLine, GuestNic, GuestPlan } from './types.ts';
@@ -46,6 +47,7 @@ export function parseConfig(text: string, folder: string): Parsed {
     watchdog: watchdog(reader.table('watchdog')),
     guest: guest(reader.table('guest')),
     limits: limits(reader),
+    mqtt: mqtt(reader, name),
   };
   if (config.front.interface !== '' && config.front.interface === config.log.interface)
     reader.problem('log.interface', '[log] and [front] must have an interface each');

@@ -1,7 +1,9 @@
 // What a board is configured with, checked and complete: paths absolute, defaults filled in. How it
 // is written in the file: docs/CONFIG.md.
+
 import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
+import type { ScadaConfig } from '../../scada/types.ts';
 
 export interface BoardConfig {
   /** For people: on the console, in events. */
@@ -19,6 +21,8 @@ export interface BoardConfig {
   readonly watchdog: WatchdogConfig;
   readonly guest: GuestPlan;
   readonly limits: Limits;
+  /** Null: nothing is told to SCADA. */
+  readonly mqtt: ScadaConfig | null;
 }
 
 export interface FrontConfig {

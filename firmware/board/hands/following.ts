@@ -196,6 +196,7 @@ export class Following {
   /** All that came in this turn is in memory: say so, now. */
   turn(): void {
     if (this.owesAck) this.ack(true);
+    this.inbound?.handOn();
     this.sayWhenSynced();
   }
 
@@ -248,6 +249,8 @@ export class Following {
 
   /** It leads from here: nothing more of the old leader's log counts. */
   end(): void {
+    // The order may come between a message and the end of its turn.
+    this.inbound?.handOn();
     this.stop();
   }
 

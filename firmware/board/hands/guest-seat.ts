@@ -2,7 +2,7 @@
 // which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
 // is dropped here, and its disk requests are answered to nobody.
 import { randomBytes } from 'node:crypto';
-import type { GuestMemory as Memory } from '../../../native/index.ts';
+import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
 import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
@@ -50,6 +50,8 @@ interface Occupant {
   isGone: boolean;
   /** Completions that came before the thread was there. */
   early: Input[];
+  /** Its memory as mapped here; unmapping takes long, so it stays until the machine leaves. */
+  memory: Memory | undefined;
 }
 
 export class GuestSeat {
@@ -129,6 +131,7 @@ export class GuestSeat {
   /** A guest as the other board's is. Throws VcpuStartError. */
   async adopt(memory: Memory, checkpoint: Uint8Array): Promise<void> {
     const occupant = this.seat(false);
+    occupant.memory = memory;
     // All of it is in the checkpoint.
     const config = this.config(0, new Uint8Array(32));
     const adoption = { memoryToken: memory.token, checkpoint };
@@ -137,15 +140,22 @@ export class GuestSeat {
     } catch (error) {
       this.leave(occupant);
       throw error;
-    } finally {
-      memory.close();
     }
+  }
+
+  /** The memory of the guest that is here. */
+  memory(): Uint8Array {
+    const { occupant } = this;
+    if (occupant?.vcpu === undefined) throw new Error('there is no guest');
+    occupant.memory ??= new GuestMemory({ token: occupant.vcpu.memoryToken });
+    return new Uint8Array(occupant.memory.buffer);
   }
 
   /** Its thread ends, nothing of it is heard any more, and its disk requests are done. */
   async empty(): Promise<void> {
     const { occupant } = this;
     if (occupant === undefined) return;
+    // Before the thread's own mapping goes: the last one to go has all pages to free.
     this.leave(occupant);
     occupant.vcpu?.stop();
     await occupant.vcpu?.ended.catch(() => {});
@@ -173,12 +183,21 @@ export class GuestSeat {
 
   private seat(leads: boolean): Occupant {
     if (this.occupant !== undefined) throw new Error('the seat of the guest is taken');
-    this.occupant = { vcpu: undefined, leads, hears: leads, isGone: false, early: [] };
+    this.occupant = {
+      vcpu: undefined,
+      leads,
+      hears: leads,
+      isGone: false,
+      early: [],
+      memory: undefined,
+    };
     return this.occupant;
   }
 
   private leave(occupant: Occupant): void {
     occupant.isGone = true;
+    occupant.memory?.close();
+    occupant.memory = undefined;
     if (this.occupant === occupant) this.occupant = undefined;
   }
 

@@ -243,7 +243,9 @@ export class BoardHands implements Hands {
     this.leading.stop();
     if (this.seat.leads) return;
     this.chain.add('stop following', async () => {
-      if (!this.seat.leads) await this.seat.empty();
+      if (this.seat.leads) return;
+      await this.seat.empty();
+      this.phase = 'none';
     });
   }
 

@@ -1,6 +1,5 @@
 // The leading side: the log to the follower, its acknowledgements to the gate, sync-up as source, and
 // how far the follower may be behind.
-import { GuestMemory } from '../../../native/index.ts';
 import type { Grant } from '../../../watchdog/arbiter-types.ts';
 import { BackOff, LagGovernor } from '../../lockstep/lag.ts';
 import type { EventCode } from '../event-codes.ts';
@@ -146,12 +145,11 @@ export class Leading {
       return;
     }
     if (this.stream.state !== 'off') this.stopStream();
-    const memory = new GuestMemory({ token: vcpu.memoryToken });
     const source = new SyncSource({
       ...partner,
       sync: ++this.syncs,
       ...{ link: shared.link, vcpu, disks: shared.seat.disks },
-      memory: new Uint8Array(memory.buffer),
+      memory: shared.seat.memory(),
       limits: shared.limits.sync,
       nowMs: shared.nowMs,
       beginStream: (icount) => this.beginStream(partner, icount),
@@ -162,8 +160,7 @@ export class Leading {
     });
     this.source = source;
     this.event('SYNC-BEGUN', 'brings the other board into step', { ...partner });
-    const run = source.run().finally(() => memory.close());
-    run.then(
+    source.run().then(
       (report) => this.synced(source, report),
       (error) => this.failed(source, error as Error),
     );

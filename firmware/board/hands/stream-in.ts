@@ -46,13 +46,9 @@ export class StreamIn {
     return this.consumer !== undefined;
   }
 
-  /** False: there is no room left to keep it. */
+  /** Kept until handOn(). False: there is no room left to keep it. */
   log(bytes: Uint8Array): boolean {
     this.through++;
-    if (this.consumer !== undefined) {
-      this.handOn(this.through, bytes);
-      return true;
-    }
     this.bufferBytes += bytes.length;
     this.buffer.push({ number: this.through, bytes });
     return this.bufferBytes <= BUFFER_BYTES_MAX;
@@ -68,18 +64,22 @@ export class StreamIn {
     return isMine;
   }
 
-  /** There is a machine now: it gets what was kept and all that follows. */
+  /** There is a machine now: it gets what is kept, and what follows with each handOn(). */
   attach(consumer: (log: Uint8Array) => void): void {
     this.consumer = consumer;
-    const { buffer } = this;
-    this.buffer = [];
-    this.bufferBytes = 0;
-    for (const { number, bytes } of buffer) this.handOn(number, bytes);
+    this.handOn();
   }
 
-  private handOn(number: number, bytes: Uint8Array): void {
-    this.pieceNumbers.push(number);
-    this.consumer!(bytes);
+  /** After the acknowledgement, which must not wait for the machine's thread to be woken. */
+  handOn(): void {
+    const { consumer, buffer } = this;
+    if (consumer === undefined || buffer.length === 0) return;
+    this.buffer = [];
+    this.bufferBytes = 0;
+    for (const { number, bytes } of buffer) {
+      this.pieceNumbers.push(number);
+      consumer(bytes);
+    }
   }
 
   /** `pieces`: how many of the handed-on pieces the machine has behind it. */
@@ -98,7 +98,8 @@ export class StreamIn {
 
   /** Whether everything that came is applied. */
   isCaughtUp(pieces: number): boolean {
-    return this.isAttached && pieces - this.piecesForgotten >= this.pieceNumbers.length;
+    if (!this.isAttached || this.buffer.length > 0) return false;
+    return pieces - this.piecesForgotten >= this.pieceNumbers.length;
   }
 
   private appliedThrough(pieces: number): number {
@@ -107,7 +108,8 @@ export class StreamIn {
     // Marks need no applying: what is behind the last piece is done with it.
     if (done >= this.pieceNumbers.length) {
       this.forget(this.pieceNumbers.length);
-      return this.through;
+      const kept = this.buffer[0];
+      return kept === undefined ? this.through : kept.number - 1;
     }
     const next = this.pieceNumbers[done] as number;
     if (done >= 1024) this.forget(done);

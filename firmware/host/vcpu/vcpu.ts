@@ -171,7 +171,10 @@ export class Vcpu {
 
   // ---- in every role ------------------------------------------------------------------------
 
-  /** Position and what it does, read from shared memory: no message, no wait. */
+  /**
+   * Position and what it does, read from shared memory: no message, no wait. What the guest made until
+   * there may still be on its way; an answer to a question comes after it.
+   */
   facts(): VcpuFacts {
     return this.words.read();
   }

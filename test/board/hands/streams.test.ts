@@ -154,6 +154,7 @@ test('what is applied is counted right over many pieces and marks', () => {
   const pieceAt: number[] = [];
   let through = 0;
   let pieces = 0;
+  let handedOn = 0;
   for (let step = 0; step < 20_000; step++) {
     through++;
     if (random.chance(0.1)) inbound.marked(mark);
@@ -161,9 +162,14 @@ test('what is applied is counted right over many pieces and marks', () => {
       inbound.log(piece(0));
       pieceAt.push(through);
     }
-    pieces = Math.min(pieceAt.length, pieces + random.int(3));
+    if (random.chance(0.7)) {
+      inbound.handOn();
+      handedOn = pieceAt.length;
+    }
+    pieces = Math.min(handedOn, pieces + random.int(3));
     const expected = pieces === pieceAt.length ? through : pieceAt[pieces]! - 1;
     assert.is(inbound.ack(pieces, 0n, 0n).applied, expected);
+    assert.is(inbound.isCaughtUp(pieces), pieces === pieceAt.length);
   }
 });
 

@@ -12,7 +12,7 @@ import { DISK_BYTES, Rig, turn } from './rig.ts';
 
 const test = suite('board/hands/sync');
 test.needs(needsGcc());
-const LONG = { timeoutMs: 60_000 };
+const LONG = { timeoutMs: 150_000 };
 
 const open: Rig[] = [];
 const rigOf = async (...args: ConstructorParameters<typeof Rig>): Promise<Rig> => {
@@ -57,16 +57,20 @@ test(
   LONG,
 );
 
-test('disks of another size are refused', async () => {
-  const rig = await rigOf({
-    random: seededRandom('size'),
-    disks: (name) => new Uint8Array(name === 'a' ? DISK_BYTES : 2 * DISK_BYTES),
-  });
-  await rig.lead(rig.a);
-  rig.startSync(rig.a, rig.b, 1);
-  await rig.b.until(() => rig.b.codes().includes('SYNC-REFUSED'));
-  assert.match(rig.b.hands.facts().sync.refusals.join(), /size of disk 0/);
-});
+test(
+  'disks of another size are refused',
+  async () => {
+    const rig = await rigOf({
+      random: seededRandom('size'),
+      disks: (name) => new Uint8Array(name === 'a' ? DISK_BYTES : 2 * DISK_BYTES),
+    });
+    await rig.lead(rig.a);
+    rig.startSync(rig.a, rig.b, 1);
+    await rig.b.until(() => rig.b.codes().includes('SYNC-REFUSED'));
+    assert.match(rig.b.hands.facts().sync.refusals.join(), /size of disk 0/);
+  },
+  LONG,
+);
 
 test(
   'a cut in the middle costs what was under way, not what had arrived',
@@ -208,36 +212,44 @@ test(
   LONG,
 );
 
-test('a gap in the log drops the follower: it must not wait for what never comes', async () => {
-  const rig = await rigOf({ random: seededRandom('gap') });
-  const { a, b } = rig;
-  await rig.lead(a);
-  await rig.protect(a, b, 1);
-  a.hands.leading.stream.break();
-  await b.told('diverged');
-  assert.is(a.codes().filter((code) => code === 'LOG-TROUBLE').length, 1);
-});
+test(
+  'a gap in the log drops the follower: it must not wait for what never comes',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('gap') });
+    const { a, b } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    a.hands.leading.stream.break();
+    await b.told('diverged');
+    assert.is(a.codes().filter((code) => code === 'LOG-TROUBLE').length, 1);
+  },
+  LONG,
+);
 
-test('while the log link is cut nothing leaves; afterwards all of it does', async () => {
-  const rig = await rigOf({ random: seededRandom('lease') });
-  const { a, b, cable, plant } = rig;
-  await rig.lead(a);
-  await rig.protect(a, b, 1);
-  await rig.talk(3);
-  cable.isCut = true;
-  const before = plant.answers.length;
-  for (let i = 0; i < 20; i++) {
-    plant.ask();
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  await a.until(() => a.hands.facts().gate.waiting > 0);
-  assert.is(plant.answers.length, before);
-  assert.ok(a.hands.facts().gate.oldestMs >= 0);
-  cable.isCut = false;
-  await a.until(() => a.hands.facts().gate.waiting === 0);
-  assert.ok(plant.answers.length > before);
-  plant.assertConsistent();
-});
+test(
+  'while the log link is cut nothing leaves; afterwards all of it does',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('lease') });
+    const { a, b, cable, plant } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    await rig.talk(3);
+    cable.isCut = true;
+    const before = plant.answers.length;
+    for (let i = 0; i < 20; i++) {
+      plant.ask();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await a.until(() => a.hands.facts().gate.waiting > 0);
+    assert.is(plant.answers.length, before);
+    assert.ok(a.hands.facts().gate.oldestMs >= 0);
+    cable.isCut = false;
+    await a.until(() => a.hands.facts().gate.waiting === 0);
+    assert.ok(plant.answers.length > before);
+    plant.assertConsistent();
+  },
+  LONG,
+);
 
 test(
   'a disk of the target that fails is told, and tried again',
@@ -261,22 +273,26 @@ test(
   LONG,
 );
 
-test('holes stay holes: blocks of zeros do not travel', async () => {
-  const rig = await rigOf({
-    random: seededRandom('zeros'),
-    disks: (name) => new Uint8Array(DISK_BYTES).fill(name === 'a' ? 0 : 7),
-  });
-  const { a, b } = rig;
-  await rig.lead(a);
-  await rig.protect(a, b, 1);
-  // Memory of this guest is about 1 MiB.
-  assert.ok(
-    a.hands.link.bulkBytes < 2 << 20,
-    `${a.hands.link.bulkBytes} bytes for a disk of zeros`,
-  );
-  await rig.stopBoth(a, b);
-  assert.ok(rig.disksAreEqual());
-});
+test(
+  'holes stay holes: blocks of zeros do not travel',
+  async () => {
+    const rig = await rigOf({
+      random: seededRandom('zeros'),
+      disks: (name) => new Uint8Array(DISK_BYTES).fill(name === 'a' ? 0 : 7),
+    });
+    const { a, b } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    // Memory of this guest is about 1 MiB.
+    assert.ok(
+      a.hands.link.bulkBytes < 2 << 20,
+      `${a.hands.link.bulkBytes} bytes for a disk of zeros`,
+    );
+    await rig.stopBoth(a, b);
+    assert.ok(rig.disksAreEqual());
+  },
+  LONG,
+);
 
 test(
   'over a link that loses, repeats, reorders and damages',
@@ -305,27 +321,35 @@ test(
   LONG,
 );
 
-test('statements pass beside the log', async () => {
-  const rig = await rigOf({ random: seededRandom('say') });
-  const { a, b } = rig;
-  const frame = Uint8Array.of(1, 2, 3);
-  assert.ok(a.hands.sayOnLog(frame));
-  await b.until(() => b.statements.length === 1);
-  assert.equal(b.statements[0], frame);
-  await rig.kill(b);
-  await turn();
-});
+test(
+  'statements pass beside the log',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('say') });
+    const { a, b } = rig;
+    const frame = Uint8Array.of(1, 2, 3);
+    assert.ok(a.hands.sayOnLog(frame));
+    await b.until(() => b.statements.length === 1);
+    assert.equal(b.statements[0], frame);
+    await rig.kill(b);
+    await turn();
+  },
+  LONG,
+);
 
-test('a disk that is none is one clear line', async () => {
-  const rig = new Rig({ random: seededRandom('clear') });
-  open.push(rig);
-  writeFileSync(join(rig.folder, 'odd.img'), 'odd');
-  let message = '';
-  const disks = [{ path: join(rig.folder, 'odd.img'), isReadOnly: false }];
-  await rig.board('b', { disks }).catch((error) => {
-    message = error.message;
-  });
-  assert.match(message, /no multiple of 512/);
-});
+test(
+  'a disk that is none is one clear line',
+  async () => {
+    const rig = new Rig({ random: seededRandom('clear') });
+    open.push(rig);
+    writeFileSync(join(rig.folder, 'odd.img'), 'odd');
+    let message = '';
+    const disks = [{ path: join(rig.folder, 'odd.img'), isReadOnly: false }];
+    await rig.board('b', { disks }).catch((error) => {
+      message = error.message;
+    });
+    assert.match(message, /no multiple of 512/);
+  },
+  LONG,
+);
 
 test.run();

@@ -5,6 +5,8 @@ import { Rig, turn } from './rig.ts';
 
 const test = suite('board/hands/twin');
 test.needs(needsGcc());
+/** Seconds on a machine of its own. */
+const LONG = { timeoutMs: 150_000 };
 
 const open: Rig[] = [];
 const rigOf = async (...args: ConstructorParameters<typeof Rig>): Promise<Rig> => {
@@ -16,22 +18,26 @@ test.after.each(async () => {
   for (const rig of open.splice(0)) await rig.close();
 });
 
-test('sync-up while the guest runs, then a takeover without loss', async () => {
-  const rig = await rigOf({ random: seededRandom('sync') });
-  const { a, b, plant } = rig;
-  await rig.lead(a);
-  plant.type('b');
-  await rig.talk(20);
-  await rig.protect(a, b, 1);
-  await rig.talk(50);
-  assert.is(b.hands.facts().guest, 'following');
-  await rig.kill(a);
-  rig.takeOver(b);
-  await rig.talk(50);
-  plant.assertConsistent();
-  assert.is(plant.answers.at(-1)!.by, 'b');
-  assert.not.ok(b.codes().includes('DIVERGED'));
-});
+test(
+  'sync-up while the guest runs, then a takeover without loss',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('sync') });
+    const { a, b, plant } = rig;
+    await rig.lead(a);
+    plant.type('b');
+    await rig.talk(20);
+    await rig.protect(a, b, 1);
+    await rig.talk(50);
+    assert.is(b.hands.facts().guest, 'following');
+    await rig.kill(a);
+    rig.takeOver(b);
+    await rig.talk(50);
+    plant.assertConsistent();
+    assert.is(plant.answers.at(-1)!.by, 'b');
+    assert.not.ok(b.codes().includes('DIVERGED'));
+  },
+  LONG,
+);
 
 test(
   'the leader dies at any moment: the world sees one guest, perhaps twice, never less',
@@ -63,7 +69,7 @@ test(
     await rig.stopBoth(leader, backup);
     assert.ok(rig.disksAreEqual());
   },
-  { timeoutMs: 60_000 },
+  LONG,
 );
 
 test(
@@ -89,7 +95,7 @@ test(
     await rig.talk(10);
     plant.assertConsistent();
   },
-  { timeoutMs: 60_000 },
+  LONG,
 );
 
 test(
@@ -120,7 +126,7 @@ test(
     await rig.talk(5);
     plant.assertConsistent();
   },
-  { timeoutMs: 60_000 },
+  LONG,
 );
 
 test(
@@ -146,7 +152,7 @@ test(
     await rig.talk(5);
     plant.assertConsistent();
   },
-  { timeoutMs: 60_000 },
+  LONG,
 );
 
 test(
@@ -167,23 +173,27 @@ test(
     assert.is(b.hands.facts().lives, 2);
     assert.not.ok(b.codes().includes('DIVERGED'));
   },
-  { timeoutMs: 60_000 },
+  LONG,
 );
 
-test('a discarded guest leaves nothing behind', async () => {
-  const rig = await rigOf({ random: seededRandom('discard') });
-  const { a } = rig;
-  await rig.lead(a);
-  await rig.talk(3);
-  a.is('fenced');
-  a.hands.gate('closed');
-  a.hands.discardGuest();
-  await a.told('guest-discarded');
-  assert.is(a.hands.facts().guest, 'none');
-  assert.is(a.hands.facts().diskBusySinceMs, null);
-  await rig.lead(a);
-  rig.plant.answers.length = 0;
-  await rig.talk(3);
-});
+test(
+  'a discarded guest leaves nothing behind',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('discard') });
+    const { a } = rig;
+    await rig.lead(a);
+    await rig.talk(3);
+    a.is('fenced');
+    a.hands.gate('closed');
+    a.hands.discardGuest();
+    await a.told('guest-discarded');
+    assert.is(a.hands.facts().guest, 'none');
+    assert.is(a.hands.facts().diskBusySinceMs, null);
+    await rig.lead(a);
+    rig.plant.answers.length = 0;
+    await rig.talk(3);
+  },
+  LONG,
+);
 
 test.run();

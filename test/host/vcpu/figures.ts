@@ -9,7 +9,7 @@ const ms = () => performance.now();
 const random = seededRandom('figures');
 const files = guestFiles();
 if (files === undefined) throw new Error('needs Debian’s archive for the Linux guest');
-const guest: TwinGuest = { ...files, memoryBytes: 128 << 20 };
+const guest: TwinGuest = { ...files, initrd: files.initrd, memoryBytes: 128 << 20 };
 
 function print(what: string, values: number[]): void {
   const sorted = values.toSorted((a, b) => a - b);

@@ -11,7 +11,7 @@ test(
   'Linux is followed from its boot on, changes boards and loses one',
   async () => {
     const random = seededRandom('linux');
-    const guest: TwinGuest = { ...files!, memoryBytes: 128 << 20 };
+    const guest: TwinGuest = { ...files!, initrd: files!.initrd, memoryBytes: 128 << 20 };
     let lead = await new Board('a', guest, random).start();
     await lead.until(() => lead.requests > 10 + random.int(20));
     let other = new Board('b', guest, random);

@@ -34,6 +34,12 @@ function assertNothingLost(old: Board, heir: Board): void {
     assert.ok(same !== undefined, `frame ${sequence} of ${old.name} is unknown to ${heir.name}`);
     assert.is(Buffer.compare(same as Uint8Array, frame), 0);
   }
+  // Text, too, and cut so that what is out can be told from what is not.
+  const [from] = [heir.from, old.from].toSorted((a, b) => Number(b - a)) as [bigint];
+  for (const cut of old.cuts) {
+    if (cut > heir.lastSequence) break;
+    assert.is(heir.textBetween(from, cut), old.textBetween(from, cut), `text up to output ${cut}`);
+  }
 }
 
 function assertCountsOn(board: Board): void {
@@ -73,15 +79,12 @@ test(
       const heir = new Board(`board ${reign}`, plc(), random);
       await sync(lead, heir);
       await work(lead, random);
-      // Whatever it says from now on, nobody hears it.
-      lead.to = undefined;
-      const gone = lead.frames.length;
+      lead.mute();
       if (random.chance(0.5)) heir.ping();
-      const live = heir.vcpu.goLive({ log: random.chance(0.5) });
+      const live = heir.goLive(random.chance(0.5));
       heir.ping();
       const { entries, tookMs, icount } = await live;
       assert.ok(entries >= 0 && tookMs >= 0 && icount > 0n);
-      lead.frames.length = gone;
       await lead.stop();
       assertNothingLost(lead, heir);
       await heir.until(() => heir.frames.length > 0);
@@ -108,9 +111,9 @@ test(
       const { icount } = lead.vcpu.facts();
       const early: Uint8Array[] = [];
       other.to = (bytes) => early.push(bytes);
-      const facts = await other.vcpu.goLive({ log: true });
+      const facts = await other.goLive(true);
       assert.is(facts.icount, icount, 'exactly where the old leader stands');
-      await lead.vcpu.follow();
+      await lead.follow();
       lead.vcpu.beginStream();
       const old = lead;
       for (const bytes of early) old.vcpu.push(bytes);
@@ -153,7 +156,7 @@ test(
         await lead.vcpu.resume();
       } else {
         await lead.stop();
-        await other.vcpu.goLive({ log: false });
+        await other.goLive(false);
         lead = other;
         other = new Board('next', plc(), random);
         await sync(lead, other);

@@ -1,7 +1,12 @@
 // Two boards in one process, wired by direct calls: what the leader logs is pushed into the follower,
 // each has a disk of its own in memory, and everything either says wakes whoever waits for it.
 import { readFileSync } from 'node:fs';
-import { Vcpu, type VcpuEnd, type VcpuOptions } from '../../../firmware/host/vcpu/vcpu.ts';
+import {
+  type LiveFacts,
+  Vcpu,
+  type VcpuEnd,
+  type VcpuOptions,
+} from '../../../firmware/host/vcpu/vcpu.ts';
 import type { Divergence } from '../../../firmware/lockstep/replayer.ts';
 import type { DiskRequest, Input } from '../../../firmware/machine/contracts.ts';
 import { GuestMemory } from '../../../native/index.ts';
@@ -34,6 +39,13 @@ export class Board {
   /** Bytes of every frame the guest sent, in order, with the numbers of the outputs. */
   readonly frames: { sequence: bigint; frame: Uint8Array }[] = [];
   text = '';
+  /** What COM1 said, piece by piece; leading: the last number of everything that was given at once. */
+  readonly pieces: { sequence: bigint; text: string }[] = [];
+  readonly cuts: bigint[] = [];
+  /** Numbers up to here were made before this board had the guest. */
+  from = 0n;
+  private leads = false;
+  private isMute = false;
   /** How often it said anything: a clock for tests. */
   said = 0;
   reboots = 0;
@@ -59,6 +71,7 @@ export class Board {
 
   async start(): Promise<this> {
     this.vcpu = await Vcpu.start(this.options());
+    this.leads = true;
     return this.watched();
   }
 
@@ -94,14 +107,18 @@ export class Board {
       log: { kind: 'stream', digestIntervalNs: 20_000_000n },
       restartsOn: ['reset', 'off', 'triple-fault'],
       onOutputs: (outputs) => {
+        if (this.isMute) return;
         for (const one of outputs) {
           assert.ok(one.sequence > this.lastSequence || one.kind === 'serial-tx', 'numbers grow');
           if (one.sequence > this.lastSequence) this.lastSequence = one.sequence;
           if (one.kind === 'net-tx') this.frames.push({ sequence: one.sequence, frame: one.frame });
           if (one.kind === 'serial-tx' && one.port === 'com1') {
-            this.text += Buffer.from(one.bytes).toString('latin1');
+            const text = Buffer.from(one.bytes).toString('latin1');
+            this.text += text;
+            this.pieces.push({ sequence: one.sequence, text });
           }
         }
+        if (this.leads) this.cuts.push(this.lastSequence);
         this.wake();
       },
       onDiskRequest: (request) => this.request(request),
@@ -137,6 +154,23 @@ export class Board {
     await this.until(() => this.said >= until);
   }
 
+  async goLive(log: boolean): Promise<LiveFacts> {
+    const facts = await this.vcpu.goLive({ log });
+    this.leads = true;
+    return facts;
+  }
+
+  async follow(): Promise<void> {
+    this.leads = false;
+    await this.vcpu.follow();
+  }
+
+  /** Whatever it says from now on, nobody hears it. */
+  mute(): void {
+    this.to = undefined;
+    this.isMute = true;
+  }
+
   async stop(): Promise<VcpuEnd> {
     this.vcpu.stop();
     return await this.vcpu.ended;
@@ -159,6 +193,14 @@ export class Board {
   /** The running numbers in the answers. */
   numbers(): bigint[] {
     return this.frames.map(({ frame }) => Buffer.from(frame).readBigUInt64LE(44));
+  }
+
+  /** What COM1 said from one number to another, both boards having had the guest in between. */
+  textBetween(from: bigint, through: bigint): string {
+    return this.pieces
+      .filter(({ sequence }) => sequence > from && sequence <= through)
+      .map(({ text }) => text)
+      .join('');
   }
 
   releaseDisk(): void {
@@ -204,6 +246,7 @@ export async function sync(leader: Board, follower: Board): Promise<void> {
   const ours = new GuestMemory({ bytes: theirs.buffer.byteLength });
   new Uint8Array(ours.buffer).set(new Uint8Array(theirs.buffer));
   follower.disk = leader.disk.slice();
+  follower.from = leader.lastSequence;
   const waiting: Uint8Array[] = [];
   leader.to = (bytes) => waiting.push(bytes);
   await leader.vcpu.resume({ log: true });
@@ -225,4 +268,6 @@ export async function caughtUp(leader: Board, follower: Board): Promise<void> {
         follower.vcpu.facts().entriesApplied >= leader.vcpu.facts().entriesApplied),
   );
   assert.equal(follower.divergences, []);
+  // Facts are known before the messages are here: an answer comes after them.
+  await follower.vcpu.takeDirty();
 }
