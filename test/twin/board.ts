@@ -40,8 +40,10 @@ export interface BoardOptions {
   readonly guest: PlantGuest;
   readonly pairingKeyFile: string;
   readonly serialPort: string;
-  /** Lines for [limits], say. */
+  /** Lines for [limits]. */
   readonly more?: string;
+  /** For the guest's command line. */
+  readonly append?: string;
 }
 
 export class BoardUnderTest {
@@ -86,7 +88,8 @@ export class BoardUnderTest {
   }
 
   private configuration(): string {
-    const { side, folder, guest, pairingKeyFile, serialPort, more = '' } = this.options;
+    const { side, folder, guest, pairingKeyFile, serialPort } = this.options;
+    const { more = '', append: words = '' } = this.options;
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
     const text = (value: string) => JSON.stringify(value);
     const inside = (name: string) => text(join(folder, name));
@@ -109,7 +112,7 @@ kind = "stand-in"
 [guest]
 kernel = ${text(guest.kernel)}
 initrd = ${text(guest.initrd)}
-append = "${append} twinstep.ip=${GUEST_IP}/24"
+append = "${append} twinstep.ip=${GUEST_IP}/24 ${words}"
 memory-mib = ${PLANT_MIB.memory}
 tap = "${TAP}"
 mac = "${GUEST_MAC}"

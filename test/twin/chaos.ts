@@ -83,7 +83,7 @@ export class Chaos {
 }
 
 /** Everything a board ever told, over all its lives: the lines it wrote. */
-function toldEvents(file: string): BoardEvent[] {
+export function toldEvents(file: string): BoardEvent[] {
   return readFileSync(file, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('{"seq"') && line.endsWith('}'))

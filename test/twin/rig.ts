@@ -19,6 +19,8 @@ export interface RigOptions {
   readonly client?: ClientOptions;
   /** More lines of each board's configuration, behind [limits]. */
   readonly more?: string;
+  /** More words of the guest's command line. */
+  readonly append?: string;
   readonly onEvent?: (side: Side, event: BoardEvent) => void;
 }
 
@@ -44,7 +46,7 @@ export class TwinRig {
   }
 
   /** Needs a network namespace of its own. Nothing runs yet. */
-  static async make({ guest, client, more, onEvent }: RigOptions): Promise<TwinRig> {
+  static async make({ guest, client, more, append, onEvent }: RigOptions): Promise<TwinRig> {
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
@@ -56,6 +58,7 @@ export class TwinRig {
       const made = new BoardUnderTest({
         ...{ side, guest, pairingKeyFile, folder: own },
         ...(more === undefined ? {} : { more }),
+        ...(append === undefined ? {} : { append }),
         namespace: network.boards[side],
         serialPort: serial.paths[side],
       });
