@@ -107,6 +107,10 @@ class Client {
     if (lines.length > 0) this.gap.answer(now);
   }
 
+  get answered(): number {
+    return this.answers.answered;
+  }
+
   /** What happened since the last call. */
   window(): WindowFacts {
     const now = performance.now();
@@ -180,6 +184,7 @@ const client = new Client(Number(lineMs));
 const udp = Number(udpMs) > 0 ? new UdpProbe(Number(udpMs)) : undefined;
 process.on('message', (order: ClientOrder) => {
   if (order.do === 'connect') client.connect();
+  else if (order.do === 'glance') tell({ say: 'glance', answered: client.answered });
   else tell({ say: 'window', facts: { ...client.window(), ...udp?.window() } });
 });
 process.on('disconnect', () => process.exit(0));

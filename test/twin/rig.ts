@@ -21,6 +21,8 @@ export interface RigOptions {
   readonly more?: string;
   /** More words of the guest's command line. */
   readonly append?: string;
+  /** Called as soon as there is a rig, before anything runs. */
+  readonly onRig?: (rig: TwinRig) => void;
   readonly onEvent?: (side: Side, event: BoardEvent) => void;
 }
 
@@ -46,7 +48,8 @@ export class TwinRig {
   }
 
   /** Needs a network namespace of its own. Nothing runs yet. */
-  static async make({ guest, client, more, append, onEvent }: RigOptions): Promise<TwinRig> {
+  static async make(options: RigOptions): Promise<TwinRig> {
+    const { guest, client, more, append, onEvent, onRig } = options;
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
@@ -66,7 +69,9 @@ export class TwinRig {
       return made;
     };
     const boards = { a: board('a'), b: board('b') };
-    return new TwinRig(folder, { network, serial, boards, client: new PlantClient(client) });
+    const rig = new TwinRig(folder, { network, serial, boards, client: new PlantClient(client) });
+    onRig?.(rig);
+    return rig;
   }
 
   async close(): Promise<void> {
