@@ -233,8 +233,11 @@ interface Native {
     /** `skid` and `seed` are for stepped-branches. */
     new (memory: GuestMemory, positions: VtxPositions, skid?: number, seed?: number): VtxEngine;
   };
-  /** Tries this host's KVM on tiny guests; never throws. */
-  probeKvm(): KvmProbe;
+  /**
+   * Tries this host's KVM on tiny guests; never throws. `onlyExact`: leaves it at the branch counter
+   * where there is none.
+   */
+  probeKvm(onlyExact?: boolean): KvmProbe;
   /** Makes run() of that engine return soon; false if it is closed. Any thread, any time. */
   kick(token: bigint): boolean;
   Tap: {

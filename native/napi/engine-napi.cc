@@ -442,7 +442,7 @@ Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value probe_kvm(const Napi::CallbackInfo& info) {
-  const vtx::Probe found = vtx::probe();
+  const vtx::Probe found = vtx::probe(info[0].IsBoolean() && info[0].As<Napi::Boolean>());
   auto out = Napi::Object::New(info.Env());
   out.Set("isUsable", found.is_usable);
   out.Set("isLimited", found.is_limited);

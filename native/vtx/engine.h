@@ -99,6 +99,7 @@ class Engine {
   bool is_shut_down();
   bool has_nmi();
   void go_on(u64 limit);
+  void check_landing(u64 limit);
   void enter();
   void take_exit();
   void take_access();

@@ -59,12 +59,15 @@ bool Engine::has_nmi() {
 
 const ExitRecord& Engine::run_free(u64 limit) {
   if (positions_ == Positions::Branches && !branches_) open_counter();
+  const bool must_land = positions_ == Positions::Branches && position_ < limit;
   for (;;) {
-    if (on_reference_) {
-      if (const ExitRecord* e = run_reference(limit)) return *e;
-      continue;
+    const ExitRecord* e = on_reference_ ? run_reference(limit) : nullptr;
+    if (!e && on_reference_) continue;
+    if (!e) e = due(limit);
+    if (e) {
+      if (must_land && e->reason == Exit::Limit) check_landing(limit);
+      return *e;
     }
-    if (const ExitRecord* e = due(limit)) return *e;
     if (answered_) {
       finish_read();
     } else if (has_nmi()) {
@@ -87,10 +90,14 @@ void Engine::go_on(u64 limit) {
   switch (next.move) {
     case Landing::Move::Run: run_to_alarm(next.alarm - position_); return;
     case Landing::Move::Step: step_counted(); return;
-    default:
-      throw Failure("the branch counter's alarm came after " +
-                    std::to_string(landing_.skid_max()) + " branches: this processor cannot land");
+    default: return;  // due() looks at the limit first
   }
+}
+
+void Engine::check_landing(u64 limit) {
+  if (landing_.next(position_, limit).move != Landing::Move::Missed) return;
+  throw Failure("the branch counter's alarm came " + std::to_string(landing_.skid_max()) +
+                " branches late: this processor cannot land");
 }
 
 void Engine::to_kvm() {

@@ -32,6 +32,7 @@ bool is_private_one_byte(const Insn& i) {
 
 bool is_private_two_byte(const Insn& i) {
   switch (i.opcode) {
+    case 0x00: case 0x01:                        // system, XGETBV, XSETBV
     case 0x52: case 0x53:                        // RSQRTPS, RCPPS: up to the processor
     case 0xa3: case 0xab: case 0xb3: case 0xba: case 0xbb:  // BT..: undefined flags
     case 0xa4: case 0xa5: case 0xac: case 0xad:  // SHLD, SHRD: undefined flags
@@ -46,6 +47,8 @@ bool is_private_two_byte(const Insn& i) {
 }  // namespace
 
 bool is_ordinary(const Insn& i) {
+  // With a repeat prefix, hosts differ in what one step is, and in where the last one ends.
+  if (is_repeated(i)) return false;
   if (i.map == 0 && is_private_one_byte(i)) return false;
   if (i.map == 1 && is_private_two_byte(i)) return false;
   // A near branch with an operand prefix: Intel ignores it in 64-bit mode, AMD does not.

@@ -17,8 +17,8 @@ using soft::State;
 
 constexpr u64 kRam = 1 << 20;
 constexpr u64 kCode = 0x1000, kTables = 0x10000;
-// Slower than any processor of the last twenty years by a factor of ten.
-constexpr double kSlowPerSecond = 100e6;
+// Far below any processor and any emulated VT-x that has been tried (README.md).
+constexpr double kSlowPerSecond = 20e6;
 
 // A guest of one page: code in ring 0, 64-bit, over one large identity page.
 class Tiny {
@@ -69,9 +69,9 @@ class Tiny {
 };
 
 const std::vector<u8> kAdds = {0x48, 0xff, 0xc0, 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc3, 0xf4};
-// mov ecx, 1000000; dec ecx; jnz; hlt
-const std::vector<u8> kLoop = {0xb9, 0x40, 0x42, 0x0f, 0, 0xff, 0xc9, 0x75, 0xfc, 0xf4};
-constexpr double kLoopInstructions = 2e6;
+// mov ecx, 50000; dec ecx; jnz; hlt
+const std::vector<u8> kLoop = {0xb9, 0x50, 0xc3, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xf4};
+constexpr double kLoopInstructions = 1e5;
 // cmpxchg16b [0x9000]; hlt
 const std::vector<u8> kWide = {0x48, 0x0f, 0xc7, 0x0c, 0x25, 0, 0x90, 0, 0, 0xf4};
 
@@ -105,7 +105,12 @@ bool has_cmpxchg16b() {
   return guest.run(100) == Exit::Halt && guest.engine().counters().reference_steps == 0;
 }
 
-std::string millions(double per_second) { return std::to_string(static_cast<u64>(per_second / 1e6)); }
+// In millions, with one digit behind the point.
+std::string millions(double per_second) {
+  const std::string tenths = std::to_string(static_cast<u64>(per_second / 1e5));
+  const std::string padded = tenths.size() < 2 ? "0" + tenths : tenths;
+  return padded.substr(0, padded.size() - 1) + "." + padded.back();
+}
 
 void look(Probe& p) {
   steps_are_right();
@@ -124,15 +129,16 @@ void look(Probe& p) {
   u8* none = nullptr;
   p.tells_tsc = Kvm(none, 0, 0, {.exits_for_tsc = true}).tells_tsc();
   p.words.push_back(p.tells_tsc ? "RDTSC exits" : "RDTSC does not exit (kernel without our patch)");
-  const OpenedCounter counter = open_branch_counter(kick_signal());
-  p.counts_branches = counter.counter != nullptr;
-  p.words.push_back(p.counts_branches ? "branches are counted" : counter.why);
 }
 
 }  // namespace
 
-Probe probe() {
+Probe probe(bool only_exact) {
   Probe p;
+  const OpenedCounter counter = open_branch_counter(kick_signal());
+  p.counts_branches = counter.counter != nullptr;
+  p.words.push_back(p.counts_branches ? "branches are counted" : counter.why);
+  if (only_exact && !p.counts_branches) return p;
   try {
     look(p);
   } catch (const Failure& failure) {

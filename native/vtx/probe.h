@@ -14,7 +14,8 @@ struct Probe {
   std::vector<std::string> words;
 };
 
-// Never throws; a KVM that fails is one that is not usable. Takes some milliseconds.
-Probe probe();
+// Never throws; a KVM that fails is one that is not usable. Takes some milliseconds, on a limited KVM
+// some hundred. `only_exact`: a host that counts no branches is not looked at any further.
+Probe probe(bool only_exact);
 
 }  // namespace twinstep::vtx

@@ -41,7 +41,14 @@ bool same_system(const State& a, const State& b) {
          a.cr3 == b.cr3 && a.cr4 == b.cr4 && a.efer == b.efer;
 }
 
-u64 counter_mask(const Insn& i) { return i.addr_bits == 64 ? ~u64{0} : (u64{1} << i.addr_bits) - 1; }
+// An access that may lie on two pages. Some hosts store the first half before the second half faults.
+bool is_near_page_end(const Insn& i, const State& s) {
+  if (!(i.flags & soft::kMemory)) return false;
+  u64 at = s.gpr[i.base] + (s.gpr[i.index] << i.scale) + i.disp;
+  if (i.addr_bits == 32) at &= 0xffffffff;
+  if (i.addr_bits == 16) at &= 0xffff;
+  return ((at + s.seg[i.seg].base) & 4095) > 4096 - 16;
+}
 
 }  // namespace
 
@@ -108,6 +115,7 @@ bool Engine::step_hardware() {
   if (!fetch(state_, bytes, available)) return false;
   const auto decoded = soft::decode_and_select(bytes, available, code_bits(state_), state_.rip, i);
   if (decoded != soft::Decode::Ok || !is_ordinary(i)) return false;
+  if (is_near_page_end(i, state_)) return false;
   begin_steps();
   if (!floating_loaded_ && is_floating(i)) {
     load_floating(kvm_, state_);
@@ -128,12 +136,7 @@ bool Engine::step_hardware() {
   // nothing: then once more does no harm, and the software engine knows the difference.
   if (!moved) return false;
   counters_.hardware_steps++;
-  u64 count = 1;
-  if (is_repeated(i)) {
-    const u64 mask = counter_mask(i);
-    count = std::max<u64>(1, (before.gpr[1] - state_.gpr[1]) & mask);
-  }
-  if (positions_ == Positions::Steps) state_.icount += count;
+  if (positions_ == Positions::Steps) state_.icount++;
   if (branches_) branches_->stepped(is_conditional_branch(i));
   return true;
 }

@@ -62,10 +62,15 @@ export interface Snapshot {
 
 export const RAM_BYTES = 4 << 20;
 
+/** The engine under test; every one fulfils the same contract. */
+export type MakeEngine = (memory: GuestMemory) => SoftEngine;
+export const softEngine: MakeEngine = (memory) => new SoftEngine(memory);
+
 export class TestMachine {
   readonly memory: GuestMemory;
   readonly bytes: Uint8Array;
   readonly engine: SoftEngine;
+  readonly make: MakeEngine;
   devices: Devices = {
     text: '',
     exitCode: undefined,
@@ -79,10 +84,11 @@ export class TestMachine {
     raised: [],
   };
 
-  constructor(image?: Image, ramBytes = RAM_BYTES) {
+  constructor(image?: Image, ramBytes = RAM_BYTES, make: MakeEngine = softEngine) {
+    this.make = make;
     this.memory = new GuestMemory({ bytes: ramBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.engine = new SoftEngine(this.memory);
+    this.engine = make(this.memory);
     if (image === undefined) return;
     for (const { address, bytes } of image.segments) {
       this.bytes.set(bytes, address);
@@ -93,8 +99,8 @@ export class TestMachine {
   }
 
   /** A machine of its own that goes on where the other one stands. */
-  static from(snapshot: Snapshot): TestMachine {
-    const machine = new TestMachine(undefined, snapshot.memory.length);
+  static from(snapshot: Snapshot, make: MakeEngine = softEngine): TestMachine {
+    const machine = new TestMachine(undefined, snapshot.memory.length, make);
     machine.bytes.set(snapshot.memory);
     machine.engine.memoryWritten(0, snapshot.memory.length);
     machine.engine.setState(snapshot.state);

@@ -7,10 +7,10 @@ import { isPrompt, OutputTap } from '../../lockstep/outputs.ts';
 import { Pacer } from '../../lockstep/pacer.ts';
 import { Recorder } from '../../lockstep/recorder.ts';
 import { boot } from '../../machine/boot/boot.ts';
-import type { StateValue } from '../../machine/contracts.ts';
+import type { Engine, StateValue } from '../../machine/contracts.ts';
 import { Machine } from '../../machine/machine.ts';
 import { plugVirtio } from '../../machine/plug.ts';
-import { SoftEngine } from '../soft-engine.ts';
+import { createEngine } from '../vtx-engine.ts';
 import { VcpuLoop } from './loop.ts';
 import type { GuestConfig, LogConfig } from './messages.ts';
 import { Outbox } from './outbox.ts';
@@ -36,7 +36,7 @@ export interface Life {
 export function startLife({ config, log, realNs }: LifeOptions): Life {
   const memory = new GuestMemory({ bytes: config.memoryBytes });
   const bytes = new Uint8Array(memory.buffer);
-  const engine = new SoftEngine(memory);
+  const engine = createEngine(memory, config.engine ?? 'soft');
   const { kickToken } = engine;
   const tap = new OutputTap();
   const machine = new Machine({
@@ -82,7 +82,7 @@ export function startLife({ config, log, realNs }: LifeOptions): Life {
   return { loop, machine, recorder, outbox, log: writer, kickToken, close };
 }
 
-function digestOf(machine: Machine, engine: SoftEngine, memory: GuestMemory): MachineDigest {
+function digestOf(machine: Machine, engine: Engine, memory: GuestMemory): MachineDigest {
   return new MachineDigest({
     state: () => machine.state() as unknown as StateValue,
     memory: new MemoryDigest(memory),
