@@ -59,7 +59,7 @@ bool Engine::fetch(const State& s, u8* bytes, u32& available) {
 
 // Nothing is due at this boundary, and nothing but the instruction itself can happen in it.
 bool Engine::may_step(u64 limit) {
-  if (kicked_.exchange(false)) return false;
+  if (kicked_.load()) return false;
   if (on_reference_) return false;
   if (holder_ == Holder::Reference) reference_.get_state(state_);
   const State& s = state_;
@@ -158,7 +158,10 @@ const ExitRecord& Engine::step_reference(u64 limit) {
   State s;
   reference_.get_state(s);
   look_at(s);
+  const bool was_kicked = kicked_.exchange(false);
   const ExitRecord& e = reference_.run(std::min(limit, s.icount + 1));
+  // It has its reasons to report a kick later; until then it stays one.
+  if (was_kicked && e.reason != Exit::Kick) kicked_.store(true);
   counters_.reference_steps += e.icount - s.icount;
   on_reference_ = e.reason != Exit::Limit && e.reason != Exit::Kick;
   return e;

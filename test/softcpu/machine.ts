@@ -1,8 +1,9 @@
 // A small machine around the engine, made for tests: a few ports and registers whose only purpose is
 // to ask the engine for everything it can do (test/guests/metal/metal.h has the guest's side). All
 // of its state is plain data, so a machine can be copied at any position and compared with another.
-import { GuestMemory, SoftEngine } from '../../native/index.ts';
+import { GuestMemory, type SoftEngine } from '../../native/index.ts';
 import type { Image } from './guest.ts';
+import { type MakeEngine, on } from './under-test.ts';
 
 /** Same numbers as twinstep::soft::Exit. */
 export const Exit = {
@@ -62,10 +63,6 @@ export interface Snapshot {
 
 export const RAM_BYTES = 4 << 20;
 
-/** The engine under test; every one fulfils the same contract. */
-export type MakeEngine = (memory: GuestMemory) => SoftEngine;
-export const softEngine: MakeEngine = (memory) => new SoftEngine(memory);
-
 export class TestMachine {
   readonly memory: GuestMemory;
   readonly bytes: Uint8Array;
@@ -84,7 +81,7 @@ export class TestMachine {
     raised: [],
   };
 
-  constructor(image?: Image, ramBytes = RAM_BYTES, make: MakeEngine = softEngine) {
+  constructor(image?: Image, ramBytes = RAM_BYTES, make: MakeEngine = on.make) {
     this.make = make;
     this.memory = new GuestMemory({ bytes: ramBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
@@ -99,7 +96,7 @@ export class TestMachine {
   }
 
   /** A machine of its own that goes on where the other one stands. */
-  static from(snapshot: Snapshot, make: MakeEngine = softEngine): TestMachine {
+  static from(snapshot: Snapshot, make: MakeEngine = on.make): TestMachine {
     const machine = new TestMachine(undefined, snapshot.memory.length, make);
     machine.bytes.set(snapshot.memory);
     machine.engine.memoryWritten(0, snapshot.memory.length);

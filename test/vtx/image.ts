@@ -23,6 +23,8 @@ export interface ImageOptions {
   readonly modules?: string | undefined;
 }
 
+/** What the test harness is made of. */
+const PACKAGES = ['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'];
 const APPLETS = ['sh', 'mount', 'insmod', 'poweroff', 'mkdir', 'cat', 'echo', 'reboot', 'sync'];
 
 export function vtxImage(options: ImageOptions, say: (line: string) => void): VtxImage {
@@ -57,6 +59,7 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   tree.file('/twinstep/package.json', readFileSync(repoPath('package.json')));
   tree.file('/twinstep/native/build/Release/twinstep.node', readFileSync(addon()), 0o755);
   tree.folder('dist', /\.js$/);
+  for (const name of PACKAGES) tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$/);
   // Guests are compiled here; in there their sources only prove that they are the same.
   for (const name of [...GUESTS, 'plc']) tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
   tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);

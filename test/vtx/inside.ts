@@ -4,7 +4,8 @@
 import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
-import { differences, type MakeEngine, softEngine, TestMachine } from '../softcpu/machine.ts';
+import { differences, TestMachine } from '../softcpu/machine.ts';
+import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
 import { engineOf, recordPlant, replayPlant, takeOver } from './plant.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.

@@ -137,6 +137,7 @@ async function follow(emulator: Emulator, child: ChildProcess, serial: string): 
       if (line.startsWith('ok ')) result.passed++;
       if (line.startsWith('not ok')) result.failed++;
       if (line.startsWith('# end')) isThrough = true;
+      if (/^# end [^0]/.test(line) && result.failed === 0) result.failed++;
     }
     seen = whole;
     if (wasEnded) break;
