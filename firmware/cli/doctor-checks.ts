@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { probeKvm } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
@@ -42,6 +43,8 @@ export interface DoctorOptions {
   /** Where /sys and /proc are; tests bring their own. */
   readonly sys: string;
   readonly proc: string;
+  /** Tries this host's KVM; tests bring their own. */
+  readonly probe?: typeof probeKvm;
   /** How long to listen on the line and to watch the scheduler. */
   readonly watchMs: number;
 }
@@ -65,7 +68,35 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...checkWatchdog(options),
     ...(await checkStalls(options)),
     ...checkLimitsInForce(),
+    checkEngine(options.probe),
   ];
+}
+
+// --- engine --------------------------------------------------------------------------------------
+
+/** Which engine `auto` takes, how exact it is, and why. */
+export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
+  const area = 'engine';
+  const found = probe();
+  const words = found.words.join('; ');
+  if (!found.isUsable)
+    return find(area, 'ok', `software, exact to the instruction; no hardware engine: ${words}`);
+  if (found.isLimited)
+    return find(area, 'warn', `software, exact to the instruction; ${words}`, 'use a whole KVM');
+  if (!found.countsBranches)
+    return find(
+      area,
+      'warn',
+      `software, exact to the instruction; hardware only at exits (--engine vtx-exits): ${words}`,
+      'a processor whose branch counter guests may use makes the hardware engine exact',
+    );
+  const todo = found.tellsTsc ? '' : 'load the patched kvm modules: the guest sees no TSC without';
+  return find(
+    area,
+    found.tellsTsc ? 'ok' : 'warn',
+    `hardware, exact by counted branches: ${words}`,
+    todo,
+  );
 }
 
 // --- disk ----------------------------------------------------------------------------------------

@@ -90,12 +90,12 @@ export function guestOptions(values: GuestValues, hostname: string): GuestOption
     nets: netSpecs(values.net ?? [], values.mac ?? [], hostname),
     serial,
     rebootsOnReset: values['no-reboot'] !== true,
-    engine: engineChoice(once('engine', values.engine)),
+    engine: engineChoice(once('engine', values.engine) ?? 'auto'),
   };
 }
 
-function engineChoice(text: string | undefined): EngineChoice {
-  const choice = ENGINE_CHOICES.find((one) => one === (text ?? 'auto'));
+export function engineChoice(text: string): EngineChoice {
+  const choice = ENGINE_CHOICES.find((one) => one === text);
   if (choice !== undefined) return choice;
   throw new UsageError(`--engine ${text}: must be one of ${ENGINE_CHOICES.join(', ')}`);
 }

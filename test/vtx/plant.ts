@@ -16,6 +16,7 @@ import type { Entry } from '../../logchan/entry.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 import { type SeededRandom, seededRandom } from '../harness/index.ts';
 import { MemoryDisk } from '../lockstep/rig.ts';
+import { elfImage } from '../machine/boot/images.ts';
 import { buildGuest } from '../softcpu/guest.ts';
 
 const MEMORY_BYTES = 8 << 20;
@@ -27,6 +28,21 @@ export const engineOf =
   (memory) =>
     createEngine(memory, kind);
 
+/** The plant controller, or a guest that says what RDTSC tells it, again and again. */
+export type PlantGuest = 'plc' | 'clock-reader';
+
+function clockReader(): Uint8Array {
+  const [entry, com1] = [0x10_0000, [0xf8, 0x03]];
+  const again = [0x0f, 0x31, 0x66, 0xba, ...com1, 0xee]; // rdtsc; mov dx, 3f8; out dx, al
+  const data = Uint8Array.from([
+    ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee], // eight bits a byte
+    ...again,
+    ...[0xeb, -again.length - 2],
+  ]);
+  const segment = { virtual: entry, physical: entry, data, memoryBytes: data.length };
+  return elfImage({ is64: false, entry, multibootFlags: 0, segments: [segment] });
+}
+
 /** One board with the plant controller at its first instruction. */
 export class Plant {
   readonly memory = new GuestMemory({ bytes: MEMORY_BYTES });
@@ -35,10 +51,12 @@ export class Plant {
   readonly disk = new MemoryDisk();
   readonly machine: Machine;
   readonly digest: MachineDigest;
+  readonly guest: PlantGuest;
   text = '';
   frames = 0;
 
-  constructor(make: MakeMachineEngine) {
+  constructor(make: MakeMachineEngine, guest: PlantGuest = 'plc') {
+    this.guest = guest;
     this.engine = make(this.memory);
     this.machine = new Machine({
       engine: this.engine,
@@ -62,7 +80,8 @@ export class Plant {
 
   /** Power on; `tap` has its target by now, as outputs may come at once. */
   start(): this {
-    const kernel = new Uint8Array(readFileSync(buildGuest('plc')));
+    const kernel =
+      this.guest === 'plc' ? new Uint8Array(readFileSync(buildGuest('plc'))) : clockReader();
     this.machine.start(boot(this.machine.ram, { kernel, initrd: undefined, commandLine: '' }));
     return this;
   }
@@ -103,8 +122,13 @@ export interface WorldOptions {
   readonly sliceMax: number;
 }
 
-export function recordPlant(make: MakeMachineEngine, seed: number, options: WorldOptions): Recorded {
-  const plant = new Plant(make);
+export function recordPlant(
+  make: MakeMachineEngine,
+  seed: number,
+  options: WorldOptions,
+  guest: PlantGuest = 'plc',
+): Recorded {
+  const plant = new Plant(make, guest);
   const entries: Entry[] = [];
   const recorder = new Recorder({
     machine: plant.machine,
@@ -169,8 +193,12 @@ export interface Replayed {
   readonly progress: Progress;
 }
 
-export function replayPlant(make: MakeMachineEngine, entries: readonly Entry[]): Replayed {
-  const plant = new Plant(make);
+export function replayPlant(
+  make: MakeMachineEngine,
+  entries: readonly Entry[],
+  guest: PlantGuest = 'plc',
+): Replayed {
+  const plant = new Plant(make, guest);
   const replayer = new Replayer({
     machine: plant.machine,
     tap: plant.tap,
@@ -184,6 +212,15 @@ export function replayPlant(make: MakeMachineEngine, entries: readonly Entry[]):
   let progress: Progress = 'applied';
   while (progress === 'applied') progress = replayer.advance();
   return { plant, replayer, progress };
+}
+
+/** A board that stands where the other one stands, whatever it was before: sync-up without the wire. */
+export function syncUp(from: Plant, make: MakeMachineEngine): Plant {
+  const plant = new Plant(make, from.guest);
+  plant.tap.target = () => {};
+  new Uint8Array(plant.memory.buffer).set(new Uint8Array(from.memory.buffer));
+  plant.machine.restore(from.machine.state());
+  return plant;
 }
 
 /** The backup takes over where the log ends, and the world goes on around it. */
