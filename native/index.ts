@@ -190,6 +190,7 @@ export interface VtxCounters {
   readonly hardwareSteps: number;
   readonly referenceSteps: number;
   readonly stepsTakenBack: number;
+  readonly standingSteps: number;
   readonly exits: number;
   readonly windows: number;
   readonly landed: number;

@@ -90,12 +90,12 @@ export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
       `software, exact to the instruction; hardware only at exits (--engine vtx-exits): ${words}`,
       'a processor whose branch counter guests may use makes the hardware engine exact',
     );
-  const todo = found.tellsTsc ? '' : 'load the patched kvm modules: the guest sees no TSC without';
+  if (found.tellsTsc) return find(area, 'ok', `hardware, exact: ${words}`);
   return find(
     area,
-    found.tellsTsc ? 'ok' : 'warn',
-    `hardware, exact by counted branches: ${words}`,
-    todo,
+    'warn',
+    `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
+    'load the patched kvm modules (native/vtx/kernel)',
   );
 }
 

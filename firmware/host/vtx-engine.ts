@@ -1,7 +1,7 @@
 // The engine over KVM as the machine's `Engine`, and the choice between the two engines.
 //
-// `auto` takes hardware only where positions are exact: where the host counts branches, and its KVM is
-// a whole one. Exit-aligned positions are for those who ask for them by name.
+// `auto` takes hardware only where it is exact: where the host counts branches, and its KVM is a whole
+// one that lets us tell the guest the time. Exit-aligned positions are for those who ask for them by name.
 
 import { type GuestMemory, probeKvm, VtxEngine as NativeVtx } from '../../native/index.ts';
 import type { Engine } from '../machine/contracts.ts';
@@ -43,8 +43,8 @@ export function chooseEngine(choice: EngineChoice, probe: typeof probeKvm = prob
   if (choice === 'soft') return { kind: 'soft', why: 'asked for' };
   const found = probe(choice === 'auto');
   const words = found.words.join('; ');
-  const isWhole = found.isUsable && !found.isLimited && found.countsBranches;
-  if (choice === 'auto') return { kind: isWhole ? 'vtx-branches' : 'soft', why: words };
+  const isExact = found.isUsable && !found.isLimited && found.countsBranches && found.tellsTsc;
+  if (choice === 'auto') return { kind: isExact ? 'vtx-branches' : 'soft', why: words };
   if (!found.isUsable) throw new HostError('E_ENGINE', `no hardware engine here: ${words}`);
   if (choice === 'vtx-steps' || choice === 'vtx-exits') return { kind: choice, why: words };
   if (found.countsBranches) return { kind: 'vtx-branches', why: words };

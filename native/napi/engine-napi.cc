@@ -431,6 +431,7 @@ Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
     const std::pair<const char*, uint64_t> numbers[] = {
         {"kvmRuns", c.kvm_runs},           {"hardwareSteps", c.hardware_steps},
         {"referenceSteps", c.reference_steps}, {"stepsTakenBack", c.steps_taken_back},
+        {"standingSteps", c.standing_steps},
         {"exits", c.exits},                {"windows", c.windows},
         {"landed", l.landed()},            {"missed", l.missed()},
         {"landingSteps", l.steps()},       {"skidMax", l.skid_max()},

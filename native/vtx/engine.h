@@ -36,6 +36,8 @@ struct Counters {
   u64 hardware_steps = 0;     // instructions by single step
   u64 reference_steps = 0;    // instructions by the software engine
   u64 steps_taken_back = 0;   // steps that ended in a fault, done again by the software engine
+  u64 standing_steps = 0;     // steps that changed nothing, done again by the software engine
+  u32 last_other_exit = 0;    // how the last step ended that was taken back
   u64 exits = 0;              // exits the guest caused
   u64 windows = 0;            // interrupt windows waited for
 };
@@ -85,6 +87,7 @@ class Engine {
   const soft::ExitRecord& run_steps(u64 limit);
   bool may_step(u64 limit);
   bool step_hardware();
+  bool step_kvm();
   void begin_steps();
   void take_step_back(bool pending);
   const soft::ExitRecord& step_reference(u64 limit);

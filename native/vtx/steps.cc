@@ -107,6 +107,30 @@ void Engine::take_step_back(bool pending) {
   flush_ = true;
 }
 
+// Some processors report a step before the instruction has run (a missing page in between). And some
+// instructions change nothing: then once more does no harm. What stands still after that is left to
+// the software engine, which knows the difference.
+bool Engine::step_kvm() {
+  constexpr int kTriesMax = 3;
+  const State before = state_;
+  for (int n = 0; n < kTriesMax; n++) {
+    while (!run_kvm()) {
+    }
+    const u32 reason = kvm_.shared().exit_reason;
+    if (reason != KVM_EXIT_DEBUG) {
+      counters_.last_other_exit = reason;
+      take_step_back(reason == KVM_EXIT_MMIO);
+      return false;
+    }
+    take_registers(kvm_.shared().s.regs.regs, state_);
+    const bool moved = std::memcmp(before.gpr, state_.gpr, 16 * 8) != 0 ||
+                       before.rip != state_.rip || before.rflags != state_.rflags;
+    if (moved) return true;
+  }
+  counters_.standing_steps++;
+  return false;
+}
+
 // True: one instruction is done. False: the software engine is to do it.
 bool Engine::step_hardware() {
   u8 bytes[15];
@@ -121,20 +145,7 @@ bool Engine::step_hardware() {
     load_floating(kvm_, state_);
     floating_loaded_ = true;
   }
-  const State before = state_;
-  while (!run_kvm()) {
-  }
-  const u32 reason = kvm_.shared().exit_reason;
-  if (reason != KVM_EXIT_DEBUG) {
-    take_step_back(reason == KVM_EXIT_MMIO);
-    return false;
-  }
-  take_registers(kvm_.shared().s.regs.regs, state_);
-  const bool moved = std::memcmp(before.gpr, state_.gpr, 16 * 8) != 0 ||
-                     before.rip != state_.rip || before.rflags != state_.rflags;
-  // Some processors report a step before the instruction has run. And some instructions change
-  // nothing: then once more does no harm, and the software engine knows the difference.
-  if (!moved) return false;
+  if (!step_kvm()) return false;
   counters_.hardware_steps++;
   if (positions_ == Positions::Steps) state_.icount++;
   if (branches_) branches_->stepped(is_conditional_branch(i));

@@ -23,14 +23,14 @@ const HOSTS = {
   none: host({ isUsable: false, words: ['/dev/kvm does not open: No such file or directory'] }),
 } as const;
 
-test('auto takes hardware only where positions are exact', () => {
+test('auto takes hardware only where it is exact', () => {
   const kinds = Object.entries(HOSTS).map(([name, probe]) => [
     name,
     chooseEngine('auto', probe).kind,
   ]);
   assert.equal(kinds, [
     ['whole', 'vtx-branches'],
-    ['unpatched', 'vtx-branches'],
+    ['unpatched', 'soft'],
     ['without counter', 'soft'],
     ['limited', 'soft'],
     ['none', 'soft'],
@@ -39,6 +39,7 @@ test('auto takes hardware only where positions are exact', () => {
 
 test('who asks for hardware gets it or is told why not', () => {
   assert.is(chooseEngine('vtx', HOSTS.whole).kind, 'vtx-branches');
+  assert.is(chooseEngine('vtx', HOSTS.unpatched).kind, 'vtx-branches');
   assert.is(chooseEngine('vtx-exits', HOSTS['without counter']).kind, 'vtx-exits');
   assert.is(chooseEngine('vtx-steps', HOSTS.limited).kind, 'vtx-steps');
   assert.throws(
@@ -56,7 +57,7 @@ test('doctor says which engine, and why', () => {
     found.map(({ verdict }) => verdict),
     ['ok', 'warn', 'warn', 'warn', 'ok'],
   );
-  assert.match(found[0]?.found ?? '', /^hardware, exact by counted branches: as found$/);
+  assert.match(found[0]?.found ?? '', /^hardware, exact: as found$/);
   assert.match(found[1]?.todo ?? '', /patched kvm modules/);
   assert.match(found[2]?.found ?? '', /--engine vtx-exits/);
   assert.match(found[4]?.found ?? '', /^software, .*no hardware engine: \/dev\/kvm/);
