@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
+import { probeKvm } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
@@ -43,6 +44,8 @@ export interface DoctorOptions {
   /** Where /sys and /proc are; tests bring their own. */
   readonly sys: string;
   readonly proc: string;
+  /** Tries this host's KVM; tests bring their own. */
+  readonly probe?: typeof probeKvm;
   /** How long to listen on the line and to watch the scheduler. */
   readonly watchMs: number;
 }
@@ -66,7 +69,35 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...checkWatchdog(options),
     ...(await checkStalls(options)),
     ...checkLimitsInForce(),
+    checkEngine(options.probe),
   ];
+}
+
+// --- engine --------------------------------------------------------------------------------------
+
+/** Which engine `auto` takes, how exact it is, and why. */
+export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
+  const area = 'engine';
+  const found = probe();
+  const words = found.words.join('; ');
+  if (!found.isUsable)
+    return find(area, 'ok', `software, exact to the instruction; no hardware engine: ${words}`);
+  if (found.isLimited)
+    return find(area, 'warn', `software, exact to the instruction; ${words}`, 'use a whole KVM');
+  if (!found.countsBranches)
+    return find(
+      area,
+      'warn',
+      `software, exact to the instruction; hardware only at exits (--engine vtx-exits): ${words}`,
+      'a processor whose branch counter guests may use makes the hardware engine exact',
+    );
+  if (found.tellsTsc) return find(area, 'ok', `hardware, exact: ${words}`);
+  return find(
+    area,
+    'warn',
+    `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
+    'load the patched kvm modules (native/vtx/kernel)',
+  );
 }
 
 // --- disk ----------------------------------------------------------------------------------------

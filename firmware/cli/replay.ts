@@ -3,13 +3,14 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { HostError, systemWords } from '../host/errors.ts';
 import { Replay, type ReplayEnd } from '../host/replay.ts';
+import { chooseEngine } from '../host/vtx-engine.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom, type MachineIdentity } from '../lockstep/identity.ts';
 import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';
 import type { Agreement } from '../lockstep/replayer.ts';
-import { parseStrictly } from './guest-options.ts';
+import { engineChoice, parseStrictly } from './guest-options.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
 
@@ -21,6 +22,7 @@ Runs the guest of a log again. Disks are those from before the recording; they a
   --checkpoint FILE    write the machine as it then is
   --from FILE          start from a checkpoint of this log instead of power-on
   --verify             compare the final disks too, and say what was compared
+  --engine ENGINE      refuse a log of another engine (auto: whatever the log says)
   --quiet              do not show what the guest wrote to its console
 
 Ends with 0 when everything agreed, 1 when it could not be started, 4 when the replay differs.
@@ -35,6 +37,7 @@ interface Values {
   until?: string;
   checkpoint?: string;
   from?: string;
+  engine?: string;
   verify?: boolean;
   quiet?: boolean;
 }
@@ -53,6 +56,7 @@ export async function replayCommand(args: readonly string[]): Promise<number> {
     until: { type: 'string' },
     checkpoint: { type: 'string' },
     from: { type: 'string' },
+    engine: { type: 'string' },
     verify: { type: 'boolean' },
     quiet: { type: 'boolean' },
   }) as Values;
@@ -85,6 +89,10 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
   const identity: MachineIdentity | undefined = identityFrom(reader.identity ?? {});
   if (identity === undefined)
     throw new LockstepError('E_LOG', 'this log does not say what it is of');
+  const { engine = 'auto' } = values;
+  const wanted = engineChoice(engine);
+  if (wanted !== 'auto' && chooseEngine(wanted).kind !== identity.engine)
+    throw new LockstepError('E_IDENTITY', `the log is of engine ${identity.engine}, not ${engine}`);
   if (values.kernel === undefined) throw new UsageError('--kernel FILE is missing');
   const run = new Replay({
     identity,
