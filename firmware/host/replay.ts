@@ -225,12 +225,6 @@ function devicesOf(identity: MachineIdentity) {
 }
 
 function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {
-  if (disks.length !== identity.disks.length) {
-    throw new LockstepError(
-      'E_IDENTITY',
-      `the log is of a guest with ${identity.disks.length} disks, ${disks.length} are given`,
-    );
-  }
   const here: MachineIdentity = {
     ...identity,
     firmwareVersion: firmwareVersion(),
