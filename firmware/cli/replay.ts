@@ -115,7 +115,7 @@ function report(run: Replay, reader: LogReader, end: ReplayEnd, verifies: boolea
   const { divergence } = run.replayer;
   if (divergence !== undefined) {
     say(`the replay differs at entry ${divergence.entryIndex}: ${divergence.what}`);
-    say(`  ${entryText(divergence.entry).trim()}`);
+    if (divergence.entry !== undefined) say(`  ${entryText(divergence.entry).trim()}`);
     say(`  recorded: ${divergence.expected}`);
     say(`  replayed: ${divergence.actual}, at ${divergence.icount}`);
     say(`  ${agreementText(divergence.agreed)}`);

@@ -5,10 +5,9 @@ import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/checkpoint.ts';
 import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { goLive } from '../lockstep/go-live.ts';
 import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
 import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
-import type { Recorder, RecorderOptions } from '../lockstep/recorder.ts';
+import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
 import type { DiskRequest, Input, StateValue } from '../machine/contracts.ts';
@@ -86,6 +85,11 @@ export class Replay {
       tap: this.tap,
       digest: this.digest,
       onOutput,
+      targets: {
+        nics: identity.macs.length,
+        disks: identity.disks.length,
+        hasConsole: identity.hasConsole,
+      },
       onDiskRequest: (request) => this.disks[request.disk]?.submit(request),
       localCompletion: (disk, id) =>
         this.disks[disk]?.completion(id) ?? { state: 'failed', why: `there is no disk ${disk}` },
@@ -146,8 +150,11 @@ export class Replay {
     recorder: Recorder;
     completions: () => Input[];
   } {
-    let requests: DiskRequest[] = this.pendingRequests();
     const { machine, tap, digest, replayer } = this;
+    if (replayer.divergence !== undefined) throw new Error('a diverged machine must not go live');
+    if (replayer.backlog > 0)
+      throw new Error(`${replayer.backlog} entries are still to be applied`);
+    let requests: DiskRequest[] = this.pendingRequests();
     const onDiskRequest = (request: DiskRequest) => {
       this.disks[request.disk]?.submit(request);
       requests.push(request);
@@ -157,8 +164,10 @@ export class Replay {
       requests = [];
       return done.map((request) => this.completionOf(request));
     };
-    const live = { ...options, machine, tap, digest, onDiskRequest };
-    return { recorder: goLive(replayer, live), completions };
+    const { outputs } = replayer;
+    const recorder = new Recorder({ ...options, machine, tap, digest, outputs, onDiskRequest });
+    recorder.markPending();
+    return { recorder, completions };
   }
 
   checkpoint(): Generator<Uint8Array> {

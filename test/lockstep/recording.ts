@@ -8,7 +8,7 @@ import type { SliceEnd } from '../../firmware/machine/machine-types.ts';
 import type { Entry } from '../../logchan/entry.ts';
 import { linuxGuestOrNone } from '../guests/linux/assemble.ts';
 import { assert, seededRandom } from '../harness/index.ts';
-import { type GuestFiles, Rig } from './rig.ts';
+import { type GuestFiles, Rig, TARGETS } from './rig.ts';
 import { World } from './world.ts';
 
 /** The guest's files, or undefined where it cannot be assembled. */
@@ -78,6 +78,7 @@ export function replay(
     machine: rig.machine,
     tap: rig.tap,
     digest: rig.digest,
+    targets: TARGETS,
     onOutput,
     onDiskRequest: (request) => rig.disk.submit(request),
     localCompletion: (_disk, id) => rig.disk.local(id),

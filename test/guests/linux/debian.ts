@@ -38,6 +38,12 @@ export class Debian {
     return [...text.matchAll(/^\s*Depends: (\S+)$/gm)].map((match) => match[1] as string);
   }
 
+  /** Names of packages that fit a regular expression. */
+  search(expression: string): string[] {
+    const text = this.run('apt-cache', [...this.options, '--names-only', 'search', expression]);
+    return [...text.matchAll(/^(\S+) - /gm)].map((match) => match[1] as string);
+  }
+
   /** Downloads and unpacks one package; the folder with its files. */
   unpack(name: string): string {
     const downloads = join(this.folder, 'debs', name);

@@ -1,0 +1,116 @@
+// One emulated board: QEMU by software, an i6300ESB watchdog, front and log card, three serial lines
+// (technician, peer, report), its own disk. The technician's line is read and written here.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface MachinePlan {
+  readonly disk: string;
+  /** A raw FAT image with the configuration, or none. */
+  readonly stick?: string;
+  /** File for the report line. */
+  readonly report: string;
+  readonly memoryMib: number;
+  /** UEFI firmware; without it the machine has a BIOS. */
+  readonly uefi?: string;
+  readonly networks?: readonly string[];
+  readonly peerLine?: string;
+}
+
+/** Cards by the place configuration names them by. */
+export const PCI = { front: '0000:00:05.0', log: '0000:00:06.0' } as const;
+
+const UEFI = ['/usr/share/OVMF/OVMF_CODE.fd', '/usr/share/ovmf/OVMF.fd'];
+export const uefiFirmware = (): string | undefined => UEFI.find((path) => existsSync(path));
+export const hasQemu = (): boolean =>
+  spawnSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' }).status === 0;
+
+function argumentsOf(plan: MachinePlan): string[] {
+  const networks = plan.networks ?? ['user,id=front,restrict=on', 'user,id=log,restrict=on'];
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', `${plan.memoryMib}`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none'],
+    ...(plan.uefi === undefined
+      ? []
+      : ['-drive', `if=pflash,format=raw,readonly=on,file=${plan.uefi}`]),
+    ...['-drive', `file=${plan.disk},if=virtio,format=raw,cache=unsafe`],
+    ...(plan.stick === undefined
+      ? []
+      : ['-drive', `file=${plan.stick},if=virtio,format=raw,readonly=on`]),
+    ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
+    ...['-netdev', networks[0] as string, '-device', 'virtio-net-pci,netdev=front,addr=5'],
+    ...['-netdev', networks[1] as string, '-device', 'e1000e,netdev=log,addr=6'],
+    ...['-chardev', 'stdio,id=console,signal=off', '-device', 'isa-serial,chardev=console,index=0'],
+    ...['-chardev', plan.peerLine ?? 'null,id=peer', '-device', 'isa-serial,chardev=peer,index=1'],
+    ...['-chardev', `file,id=report,path=${plan.report}`],
+    ...['-device', 'isa-serial,chardev=report,index=2'],
+  ];
+}
+
+/** What a terminal would show, less its control sequences. */
+export const plain = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control sequences are what is removed
+  text.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '').replaceAll('\r', '');
+
+export class Machine {
+  /** Everything the technician's line has said. */
+  text = '';
+  readonly startedMs = performance.now();
+  private readonly child: ChildProcess;
+  private readonly plan: MachinePlan;
+  private ended = false;
+
+  constructor(plan: MachinePlan) {
+    this.plan = plan;
+    this.child = spawn('qemu-system-x86_64', argumentsOf(plan), {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.on('data', (bytes: Buffer) => {
+      this.text += bytes.toString('latin1');
+    });
+    this.child.stderr?.on('data', (bytes: Buffer) => {
+      this.text += bytes.toString('latin1');
+    });
+    this.child.once('exit', () => {
+      this.ended = true;
+    });
+  }
+
+  /** Waits for words on the technician's line, from `after` on; milliseconds since the start. */
+  async says(words: RegExp, withinMs: number, after = 0): Promise<number> {
+    return this.until(() => words.test(plain(this.text.slice(after))), `${words}`, withinMs);
+  }
+
+  async reports(words: RegExp, withinMs: number): Promise<number> {
+    return this.until(() => words.test(this.report()), `a report of ${words}`, withinMs);
+  }
+
+  report(): string {
+    return existsSync(this.plan.report) ? plain(readFileSync(this.plan.report, 'latin1')) : '';
+  }
+
+  type(text: string): void {
+    this.child.stdin?.write(text);
+  }
+
+  async stop(): Promise<void> {
+    if (this.ended) return;
+    const gone = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+
+  private async until(isSo: () => boolean, what: string, withinMs: number): Promise<number> {
+    const limitMs = performance.now() + withinMs;
+    while (!isSo()) {
+      if (this.ended)
+        throw new Error(`the machine ended before ${what}:\n${plain(this.text).slice(-2000)}`);
+      if (performance.now() > limitMs) {
+        throw new Error(`no ${what} within ${withinMs} ms:\n${plain(this.text).slice(-2000)}`);
+      }
+      await sleep(50);
+    }
+    return performance.now() - this.startedMs;
+  }
+}

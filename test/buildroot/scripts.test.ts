@@ -1,0 +1,113 @@
+// Shell of the overlay that can be run anywhere, and what goes into an image.
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { assert, repoPath, suite } from '../harness/index.ts';
+
+const test = suite('buildroot/scripts');
+const OVERLAY = repoPath('buildroot/board/twinstep/rootfs-overlay');
+let folder = '';
+
+test.before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'twinstep-scripts-'));
+});
+test.after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs shell after common.sh, with the board's files in a folder of ours. */
+function shell(lines: string): string {
+  const common = join(OVERLAY, 'usr/libexec/twinstep/common.sh');
+  const script = `. ${common}\nCONF=${folder}/appliance.conf\n${lines}`;
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+  assert.is(status, 0, stderr);
+  return stdout;
+}
+
+test('appliance.conf is read and never executed', () => {
+  writeFileSync(
+    join(folder, 'appliance.conf'),
+    'A=one\nB="two words"\n#C=three\nD=$(touch EVIL)`touch EVIL`;x\nA=last\nAB=no\n',
+  );
+  assert.is(shell('conf A'), 'last');
+  assert.is(shell('conf B'), 'two words');
+  assert.is(shell('conf C default'), 'default');
+  assert.is(shell('conf MISSING'), '');
+  assert.is(shell('conf D'), '$(touch EVIL)`touch EVIL`;x');
+  assert.not.ok(existsSync('EVIL'));
+});
+
+test('the example names every key the scripts read, and no other', () => {
+  const read = new Set<string>();
+  for (const part of ['etc/init.d', 'usr/libexec/twinstep']) {
+    for (const name of readdirSync(join(OVERLAY, part))) {
+      const text = readFileSync(join(OVERLAY, part, name), 'utf8');
+      for (const [, key] of text.matchAll(/\$\(conf ([A-Z_]+)/g)) read.add(key as string);
+    }
+  }
+  const example = readFileSync(join(OVERLAY, 'usr/share/twinstep/appliance.conf.example'), 'utf8');
+  const shown = [...example.matchAll(/^#?([A-Z_]+)=/gm)].map(([, key]) => key as string);
+  assert.equal([...read].sort(), shown.sort());
+});
+
+test('orders obeys known words alone', () => {
+  const script = readFileSync(join(OVERLAY, 'usr/libexec/twinstep/orders'), 'utf8');
+  const body = script.slice(script.indexOf('answer() {'), script.indexOf('[ -p "$RUN/orders"'));
+  const stubs = `RUN=${folder}\nsay() { :; }\nchgrp() { :; }\nreboot() { echo REBOOT; }\nwith_boot_partition() { false; }\n`;
+  const obey = (word: string): string => {
+    const shown = shell(`${stubs}${body}\nobey '${word}'`);
+    return `${shown}${readFileSync(join(folder, 'order-result'), 'utf8')}`;
+  };
+  assert.is(obey('reboot'), 'REBOOT\nreboot accepted\n');
+  assert.is(obey('rm'), 'unknown refused\n');
+  assert.is(obey('$(reboot)'), 'unknown refused\n');
+  writeFileSync(join(folder, 'update.log'), 'signature verification failed\n');
+});
+
+test('install.mjs takes what runs and leaves the rest', () => {
+  const source = join(folder, 'source');
+  const put = (path: string): void => {
+    mkdirSync(dirname(join(source, path)), { recursive: true });
+    writeFileSync(join(source, path), path);
+  };
+  const wanted = [
+    'LICENSE',
+    'dist/firmware/cli/twinstep.js',
+    'native/build/Release/twinstep.node',
+    'node_modules/@serialport/bindings-cpp/build/Release/bindings.node',
+    'node_modules/@serialport/bindings-cpp/package.json',
+    'node_modules/raw-socket/index.js',
+    'package.json',
+  ];
+  const unwanted = [
+    'native/build/Release/obj.target/twinstep/napi/addon.o',
+    'native/build/Makefile',
+    'native/napi/addon.cc',
+    'node_modules/@serialport/bindings-cpp/build/Release/obj.target/x.o',
+    'node_modules/@serialport/bindings-cpp/prebuilds/linux-arm/x.node',
+    'node_modules/@serialport/bindings-cpp/src/serialport.cpp',
+    'node_modules/nan/nan.h',
+    'node_modules/raw-socket/README.md',
+  ];
+  for (const path of [...wanted, ...unwanted]) put(path);
+  const target = join(folder, 'target');
+  const install = repoPath('buildroot/package/twinstep/install.mjs');
+  const run = (): number | null => spawnSync(process.execPath, [install, source, target]).status;
+  assert.is(run(), 0);
+  const files = readdirSync(target, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(target.length + 1));
+  assert.equal(files.sort(), wanted);
+
+  rmSync(join(source, 'native/build/Release/twinstep.node'));
+  assert.is(run(), 1, 'without the addon there is no image');
+});
+
+test.run();
