@@ -16,9 +16,11 @@ import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep replay FILE --kernel FILE [--initrd FILE] [--disk FILE]... [OPTIONS]
 
-Runs the guest of a log again. Disks are those from before the recording; they are only read.
+Runs the guest of a log again. Kernel, initrd and disks are those of the recording, the disks as they
+were before it; they are only read. Everything the log knows is compared on the way: outputs, and digests
+of registers, devices and memory.
 
-  --until POSITION     stop at this instruction
+  --until POSITION     stop behind so many instructions ("twinstep log" lists positions)
   --checkpoint FILE    write the machine as it then is
   --from FILE          start from a checkpoint of this log instead of power-on
   --verify             compare the final disks too, and say what was compared
@@ -75,9 +77,12 @@ async function replay(path: string, values: Values): Promise<number> {
       run ??= reader.identity && (await start(reader, values));
       run?.push(entries);
       progress = run?.run(until) ?? progress;
-      if (progress === 'diverged' || progress === 'ended') break;
+      const isThere = until !== undefined && run !== undefined && run.machine.icount >= until;
+      if (progress === 'diverged' || progress === 'ended' || isThere) break;
     }
     if (run === undefined) throw new LockstepError('E_LOG', 'this log is cut off in its head');
+    if (until !== undefined && run.machine.icount < until && progress !== 'diverged')
+      say(`the log ends before position ${until}`);
     if (values.checkpoint !== undefined) writePieces(values.checkpoint, run.checkpoint());
     return report(run, reader, run.end(progress), values.verify === true);
   } finally {
@@ -105,6 +110,12 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
   });
   if (values.from === undefined) run.start();
   else run.startFrom(readPieces(values.from, 'checkpoint'));
+  const until = positionOf(values.until);
+  const { icount } = run.machine;
+  if (until !== undefined && until < icount) {
+    run.close();
+    throw new UsageError(`--until ${until}: the checkpoint is already at ${icount}`);
+  }
   return run;
 }
 
@@ -144,7 +155,9 @@ function verifyDisks(reader: LogReader, end: ReplayEnd): number {
       return DIVERGED;
     }
   }
-  say(`verified: registers, devices, memory and ${recorded.length} disks are identical`);
+  say(
+    `verified: registers, devices, memory and ${recorded.length} disk${recorded.length === 1 ? '' : 's'} are identical`,
+  );
   return EXIT.ok;
 }
 

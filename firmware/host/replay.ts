@@ -239,12 +239,6 @@ function engineOf({ engine }: MachineIdentity): EngineKind {
 }
 
 function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {
-  if (disks.length !== identity.disks.length) {
-    throw new LockstepError(
-      'E_IDENTITY',
-      `the log is of a guest with ${identity.disks.length} disks, ${disks.length} are given`,
-    );
-  }
   const here: MachineIdentity = {
     ...identity,
     firmwareVersion: firmwareVersion(),
