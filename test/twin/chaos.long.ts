@@ -6,7 +6,7 @@ import { quantile } from '../bench/frame.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from './chaos.ts';
-import { FAULTS, type Fault } from './faults.ts';
+import { FAULTS, type Fault, NOT_YET } from './faults.ts';
 import { plantOrWhy } from './plant-guest.ts';
 import type { RoundResult } from './round.ts';
 
@@ -28,7 +28,9 @@ test(
     const chaos = await Chaos.start(guest!);
     try {
       const faults =
-        COUNT > 0 ? shuffled(COUNT) : FAULTS.filter(({ name }) => RegExp(wanted).test(name));
+        COUNT > 0
+          ? shuffled(COUNT)
+          : [...FAULTS, ...NOT_YET].filter(({ name }) => RegExp(wanted).test(name));
       for (const [i, fault] of faults.entries()) {
         const result = await chaos.round(fault, random);
         console.log(lineOf(i + 1, faults.length, result));

@@ -71,7 +71,7 @@ export class Chaos {
   }
 
   async talkers(): Promise<Talking> {
-    const told = (side: Side) => toldEvents(this.rig.boards[side].path('output'));
+    const told = (side: Side) => toldEvents(this.rig.boards[side].outputFile);
     return talking(await this.capture.read(), reigns({ a: told('a'), b: told('b') }));
   }
 

@@ -59,6 +59,7 @@ class Client {
     this.socket?.destroy();
     this.answers = new Answers();
     [this.sentMs, this.sent, this.rest] = [[], 0, ''];
+    this.since = { lines: 0, bytes: 0 };
     const socket = connect({ port: PORT, host: GUEST_IP, noDelay: true });
     this.socket = socket;
     const late = setTimeout(() => socket.destroy(new Error('nobody answers')), CONNECT_MS);

@@ -135,7 +135,7 @@ export class TwinRig {
     const kept = repoPath('.cache/twin-failure');
     mkdirSync(kept, { recursive: true });
     for (const side of SIDES)
-      copyFileSync(this.boards[side].path('output'), join(kept, `${side}.jsonl`));
+      copyFileSync(this.boards[side].outputFile, join(kept, `${side}.jsonl`));
     return kept;
   }
 

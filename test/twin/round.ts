@@ -8,7 +8,7 @@ import type { TwinRig } from './rig.ts';
 
 export interface RoundResult {
   readonly fault: Fault;
-  /** Longest time without an answer, from before the fault until answers go on. */
+  /** Longest time without an answer; where the guest started again, until it answered again. */
   readonly blackoutMs: number;
   /** Between the faultless answers just before it, for comparison. */
   readonly usualGapMs: number;
@@ -37,6 +37,7 @@ export async function faultRound(
   await client.window();
   const before = await client.answers(ANSWERS.before, ANSWER_MS);
   const connections = client.connections;
+  const madeMs = performance.now();
   const mend = await fault.make({ rig, random, primary, backup: other(primary) });
   const windows: WindowFacts[] = [];
   const answers = async (count: number, withinMs: number) => {
@@ -46,16 +47,21 @@ export async function faultRound(
   else if (fault.restartsGuest !== true) await answers(ANSWERS.during, PAUSE_MS).catch(() => {});
   const mendedMs = performance.now();
   await mend();
-  if (fault.restartsGuest === true) await client.connect();
+  if (fault.restartsGuest === true) {
+    await client.connect();
+    await answers(1, ANSWER_MS);
+  }
+  const outageMs = performance.now() - madeMs;
   const now = await rig.redundant(REDUNDANT_MS);
   const redundantMs = performance.now() - mendedMs;
   await answers(ANSWERS.after, ANSWER_MS);
   client.mayBreak = false;
   if (client.faults.length > 0) throw new Error(`${fault.name}: ${client.faults.join('; ')}`);
+  const restarted = client.connections > connections;
   return {
     ...{ fault, redundantMs, primary: now, tookOver: now !== primary },
-    blackoutMs: joined(windows).longestGapMs,
+    blackoutMs: restarted ? outageMs : joined(windows).longestGapMs,
     usualGapMs: before.longestGapMs,
-    restarted: client.connections > connections,
+    restarted,
   };
 }
