@@ -1,7 +1,11 @@
 // Raw Ethernet through the addon: frames are read where the kernel put them and written where it
 // takes them from. Bound to one interface; needs CAP_NET_RAW and nothing else.
 import { constants } from 'node:os';
-import { type PacketRing, PacketRing as PacketRingClass } from '../native/index.ts';
+import {
+  lookUpInterface,
+  type PacketRing,
+  PacketRing as PacketRingClass,
+} from '../native/index.ts';
 import { assert, LogchanError } from './errors.ts';
 import { ETHERTYPE, FRAME_BYTES_MAX, IN_FLIGHT_FRAMES_MAX } from './limits.ts';
 import { formatMac, parseMac } from './mac.ts';
@@ -82,23 +86,18 @@ export class RingPort implements Port {
   }
 
   private open(): void {
-    const bytes = (jumbo: boolean) => (jumbo ? FRAME_BYTES_MAX : STANDARD_FRAME_BYTES);
-    const make = (jumbo: boolean) =>
-      new PacketRingClass({
-        interface: this.interfaceName,
-        ethertype: ETHERTYPE,
-        payloadBytesMax: bytes(jumbo),
-        receiveSlots: jumbo ? RECEIVE_SLOTS.jumbo : RECEIVE_SLOTS.standard,
-        sendSlots: SEND_SLOTS,
-        ...(this.peer === undefined ? {} : { sender: this.peer }),
-      });
-    let ring = make(false);
-    const jumbo = (ring.interface?.mtu ?? 0) > STANDARD_FRAME_BYTES;
-    if (jumbo) {
-      ring.close();
-      ring = make(true);
-    }
-    this.slotBytes = bytes(jumbo);
+    // Looked up before: making a ring and closing it again holds up the event loop, by up to a second
+    // on a busy host. Where there is no interface, the ring says so.
+    const jumbo = (lookUpInterface(this.interfaceName)?.mtu ?? 0) > STANDARD_FRAME_BYTES;
+    this.slotBytes = jumbo ? FRAME_BYTES_MAX : STANDARD_FRAME_BYTES;
+    const ring = new PacketRingClass({
+      interface: this.interfaceName,
+      ethertype: ETHERTYPE,
+      payloadBytesMax: this.slotBytes,
+      receiveSlots: jumbo ? RECEIVE_SLOTS.jumbo : RECEIVE_SLOTS.standard,
+      sendSlots: SEND_SLOTS,
+      ...(this.peer === undefined ? {} : { sender: this.peer }),
+    });
     this.shared = ring.start({
       frames: (count) => this.frames(count),
       writable: () => this.writable(),

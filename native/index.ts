@@ -175,6 +175,10 @@ interface WatchdogCalls {
    * this process before its memory is torn down. The descriptor is gone here afterwards.
    */
   startSentinel(fd: number): number;
+  /** This thread (0: the calling one), not those it starts, goes before all ordinary ones; CAP_SYS_NICE. */
+  goFirst(thread: number, priority: number): number;
+  /** From here on this process leaves no core file, and nobody reads its memory. */
+  forgoCoreDumps(): number;
   /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
   arpOpen(interfaceName: string): number;
   arpAsk(fd: number, interfaceName: string, target: Buffer): number;

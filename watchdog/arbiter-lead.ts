@@ -197,7 +197,9 @@ function reasonToLeave(turn: Turn): string | null {
   if (state.after !== 'backup') return 'the operator wants this board free';
   if (!mayLead(state)) return 'this board is not fit to lead';
   const { limits } = state.config;
-  const cutOff = nowMs - state.witnessMs > limits.witnessSilentMs && !hears(turn, 'front');
+  // Who slept heard nothing meanwhile, whatever was said.
+  const witnessMs = Math.max(state.witnessMs, state.awakeMs);
+  const cutOff = nowMs - witnessMs > limits.witnessSilentMs && !hears(turn, 'front');
   if (cutOff && state.config.witness === 'gateway' && state.peer?.witness) {
     return 'the front LAN is lost here, not at the peer';
   }

@@ -4,7 +4,7 @@
 import { lead } from './arbiter-cold.ts';
 import { askReset, canTakeOver } from './arbiter-lead.ts';
 import { type Done, enter, renounce, setGate, type Turn } from './arbiter-turn.ts';
-import type { Wish } from './arbiter-types.ts';
+import type { Role, Wish } from './arbiter-types.ts';
 import { LEADING } from './arbiter-types.ts';
 
 export function wish(turn: Turn, asked: Wish): Done {
@@ -36,6 +36,10 @@ export function wish(turn: Turn, asked: Wish): Done {
 function refuse(turn: Turn, asked: Wish): string | null {
   const { role } = turn.state;
   const inStep = role === 'protected' && canTakeOver(turn);
+  if (asked.wish === 'stop' || asked.wish === 'maintenance-on') {
+    const why = cannotStepAside(role, asked.wish);
+    if (why !== null) return why;
+  }
   switch (asked.wish) {
     case 'switch-over':
     case 'test-failover':
@@ -51,6 +55,14 @@ function refuse(turn: Turn, asked: Wish): string | null {
     case 'force-lead':
       return role === 'seeking' ? null : 'only a board that waits can be made to lead';
   }
+}
+
+function cannotStepAside(role: Role, wish: 'stop' | 'maintenance-on'): string | null {
+  if (role === 'cold') return 'this board is just starting; ask again';
+  if (role === 'fenced') return 'this board throws its machine away; ask again in a moment';
+  if (role === 'stopped') return 'this board is stopped';
+  if (role === 'maintenance' && wish !== 'stop') return 'this board is in maintenance';
+  return null;
 }
 
 /** A leader hands over first; a follower gives up its claim; both then take no part. */

@@ -51,12 +51,15 @@ export class SerialPath {
   }
 
   tick(nowMs: number): void {
-    const due = this.urgent || nowMs - this.sentMs >= this.options.heartbeatMs;
-    if (this.waiting === null || !due) return;
-    if (!this.options.line.write(this.waiting)) return;
+    const { heartbeatMs, line } = this.options;
+    const dueMs = this.sentMs + heartbeatMs;
+    if (this.waiting === null || !(this.urgent || nowMs >= dueMs)) return;
+    if (!line.write(this.waiting)) return;
+    // A loop that turns every few milliseconds is always a little late; that must not add up.
+    const onPace = !this.urgent && nowMs - dueMs < heartbeatMs / 2;
+    this.sentMs = onPace ? dueMs : nowMs;
     this.waiting = null;
     this.urgent = false;
-    this.sentMs = nowMs;
     this.sent += 1;
   }
 
@@ -71,7 +74,7 @@ export class SerialPath {
 }
 
 /** A zero before the frame too: whatever noise came before ends there. */
-function framed(frame: Uint8Array): Uint8Array {
+export function framed(frame: Uint8Array): Uint8Array {
   const coded = cobsEncode(frame);
   const bytes = new Uint8Array(coded.length + 2);
   bytes.set(coded, 1);

@@ -1,4 +1,5 @@
 // The serial line of npm `serialport`, opened again after every hang-up. Decides nothing.
+import { writeSync } from 'node:fs';
 import { SerialPort } from 'serialport';
 import type { ModemLines, SerialLine } from './line.ts';
 
@@ -32,11 +33,34 @@ export class SerialPortLine implements SerialLine {
     const { port } = this;
     // Bytes still in the driver are older than what we have to say: the caller keeps the newest.
     if (port === null || !port.isOpen || port.writableLength > 0) return false;
+    const rest = this.writeNow(port, bytes);
     // A line that was hung up may read as empty for ever; writing to it tells.
-    port.write(Buffer.from(bytes), (error) => {
-      if (error) this.lost(port, error.message);
-    });
+    if (rest.length > 0) {
+      port.write(Buffer.from(rest), (error) => {
+        if (error) this.lost(port, error.message);
+      });
+    }
     return true;
+  }
+
+  /**
+   * Straight to the driver, which takes a frame without waiting: the port itself would write from a
+   * thread of a pool, and those may all be waiting for a slow disk. Returns what was not taken.
+   */
+  private writeNow(port: SerialPort, bytes: Uint8Array): Uint8Array {
+    const { fd } = (port.port ?? {}) as { fd?: number | null };
+    if (typeof fd !== 'number') return bytes;
+    try {
+      return bytes.subarray(writeSync(fd, bytes));
+    } catch {
+      // Full, or hung up: the port's own way finds out which.
+      return bytes;
+    }
+  }
+
+  /** Said, and not yet taken by the driver. */
+  get waitingBytes(): number {
+    return this.port?.writableLength ?? 0;
   }
 
   modemLines(): Promise<ModemLines | null> {

@@ -23,6 +23,9 @@ export interface SupervisorOptions {
   /** One a path: puts one frame on it. Must not wait, and may throw. */
   readonly ways: readonly ((frame: Buffer) => void)[];
   readonly onDeath?: (facts: Death) => void;
+  /** This end was ordered: no last word, no start. */
+  readonly isOrdered?: (code: number | null) => boolean;
+  readonly onOrdered?: (code: number | null) => void;
   /** After the last try: nothing pets any more. */
   readonly onGivenUp?: (why: string) => void;
   readonly plan?: RestartPlan;
@@ -120,6 +123,11 @@ export class Supervisor {
     if (this.child === null) return;
     this.child = null;
     if (this.stopping) return;
+    if (signal === null && this.options.isOrdered?.(code) === true) {
+      this.stopping = true;
+      this.options.onOrdered?.(code);
+      return;
+    }
     this.lastWord(false);
     this.holdToIt();
     this.options.onDeath?.({ code, signal, bySentinel: this.told?.bySentinel ?? false });

@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
@@ -245,6 +246,9 @@ function checkNic(
     findings.push(
       find(area, 'fail', found, 'plug the cable in, switch the peer on, or `ip link set up`'),
     );
+  } else if (area === 'log link' && Number(mtu) < FRAME_BYTES_BASE) {
+    const todo = `set it to ${FRAME_BYTES_BASE} or more, best 9000 on both boards: the log link refuses less`;
+    findings.push(find(area, 'fail', found, todo));
   } else if (area === 'log link' && speed > 0 && speed < 1000) {
     findings.push(
       find(area, 'warn', found, 'the log wants 1 Gbit/s or more: check cable and peer'),

@@ -1,9 +1,11 @@
 // `twinstep doctor`: every path, device and limit of this board, with a verdict and what to do.
 import { parseArgs } from 'node:util';
+import { ConfigError, readConfig } from '../board/config/load.ts';
 import { type DoctorOptions, type Finding, runChecks } from './doctor-checks.ts';
 
 export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
 
+  --config FILE      of the board; what is given here besides goes before it
   --state DIR        folder of the reign file
   --key FILE         pairing key
   --serial PORT      heartbeat line, for example /dev/ttyS1
@@ -29,12 +31,14 @@ export async function doctor(args: string[]): Promise<number> {
     process.stdout.write(DOCTOR_HELP);
     return 0;
   }
-  const baud = Number(values.baud);
+  const given: Given = { ...(await fromConfig(values.config)), ...values };
+  const baud = Number(given.baud ?? BAUD);
   if (!Number.isInteger(baud) || baud <= 0) {
     console.error('twinstep doctor: --baud needs a number');
     return 2;
   }
-  const options: DoctorOptions = { ...values, baud, sys: '/sys', proc: '/proc', watchMs: 1_000 };
+  const host = { sys: '/sys', proc: '/proc', watchMs: 1_000 };
+  const options: DoctorOptions = { ...given, ...host, baud, watchdog: given.watchdog ?? WATCHDOG };
   const findings = await runChecks(options);
   process.stdout.write(values.json ? `${JSON.stringify(findings, null, 2)}\n` : asText(findings));
   return findings.some(({ verdict }) => verdict === 'fail') ? 1 : 0;
@@ -44,19 +48,52 @@ function parse(args: string[]) {
   const { values } = parseArgs({
     args,
     options: {
+      config: { type: 'string' },
       state: { type: 'string' },
       key: { type: 'string' },
       serial: { type: 'string' },
-      baud: { type: 'string', default: '115200' },
+      baud: { type: 'string' },
       log: { type: 'string' },
       front: { type: 'string' },
       gateway: { type: 'string' },
-      watchdog: { type: 'string', default: '/dev/watchdog' },
+      watchdog: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   return values;
+}
+
+type Given = {
+  readonly [Name in
+    | 'state'
+    | 'key'
+    | 'serial'
+    | 'baud'
+    | 'log'
+    | 'front'
+    | 'gateway'
+    | 'watchdog']?: string;
+};
+
+const BAUD = '115200';
+const WATCHDOG = '/dev/watchdog';
+
+/** Throws a ConfigError: what is wrong with the file comes first. */
+async function fromConfig(file: string | undefined): Promise<Given> {
+  if (file === undefined) return {};
+  const { config, problems } = await readConfig(file);
+  if (problems.length > 0) throw new ConfigError(file, problems);
+  const { serial, front, watchdog } = config;
+  return {
+    state: config.stateDir,
+    key: config.pairingKeyFile,
+    ...(serial === null ? {} : { serial: serial.port, baud: String(serial.baud) }),
+    log: config.log.interface,
+    front: front.interface,
+    ...(front.gateway === null ? {} : { gateway: front.gateway }),
+    watchdog: watchdog.device,
+  };
 }
 
 export function asText(findings: readonly Finding[]): string {

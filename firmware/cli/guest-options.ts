@@ -93,8 +93,20 @@ export function parseStrictly(
   args: readonly string[],
   options: NonNullable<ParseArgsConfig['options']>,
 ): object {
+  return parsed({ args: [...args], options, strict: true, allowPositionals: false }).values;
+}
+
+/** The same for commands that take words beside their options. */
+export function parseStrictlyWith(
+  args: readonly string[],
+  options: NonNullable<ParseArgsConfig['options']>,
+): { values: object; positionals: string[] } {
+  return parsed({ args: [...args], options, strict: true, allowPositionals: true });
+}
+
+function parsed(config: ParseArgsConfig): { values: object; positionals: string[] } {
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    return parseArgs(config);
   } catch (error) {
     const { code = '', message } = error as { code?: string; message: string };
     if (!code.startsWith('ERR_PARSE_ARGS')) throw error;

@@ -4,7 +4,7 @@
 //   lots -> [measures round trips, then throughput] -> turn -> [the other measures] -> done
 import { randomBytes } from 'node:crypto';
 import { Channel, type ChannelState } from '../../logchan/channel.ts';
-import type { ChannelEvent } from '../../logchan/endpoint.ts';
+import type { ChannelEvent, EndReason } from '../../logchan/endpoint.ts';
 import type { Port } from '../../logchan/port.ts';
 import { LANES } from '../../logchan/sections.ts';
 
@@ -27,12 +27,22 @@ export interface LinkMeasureOptions {
   onEvent(event: ChannelEvent): void;
 }
 
+const GONE_WORDS: Record<EndReason, string> = {
+  'peer-restarted': 'it started anew; start both again',
+  'peer-left': 'somebody stopped it over there',
+  unconfirmed: 'it did not stay for the measurement',
+  protocol: 'it does not keep to the format; install the same firmware on both',
+  closed: 'stopped here',
+};
+
 const ENTRY = { lot: 1, ping: 2, turn: 3, done: 4 } as const;
 const LOT_BYTES = 8;
 const PING_BYTES = 100;
 const CHUNK_BYTES = 32_000;
 /** The path's size is found out in this time; measuring waits for it. */
 const SETTLE_MS = 300;
+/** A technician may wiggle a plug this long; then the measurement is over. */
+const GIVE_UP_MS = 5_000;
 
 export class LinkMeasure {
   private readonly options: LinkMeasureOptions;
@@ -44,6 +54,7 @@ export class LinkMeasure {
   private peerDone = false;
   private onAcked: ((through: number) => void) | undefined;
   private onBulkAcked: ((through: number) => void) | undefined;
+  private giveUp: NodeJS.Timeout | undefined;
 
   constructor(options: LinkMeasureOptions) {
     this.options = options;
@@ -82,6 +93,7 @@ export class LinkMeasure {
   }
 
   stop(): void {
+    clearTimeout(this.giveUp);
     this.channel.stop();
   }
 
@@ -89,11 +101,24 @@ export class LinkMeasure {
     this.options.onEvent(event);
     if (event.type === 'up') {
       setTimeout(() => this.say(ENTRY.lot, this.lot), SETTLE_MS);
+    } else if (event.type === 'silent') {
+      this.giveUp = setTimeout(() => this.finish(new Error(this.silentWords())), GIVE_UP_MS);
+    } else if (event.type === 'heard') {
+      clearTimeout(this.giveUp);
     } else if (event.type === 'down') {
+      clearTimeout(this.giveUp);
       // The other board may be done a moment before us and leave: that is no failure.
       if (this.result !== undefined && this.peerDone) this.finish(this.result);
-      else if (event.why !== 'closed') this.finish(new Error(`the peer went away: ${event.why}`));
+      else if (event.why !== 'closed')
+        this.finish(new Error(`the peer went away: ${GONE_WORDS[event.why]}`));
     }
+  }
+
+  private silentWords(): string {
+    const why = this.channel.state().linkUp
+      ? 'its board hangs or has no power, or a switch between us does not pass on'
+      : 'the cable is pulled or the other board is off';
+    return `the peer has been silent for ${GIVE_UP_MS / 1000} s: ${why}`;
   }
 
   private say(kind: number, bytes: Uint8Array = new Uint8Array(0)): void {

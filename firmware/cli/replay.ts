@@ -8,6 +8,7 @@ import { identityFrom, type MachineIdentity } from '../lockstep/identity.ts';
 import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';
+import type { Agreement } from '../lockstep/replayer.ts';
 import { parseStrictly } from './guest-options.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
@@ -103,9 +104,10 @@ function report(run: Replay, reader: LogReader, end: ReplayEnd, verifies: boolea
   const { divergence } = run.replayer;
   if (divergence !== undefined) {
     say(`the replay differs at entry ${divergence.entryIndex}: ${divergence.what}`);
-    say(`  ${entryText(divergence.entry).trim()}`);
+    if (divergence.entry !== undefined) say(`  ${entryText(divergence.entry).trim()}`);
     say(`  recorded: ${divergence.expected}`);
     say(`  replayed: ${divergence.actual}, at ${divergence.icount}`);
+    say(`  ${agreementText(divergence.agreed)}`);
     return DIVERGED;
   }
   const { state, memory } = end.digests;
@@ -113,6 +115,12 @@ function report(run: Replay, reader: LogReader, end: ReplayEnd, verifies: boolea
   say(`digest of state ${state.toString(16)}, of memory ${memory.toString(16)}`);
   if (reader.damage !== undefined) say(`${reader.damage}; replayed up to there`);
   return verifies ? verifyDisks(reader, end) : EXIT.ok;
+}
+
+function agreementText(agreed: Agreement | undefined): string {
+  return agreed === undefined
+    ? 'no digest was compared before'
+    : `last agreed at entry ${agreed.entryIndex}, position ${agreed.icount}`;
 }
 
 function verifyDisks(reader: LogReader, end: ReplayEnd): number {

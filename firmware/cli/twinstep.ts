@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command `twinstep`. Each subcommand is a file beside this one; here is only the list of them.
+import { CONTROL_COMMANDS } from './control-commands.ts';
 import { EXIT, isForPeople, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
@@ -10,6 +11,16 @@ interface Command {
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  board: {
+    words: 'run this board of a pair',
+    run: async (args) => (await import('./board.ts')).boardCommand(args),
+  },
+  ...Object.fromEntries(
+    Object.entries(CONTROL_COMMANDS).map(([name, words]) => [
+      name,
+      { words, run: async (args) => (await import('./control.ts')).controlCommand(name, args) },
+    ]),
+  ),
   guest: {
     words: 'run one guest, unprotected',
     run: async (args) => (await import('./guest.ts')).guestCommand(args),
@@ -34,14 +45,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: 'test the log link between two boards',
     run: async (args) => (await import('./link.ts')).linkCommand(args),
   },
+  'board-process': {
+    words: '',
+    run: async (args) => (await import('./board.ts')).boardProcess(args),
+  },
+  scada: {
+    words: 'tell SCADA of the board on this machine (MQTT, Sparkplug B)',
+    run: async (args) => (await import('./scada.ts')).scadaCommand(args),
+  },
   help: { words: 'this text', run: async () => print(help()) },
   version: { words: 'the version alone', run: async () => print(`${version()}\n`) },
 };
 
 function help(): string {
-  const lines = Object.entries(COMMANDS).map(
-    ([name, { words }]) => `  ${name.padEnd(9)}${words}\n`,
-  );
+  const lines = Object.entries(COMMANDS)
+    .filter(([, { words }]) => words !== '')
+    .map(([name, { words }]) => `  ${name.padEnd(14)}${words}\n`);
   return `twinstep ${version()}: two ordinary x86 PCs become one machine that does not stop
 
 usage: twinstep COMMAND [OPTIONS]     (twinstep COMMAND --help)

@@ -8,6 +8,12 @@ export const EXIT = {
   usage: 2,
   /** The guest's CPU gave up (triple fault). */
   tripleFault: 3,
+  /** The board died too often. */
+  givenUp: 4,
+  /** The board refused, and said why. */
+  refused: 5,
+  /** Begun, but not done within the time one waits. */
+  unfinished: 6,
   /** A mistake of this program. */
   broken: 70,
 } as const;

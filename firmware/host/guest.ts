@@ -63,10 +63,11 @@ export class Guest {
       vcpu = await Vcpu.start({
         config,
         log: record && {
+          kind: 'file',
           identity: identityState(await identityOf(config, spec.disks)),
           digestIntervalNs: record.digestIntervalNs,
         },
-        rebootsOnReset: spec.rebootsOnReset,
+        restartsOn: spec.rebootsOnReset ? ['reset'] : [],
         onOutputs: (outputs) => world.deliver(outputs),
         onDiskRequest: (request) => world.request(request),
         onLog: (bytes) => record?.onLog(bytes),

@@ -7,9 +7,10 @@ import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
 import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
+import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
-import type { StateValue } from '../machine/contracts.ts';
+import type { DiskRequest, Input, StateValue } from '../machine/contracts.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
@@ -45,6 +46,7 @@ export class Replay {
   private readonly memory: GuestMemory;
   private readonly bytes: Uint8Array;
   private readonly engine: SoftEngine;
+  private readonly tap = new OutputTap();
   private readonly digest: MachineDigest;
   private readonly disks: OverlayDisk[];
   private readonly identity: MachineIdentity;
@@ -61,11 +63,10 @@ export class Replay {
     this.memory = new GuestMemory({ bytes: identity.memoryBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.engine = new SoftEngine(this.memory);
-    const tap = new OutputTap();
     this.machine = new Machine({
       engine: this.engine,
       memory: this.bytes,
-      output: tap.sink,
+      output: this.tap.sink,
       epochSeconds: identity.epochSeconds,
       entropySeed: identity.entropySeed,
       multiplier: identity.multiplier,
@@ -81,9 +82,14 @@ export class Replay {
     });
     this.replayer = new Replayer({
       machine: this.machine,
-      tap,
+      tap: this.tap,
       digest: this.digest,
       onOutput,
+      targets: {
+        nics: identity.macs.length,
+        disks: identity.disks.length,
+        hasConsole: identity.hasConsole,
+      },
       onDiskRequest: (request) => this.disks[request.disk]?.submit(request),
       localCompletion: (disk, id) =>
         this.disks[disk]?.completion(id) ?? { state: 'failed', why: `there is no disk ${disk}` },
@@ -136,6 +142,34 @@ export class Replay {
     return progress;
   }
 
+  /**
+   * Goes on from here as a recorder. Requests in flight were executed by the replay; `completions` gives
+   * what the guest is still to be told of them, and of every request it makes from now on.
+   */
+  goLive(options: Pick<RecorderOptions, 'append' | 'onOutput'>): {
+    recorder: Recorder;
+    completions: () => Input[];
+  } {
+    const { machine, tap, digest, replayer } = this;
+    if (replayer.divergence !== undefined) throw new Error('a diverged machine must not go live');
+    if (replayer.backlog > 0)
+      throw new Error(`${replayer.backlog} entries are still to be applied`);
+    let requests: DiskRequest[] = this.pendingRequests();
+    const onDiskRequest = (request: DiskRequest) => {
+      this.disks[request.disk]?.submit(request);
+      requests.push(request);
+    };
+    const completions = () => {
+      const done = requests;
+      requests = [];
+      return done.map((request) => this.completionOf(request));
+    };
+    const { outputs } = replayer;
+    const recorder = new Recorder({ ...options, machine, tap, digest, outputs, onDiskRequest });
+    recorder.markPending();
+    return { recorder, completions };
+  }
+
   checkpoint(): Generator<Uint8Array> {
     return writeCheckpoint(this.machine, this.bytes, {
       identity: identityState(this.identity),
@@ -163,9 +197,21 @@ export class Replay {
 
   /** Requests in flight at the checkpoint: done again, which changes nothing (none overlap). */
   private reissue(): void {
-    for (const disk of this.plugged?.disks ?? []) {
-      for (const request of disk.pendingRequests()) this.disks[request.disk]?.submit(request);
-    }
+    for (const request of this.pendingRequests()) this.disks[request.disk]?.submit(request);
+  }
+
+  private pendingRequests(): DiskRequest[] {
+    const disks: PluggedDevices['disks'] = this.plugged?.disks ?? [];
+    const requests: DiskRequest[] = [];
+    for (const disk of disks) requests.push(...disk.pendingRequests());
+    return requests;
+  }
+
+  private completionOf({ disk, id }: DiskRequest): Input {
+    const local = this.disks[disk]?.completion(id);
+    return local?.state === 'done'
+      ? { kind: 'disk-completion', disk, id, status: 'ok', data: local.data }
+      : { kind: 'disk-completion', disk, id, status: 'io-error', data: undefined };
   }
 
   private *writtenBlocks() {

@@ -11,6 +11,7 @@ export interface Digests {
 }
 
 const PAGE_BYTES = 4096;
+const ALL = (1n << 64n) - 1n;
 
 /** 64 bits of SHA-256 over the canonical encoding. */
 export function stateDigest(state: StateValue): bigint {
@@ -23,33 +24,37 @@ export function stateDigest(state: StateValue): bigint {
  */
 export class DirtyPages {
   private readonly engine: Engine;
-  private readonly readers: Uint8Array[] = [];
-  private readonly bitmapBytes: number;
+  private readonly readers: BigUint64Array[] = [];
+  private readonly fresh: BigUint64Array;
 
   constructor(engine: Engine, memoryBytes: number) {
     this.engine = engine;
-    this.bitmapBytes = Math.ceil(memoryBytes / PAGE_BYTES / 64) * 8;
+    this.fresh = new BigUint64Array(Math.ceil(memoryBytes / PAGE_BYTES / 64));
   }
 
-  /** A new reader, which first sees every page as dirty. Returns how to take what is dirty now. */
-  reader(): () => Uint8Array {
-    const bitmap = new Uint8Array(this.bitmapBytes).fill(0xff);
-    this.readers.push(bitmap);
+  /**
+   * A new reader: answers how to take what is dirty now. It first sees every page as dirty, or, from
+   * `zeroes`, only what was written since the engine was made: all else is known to hold nothing.
+   */
+  reader(from: 'all' | 'zeroes' = 'all'): () => Uint8Array {
+    const words = new BigUint64Array(this.fresh.length).fill(from === 'all' ? ALL : 0n);
+    this.readers.push(words);
     return () => {
       this.collect();
-      const taken = bitmap.slice();
-      bitmap.fill(0);
+      const taken = new Uint8Array(words.slice().buffer);
+      words.fill(0n);
       return taken;
     };
   }
 
   private collect(): void {
-    const fresh = new Uint8Array(this.bitmapBytes);
-    this.engine.takeDirtyPages(fresh);
-    for (const bitmap of this.readers) {
-      for (let at = 0; at < fresh.length; at++) {
-        if (fresh[at] !== 0) bitmap[at] = (bitmap[at] as number) | (fresh[at] as number);
-      }
+    const { fresh } = this;
+    fresh.fill(0n);
+    this.engine.takeDirtyPages(new Uint8Array(fresh.buffer));
+    for (let at = 0; at < fresh.length; at++) {
+      const word = fresh[at] as bigint;
+      if (word === 0n) continue;
+      for (const words of this.readers) words[at] = (words[at] as bigint) | word;
     }
   }
 }
@@ -60,10 +65,21 @@ export class MachineDigest {
   private readonly memory: MemoryDigest;
   private readonly state: () => StateValue;
 
-  constructor(options: { state: () => StateValue; memory: MemoryDigest; dirty: DirtyPages }) {
+  /** `from` as for a reader of dirty pages. */
+  constructor(options: {
+    state: () => StateValue;
+    memory: MemoryDigest;
+    dirty: DirtyPages;
+    from?: 'all' | 'zeroes';
+  }) {
     this.state = options.state;
     this.memory = options.memory;
-    this.takeDirty = options.dirty.reader();
+    this.takeDirty = options.dirty.reader(options.from);
+  }
+
+  /** Takes in what was written, so that the next take() costs little. */
+  refresh(): void {
+    this.memory.update(this.takeDirty());
   }
 
   take(): Digests {

@@ -40,9 +40,11 @@ export function toDiskInput(entry: DiskCompletion, local: LocalCompletion): Disk
     input: { kind, disk, id, status, data },
   });
   if (entry.data.from === 'entry') return done(entry.data.bytes);
-  if (entry.data.from === 'none') return done(undefined);
+  // Writes are waited for like reads: a replica that fails or falls behind is known at once.
   if (local.state === 'pending') return { kind: 'wait' };
+  if (status !== 'ok') return done(undefined);
   if (local.state === 'failed') return { kind: 'replica', why: local.why };
+  if (entry.data.from === 'none') return done(undefined);
   if (local.data === undefined) return { kind: 'replica', why: 'it has no data for this read' };
   return crc32(local.data) === entry.data.hash
     ? done(local.data)
@@ -52,4 +54,38 @@ export function toDiskInput(entry: DiskCompletion, local: LocalCompletion): Disk
 /** Entries that put something into the machine; markers do not. */
 export function isInput(body: EntryBody): boolean {
   return !['output', 'digest', 'checkpoint', 'end', 'disk-completion'].includes(body.kind);
+}
+
+/** What a machine has that an entry can name. */
+export interface EntryTargets {
+  readonly nics: number;
+  readonly disks: number;
+  readonly hasConsole: boolean;
+}
+
+/**
+ * Why this machine cannot take an input: entries come from a file or a peer, and a machine throws on
+ * what its world would never do.
+ */
+export function inputProblem(
+  body: EntryBody,
+  nowNs: bigint,
+  { nics, disks, hasConsole }: EntryTargets,
+): string | undefined {
+  switch (body.kind) {
+    case 'clock-step':
+      if (body.ns < nowNs) return `time going back from ${nowNs} to ${body.ns} ns`;
+      return body.multiplier > 1n << 52n ? `a clock rate of ${body.multiplier}` : undefined;
+    case 'net-rx':
+      return body.nic < nics ? undefined : `a frame for network card ${body.nic}`;
+    case 'disk-completion':
+      return body.disk < disks ? undefined : `a completion of disk ${body.disk}`;
+    case 'serial-rx':
+      return body.port !== 'console' || hasConsole ? undefined : 'input for a console';
+    case 'serial-line':
+    case 'serial-break':
+      return body.port === 'console' ? 'modem lines of a console' : undefined;
+    default:
+      return undefined;
+  }
 }

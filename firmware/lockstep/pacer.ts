@@ -40,7 +40,7 @@ export interface ClockStep {
 export class Pacer {
   private readonly limits: PacerLimits;
   /** Real minus virtual time at the start: afterwards they should stay this far apart. */
-  private readonly offsetNs: bigint;
+  readonly offsetNs: bigint;
   private lastNs: bigint;
   private lastIcount: Icount;
   /** Measured rate, smoothed; the machine's own before there is a measurement. */
@@ -51,10 +51,12 @@ export class Pacer {
     virtualNs: VirtualNs;
     icount: Icount;
     multiplier: bigint;
+    /** Where the guest is behind already: what the offset should become. */
+    offsetNs?: bigint | undefined;
     limits?: PacerLimits;
   }) {
     this.limits = options.limits ?? PACER_LIMITS;
-    this.offsetNs = options.realNs - options.virtualNs;
+    this.offsetNs = options.offsetNs ?? options.realNs - options.virtualNs;
     this.lastNs = options.realNs;
     this.lastIcount = options.icount;
     this.rate = options.multiplier;

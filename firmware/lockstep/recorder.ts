@@ -5,20 +5,18 @@
 // Caller's duties:
 // 1. `runSlice(limit)` and `inject(input)` in any order; nobody else touches the machine.
 // 2. Hand on what `append` gets, in order, losing nothing; `urgent` means an output waits for it.
-// 3. Release output number n only when the entry that covers n is acknowledged (docs, Output Rule).
+// 3. Release output number n only when the marker that covers n is acknowledged (docs, Output Rule).
+// 4. End the slice soon after an output somebody waits for (`isPrompt`): its marker comes at the end.
+// 5. To go live after a replay: apply every entry, make a recorder with the replay's `outputs`, then
+//    `markPending()`. What the primary did beyond the last entry nobody has seen. Disk requests whose
+//    completion never came are in flight; the local replica's completions are new inputs.
 import type { Entry, EntryBody } from '../../logchan/entry.ts';
 import type { Icount, Input, Output } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { SliceEnd } from '../machine/machine-types.ts';
 import type { MachineDigest } from './digest.ts';
 import { toEntryBody } from './inputs.ts';
-import {
-  type ExternalOutput,
-  isExternal,
-  isPrompt,
-  OutputCounter,
-  type OutputTap,
-} from './outputs.ts';
+import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
 
 export interface RecorderOptions {
   machine: Machine;
@@ -82,16 +80,16 @@ export class Recorder {
       return;
     }
     this.outputs.add(output);
-    const { sequence } = this.outputs;
-    if (isPrompt(output)) this.mark();
-    this.options.onOutput(output, sequence);
+    this.options.onOutput(output, this.outputs.sequence);
   }
 
-  private markPending(): void {
-    if (this.outputs.unmarked > 0) this.mark();
-  }
-
-  private mark(): void {
+  /**
+   * Only where a slice or an input is over: in the middle of an instruction that makes two outputs (or
+   * makes one before a timer that is due makes another) a replay could not stop between them. And once
+   * for the outputs of a replay that ended between an output and its marker.
+   */
+  markPending(): void {
+    if (this.outputs.unmarked === 0) return;
     const { sequence, hash } = this.outputs;
     this.outputs.mark();
     this.append({ kind: 'output', sequence, hash }, true);

@@ -5,19 +5,33 @@ import type { Entry } from '../../logchan/entry.ts';
 import type { Icount, Input, Output } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
-import { isInput, type LocalCompletion, toDiskInput } from './inputs.ts';
+import {
+  type EntryTargets,
+  inputProblem,
+  isInput,
+  type LocalCompletion,
+  toDiskInput,
+} from './inputs.ts';
 import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
 
 /** The first difference between the log and this machine, with both sides. */
 export interface Divergence {
   /** Number of the entry in the log, from 0. */
   readonly entryIndex: number;
-  readonly entry: Entry;
+  /** Undefined where the bytes of the log make no entry. */
+  readonly entry: Entry | undefined;
   /** Where this machine stood. */
   readonly icount: Icount;
-  readonly what: 'position' | 'output' | 'state' | 'memory' | 'replica';
+  readonly what: 'position' | 'output' | 'state' | 'memory' | 'replica' | 'log';
   readonly expected: string;
   readonly actual: string;
+  /** The last digest in which both agreed: the cause lies behind it. */
+  readonly agreed: Agreement | undefined;
+}
+
+export interface Agreement {
+  readonly entryIndex: number;
+  readonly icount: Icount;
 }
 
 export type Progress =
@@ -33,9 +47,13 @@ export interface ReplayerOptions {
   tap: OutputTap;
   digest: MachineDigest | undefined;
   onOutput: (output: ExternalOutput, sequence: bigint) => void;
+  /** All outputs up to here are covered by one marker. */
+  onMarker?: () => void;
   onDiskRequest: (request: Extract<Output, { kind: 'disk-request' }>) => void;
   /** What the local replica has for a request; asked until it is no longer pending. */
   localCompletion: (disk: number, id: number) => LocalCompletion;
+  /** What entries may name. */
+  targets: EntryTargets;
   outputs?: OutputCounter;
 }
 
@@ -51,6 +69,7 @@ export class Replayer {
   private readonly queue: Entry[] = [];
   private queueHead = 0;
   private ended = false;
+  private agreed: Agreement | undefined;
 
   constructor(options: ReplayerOptions) {
     this.options = options;
@@ -96,8 +115,16 @@ export class Replayer {
     return progress;
   }
 
+  /** The log makes no sense from here on. */
+  refuse(expected: string, actual: string): void {
+    this.diverge(undefined, 'log', expected, actual);
+  }
+
   private apply(entry: Entry): Progress {
     const { body } = entry;
+    const problem = inputProblem(body, this.machine.nowNs(), this.options.targets);
+    if (problem !== undefined)
+      return this.diverge(entry, 'log', 'an input this guest has', problem);
     switch (body.kind) {
       case 'output':
         return this.checkOutput(entry, body.sequence, body.hash);
@@ -126,8 +153,11 @@ export class Replayer {
   }
 
   private checkOutput(entry: Entry, sequence: bigint, hash: number): Progress {
-    const { outputs } = this;
-    if (outputs.sequence !== sequence) {
+    const { outputs, machine } = this;
+    // A triple fault is an output of an instruction that never retires: the only way there is on.
+    const canFault = outputs.sequence + 1n === sequence && machine.stopReason === undefined;
+    if (canFault) machine.runSlice(entry.icount + 1n);
+    if (outputs.sequence !== sequence || machine.icount !== entry.icount) {
       const words = (count: bigint) => `${count} outputs so far`;
       return this.diverge(entry, 'output', words(sequence), words(outputs.sequence));
     }
@@ -135,6 +165,7 @@ export class Replayer {
       return this.diverge(entry, 'output', `hash ${hex(hash)}`, `hash ${hex(outputs.hash)}`);
     }
     outputs.mark();
+    this.options.onMarker?.();
     return 'applied';
   }
 
@@ -143,6 +174,7 @@ export class Replayer {
     if (own === undefined) return 'applied';
     if (own.state !== state) return this.diverge(entry, 'state', hex(state), hex(own.state));
     if (own.memory !== memory) return this.diverge(entry, 'memory', hex(memory), hex(own.memory));
+    this.agreed = { entryIndex: this.applied, icount: entry.icount };
     return 'applied';
   }
 
@@ -162,13 +194,14 @@ export class Replayer {
   }
 
   private diverge(
-    entry: Entry,
+    entry: Entry | undefined,
     what: Divergence['what'],
     expected: string,
     actual: string,
   ): Progress {
     const { icount } = this.machine;
-    this.divergence = { entryIndex: this.applied, entry, icount, what, expected, actual };
+    const { applied: entryIndex, agreed } = this;
+    this.divergence ??= { entryIndex, entry, icount, what, expected, actual, agreed };
     return 'diverged';
   }
 

@@ -111,8 +111,11 @@ export class Machine {
     this.#engine.setInterruptLine(this.pic.isRaised);
   }
 
+  // A triple fault retires nothing; it ends one further, so that whoever runs to its position meets it
+  // (a limit at the last instruction stops before the fault).
   get icount(): Icount {
-    return this.#engine.icount();
+    const icount = this.#engine.icount();
+    return this.#stopReason?.kind === 'triple-fault' ? icount + 1n : icount;
   }
 
   nowNs(): VirtualNs {

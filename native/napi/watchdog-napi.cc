@@ -6,6 +6,7 @@
 #include <string>
 
 #include "watchdog/arp.h"
+#include "watchdog/process.h"
 #include "watchdog/sentinel.h"
 #include "watchdog/wdt.h"
 
@@ -90,6 +91,15 @@ Napi::Value start_sentinel(const Info& info) {
   return number(info, "sentinel", watchdog::start_sentinel(integer(info, 0, "fd")));
 }
 
+Napi::Value go_first(const Info& info) {
+  const auto result = watchdog::go_first(integer(info, 0, "thread"), integer(info, 1, "priority"));
+  return number(info, "scheduling", result);
+}
+
+Napi::Value forgo_core_dumps(const Info& info) {
+  return number(info, "core dumps", watchdog::forgo_core_dumps());
+}
+
 Napi::Value arp_open(const Info& info) {
   return number(info, "ARP socket", watchdog::arp_open(text(info, 0, "interface")));
 }
@@ -118,6 +128,8 @@ Napi::Object define_watchdog(Napi::Env env) {
   add("keepAlive", keep_alive);
   add("bootClockMs", boot_clock_ms);
   add("startSentinel", start_sentinel);
+  add("goFirst", go_first);
+  add("forgoCoreDumps", forgo_core_dumps);
   add("arpOpen", arp_open);
   add("arpAsk", arp_ask);
   add("arpAnswers", arp_answers);

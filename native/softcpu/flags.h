@@ -25,8 +25,11 @@ inline u16 flags_to_host(u64 flags) {
 inline u64 status_flags(Cpu& c) { return host_to_flags(c.host_flags); }
 inline void set_status_flags(Cpu& c, u64 flags) { c.host_flags = flags_to_host(flags); }
 
+// RF that an instruction has used up is not taken out of the state before the loop comes round: what an
+// event pushes must not tell where a run was cut.
 inline u64 get_rflags(Cpu& c) {
-  return (c.s.rflags & ~kStatusFlags) | status_flags(c) | 2;
+  const u64 used_up = c.resume_at == c.s.icount ? 0 : u64{RF};
+  return (c.s.rflags & ~(kStatusFlags | used_up)) | status_flags(c) | 2;
 }
 inline void set_rflags(Cpu& c, u64 value) {
   c.s.rflags = value | 2;

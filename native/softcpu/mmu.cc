@@ -146,6 +146,11 @@ void read_slow_stack(Cpu& c, u64 linear, void* to, u32 size) {
 void write_slow_stack(Cpu& c, u64 linear, const void* from, u32 size) {
   write_any(core_of(c), linear, from, size, present(c), true);
 }
+void probe_stack_write(Cpu& c, u64 linear, u32 size) {
+  Core& k = core_of(c);
+  access(k, linear, size, Access::Write, present(c), true,
+         [&](u64 at, u32, u32) { entry_for(k, at, Access::Write, present(c)); });
+}
 
 // Every page is translated before the first byte moves; blocks are at most a few pages.
 static void touch(Cpu& c, u64 linear, u32 bytes, Access how) {

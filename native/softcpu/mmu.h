@@ -23,6 +23,7 @@ u64 segment_address(Cpu& c, Seg which, u64 offset, u32 bytes, bool write);
 // The same for stack accesses, whose non-canonical addresses raise #SS.
 void read_slow_stack(Cpu& c, u64 linear, void* to, u32 size);
 void write_slow_stack(Cpu& c, u64 linear, const void* from, u32 size);
+void probe_stack_write(Cpu& c, u64 linear, u32 size);  // faults as a write would
 
 template <class T>
 [[gnu::noinline]] T read_cold(Cpu& c, u64 linear) {

@@ -41,6 +41,20 @@ const Insn* call64(Cpu& c, const Insn* i) {
   return chain(c, i);
 }
 
+// An indirect branch to a non-canonical address faults itself, before it changes anything.
+bool canonical(u64 a) { return static_cast<u64>(static_cast<i64>(a << 16) >> 16) == a; }
+[[gnu::noinline, gnu::cold]] const Insn* astray(Cpu& c, const Insn* i) {
+  c.cur = i;
+  raise_gp0();
+}
+// A call finds out first whether its return address could be pushed.
+[[gnu::noinline, gnu::cold]] const Insn* call_astray(Cpu& c, const Insn* i) {
+  c.cur = i;
+  const u32 bytes = i->op_bits / 8;
+  probe_stack_write(c, segment_address(c, SS, stack_top(c) - bytes, bytes, true), bytes);
+  raise_gp0();
+}
+
 u64 cut(u64 rip, u8 bits) {
   return bits == 64 ? rip : bits == 32 ? rip & 0xffffffff : rip & 0xffff;
 }
@@ -49,6 +63,7 @@ u64 cut(u64 rip, u8 bits) {
   c.cur = i;
   const u32 bytes = i->op_bits / 8;
   const u64 target = peek_any(c, c.s.gpr[RSP], bytes);
+  if (bytes == 8 && !canonical(target)) return astray(c, i);
   set_stack_top(c, stack_top(c) + bytes + (i->opcode == 0xc2 ? i->imm : 0));
   return jump_to(c, cut(target, i->op_bits));
 }
@@ -56,13 +71,19 @@ const Insn* ret64(Cpu& c, const Insn* i) {
   const u64 sp = c.s.gpr[RSP];
   const u8* p = hit_read<u64>(c, sp);
   if (!TWINSTEP_LIKELY(p)) return ret_cold(c, i);
+  const u64 target = load_host<u64>(p);
+  if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
   c.s.gpr[RSP] = sp + 8;
-  return jump_to(c, load_host<u64>(p));
+  return jump_to(c, target);
 }
 
 // ---- indirect -----------------------------------------------------------------------------------
 
-const Insn* jmp_reg(Cpu& c, const Insn* i) { return jump_to(c, cut(c.s.gpr[i->rm], i->op_bits)); }
+const Insn* jmp_reg(Cpu& c, const Insn* i) {
+  const u64 target = cut(c.s.gpr[i->rm], i->op_bits);
+  if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
+  return jump_to(c, target);
+}
 
 u64 read_pointer(Cpu& c, const Insn* i) {
   const u64 a = operand(c, *i, i->op_bits / 8, false);
@@ -71,17 +92,21 @@ u64 read_pointer(Cpu& c, const Insn* i) {
 }
 const Insn* jmp_memory(Cpu& c, const Insn* i) {
   c.cur = i;
-  return jump_to(c, read_pointer(c, i));
+  const u64 target = read_pointer(c, i);
+  if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
+  return jump_to(c, target);
 }
 const Insn* call_memory(Cpu& c, const Insn* i) {
   c.cur = i;
   const u64 target = read_pointer(c, i);
+  if (!TWINSTEP_LIKELY(canonical(target))) return call_astray(c, i);
   push_any(c, (i + 1)->imm, i->op_bits / 8);
   return jump_to(c, target);
 }
 const Insn* call_reg_any(Cpu& c, const Insn* i) {
   c.cur = i;
   const u64 target = cut(c.s.gpr[i->rm], i->op_bits);
+  if (!canonical(target)) return call_astray(c, i);
   push_any(c, (i + 1)->imm, i->op_bits / 8);
   return jump_to(c, target);
 }
@@ -89,7 +114,7 @@ const Insn* call_reg64(Cpu& c, const Insn* i) {
   const u64 target = c.s.gpr[i->rm];
   const u64 sp = c.s.gpr[RSP] - 8;
   u8* p = hit_write<u64>(c, sp);
-  if (!TWINSTEP_LIKELY(p)) return call_reg_any(c, i);
+  if (!TWINSTEP_LIKELY(p && canonical(target))) return call_reg_any(c, i);
   store_host<u64>(p, (i + 1)->imm);
   c.s.gpr[RSP] = sp;
   return jump_to(c, target);

@@ -3,7 +3,7 @@
 import type { Comparison } from './frame.ts';
 import { compilePeer, type End, INTERFACE, type Program, unmeasurable, Veth } from './veth.ts';
 
-const ROUND_TRIPS = 10_000;
+const ROUND_TRIPS = 20_000;
 const ENTRY_BYTES = 100;
 /** Entry, its prefix, data section, header and tag. */
 const FRAME_BYTES = ENTRY_BYTES + 1 + 12 + 32;
@@ -46,7 +46,7 @@ export async function comparisons(): Promise<Comparison[] | { skipped: string }>
     name: `log channel: ${name}, ${figure}`,
     unit: 'us',
     better: 'lower',
-    rounds: 7,
+    rounds: 9,
     ours: { name: ours[0], run: async () => (await ours[1]())[figure] },
     peer: { name: 'C round trip', run: async () => (await bare())[figure] },
   });

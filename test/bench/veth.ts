@@ -39,7 +39,11 @@ export class Veth {
         ['--pdeathsig', 'KILL', 'unshare', '--net', 'sh', '-c', 'echo in; exec sleep 3600'],
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
-      await once(child.stdout as Readable, 'data');
+      const { stdout } = child;
+      await once(stdout as Readable, 'data');
+      // A holder must not keep a bench alive that has said all it had to say.
+      stdout?.destroy();
+      child.unref();
       return child;
     };
     const veth = new Veth({ near: await hold(), far: await hold() });
@@ -96,6 +100,15 @@ export class Program {
       if (this.child.exitCode !== null)
         throw new Error(`a bench program ended: ${this.errors.join('')}`);
       await once(this.child.stderr as Readable, 'data');
+    }
+  }
+
+  /** Waits for a line of what it prints. */
+  async said(line: RegExp): Promise<void> {
+    while (!this.lines.some((each) => line.test(each))) {
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.errors.join('')}`);
+      await Promise.race([once(this.child.stdout as Readable, 'data'), this.done]);
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 

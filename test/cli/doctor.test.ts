@@ -158,6 +158,15 @@ const WRONGS: [string, string, RegExp, (options: DoctorOptions) => DoctorOptions
     },
   ],
   [
+    'frames too small for the log',
+    'log link',
+    /MTU 1000/,
+    (o) => {
+      put('sys/class/net/log0/mtu', '1000');
+      return o;
+    },
+  ],
+  [
     'an interface that is not there',
     'front LAN',
     /eth9 does not exist/,

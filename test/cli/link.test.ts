@@ -124,6 +124,23 @@ test('nobody there, and no such interface', async () => {
   assert.match(none.err, /there is no interface nosuch0/);
 });
 
+test(
+  'a cable pulled while measuring ends it in words, on both boards',
+  async () => {
+    const running = (['near', 'far'] as const).map((end) => link(end, '--seconds', '4'));
+    // They have met when their frames are of the path's size; only then is the cable pulled.
+    await Promise.all(running.map((program) => program.said(/frames of \d+ bytes pass/)));
+    await veth.run('far', 'ip', 'link', 'set', INTERFACE.far, 'down').output();
+    for (const { status, out, err } of await Promise.all(running.map((each) => each.output()))) {
+      assert.is(status, 1);
+      assert.match(out, /no link: cable pulled/);
+      assert.match(err, /the peer has been silent for 5 s: the cable is pulled/);
+    }
+    await veth.run('far', 'ip', 'link', 'set', INTERFACE.far, 'up').output();
+  },
+  { timeoutMs: 60_000 },
+);
+
 test('command lines that make no sense', async () => {
   for (const args of [
     [],

@@ -3,6 +3,7 @@
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { assembled } from './linux-guest.ts';
+import { type Step, steps } from './load.ts';
 import { LinuxRig } from './rig.ts';
 
 const { guest, why = '' } = assembled();
@@ -26,7 +27,9 @@ test(
       await rig.bench();
       await rig.serve();
       while (performance.now() < end) {
-        const { name, run } = random.chance(0.04) ? reboot(rig) : random.pick(steps(rig));
+        const { name, run } = random.chance(0.04)
+          ? reboot(rig)
+          : random.pick(steps(rig, random, 500_000));
         counts[name] = (counts[name] ?? 0) + 1;
         await run();
       }
@@ -39,11 +42,6 @@ test(
   { timeoutMs: (MINUTES + 20) * 60_000 },
 );
 
-interface Step {
-  readonly name: string;
-  readonly run: () => Promise<void>;
-}
-
 function reboot(rig: LinuxRig): Step {
   const run = async () => {
     await rig.reboot();
@@ -51,30 +49,6 @@ function reboot(rig: LinuxRig): Step {
     await rig.serve();
   };
   return { name: 'reboot', run };
-}
-
-/** Each at the shell's prompt, with a TCP client beside it. */
-function steps(rig: LinuxRig): Step[] {
-  const list: Step[] = [
-    { name: 'bench', run: () => rig.bench() },
-    { name: 'fetch', run: () => rig.fetches(random.bytes(1 + random.int(500_000))) },
-    { name: 'deliver', run: () => rig.delivers() },
-    { name: 'com2', run: () => rig.serialBothWays('ttyS1', random.bytes(1 + random.int(30_000))) },
-    {
-      name: 'console',
-      run: () => rig.serialBothWays('hvc0', random.bytes(1 + random.int(30_000))),
-    },
-    {
-      name: 'disk',
-      run: async () =>
-        assert.match(await rig.shell('sh /scripts/disk'), /@disk (written|verified)/),
-    },
-  ];
-  const client = () => rig.talk(random.int(1000), 1 + random.int(20));
-  return list.map(({ name, run }) => ({
-    name,
-    run: async () => void (await Promise.all([run(), client()])),
-  }));
 }
 
 test.run();

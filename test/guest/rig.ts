@@ -38,6 +38,7 @@ export const PATIENCE = process.env.TWINSTEP_ADDON === 'Debug' ? 10 : 1;
 export const BOOT_MS = 120_000 * PATIENCE;
 export const STEP_MS = 60_000 * PATIENCE;
 
+export const TAP = 'guest0';
 export const HOST_IP = '10.79.0.1';
 export const GUEST_IP = '10.79.0.2';
 export const GUEST_MAC = '02:79:00:00:00:02';
@@ -53,32 +54,40 @@ export class LinuxRig {
   readonly disk: string;
   readonly com2: string;
   private readonly folder = mkdtempSync(join(tmpdir(), 'twinstep-linux-'));
-  private readonly console: string;
-  private readonly cable: string;
+  readonly console: string;
+  readonly cable: string;
   private readonly busybox: string;
 
-  /** Needs a network namespace of its own. */
-  constructor(guest: LinuxGuest) {
+  /** Needs a network namespace of its own. With `log` the guest is recorded into that file. */
+  constructor(guest: LinuxGuest, { log }: { log?: string } = {}) {
     const at = (name: string) => join(this.folder, name);
     [this.disk, this.com2, this.console] = [at('disk.img'), at('com2'), at('console')];
     this.cable = at('cable');
     this.busybox = guest.busybox;
-    writeFileSync(this.disk, '');
-    truncateSync(this.disk, 16 << 20);
-    ip('tuntap', 'add', 'dev', 'guest0', 'mode', 'tap');
-    ip('address', 'add', `${HOST_IP}/24`, 'dev', 'guest0');
-    ip('link', 'set', 'guest0', 'up');
+    LinuxRig.makeDisk(this.disk);
+    ip('tuntap', 'add', 'dev', TAP, 'mode', 'tap');
+    ip('address', 'add', `${HOST_IP}/24`, 'dev', TAP);
+    ip('link', 'set', TAP, 'up');
+    const [command = '', ...files] = guestArgs(guest, 'shell', `${GUEST_IP}/24`);
     this.terminal = startOnTerminal(
-      ...guestArgs(guest, 'shell', `${GUEST_IP}/24`),
+      ...(log === undefined ? [command] : ['record', '--log', log]),
+      ...files,
       ...['--disk', this.disk, '--com2', `socket=${this.com2}`],
       ...['--console', `socket=${this.console}`],
-      ...['--net', 'tap=guest0', '--mac', GUEST_MAC, '--net', `socket=${this.cable}`],
+      ...['--net', `tap=${TAP}`, '--mac', GUEST_MAC, '--net', `socket=${this.cable}`],
     );
+  }
+
+  /** As the rig's own is before the guest runs. */
+  static makeDisk(path: string): void {
+    writeFileSync(path, '');
+    truncateSync(path, 16 << 20);
   }
 
   async close(): Promise<void> {
     await this.terminal.running.kill();
     this.terminal.close();
+    ip('tuntap', 'del', 'dev', TAP, 'mode', 'tap');
     rmSync(this.folder, { recursive: true });
   }
 
@@ -99,6 +108,11 @@ export class LinuxRig {
     assert.match(text, /^4dee400da20bb6b7cfd1721c3383c86bb26571402edfe6631109445b28632130 {2}-$/m);
     assert.match(text, new RegExp(`^${NUMBERS.md5} {2}/tmp/numbers$`, 'm'));
     assert.match(text, /^100$/m);
+  }
+
+  /** What the benchmark leaves for `delivers` and `serialBothWays`, without the benchmark. */
+  async counts(): Promise<void> {
+    await this.shell('seq 1 40000 > /tmp/numbers');
   }
 
   /** Ends the shell, which restarts the machine. */
@@ -126,16 +140,8 @@ export class LinuxRig {
     await this.terminal.running.console.waitFor(/@serving/, STEP_MS);
   }
 
-  /** A client of it. */
-  async talk(first: number, count: number): Promise<void> {
-    const socket = connect(7, GUEST_IP);
-    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
-    for (let i = 1; i <= count; i++) {
-      socket.write(`line ${first + i}\n`);
-      const { value } = await lines.next();
-      assert.is(value, `${i} line ${first + i}`);
-    }
-    socket.destroy();
+  talk(first: number, count: number): Promise<void> {
+    return talk(first, count);
   }
 
   /** The guest connects to us and gets these bytes. */
@@ -205,6 +211,18 @@ export class LinuxRig {
     closeSync(fd);
     return magic.readUInt16LE(0) === 0xef53;
   }
+}
+
+/** A client of the numbering echo server in the guest. */
+export async function talk(first: number, count: number): Promise<void> {
+  const socket = connect(7, GUEST_IP);
+  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  for (let i = 1; i <= count; i++) {
+    socket.write(`line ${first + i}\n`);
+    const { value } = await lines.next();
+    assert.is(value, `${i} line ${first + i}`);
+  }
+  socket.destroy();
 }
 
 async function* framesOf(socket: Socket): AsyncGenerator<Uint8Array> {

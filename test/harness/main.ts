@@ -3,6 +3,7 @@
 //   npm test -- logchan wire      files whose path matches any of these patterns
 //   npm test -- --seed 7          another seed (or `--seed random`)
 //   npm test -- --serial          one file at a time
+//   npm test -- --show            what the files print, also when all is well (long suites do)
 //   npm run test:asan             against the sanitizer build of the addon
 // Long suites (`*.long.ts`) are not part of it: `npm run test:long`.
 import { spawnSync } from 'node:child_process';
@@ -23,6 +24,7 @@ const { values, positionals } = parseArgs({
     suffix: { type: 'string', default: '.test.js' },
     serial: { type: 'boolean', default: false },
     asan: { type: 'boolean', default: false },
+    show: { type: 'boolean', default: false },
   },
 });
 
@@ -64,7 +66,19 @@ function print(result: FileResult): void {
   for (const { test, why } of failures) console.log(`\n  ${test}\n${clip(why, '    ')}\n`);
   if (failures.length > 0 && result.output.trim() !== '') {
     console.log(`  what the file printed:\n${clip(result.output.trimEnd(), '  | ')}\n`);
+  } else if (values.show || values.suffix !== '.test.js') {
+    for (const line of toldLines(result.output)) console.log(`  ${line}`);
   }
+}
+
+/** What tests said of themselves: without the marks and sums of uvu. */
+function toldLines(output: string): string[] {
+  return output
+    .split('\n')
+    .map((line) => line.replace(/^( \S+\/\S+.*? {2})?[• ]*/u, '').trim())
+    .filter(
+      (line) => line !== '' && !/^(\(\d+ \/ \d+\)|(Total|Passed|Skipped|Duration):)/.test(line),
+    );
 }
 
 /** A diff of two long arrays must not bury the rest: the first and the last lines tell enough. */

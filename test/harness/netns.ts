@@ -60,9 +60,13 @@ export interface Namespace {
   close(): Promise<void>;
 }
 
-/** One more network, with lo up, beside the one this process is in. */
-export async function newNamespace(): Promise<Namespace> {
-  const holder = spawn('unshare', ['--net', ...tied(), 'sh', '-c', 'echo in; exec cat'], {
+/**
+ * One more network, with lo up, beside the one this process is in. `mounts`: with a mount table of
+ * its own too; what is mounted there is seen from outside at `/proc/PID/root`.
+ */
+export async function newNamespace({ mounts = false } = {}): Promise<Namespace> {
+  const own = ['--net', ...(mounts ? ['--mount'] : [])];
+  const holder = spawn('unshare', [...own, ...tied(), 'sh', '-c', 'echo in; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const { pid } = holder;
@@ -73,7 +77,7 @@ export async function newNamespace(): Promise<Namespace> {
   holder.unref();
   for (const stream of [holder.stdin, holder.stdout]) (stream as Readable & Unref).unref?.();
   const inside = (command: string, args: string[]) => [
-    ...['--net', '--target', String(pid), ...tied()],
+    ...[...own, '--target', String(pid), ...tied()],
     ...[command, ...args],
   ];
   const namespace: Namespace = {

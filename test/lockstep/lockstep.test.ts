@@ -1,11 +1,11 @@
 // The heart, on an unmodified Linux: what is recorded replays to the identical machine, any prefix
 // goes live and goes on working, and a planted difference is found and named.
-import { goLive } from '../../firmware/lockstep/go-live.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
+import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { Replayer } from '../../firmware/lockstep/replayer.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
 import { guestFiles, type Recording, record, replay } from './recording.ts';
-import { type GuestFiles, Rig } from './rig.ts';
+import { type GuestFiles, Rig, TARGETS } from './rig.ts';
 import { World } from './world.ts';
 
 const test = suite('lockstep/linux');
@@ -45,7 +45,8 @@ test(
     const { rig, replayer, progress } = replay(files as GuestFiles, entries.slice(0, length));
     assert.is(progress, 'waiting');
     const world = new World(rig, seededRandom('after'));
-    const recorder = goLive(replayer, {
+    const recorder = new Recorder({
+      outputs: replayer.outputs,
       machine: rig.machine,
       tap: rig.tap,
       digest: rig.digest,
@@ -70,6 +71,7 @@ test(
       machine: rig.machine,
       tap: rig.tap,
       digest: rig.digest,
+      targets: TARGETS,
       onOutput: () => {},
       onDiskRequest: () => {},
       localCompletion: (_disk, id) => rig.disk.local(id),

@@ -4,10 +4,11 @@ import { LogReader, LogWriter } from '../../firmware/lockstep/log-file.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
+import type { SliceEnd } from '../../firmware/machine/machine-types.ts';
 import type { Entry } from '../../logchan/entry.ts';
 import { linuxGuestOrNone } from '../guests/linux/assemble.ts';
 import { assert, seededRandom } from '../harness/index.ts';
-import { type GuestFiles, Rig } from './rig.ts';
+import { type GuestFiles, Rig, TARGETS } from './rig.ts';
 import { World } from './world.ts';
 
 /** The guest's files, or undefined where it cannot be assembled. */
@@ -30,11 +31,17 @@ export interface Recording {
   recorder: Recorder;
 }
 
+export interface RecordOptions {
+  until?: (world: World) => boolean;
+  onStart?: (rig: Rig) => void;
+  onSlice?: (end: SliceEnd) => void;
+}
+
 /** Boots Linux under a seeded world until its disk script is done (or `until`). */
 export function record(
   files: GuestFiles,
   seed: number,
-  until = (world: World) => world.console.includes('@done'),
+  { until = (world) => world.console.includes('@done'), onStart, onSlice }: RecordOptions = {},
 ): Recording {
   const rig = new Rig();
   const world = new World(rig, seededRandom('world', seed));
@@ -52,7 +59,8 @@ export function record(
     onDiskRequest: (request) => rig.disk.submit(request),
   });
   rig.load(files);
-  world.run(recorder, () => until(world));
+  onStart?.(rig);
+  world.run(recorder, () => until(world), onSlice);
   recorder.writeDigest();
   recorder.end();
   // What is replayed went through the bytes of a log file.
@@ -70,6 +78,7 @@ export function replay(
     machine: rig.machine,
     tap: rig.tap,
     digest: rig.digest,
+    targets: TARGETS,
     onOutput,
     onDiskRequest: (request) => rig.disk.submit(request),
     localCompletion: (_disk, id) => rig.disk.local(id),

@@ -14,13 +14,15 @@ import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 
 export interface GuestFiles {
   kernel: Uint8Array;
-  initrd: Uint8Array;
+  initrd?: Uint8Array;
   commandLine: string;
 }
 
 export const MEMORY_BYTES = 128 << 20;
 const DISK_BYTES = 4 << 20;
 const SECTOR_BYTES = 512;
+/** What entries for this board may name. */
+export const TARGETS = { nics: 1, disks: 1, hasConsole: false } as const;
 
 /** A disk that answers at once; whoever drives the board decides when the guest hears of it. */
 export class MemoryDisk {

@@ -4,6 +4,7 @@
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import type { Recorder } from '../../firmware/lockstep/recorder.ts';
 import type { Input } from '../../firmware/machine/contracts.ts';
+import type { SliceEnd } from '../../firmware/machine/machine-types.ts';
 import type { SeededRandom } from '../harness/index.ts';
 import type { Rig } from './rig.ts';
 
@@ -34,12 +35,13 @@ export class World {
   };
 
   /** Drives the recorder until `until()` or the guest stops; digests every so often. */
-  run(recorder: Recorder, until: () => boolean): void {
+  run(recorder: Recorder, until: () => boolean, onSlice: (end: SliceEnd) => void = () => {}): void {
     const { random, rig } = this;
     const { machine } = rig;
     while (!until() && machine.stopReason === undefined) {
       const length = random.pick([10, 5_000, 300_000, 3_000_000]);
       const end = recorder.runSlice(machine.icount + BigInt(1 + random.int(length)));
+      onSlice(end);
       if (end === 'stopped') return;
       this.disks(recorder, end === 'idle');
       this.clock(recorder, end === 'idle');

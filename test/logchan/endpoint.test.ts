@@ -200,4 +200,19 @@ test('a port that shrinks and grows is followed', () => {
   assert.is(path(), 9000);
 });
 
+test('a link that is up does not come up again', () => {
+  const [a] = metPair();
+  const said = a.events.length;
+  a.end.linkChanged(true, 30_000);
+  a.step([], 30_000);
+  assert.is(a.events.length, said);
+  assert.is(a.end.session?.timeouts, 0);
+});
+
+test('a port that takes less than the base size is treated as if it took that', () => {
+  const [a] = metPair();
+  a.end.portSize(600, 30_000);
+  assert.is(a.end.session?.path.bytes, FRAME_BYTES_BASE);
+});
+
 test.run();

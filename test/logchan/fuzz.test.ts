@@ -1,6 +1,6 @@
 // Fuzzing in small; fuzz.long.ts does the same for millions of inputs.
 import { assert, seededRandom, suite } from '../harness/index.ts';
-import { fuzzEndpoints, fuzzParsers } from './fuzz.ts';
+import { fuzzCipher, fuzzEndpoints, fuzzEntries, fuzzParsers } from './fuzz.ts';
 
 const test = suite('logchan/fuzz');
 
@@ -17,6 +17,18 @@ test(
   },
   { timeoutMs: 60_000 },
 );
+
+test('the entry decoder takes any bytes, says why, and keeps its context', () => {
+  const verdicts = fuzzEntries(seededRandom('entries'), 20_000);
+  for (const reason of ['ok', 'cut', 'kind', 'aux', 'range']) {
+    assert.ok((verdicts.get(reason) ?? 0) > 0, `${reason} was never reached`);
+  }
+});
+
+test('the native cipher agrees with the plain one on any bytes', () => {
+  const { opened, refused } = fuzzCipher(seededRandom('cipher'), 3_000);
+  assert.ok(opened > 500 && refused > 500, `${opened} opened, ${refused} refused`);
+});
 
 test('endpoints survive a peer that is itself broken', () => {
   const random = seededRandom('endpoints');

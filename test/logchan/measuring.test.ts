@@ -77,7 +77,24 @@ test('a little loss is a bad cable, much is congestion', () => {
   window.delivered(70_000);
   window.lost(30_000);
   rounds(window, 1, 110, 'log');
-  assert.ok(window.logBytes < grown);
+  const shrunk = window.logBytes;
+  assert.ok(shrunk < grown);
+  window.delivered(70_000);
+  rounds(window, 1, 110, 'log');
+  assert.ok(window.logBytes > shrunk, 'what was lost counts in its round only');
+});
+
+test('a window grows in rounds in which it was full, and in no others', () => {
+  for (const bulk of [false, true]) {
+    const window = new Window();
+    const bytes = () => (bulk ? window.bulkBytes : window.logBytes);
+    window.full(bulk);
+    window.sample(110, 100, 1, 2);
+    const grown = bytes();
+    assert.ok(grown > WINDOW_BYTES_INITIAL);
+    for (let counter = 2; counter < 10; counter++) window.sample(110, 100, counter, counter + 1);
+    assert.is(bytes(), grown);
+  }
 });
 
 test('a round ends when a frame sent after its begin was seen, not before', () => {

@@ -165,4 +165,22 @@ test('credit is owed after a quarter of the room came free', () => {
   assert.ok(large.owesCredit, 'a hundred of four hundred bytes');
 });
 
+test('a late repeat of what was taken does not touch what took its place', () => {
+  const entries = [
+    [2, 10, 11],
+    [12, ...Array.from({ length: 12 }, (_, i) => 30 + i)],
+    [2, 50, 51],
+  ];
+  const stream = Uint8Array.from(entries.flat());
+  const receiver = new LaneReceiver({ bytes: 16, entries: 8 });
+  receiver.store(0, stream, 0, 3);
+  assert.equal(receiver.take(), Uint8Array.of(10, 11));
+  receiver.store(16, stream, 16, 19);
+  // Bytes 0 to 2 lie where 16 to 18 lie now.
+  receiver.store(0, stream, 0, 5);
+  receiver.store(5, stream, 5, 16);
+  assert.equal(receiver.take(), stream.slice(4, 16));
+  assert.equal(receiver.take(), Uint8Array.of(50, 51));
+});
+
 test.run();

@@ -3,7 +3,7 @@
 import { NodeCipher } from '../../logchan/cipher.ts';
 import { DEFAULT_BUFFERS } from '../../logchan/endpoint.ts';
 import { clusterTag, sessionKeys } from '../../logchan/keys.ts';
-import { KEEPALIVE_US, REPLAY_WINDOW_FRAMES } from '../../logchan/limits.ts';
+import { BULK_ACK_FRAMES, KEEPALIVE_US, REPLAY_WINDOW_FRAMES } from '../../logchan/limits.ts';
 import { emptyBody, LANE, readBody } from '../../logchan/sections.ts';
 import { Session } from '../../logchan/session.ts';
 import { emptyHeader, HEADER_BYTES, readHeader } from '../../logchan/wire.ts';
@@ -18,9 +18,9 @@ const keys = sessionKeys(KEYS.pairingKey, clusterTag(KEYS.cluster), {
 });
 const full = { ack: 0, lane: 0, bytes: 1 << 20, entries: 1000 };
 
-function makeSession(): Session {
+function makeSession(buffers = DEFAULT_BUFFERS): Session {
   const makeCipher = (key: ConstructorParameters<typeof NodeCipher>[0]) => new NodeCipher(key);
-  return new Session({ keys, makeCipher, buffers: DEFAULT_BUFFERS, frameBytesMax: 1500 }, 0);
+  return new Session({ keys, makeCipher, buffers, frameBytesMax: 1500 }, 0);
 }
 
 /** Gives the session a frame of its peer with these sections; the reason it was dropped for. */
@@ -54,6 +54,7 @@ const dataOf = (...bytes: number[]) => ({ data: Uint8Array.from(bytes), lane: 0,
 test('claims that cannot be end the session', () => {
   const impossible: [string, NaiveSection[]][] = [
     ['a counter never sent was seen', [{ seen: 5, heldUs: 0 }]],
+    ['the next counter to be sent was seen', [{ seen: 1, heldUs: 0 }]],
     ['bytes never sent are acknowledged', [{ ...full, ack: 1 }]],
     ['bytes never sent were received behind a gap', [{ ...full, ranges: [[5, 6]] }]],
     ['data beyond the credit', [{ data: Uint8Array.of(1), lane: 0, offset: 8 << 20 }]],
@@ -115,6 +116,38 @@ test('what is seen is acknowledged in the same frame, and asked questions are an
     [0, 2],
   );
   assert.is(next(session, 190), undefined);
+});
+
+test('bulk data is acknowledged every few frames, and the count starts anew', () => {
+  const session = makeSession();
+  while (next(session, 0) !== undefined);
+  for (let frame = 1; frame <= 3 * BULK_ACK_FRAMES; frame++) {
+    hear(session, frame, [{ data: Uint8Array.of(1, 5), lane: 1, offset: 2 * (frame - 1) }], 10);
+    const answer = next(session, 10);
+    assert.is(answer !== undefined, frame % BULK_ACK_FRAMES === 0, `after ${frame} frames`);
+  }
+});
+
+test('a quarter of the buffer taken is worth a frame at once', () => {
+  const small = { bytes: 4096, entries: 16 };
+  const session = makeSession({ send: [small, small], receive: [small, small] });
+  hear(session, 1, [dataOf(1, 9, 1, 9, 1, 9, 1, 9)]);
+  while (next(session, 0) !== undefined);
+  for (let taken = 1; taken <= 4; taken++) {
+    assert.is(next(session, 1), undefined, `${taken - 1} taken`);
+    session.in[LANE.log].take();
+  }
+  assert.is(next(session, 1)?.body.acks[LANE.log].creditEntries, 16);
+});
+
+test('pacing holds back what nobody waits for, and nothing else', () => {
+  const session = makeSession();
+  hear(session, 1, [full]);
+  for (let i = 0; i < 200; i++) session.out[LANE.log].append(new Uint8Array(1000), false, 0);
+  while (next(session, 0) !== undefined);
+  assert.ok(session.out[LANE.log].sendableBytes() > 0, 'the pacer stopped it');
+  session.out[LANE.log].append(Uint8Array.of(1), true, 0);
+  assert.ok(next(session, 0)?.body.data[LANE.log].present, 'an output waits');
 });
 
 test('a frame is never padded beyond what it says, probes exactly to their size', () => {

@@ -19,7 +19,14 @@ for (const [name, faults] of [
     async () => {
       const boards = await TwoBoards.start({ mtu: 9000, ...(faults && { faults }) });
       try {
+        const startMs = performance.now();
         await transfer(boards, 128 * MIB, 896 * MIB);
+        const seconds = (performance.now() - startMs) / 1000;
+        const { repeatedBytes, timeouts } = boards.channel.state();
+        console.log(
+          `1 GiB over a ${name} link: ${seconds.toFixed(1)} s, ${(1024 / seconds).toFixed(0)} MiB/s, ` +
+            `${(repeatedBytes / MIB).toFixed(1)} MiB repeated, ${timeouts} time-outs`,
+        );
       } finally {
         await boards.end();
       }

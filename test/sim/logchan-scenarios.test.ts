@@ -54,6 +54,22 @@ test('found: the path becomes narrower while small frames still pass', () => {
   settle(world, 200_000);
 });
 
+test('a path that became narrower is measured once, and that size is kept', () => {
+  const world = metWorld('narrower, then still');
+  for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, frameBytesMax: 1500 };
+  for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, true);
+  settle(world, 400_000);
+  world.run(world.nowUs + 400_000);
+  assert.is(world.ends[0].session?.path.bytes, 1500);
+  for (let i = 0; i < 100; i++) {
+    world.append(0, LANE.log, 1200, true);
+    world.flush(0);
+    world.run(world.nowUs + 1_000);
+    takeAll(world);
+    assert.is(world.ends[0].session?.path.bytes, 1500);
+  }
+});
+
 test('a clean line repeats nothing, times out never, and both find its size', () => {
   const world = metWorld('clean');
   for (let i = 0; i < 400; i++) {

@@ -225,6 +225,44 @@ test('the line sets the pace: newest only, urgent at once', () => {
   );
 });
 
+/** A board whose event loop is busy with its guest but for a moment every 5 ms. */
+async function busyTurns(turns: number, turn: (n: number) => void): Promise<void> {
+  for (let n = 0; n < turns; n++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    turn(n);
+    spin(DEFAULT_LIMITS.tickMs);
+  }
+}
+
+function spin(ms: number): void {
+  const untilMs = performance.now() + ms;
+  while (performance.now() < untilMs);
+}
+
+test('a loop that turns every 5 ms: a statement leaves every 20 ms, an urgent one in its own turn', async () => {
+  await cross(a, b, 1);
+  // The turns are real, the clock is not: on a busy host a turn may take any time. A turn of 5 ms
+  // comes a little late, each time, and the lateness must not add up.
+  const TURN_MS = DEFAULT_LIMITS.tickMs + 0.3;
+  const startMs = performance.now();
+  const before = a.path.sent;
+  const TURNS = 200;
+  await busyTurns(TURNS, (n) => {
+    a.path.offer(says(10 + n), EXTRAS, false, startMs + n * TURN_MS);
+  });
+  const expected = (TURNS * TURN_MS) / DEFAULT_LIMITS.heartbeatMs.serial;
+  const sent = a.path.sent - before;
+  assert.ok(Math.abs(sent - expected) <= 2, `${sent} statements, not ${expected}`);
+
+  // Urgent: in the kernel when offer() returns, however busy this loop and its threads are.
+  for (let n = 0; n < 20; n++) {
+    await busyTurns(3, () => {});
+    a.path.offer(says(1000 + n), EXTRAS, true, performance.now());
+    assert.is(near.waitingBytes, 0, 'left in the turn that said it');
+    await until('it arrives', () => b.heard.at(-1)?.seq === 1000 + n);
+  }
+});
+
 test('modem lines tell a cable from a silent peer', () => {
   const lines: ModemLines = { dsr: true, dcd: true, cts: true };
   const none: ModemLines = { dsr: false, dcd: false, cts: false };

@@ -1,91 +1,124 @@
-// One life of a guest, from power-on to whatever ends it: memory, engine, machine, and the recorder
-// every input goes through. An unprotected guest is a recorded one whose log nobody keeps.
-import { GuestMemory, kick, MemoryDigest } from '../../../native/index.ts';
+// One life of a guest, from power-on (here, or on the board it was adopted from) to whatever ends it:
+// engine, machine and digest over guest memory. Memory outlives it: it is cleared and used again, so
+// that whoever copies it needs to know only one.
+import { type GuestMemory, MemoryDigest } from '../../../native/index.ts';
 import { DirtyPages, MachineDigest } from '../../lockstep/digest.ts';
-import { LogWriter } from '../../lockstep/log-file.ts';
-import { isPrompt, OutputTap } from '../../lockstep/outputs.ts';
-import { Pacer } from '../../lockstep/pacer.ts';
-import { Recorder } from '../../lockstep/recorder.ts';
+import { LockstepError } from '../../lockstep/errors.ts';
+import type { Birth } from '../../lockstep/item-stream.ts';
+import { encodeLiveState, type LiveState } from '../../lockstep/live-state.ts';
+import { type OutputCounter, OutputTap } from '../../lockstep/outputs.ts';
 import { boot } from '../../machine/boot/boot.ts';
-import type { StateValue } from '../../machine/contracts.ts';
+import type { DiskRequest, StateValue } from '../../machine/contracts.ts';
 import { Machine } from '../../machine/machine.ts';
-import { plugVirtio } from '../../machine/plug.ts';
+import { type PluggedDevices, plugVirtio } from '../../machine/plug.ts';
 import { SoftEngine } from '../soft-engine.ts';
-import { VcpuLoop } from './loop.ts';
-import type { GuestConfig, LogConfig } from './messages.ts';
+import type { GuestConfig } from './messages.ts';
 import { Outbox } from './outbox.ts';
 
 export interface LifeOptions {
   config: GuestConfig;
-  log: LogConfig | undefined;
-  realNs: () => bigint;
+  /** All of it zero for a power-on, as on the other board for an adoption. */
+  memory: GuestMemory;
+  birth: Birth;
+  hasDigest: boolean;
 }
 
-export interface Life {
-  readonly loop: VcpuLoop;
+/** Virtual time after which written pages are taken into the digest: a slice must not pay for many. */
+export const DIGEST_REFRESH_NS = 25_000_000n;
+
+export class Life {
+  readonly birth: Birth;
   readonly machine: Machine;
-  readonly recorder: Recorder;
-  readonly outbox: Outbox;
-  readonly log: LogWriter | undefined;
+  readonly tap = new OutputTap();
+  readonly outbox = new Outbox();
+  readonly digest: MachineDigest | undefined;
   readonly kickToken: bigint;
-  /** Gives memory and engine back. */
-  close(): void;
-}
 
-/** Power on. Throws BootError, or RangeError for memory this host does not give. */
-export function startLife({ config, log, realNs }: LifeOptions): Life {
-  const memory = new GuestMemory({ bytes: config.memoryBytes });
-  const bytes = new Uint8Array(memory.buffer);
-  const engine = new SoftEngine(memory);
-  const { kickToken } = engine;
-  const tap = new OutputTap();
-  const machine = new Machine({
-    engine,
-    memory: bytes,
-    output: tap.sink,
-    epochSeconds: config.epochSeconds,
-    entropySeed: config.entropySeed,
-    multiplier: config.multiplier,
-    plug: plugVirtio(config.devices),
-  });
-  machine.start(boot(machine.ram, config));
+  private readonly engine: SoftEngine;
+  private readonly dirty: DirtyPages;
+  private readonly plugged: PluggedDevices;
+  private dirtyForSync: (() => Uint8Array) | undefined;
+  private refreshAtNs = 0n;
 
-  const outbox = new Outbox();
-  const writer = log === undefined ? undefined : new LogWriter(log.identity);
-  const recorder = new Recorder({
-    machine,
-    tap,
-    digest: log?.digestIntervalNs === undefined ? undefined : digestOf(machine, engine, memory),
-    append: (entry) => writer?.append(entry),
-    onOutput: (output, sequence) => {
-      outbox.add(output, sequence);
-      // Somebody waits for it: end the slice, so that it leaves now.
-      if (isPrompt(output)) kick(kickToken);
-    },
-    onDiskRequest: (request) => {
-      outbox.request(request);
-      kick(kickToken);
-    },
-  });
-  const pacer = new Pacer({
-    realNs: realNs(),
-    virtualNs: machine.nowNs(),
-    icount: machine.icount,
-    multiplier: machine.multiplier,
-  });
-  const digestIntervalNs = log?.digestIntervalNs;
-  const loop = new VcpuLoop({ machine, recorder, pacer, realNs, digestIntervalNs });
-  const close = () => {
-    engine.close();
-    memory.close();
-  };
-  return { loop, machine, recorder, outbox, log: writer, kickToken, close };
-}
+  /** Throws BootError. */
+  static powerOn(options: LifeOptions): Life {
+    const life = new Life(options, 'zeroes');
+    life.machine.start(boot(life.machine.ram, options.config));
+    return life;
+  }
 
-function digestOf(machine: Machine, engine: SoftEngine, memory: GuestMemory): MachineDigest {
-  return new MachineDigest({
-    state: () => machine.state() as unknown as StateValue,
-    memory: new MemoryDigest(memory),
-    dirty: new DirtyPages(engine, machine.ram.bytes),
-  });
+  /** Goes on where another board stood. Throws LockstepError where the state is of another machine. */
+  static adopt(options: LifeOptions, state: LiveState['machine']): Life {
+    const life = new Life(options, 'all');
+    try {
+      life.machine.restore(state);
+    } catch (error) {
+      life.close();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new LockstepError('E_CHECKPOINT', `this state is of another machine: ${why}`);
+    }
+    life.digest?.refresh();
+    return life;
+  }
+
+  private constructor(options: LifeOptions, digestFrom: 'all' | 'zeroes') {
+    const { config, memory, birth, hasDigest } = options;
+    this.birth = birth;
+    this.engine = new SoftEngine(memory);
+    this.kickToken = this.engine.kickToken;
+    this.dirty = new DirtyPages(this.engine, config.memoryBytes);
+    let plugged: PluggedDevices | undefined;
+    this.machine = new Machine({
+      engine: this.engine,
+      memory: new Uint8Array(memory.buffer),
+      output: this.tap.sink,
+      epochSeconds: birth.epochSeconds,
+      entropySeed: birth.entropySeed,
+      multiplier: birth.multiplier,
+      plug: (context) => {
+        plugged = plugVirtio(config.devices)(context);
+        return plugged;
+      },
+    });
+    this.plugged = plugged!;
+    if (!hasDigest) return;
+    this.digest = new MachineDigest({
+      state: () => this.machine.state() as unknown as StateValue,
+      memory: new MemoryDigest(memory),
+      dirty: this.dirty,
+      from: digestFrom,
+    });
+  }
+
+  /** Now and then, between slices: the digest of memory follows what was written. */
+  keepCurrent(): void {
+    if (this.digest === undefined) return;
+    const nowNs = this.machine.nowNs();
+    if (nowNs < this.refreshAtNs) return;
+    this.refreshAtNs = nowNs + DIGEST_REFRESH_NS;
+    this.digest.refresh();
+  }
+
+  /** Sync-up's reader of dirty pages. */
+  takeDirty(): Uint8Array {
+    this.dirtyForSync ??= this.dirty.reader('all');
+    return this.dirtyForSync();
+  }
+
+  state(outputs: OutputCounter): Uint8Array {
+    const machine = this.machine.state();
+    return encodeLiveState({ birth: this.birth, machine, outputs: outputs.state() });
+  }
+
+  /** What is out at the disks, in order of issue. */
+  pendingRequests(): DiskRequest[] {
+    const requests: DiskRequest[] = [];
+    for (const disk of this.plugged.disks) requests.push(...disk.pendingRequests());
+    return requests;
+  }
+
+  /** Gives the engine back. */
+  close(): void {
+    this.engine.close();
+  }
 }

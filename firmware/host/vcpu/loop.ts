@@ -53,6 +53,9 @@ const SLICE_INSTRUCTIONS = { first: 100_000n, min: 20_000n, max: 200_000_000n } 
 const RUN: Next = { kind: 'run' };
 
 export class VcpuLoop {
+  /** Of the time a slice takes otherwise: a guest that is throttled gets many short ones. */
+  sliceShare = 1;
+
   private readonly options: LoopOptions;
   private queue: Input[] = [];
   /** Serial bytes the guest has no room for yet, in order. */
@@ -74,6 +77,20 @@ export class VcpuLoop {
   /** Serial bytes that were pushed and not given to the guest yet. */
   heldBytes(port: SerialPortName): number {
     return this.held.reduce((sum, one) => sum + (one.port === port ? one.bytes.length : 0), 0);
+  }
+
+  /** What was pushed goes in now, without running on: the guest is about to stand still. */
+  settle(): void {
+    this.releaseSerial();
+    if (this.queue.length === 0) return;
+    this.setClock(this.options.realNs());
+    this.isIdle = false;
+    this.injectAll();
+  }
+
+  /** What was pushed and not given to the guest, in order within each kind; it never will be. */
+  takeQueued(): Input[] {
+    return [...this.queue.splice(0), ...this.held.splice(0)];
   }
 
   step(): Next {
@@ -130,7 +147,8 @@ export class VcpuLoop {
   /** Follows the speed of this host, and of what the guest does just now. */
   private adapt(elapsedNs: bigint, instructions: bigint): void {
     const { min, max } = SLICE_INSTRUCTIONS;
-    const wanted = elapsedNs > 0n ? (instructions * SLICE_NS) / elapsedNs : max;
+    const sliceNs = BigInt(Math.round(Number(SLICE_NS) * this.sliceShare));
+    const wanted = elapsedNs > 0n ? (instructions * sliceNs) / elapsedNs : max;
     const smoothed = (this.sliceInstructions + wanted) / 2n;
     this.sliceInstructions = smoothed < min ? min : smoothed > max ? max : smoothed;
   }

@@ -36,11 +36,20 @@ export class Outbox {
   }
 
   take(): { outputs: OutputItem[]; requests: DiskRequest[] } {
-    for (const port of [...this.serial.keys()]) this.closeRun(port);
+    this.closeRuns();
     const { outputs, requests } = this;
     this.outputs = [];
     this.requests = [];
     return { outputs, requests };
+  }
+
+  /** What comes after this travels by itself. */
+  closeRuns(): void {
+    for (const port of [...this.serial.keys()]) this.closeRun(port);
+  }
+
+  get hasRequests(): boolean {
+    return this.requests.length > 0;
   }
 
   private closeRun(port: SerialPortName): void {

@@ -144,6 +144,45 @@ test('the reason of the end is told, whether the guest or an input made it', () 
   assert.is(second.machine.slices.length, slices, 'nothing ran after it');
 });
 
+test('before a pause everything that came goes in, and the guest does not run on', () => {
+  const { machine, loop } = setUp();
+  machine.script.push({ end: 'idle', instructions: 10n });
+  loop.step();
+  loop.settle();
+  assert.equal(machine.kinds(), [], 'nothing came: not even a clock step');
+  machine.realNs += 50n * MS;
+  loop.push(frame(1));
+  loop.push(serial(new Uint8Array(10_000)));
+  loop.settle();
+  assert.equal(machine.kinds(), ['clock-step', 'net-rx', 'serial-rx']);
+  assert.is(machine.slices.length, 1);
+  assert.is(loop.heldBytes('com1'), 10_000 - 4096);
+  assert.equal(loop.step(), { kind: 'run' }, 'what went in wakes an idle guest');
+  assert.is(machine.slices.length, 2);
+});
+
+test('what the guest never got is given back', () => {
+  const { machine, loop } = setUp();
+  machine.backlog = 1 << 16;
+  loop.push(serial(Uint8Array.of(1, 2)));
+  loop.push(frame(3));
+  assert.equal(
+    loop.takeQueued().map(({ kind }) => kind),
+    ['net-rx', 'serial-rx'],
+  );
+  assert.equal(loop.takeQueued(), []);
+  loop.step();
+  assert.equal(machine.kinds(), []);
+});
+
+test('a share of the slice makes it shorter', () => {
+  const { machine, loop } = setUp();
+  loop.sliceShare = 0.1;
+  for (let i = 0; i < 40; i++) loop.step();
+  const sliceNs = machine.slices.at(-1)! * machine.costNs;
+  assert.ok(sliceNs < SLICE_NS / 9n && sliceNs > SLICE_NS / 11n, `${sliceNs}`);
+});
+
 test('digests come by virtual time', () => {
   const { machine, loop, start } = setUp(50n * MS);
   while (machine.realNs - start < 1000n * MS) loop.step();

@@ -27,7 +27,7 @@ class Probe {
         multiplier: 1n << 32n,
       },
       log: undefined,
-      rebootsOnReset,
+      restartsOn: rebootsOnReset ? ['reset'] : [],
       onOutputs: (outputs) => {
         this.outputs.push(...outputs);
         this.wake();

@@ -1,0 +1,209 @@
+// One board as a process: configuration in, brain, control socket and event sinks wired, and an end in
+// order. Knows all parts, decides nothing.
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { lockFile, watchdog as native } from '../../native/index.ts';
+import type { Wish } from '../../watchdog/arbiter-types.ts';
+import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
+import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
+import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
+import { systemWords } from '../host/errors.ts';
+import { firmwareVersion } from '../host/identity.ts';
+import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
+import type { BoardConfig } from './config/types.ts';
+import { ControlServer } from './control/server.ts';
+import type { Controlled } from './control/verbs.ts';
+import { EventSink } from './event-sink.ts';
+import { EventLog, eventLine } from './events.ts';
+import { goFirstAll } from './go-first.ts';
+import type { Hands, HandsEvents } from './hands/types.ts';
+import type { Status } from './status.ts';
+
+/** A board that cannot start, in words. */
+export class BoardError extends Error {
+  readonly code = 'E_BOARD';
+}
+
+export interface BoardOptions {
+  readonly config: BoardConfig;
+  readonly pairingKey: Uint8Array;
+  readonly prepareHands: (
+    config: BoardConfig,
+    pairingKey: Uint8Array,
+  ) => Promise<(events: HandsEvents) => Hands>;
+  /** Process group the stand-in watchdog ends: this board's own. */
+  readonly group: number;
+  /** File descriptor of the event lines. */
+  readonly stdout: number;
+  /** Nothing resets this board, so it must end itself, at once. */
+  readonly onMute: () => void;
+}
+
+export const CONTROL_SOCKET = 'control.sock';
+/** How long a stop may take before it is done the hard way. */
+const STOP_WITHIN_MS = 5_000;
+const STOP_LOOK_MS = 20;
+const SINK_WITHIN_MS = 500;
+
+export class Board implements Controlled {
+  readonly events: EventLog;
+  /** When all is closed. */
+  readonly ended: Promise<void>;
+  private readonly options: BoardOptions;
+  private readonly lock: number;
+  private readonly sinks: EventSink[];
+  private brain: Brain | null = null;
+  private control: ControlServer | null = null;
+  private stopping: Promise<void> | null = null;
+  private resolveEnded: () => void = () => {};
+
+  /** Throws an error for people when it cannot be. */
+  static async start(options: BoardOptions): Promise<Board> {
+    const board = new Board(options);
+    try {
+      await board.begin();
+      return board;
+    } catch (error) {
+      await board.closeAll();
+      throw error;
+    }
+  }
+
+  private constructor(options: BoardOptions) {
+    const { config, stdout } = options;
+    this.options = options;
+    this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
+    this.lock = lockStateDir(config.stateDir);
+    this.sinks = [EventSink.toDescriptor(stdout)];
+    if (config.eventsFile !== null) this.sinks.push(EventSink.toFile(config.eventsFile));
+    this.events.listen((event) => {
+      const line = eventLine(event);
+      for (const sink of this.sinks) sink.put(line);
+    });
+    this.ended = new Promise((resolve) => {
+      this.resolveEnded = resolve;
+    });
+  }
+
+  private async begin(): Promise<void> {
+    const { config, pairingKey, prepareHands, onMute } = this.options;
+    const { name, side } = config;
+    this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
+      name,
+      side,
+      firmware: firmwareVersion(),
+      pid: process.pid,
+    });
+    const why = goFirstAll();
+    if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
+    const parts: BrainParts = {
+      config,
+      pairingKey,
+      events: this.events,
+      makeHands: await prepareHands(config, pairingKey),
+      watchdog: watchdogOf(config, this.options.group),
+      witness: witnessOf(config),
+      nowMs: () => native.bootClockMs(),
+      wallMs: () => Date.now(),
+      onMute,
+    };
+    this.brain = await Brain.start(parts);
+    this.control = await ControlServer.open(join(config.stateDir, CONTROL_SOCKET), this);
+  }
+
+  status(): Status {
+    return this.running().status();
+  }
+
+  wish(wish: Wish): WishAnswer {
+    return this.brain === null ? NOT_YET : this.brain.wish(wish);
+  }
+
+  setSyncAllowed(allowed: boolean): void {
+    this.running().setSyncAllowed(allowed);
+  }
+
+  /** By the operator: refused when the service would end, unless forced. */
+  stop(force: boolean): WishAnswer {
+    if (this.stopping !== null) return { ok: true };
+    if (this.brain?.role === 'stopped') {
+      this.stopping = this.finish();
+      return { ok: true };
+    }
+    const answer = this.wish({ wish: 'stop', force });
+    if (answer.ok) this.stopping = this.finish();
+    return answer;
+  }
+
+  /** By the system (SIGTERM): hands over if that is possible, and stops in any case. */
+  async shutDown(): Promise<void> {
+    const untilMs = performance.now() + STOP_WITHIN_MS;
+    while (this.stopping === null && this.brain !== null && performance.now() < untilMs) {
+      const { role } = this.brain;
+      const answer = this.stop(role === 'solo');
+      if (!answer.ok) await pause(STOP_LOOK_MS * 5);
+    }
+    this.stopping ??= this.finish();
+    await this.stopping;
+  }
+
+  private async finish(): Promise<void> {
+    this.events.tell('BOARD-STOPPING');
+    const untilMs = performance.now() + STOP_WITHIN_MS;
+    while (this.brain?.role !== 'stopped' && performance.now() < untilMs) await pause(STOP_LOOK_MS);
+    // A few more statements, so that the peer knows.
+    await pause(STOP_LOOK_MS * 2);
+    await this.closeAll();
+  }
+
+  private async closeAll(): Promise<void> {
+    await this.brain?.close();
+    this.events.tell('BOARD-STOPPED');
+    await this.control?.close();
+    for (const sink of this.sinks) await sink.close(SINK_WITHIN_MS);
+    closeSync(this.lock);
+    this.resolveEnded();
+  }
+
+  private running(): Brain {
+    if (this.brain === null) throw new BoardError(NOT_YET.why);
+    return this.brain;
+  }
+}
+
+const NOT_YET = { ok: false, why: 'the board is just starting' } as const;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Two boards in one folder would destroy each other's reign. */
+function lockStateDir(folder: string): number {
+  let lock: number;
+  try {
+    mkdirSync(folder, { recursive: true });
+    lock = openSync(join(folder, 'lock'), 'a', 0o600);
+  } catch (error) {
+    throw new BoardError(`state-dir ${folder}: ${systemWords(error)}`);
+  }
+  if (lockFile(lock, true)) return lock;
+  closeSync(lock);
+  throw new BoardError(`state-dir ${folder}: another board uses it`);
+}
+
+function watchdogOf({ watchdog, limits, stateDir }: BoardConfig, group: number): Watchdog | null {
+  const { watchdogTimeoutMs: timeoutMs, petMs } = limits;
+  switch (watchdog.kind) {
+    case 'device':
+      return new WdtDevice({ path: watchdog.device, timeoutMs, petMs });
+    case 'stand-in':
+      return new BenchWatchdog({ group, timeoutMs, statusFile: join(stateDir, 'watchdog.reset') });
+    case 'none':
+      return null;
+  }
+}
+
+function witnessOf({ front }: BoardConfig): GatewayProbe | null {
+  const { gateway } = front;
+  return gateway === null ? null : new GatewayProbe({ interfaceName: front.interface, gateway });
+}

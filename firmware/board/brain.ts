@@ -1,0 +1,405 @@
+// The brain of a board: runs the arbiter and carries its caller duties (top of watchdog/arbiter.ts).
+// Events come in from paths, disk, hands, watchdog and operator; each is arbitrated at once and the
+// actions it gives are carried out in order before the next. Everything that takes time is elsewhere:
+// the disk behind a thread, the guest behind the hands.
+import { strict as assert } from 'node:assert';
+import { arbitrate, initialState, pairState } from '../../watchdog/arbiter.ts';
+import type { Action, ArbiterEvent, ArbiterState, Wish } from '../../watchdog/arbiter-types.ts';
+import { DEFAULT_HEALTH_LIMITS, Health, type HealthLimits } from '../../watchdog/health.ts';
+import { PATHS, type Path } from '../../watchdog/limits.ts';
+import type { Extras } from '../../watchdog/statement-wire.ts';
+import type { Watchdog } from '../../watchdog/wdt-device.ts';
+import { firmwareVersion } from '../host/identity.ts';
+import type { BoardConfig } from './config/types.ts';
+import type { EventLog } from './events.ts';
+import type { Hands, HandsEvents, HandsFacts, Reign } from './hands/types.ts';
+import { carryOutByHands } from './hands-actions.ts';
+import { Notices } from './notices.ts';
+import { Paths, type Witness } from './paths.ts';
+import { ReignKeeper, type Written } from './reign-keeper.ts';
+import { type Status, statusOf } from './status.ts';
+import { TakeoverRecord } from './takeover.ts';
+import { Ticker } from './ticker.ts';
+import { WatchDog } from './watch-dog.ts';
+
+export interface BrainParts {
+  readonly config: BoardConfig;
+  readonly pairingKey: Uint8Array;
+  readonly events: EventLog;
+  readonly makeHands: (events: HandsEvents) => Hands;
+  /** Null: the configuration names none. */
+  readonly watchdog: Watchdog | null;
+  readonly witness: Witness | null;
+  /** CLOCK_BOOTTIME. */
+  readonly nowMs: () => number;
+  readonly wallMs: () => number;
+  readonly healthLimits?: HealthLimits;
+  /** The board must not go on: its watchdog failed it. */
+  readonly onMute: (why: string) => void;
+}
+
+export type WishAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
+/** A write that takes longer is told: it is part of every takeover. */
+const SLOW_WRITE_MS = 100;
+const WRITE_AGAIN_MS = 200;
+
+export class Brain {
+  private readonly parts: BrainParts;
+  private readonly bornMs: number;
+  private readonly keeper: ReignKeeper;
+  private readonly paths: Paths;
+  private readonly hands: Hands;
+  private readonly dog: WatchDog;
+  private readonly health: Health;
+  private readonly notices: Notices;
+  private readonly ticker: Ticker;
+  private readonly takeover = new TakeoverRecord();
+  private state: ArbiterState;
+  private readonly queue: ArbiterEvent[] = [];
+  private isBusy = false;
+  private refusal: string | null = null;
+  private reign = '';
+  private facts: HandsFacts;
+  private verdict: ReturnType<Health['verdict']>;
+  private diskTrouble: string | null = null;
+  private writeTimer: NodeJS.Timeout | null = null;
+  private peerExtras: Extras = { position: 0n, health: 0 };
+  private tickedMs: number;
+  private closing: Promise<void> | null = null;
+
+  /** Reads the record, opens the paths, and begins to seek the peer. */
+  static async start(parts: BrainParts): Promise<Brain> {
+    const { config, events, nowMs, wallMs } = parts;
+    const wallSeconds = Math.floor(wallMs() / 1000);
+    const { keeper, loaded } = await ReignKeeper.open(config.stateDir, wallSeconds, nowMs);
+    const { boot, record, trouble } = loaded;
+    events.tell(
+      'REIGN-LOADED',
+      `start ${boot}, generation ${record.generation}, ${record.standing}`,
+      {
+        boot,
+        ...record,
+      },
+    );
+    if (trouble !== null) events.tell('REIGN-TROUBLE', trouble);
+    const brain = new Brain(parts, keeper);
+    await brain.begin(boot, record);
+    return brain;
+  }
+
+  private constructor(parts: BrainParts, keeper: ReignKeeper) {
+    const { config, events, nowMs } = parts;
+    this.parts = parts;
+    this.keeper = keeper;
+    const now = nowMs();
+    this.bornMs = now;
+    this.tickedMs = now;
+    this.health = new Health(parts.healthLimits ?? DEFAULT_HEALTH_LIMITS, now);
+    this.verdict = this.health.verdict(now);
+    this.state = initialState(
+      {
+        id: config.side,
+        limits: config.limits,
+        witness: parts.witness === null ? 'none' : 'gateway',
+        allowNoWatchdog: parts.watchdog === null,
+        syncAllowed: config.syncAllowed,
+      },
+      now,
+    );
+    this.hands = parts.makeHands({
+      arbiter: (event) => this.fire(event),
+      statement: (frame) => this.paths.logFrame(frame),
+      event: ({ code, text, data }) => events.tellNamed(code, text, data),
+    });
+    this.facts = this.hands.facts();
+    this.paths = this.makePaths();
+    this.dog = this.makeDog(parts.watchdog);
+    const isUsed = { log: true, serial: config.serial !== null, front: true };
+    this.notices = new Notices(events, now, isUsed);
+    this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
+    keeper.onWritten = (written) => this.written(written);
+  }
+
+  private async begin(boot: number, record: ArbiterState['record']): Promise<void> {
+    await this.paths.start();
+    await this.dog.arm(this.parts.nowMs());
+    // The start took its time; that was no sleep.
+    this.tickedMs = this.parts.nowMs();
+    this.health.loop(this.tickedMs, 0);
+    this.fire({ type: 'tick' });
+    this.fire({ type: 'loaded', boot, record });
+    this.ticker.start();
+  }
+
+  // --- events in ---------------------------------------------------------------------------------
+
+  /** Arbitrates now, or after what is being arbitrated just now. */
+  private fire(event: ArbiterEvent): void {
+    this.queue.push(event);
+    if (this.isBusy) return;
+    this.isBusy = true;
+    try {
+      for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
+        const { state, actions } = arbitrate(this.state, next, this.parts.nowMs());
+        this.state = state;
+        this.tellReign();
+        for (const action of actions) this.carryOut(action);
+      }
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  wish(asked: Wish): WishAnswer {
+    assert.ok(!this.isBusy, 'wishes come from outside, not from actions');
+    this.refusal = null;
+    this.fire({ type: 'wish', ...asked });
+    const why = this.refusal as string | null;
+    const data = { ...asked };
+    if (why === null)
+      this.parts.events.tell('WISH-TAKEN', `the operator asks: ${asked.wish}`, data);
+    else this.parts.events.tell('WISH-REFUSED', `${asked.wish} refused: ${why}`, data);
+    return why === null ? { ok: true } : { ok: false, why };
+  }
+
+  setSyncAllowed(syncAllowed: boolean): void {
+    const { state } = this;
+    this.state = { ...state, config: { ...state.config, syncAllowed } };
+    const text = `the operator ${syncAllowed ? 'allows' : 'forbids'} sync-up`;
+    this.parts.events.tell('WISH-TAKEN', text, { wish: 'sync', allowed: syncAllowed });
+  }
+
+  get role(): ArbiterState['role'] {
+    return this.state.role;
+  }
+
+  status(): Status {
+    const { config, events, nowMs } = this.parts;
+    const facts = this.hands.facts();
+    this.takeover.handsSay(facts.lastTakeover);
+    return statusOf({
+      config,
+      state: this.state,
+      facts,
+      nowMs: nowMs(),
+      bornMs: this.bornMs,
+      counters: this.paths.counters(),
+      witnessTrouble: this.paths.witnessTrouble,
+      dog: this.dog.status,
+      verdict: this.verdict,
+      takeover: this.takeover.status,
+      peerExtras: this.peerExtras,
+      lastEvent: events.last,
+      ticks: this.ticker.counters,
+      firmware: firmwareVersion(),
+    });
+  }
+
+  /** Ends everything in order, whatever the role: who may not leave asks for a wish first. */
+  close(): Promise<void> {
+    this.closing ??= this.closeAll();
+    return this.closing;
+  }
+
+  private async closeAll(): Promise<void> {
+    this.ticker.stop();
+    if (this.writeTimer !== null) clearTimeout(this.writeTimer);
+    // A leader that is made to end says nothing more; what it said is on disk.
+    this.hands.gate('closed');
+    await this.hands.close();
+    await this.paths.stop();
+    await this.keeper.close();
+    await this.dog.close();
+  }
+
+  // --- the tick ----------------------------------------------------------------------------------
+
+  private tick(nowMs: number): void {
+    const { events, config } = this.parts;
+    const gapMs = nowMs - this.tickedMs;
+    this.tickedMs = nowMs;
+    if (gapMs > config.limits.stallMs) {
+      const text = `the board stood still for ${gapMs.toFixed(0)} ms`;
+      events.tellBurst('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
+    }
+    this.facts = this.hands.facts();
+    this.lookAtHealth(nowMs);
+    this.paths.tick(nowMs);
+    this.fire({ type: 'tick' });
+    this.dog.tick(nowMs);
+    this.notices.look(this.state, nowMs);
+    this.lookAtTakeover(nowMs);
+    events.tick(nowMs);
+  }
+
+  private lookAtHealth(nowMs: number): void {
+    const { health, facts } = this;
+    health.loop(nowMs, this.parts.config.limits.tickMs);
+    health.vcpu(facts.icount, facts.runs, nowMs);
+    const busyMs = earliest(facts.diskBusySinceMs, this.keeper.busySinceMs);
+    const broken = facts.disks.find(({ trouble }) => trouble !== null);
+    const trouble = this.diskTrouble ?? broken?.trouble ?? null;
+    if (busyMs === null || trouble !== null) health.diskEnds(trouble);
+    else health.diskBegins(busyMs);
+    const verdict = health.verdict(nowMs);
+    if (verdict.ok !== this.verdict.ok) {
+      const { events } = this.parts;
+      if (verdict.ok) events.tell('HEALTH-WELL');
+      else events.tell('HEALTH-BAD', verdict.words.join('; '), { bits: verdict.bits });
+      this.fire({ type: 'health', ok: verdict.ok });
+    }
+    this.verdict = verdict;
+  }
+
+  private lookAtTakeover(nowMs: number): void {
+    this.takeover.handsSay(this.facts.lastTakeover);
+    if (!this.takeover.isComplete(nowMs)) return;
+    const status = this.takeover.status!;
+    const { kind, blackoutMs, cause, generation, timeline } = status;
+    const took = blackoutMs === null ? '' : ` after ${blackoutMs.toFixed(0)} ms`;
+    this.parts.events.tell(
+      kind === 'takeover' ? 'TAKEOVER-DONE' : 'HANDOVER-DONE',
+      `the guest goes on here${took}: ${cause}`,
+      { generation, cause, blackoutMs, ...timeline },
+    );
+  }
+
+  // --- actions out -------------------------------------------------------------------------------
+
+  private tellReign(): void {
+    const { role, boot, generation, session, grant } = this.state;
+    const reign: Reign = {
+      role,
+      pairState: pairState(this.state),
+      boot,
+      generation,
+      session,
+      grant,
+    };
+    const words = JSON.stringify(reign);
+    if (words === this.reign) return;
+    this.reign = words;
+    this.hands.reign(reign);
+  }
+
+  private carryOut(action: Action): void {
+    const { parts, takeover } = this;
+    switch (action.do) {
+      case 'say':
+        this.say(action);
+        break;
+      case 'persist':
+        this.keeper.write(action.record);
+        break;
+      case 'report':
+        this.report(action.role, action.why);
+        break;
+      case 'refuse':
+        this.refusal = action.why;
+        break;
+      case 'pet':
+        this.dog.pet();
+        break;
+      case 'reset':
+        parts.events.tell('RESET-ASKED', action.why);
+        this.dog.leaveToBite(parts.nowMs());
+        break;
+      case 'close-watchdog':
+        void this.dog.close();
+        break;
+      default:
+        if (action.do === 'go-live') this.decided();
+        if (action.do === 'pause-guest') parts.events.tell('HANDOVER-BEGUN');
+        carryOutByHands(this.hands, action);
+        if (action.do === 'gate' && action.gate !== 'closed') takeover.gateOpened(parts.nowMs());
+    }
+  }
+
+  private say({ statement, urgent }: Extract<Action, { do: 'say' }>): void {
+    const extras = { position: this.facts.icount, health: this.verdict.bits };
+    this.paths.say(statement, extras, urgent, this.parts.nowMs());
+  }
+
+  private report(role: ArbiterState['role'], why: string): void {
+    const { generation, session, boot } = this.state;
+    if (role === 'cold') return;
+    const code = `ROLE-${role.toUpperCase()}` as `ROLE-${Uppercase<Exclude<typeof role, 'cold'>>}`;
+    this.parts.events.tell(code, `${role}: ${why}`, { role, why, generation, boot, session });
+  }
+
+  /** The decision to lead, with how long the peer had been silent. */
+  private decided(): void {
+    const { state } = this;
+    const { nowMs, wallMs, events } = this.parts;
+    const decidedMs = nowMs();
+    const lastMs = Math.max(...PATHS.map((path) => state.heardMs[path]));
+    const bySilence = state.plan !== 'swap' && Number.isFinite(lastMs);
+    const silenceMs = bySilence ? decidedMs - lastMs : null;
+    const { why: cause, generation } = state;
+    const kind = state.plan === 'swap' ? 'hand-over' : 'takeover';
+    this.takeover.decided({ cause, kind, generation, wallMs: wallMs(), decidedMs, silenceMs });
+    events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
+  }
+
+  private written({ record, error, tookMs }: Written): void {
+    const { events } = this.parts;
+    const data = { ...record, tookMs: Number(tookMs.toFixed(2)) };
+    this.diskTrouble = error;
+    if (error === null) {
+      const code = tookMs > SLOW_WRITE_MS ? 'REIGN-SLOW' : 'REIGN-WRITTEN';
+      const text = `generation ${record.generation}, ${record.standing}, in ${tookMs.toFixed(1)} ms`;
+      events.tell(code, text, data);
+      this.fire({ type: 'persisted', record });
+      return;
+    }
+    events.tellBurst('REIGN-FAILED', `the record cannot be written: ${error}`, data);
+    // Only the newest order counts by now.
+    this.writeTimer ??= setTimeout(() => {
+      this.writeTimer = null;
+      if (this.state.writing !== null) this.keeper.write(this.state.writing);
+    }, WRITE_AGAIN_MS);
+  }
+
+  // --- parts -------------------------------------------------------------------------------------
+
+  private makePaths(): Paths {
+    const { config, pairingKey, witness, events } = this.parts;
+    return new Paths(config, pairingKey, witness, {
+      heard: (path, statement, extras) => {
+        this.peerExtras = extras;
+        this.fire({ type: 'heard', path, statement });
+      },
+      down: (path: Path, why: string) => {
+        events.tellBurst('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
+        this.fire({ type: 'path-down', path });
+      },
+      trouble: (path, why) =>
+        events.tellBurst('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
+      sayOnLog: (frame) => this.hands.sayOnLog(frame),
+      witnessAnswered: () => this.fire({ type: 'witness-answered' }),
+    });
+  }
+
+  private makeDog(watchdog: Watchdog | null): WatchDog {
+    const { events, onMute } = this.parts;
+    return new WatchDog(watchdog, {
+      armed: (facts) => {
+        const { identity, timeoutMs, causedLastReset } = facts;
+        events.tell('WATCHDOG-ARMED', `${identity}, ${timeoutMs} ms`, { ...facts });
+        if (causedLastReset === true) events.tell('WATCHDOG-BIT');
+        this.fire({ type: 'watchdog', armed: true });
+      },
+      refused: (why) => events.tell('WATCHDOG-REFUSED', why),
+      mute: () => {
+        events.tellBurst('WATCHDOG-MUTE', 'nothing has reset this board', {});
+        onMute('asked for a reset, and nothing resets this board');
+      },
+    });
+  }
+}
+
+function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
+}

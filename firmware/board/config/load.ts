@@ -1,0 +1,99 @@
+// The configuration of this board from its file, checked against this host: what it names must be
+// there. Every mistake at once, each with its line.
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
+import { systemWords } from '../../host/errors.ts';
+import { type Parsed, parseConfig, withMacs } from './parse.ts';
+import type { Problem } from './toml.ts';
+import type { BoardConfig } from './types.ts';
+
+/** All that is wrong with a configuration, a line each. */
+export class ConfigError extends Error {
+  readonly code = 'E_CONFIG';
+  readonly problems: readonly Problem[];
+
+  constructor(file: string, problems: readonly Problem[]) {
+    super(problems.map((problem) => problemLine(file, problem)).join('\n'));
+    this.problems = problems;
+  }
+}
+
+export function problemLine(file: string, { line, text }: Problem): string {
+  return line === 0 ? `${file}: ${text}` : `${file}:${line}: ${text}`;
+}
+
+export interface Loaded {
+  readonly config: BoardConfig;
+  readonly pairingKey: Uint8Array;
+}
+
+/** Throws a ConfigError. */
+export async function loadConfig(file: string): Promise<Loaded> {
+  const parsed = await readConfig(file);
+  const { config, document } = parsed;
+  const problems = [...parsed.problems];
+  const note = (path: string, text: string) =>
+    problems.push({ line: document.lineOf(path), text: `[${path.replace('.', '] ')} ${text}` });
+  let pairingKey: Uint8Array = new Uint8Array(PAIRING_KEY_BYTES);
+  try {
+    pairingKey = await readKey(config.pairingKeyFile);
+  } catch (error) {
+    note('board.pairing-key-file', (error as Error).message);
+  }
+  for (const [key, path] of namedFiles(config)) {
+    const trouble = await troubleWith(path);
+    if (trouble !== null) note(key, trouble);
+  }
+  if (problems.length > 0)
+    throw new ConfigError(
+      file,
+      problems.sort((one, other) => one.line - other.line),
+    );
+  return { config: withMacs(config, pairingKey), pairingKey };
+}
+
+/** For commands that need to know where the board is, not whether it could run. */
+export async function readConfig(file: string): Promise<Parsed> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(file, [{ line: 0, text: systemWords(error) }]);
+  }
+  return parseConfig(text, dirname(resolve(file)));
+}
+
+async function readKey(path: string): Promise<Uint8Array> {
+  if (path === '') throw new Error('is missing');
+  let bytes: Uint8Array;
+  try {
+    bytes = new Uint8Array(await readFile(path));
+    const { mode } = await stat(path);
+    if ((mode & 0o077) !== 0) throw new Error('can be read by others: chmod 600');
+  } catch (error) {
+    throw new Error(`${path}: ${systemWords(error)}`);
+  }
+  if (bytes.length !== PAIRING_KEY_BYTES)
+    throw new Error(`${path}: has ${bytes.length} bytes, not ${PAIRING_KEY_BYTES}`);
+  return bytes;
+}
+
+function namedFiles({ guest }: BoardConfig): [string, string][] {
+  return [
+    ['guest.kernel', guest.kernel],
+    ...(guest.initrd === undefined ? [] : [['guest.initrd', guest.initrd] as [string, string]]),
+    ...guest.disks.map(({ path }): [string, string] => ['guest.disks', path]),
+  ];
+}
+
+async function troubleWith(path: string): Promise<string | null> {
+  if (path === '') return null;
+  try {
+    await access(path, constants.R_OK);
+    return null;
+  } catch (error) {
+    return `${path}: ${systemWords(error)}`;
+  }
+}

@@ -1,0 +1,203 @@
+// The configuration file into a BoardConfig: every key, its rule and its default in one place. Pure;
+// load.ts then looks whether what it names is there.
+import { createHash } from 'node:crypto';
+import { FRONT_PORT } from '../../../watchdog/front-path.ts';
+import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
+import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
+import { mqtt } from './mqtt.ts';
+import { ConfigReader, type TableReader } from './reader.ts';
+import { type Problem, readToml, type TomlDocument } from './toml.ts';
+import type { BoardConfig, GuestLine, GuestNic, GuestPlan } from './types.ts';
+
+export interface Parsed {
+  readonly config: BoardConfig;
+  readonly document: TomlDocument;
+  /** Empty: the configuration holds. */
+  readonly problems: readonly Problem[];
+}
+
+export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
+/** What Linux needs to know of this PC. */
+export const APPEND_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/;
+const INTERFACE = /^[^\s/:]{1,15}$/;
+const INTERFACE_WORDS = 'the name of a network interface, 1 to 15 letters';
+const BAUDS = { min: 9_600, max: 4_000_000 };
+const PORTS = { min: 1, max: 65_535 };
+const MIB = 1 << 20;
+
+export function parseConfig(text: string, folder: string): Parsed {
+  const document = readToml(text);
+  const reader = new ConfigReader(document, folder);
+  const board = reader.table('board');
+  const name = board.matching('name', NAME, 'letters, digits, ".", "_", "-", at most 31');
+  const head = {
+    name,
+    side: board.choice('side', ['a', 'b']),
+    stateDir: board.path('state-dir', '/var/lib/twinstep'),
+    pairingKeyFile: board.path('pairing-key-file', '/etc/twinstep/pairing.key'),
+    eventsFile: board.optionalPath('events-file') ?? null,
+    syncAllowed: board.choice('sync-up', ['allowed', 'forbidden'], 'allowed') === 'allowed',
+  };
+  const config: BoardConfig = {
+    ...head,
+    log: { interface: reader.table('log').matching('interface', INTERFACE, INTERFACE_WORDS) },
+    serial: serial(reader.table('serial')),
+    front: front(reader.table('front')),
+    watchdog: watchdog(reader.table('watchdog')),
+    guest: guest(reader.table('guest')),
+    limits: limits(reader),
+    mqtt: mqtt(reader, name),
+  };
+  if (config.front.interface !== '' && config.front.interface === config.log.interface)
+    reader.problem('log.interface', '[log] and [front] must have an interface each');
+  return { config, document, problems: reader.finish() };
+}
+
+function serial(table: TableReader): BoardConfig['serial'] {
+  const port = table.text('port');
+  const baud = table.whole('baud', BAUDS, 115_200);
+  return port === 'none' ? null : { port: table.absolute(port), baud };
+}
+
+function front(table: TableReader): BoardConfig['front'] {
+  const witness = table.raw('gateway') === 'none' ? null : table.address('gateway');
+  const bind = table.address('bind');
+  const peer = table.address('peer');
+  if (bind !== '' && bind === peer) table.problem('peer', 'is the address of this board itself');
+  return {
+    interface: table.matching('interface', INTERFACE, INTERFACE_WORDS),
+    bind,
+    peer,
+    port: table.whole('port', PORTS, FRONT_PORT),
+    gateway: witness,
+  };
+}
+
+function watchdog(table: TableReader): BoardConfig['watchdog'] {
+  return {
+    kind: table.choice('kind', ['device', 'stand-in', 'none'], 'device'),
+    device: table.path('device', '/dev/watchdog'),
+  };
+}
+
+function guest(table: TableReader): GuestPlan {
+  const append = table.raw('append');
+  if (append !== undefined && typeof append !== 'string')
+    table.problem('append', 'must be text in quotes');
+  return {
+    kernel: table.path('kernel'),
+    initrd: table.optionalPath('initrd'),
+    append: typeof append === 'string' ? append : APPEND_DEFAULT,
+    memoryBytes: table.whole('memory-mib', MEMORY_MIB, MEMORY_MIB.default) * MIB,
+    nics: nics(table),
+    disks: disks(table),
+    com1: line(table, 'com1'),
+    com2: line(table, 'com2'),
+    onPowerOff: table.choice('on-power-off', ['stop', 'restart'], 'stop'),
+  };
+}
+
+function nics(table: TableReader): GuestNic[] {
+  const taps = table.texts('tap');
+  const macs = table.texts('mac');
+  if (taps.length > NICS_MAX) table.problem('tap', `names more than ${NICS_MAX} interfaces`);
+  if (new Set(taps).size < taps.length) table.problem('tap', 'names an interface twice');
+  for (const tap of taps)
+    if (!INTERFACE.test(tap)) table.problem('tap', `"${tap}" must be ${INTERFACE_WORDS}`);
+  if (macs.length > taps.length)
+    table.problem('mac', `has ${macs.length} addresses for ${taps.length} interfaces of "tap"`);
+  if (new Set(macs.map((mac) => mac.toLowerCase())).size < macs.length)
+    table.problem('mac', 'has an address twice');
+  return taps.map((tap, nic) => {
+    const given = macs[nic];
+    return { tap, mac: given === undefined ? UNSET_MAC : macAddress(table, given) };
+  });
+}
+
+/** Replaced by `withMacs`, which needs the pairing key. */
+const UNSET_MAC = new Uint8Array(6);
+
+/** Both boards of a pair, and no other pair, make the same address of a card that was given none. */
+export function withMacs(config: BoardConfig, pairingKey: Uint8Array): BoardConfig {
+  const nics = config.guest.nics.map((nic, index) => {
+    if (nic.mac !== UNSET_MAC) return nic;
+    const hash = createHash('sha256').update('twinstep guest mac').update(pairingKey);
+    const mac = Uint8Array.from(hash.update(Uint8Array.of(index)).digest().subarray(0, 6));
+    mac[0] = 0x52;
+    return { ...nic, mac };
+  });
+  return { ...config, guest: { ...config.guest, nics } };
+}
+
+function macAddress(table: TableReader, text: string): Uint8Array {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
+    table.problem('mac', `"${text}" must be six bytes, as 52:54:00:12:34:56`);
+    return UNSET_MAC;
+  }
+  const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+  if ((mac[0]! & 1) !== 0) table.problem('mac', `"${text}" is a group address`);
+  return mac;
+}
+
+function disks(table: TableReader): GuestPlan['disks'] {
+  const given = table.texts('disks');
+  if (given.length > DISKS_MAX) table.problem('disks', `names more than ${DISKS_MAX} disks`);
+  const list = given.map((text) => {
+    const isReadOnly = text.endsWith(',ro');
+    return { path: table.absolute(isReadOnly ? text.slice(0, -3) : text), isReadOnly };
+  });
+  if (new Set(list.map(({ path }) => path)).size < list.length)
+    table.problem('disks', 'names a file twice');
+  return list;
+}
+
+function line(table: TableReader, key: string): GuestLine {
+  const text = table.text(key, 'none');
+  if (text === 'none' || text === 'pty') return { kind: text };
+  const path = /^socket=(.+)$/.exec(text)?.[1];
+  if (path !== undefined) return { kind: 'socket', path: table.absolute(path) };
+  table.problem(key, `"${text}" must be "none", "pty" or "socket=PATH"`);
+  return { kind: 'none' };
+}
+
+const SIMPLE_LIMITS = {
+  'witness-probe-ms': 'witnessProbeMs',
+  'witness-silent-ms': 'witnessSilentMs',
+  'stall-ms': 'stallMs',
+  'seek-ms': 'seekMs',
+  'leave-ms': 'leaveMs',
+  'isolated-ms': 'isolatedMs',
+  'watchdog-timeout-ms': 'watchdogTimeoutMs',
+  'pet-ms': 'petMs',
+} as const;
+const LIMIT_MS = { min: 1, max: 600_000 };
+
+function limits(reader: ConfigReader): Limits {
+  const before = reader.problems.length;
+  const table = reader.table('limits');
+  const read = (key: string, usual: number) => table.whole(key, LIMIT_MS, usual);
+  const heartbeatMs = { ...DEFAULT_LIMITS.heartbeatMs };
+  const silentMs = { ...DEFAULT_LIMITS.silentMs };
+  for (const path of PATHS) {
+    heartbeatMs[path] = read(`heartbeat-${path}-ms`, heartbeatMs[path]);
+    silentMs[path] = read(`silent-${path}-ms`, silentMs[path]);
+  }
+  const simple = Object.entries(SIMPLE_LIMITS).map(([key, name]) => [
+    name,
+    read(key, DEFAULT_LIMITS[name]),
+  ]);
+  const all: Limits = {
+    ...DEFAULT_LIMITS,
+    ...Object.fromEntries(simple),
+    heartbeatMs,
+    silentMs,
+  };
+  if (reader.problems.length > before) return DEFAULT_LIMITS;
+  try {
+    return checkLimits(all);
+  } catch (error) {
+    reader.problem('limits', `[limits] contradict each other: ${(error as Error).message}`);
+    return DEFAULT_LIMITS;
+  }
+}

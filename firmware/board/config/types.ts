@@ -1,0 +1,69 @@
+// What a board is configured with, checked and complete: paths absolute, defaults filled in. How it
+// is written in the file: docs/CONFIG.md.
+
+import type { Limits } from '../../../watchdog/limits.ts';
+import type { Side } from '../../../watchdog/path-frame.ts';
+import type { ScadaConfig } from '../../scada/types.ts';
+
+export interface BoardConfig {
+  /** For people: on the console, in events. */
+  readonly name: string;
+  readonly side: Side;
+  readonly stateDir: string;
+  readonly pairingKeyFile: string;
+  /** Events as JSON lines go here too; null: to standard output alone. */
+  readonly eventsFile: string | null;
+  readonly syncAllowed: boolean;
+  readonly log: { readonly interface: string };
+  /** Null: this pair has no serial line. */
+  readonly serial: { readonly port: string; readonly baud: number } | null;
+  readonly front: FrontConfig;
+  readonly watchdog: WatchdogConfig;
+  readonly guest: GuestPlan;
+  readonly limits: Limits;
+  /** Null: nothing is told to SCADA. */
+  readonly mqtt: ScadaConfig | null;
+}
+
+export interface FrontConfig {
+  readonly interface: string;
+  readonly bind: string;
+  readonly peer: string;
+  readonly port: number;
+  /** The witness; null: this pair has none (ARBITER.md, "Without a witness"). */
+  readonly gateway: string | null;
+}
+
+export interface WatchdogConfig {
+  readonly kind: 'device' | 'stand-in' | 'none';
+  readonly device: string;
+}
+
+/** The protected guest. Everything but `tap`, `disks.path`, `com1` and `com2` is equal on both boards. */
+export interface GuestPlan {
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly append: string;
+  readonly memoryBytes: number;
+  readonly nics: readonly GuestNic[];
+  readonly disks: readonly GuestDisk[];
+  readonly com1: GuestLine;
+  readonly com2: GuestLine;
+  readonly onPowerOff: 'stop' | 'restart';
+}
+
+export interface GuestNic {
+  readonly mac: Uint8Array;
+  /** The host's interface; it exists already. */
+  readonly tap: string;
+}
+
+export interface GuestDisk {
+  readonly path: string;
+  readonly isReadOnly: boolean;
+}
+
+/** Fits the `SerialSpec` of firmware/host/world.ts. */
+export type GuestLine =
+  | { readonly kind: 'none' | 'pty' }
+  | { readonly kind: 'socket'; readonly path: string };

@@ -1,0 +1,172 @@
+// The control socket: many clients, each with its requests in order. A subscriber that does not read
+// is dropped with a notice; nothing a client does or omits makes the board wait.
+import { existsSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { plain } from '../events.ts';
+import { LineReader } from './lines.ts';
+import { answerLine, type Controlled, type Subscription } from './verbs.ts';
+
+export const LINE_BYTES_MAX = 16 << 10;
+const CLIENTS_MAX = 32;
+/** Unread bytes of a client after which it counts as not reading. */
+const UNREAD_BYTES_MAX = 512 << 10;
+/** A dropped client gets this long to read why. */
+const LINGER_MS = 2_000;
+
+export interface ControlCounters {
+  clients: number;
+  requests: number;
+  refused: number;
+  oversize: number;
+  dropped: number;
+}
+
+export class ControlServer {
+  readonly counters: ControlCounters = {
+    clients: 0,
+    requests: 0,
+    refused: 0,
+    oversize: 0,
+    dropped: 0,
+  };
+  private readonly board: Controlled;
+  private readonly path: string;
+  private readonly server: Server;
+  private readonly clients = new Set<Client>();
+
+  /** Throws an Error in words when another process answers at this path. */
+  static async open(path: string, board: Controlled): Promise<ControlServer> {
+    if (existsSync(path)) {
+      if (await answers(path)) throw new Error(`${path}: another board answers there`);
+      rmSync(path, { force: true });
+    }
+    const control = new ControlServer(path, board);
+    await control.listen();
+    return control;
+  }
+
+  private constructor(path: string, board: Controlled) {
+    this.path = path;
+    this.board = board;
+    this.server = createServer((socket) => this.accept(socket));
+  }
+
+  /** What was said is still delivered to whoever reads. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const client of this.clients) client.end();
+    await closed;
+    rmSync(this.path, { force: true });
+  }
+
+  private async listen(): Promise<void> {
+    const before = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.server.once('error', reject);
+        this.server.listen(this.path, () => resolve());
+      });
+    } finally {
+      process.umask(before);
+    }
+    this.server.on('error', () => {});
+  }
+
+  private accept(socket: Socket): void {
+    if (this.clients.size >= CLIENTS_MAX) {
+      this.counters.refused += 1;
+      socket.on('error', () => {});
+      socket.end(`${JSON.stringify({ ok: false, why: `at most ${CLIENTS_MAX} clients` })}\n`);
+      return;
+    }
+    this.counters.clients += 1;
+    const client = new Client(socket, this.board, this.counters);
+    this.clients.add(client);
+    socket.once('close', () => {
+      client.forget();
+      this.clients.delete(client);
+    });
+  }
+}
+
+class Client {
+  private readonly socket: Socket;
+  private readonly board: Controlled;
+  private readonly counters: ControlCounters;
+  private readonly reader = new LineReader(LINE_BYTES_MAX);
+  private unlisten: (() => void) | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private isEnding = false;
+
+  constructor(socket: Socket, board: Controlled, counters: ControlCounters) {
+    this.socket = socket;
+    this.board = board;
+    this.counters = counters;
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => this.take(bytes));
+  }
+
+  end(): void {
+    this.isEnding = true;
+    this.forget();
+    this.socket.end();
+    // Who does not read holds up nothing.
+    setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
+  }
+
+  forget(): void {
+    this.unlisten?.();
+    this.unlisten = null;
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  private take(bytes: Uint8Array): void {
+    for (const line of this.reader.push(bytes)) {
+      if (this.isEnding) return;
+      this.counters.requests += 1;
+      if (!line.ok) {
+        this.counters.oversize += 1;
+        this.say({ ok: false, why: `a line has at most ${LINE_BYTES_MAX} bytes` });
+        continue;
+      }
+      const { answer, subscribe } = answerLine(this.board, line.text);
+      this.say(answer);
+      if (subscribe !== undefined) this.subscribe(subscribe);
+    }
+  }
+
+  /** The newest subscription counts. */
+  private subscribe({ after, statusEveryMs }: Subscription): void {
+    this.forget();
+    const { events } = this.board;
+    if (after !== null) for (const event of events.after(after)) this.say({ event });
+    this.unlisten = events.listen((event) => this.say({ event }));
+    if (statusEveryMs === null) return;
+    this.say({ status: this.board.status() });
+    this.timer = setInterval(() => this.say({ status: this.board.status() }), statusEveryMs);
+  }
+
+  private say(message: object): void {
+    if (this.isEnding || this.socket.destroyed) return;
+    if (this.socket.writableLength > UNREAD_BYTES_MAX) this.drop();
+    else this.socket.write(`${JSON.stringify(message, plain)}\n`);
+  }
+
+  private drop(): void {
+    this.counters.dropped += 1;
+    this.socket.write(`${JSON.stringify({ notice: 'dropped: reads too slowly' })}\n`);
+    this.end();
+    this.board.events.tellBurst('CLIENT-DROPPED', 'a reader of events was too slow', {});
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

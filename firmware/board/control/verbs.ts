@@ -1,0 +1,123 @@
+// One request of the control socket into one answer. What does not make sense is refused in words.
+import type { Wish } from '../../../watchdog/arbiter-types.ts';
+import type { WishAnswer } from '../brain.ts';
+import type { BoardEvent, EventLog } from '../events.ts';
+import type { Status } from '../status.ts';
+
+/** The board, as the socket knows it. */
+export interface Controlled {
+  readonly events: EventLog;
+  status(): Status;
+  wish(wish: Wish): WishAnswer;
+  setSyncAllowed(allowed: boolean): void;
+  /** Begins to stop; the socket closes when the board has stopped. */
+  stop(force: boolean): WishAnswer;
+}
+
+export interface Subscription {
+  /** Events up to this number are known already; null: none are wanted from before. */
+  readonly after: number | null;
+  /** Null: events alone. */
+  readonly statusEveryMs: number | null;
+}
+
+export type Answer = { readonly id?: unknown } & (
+  | { readonly ok: false; readonly why: string }
+  | {
+      readonly ok: true;
+      readonly status?: Status;
+      readonly events?: readonly BoardEvent[];
+    }
+);
+
+export interface Answered {
+  readonly answer: Answer;
+  readonly subscribe?: Subscription;
+}
+
+type Request = Readonly<Record<string, unknown>>;
+type Verb = (board: Controlled, request: Request) => WishAnswer | Omit<Answered, never>;
+
+const STATUS_EVERY_MS = { min: 50, max: 60_000 } as const;
+
+const VERBS: Readonly<Record<string, { readonly fields: readonly string[]; readonly run: Verb }>> =
+  {
+    status: {
+      fields: [],
+      run: (board) => ({ answer: { ok: true, status: board.status() } }),
+    },
+    events: {
+      fields: ['after'],
+      run: (board, { after = 0 }) =>
+        isCount(after)
+          ? { answer: { ok: true, events: board.events.after(after) } }
+          : no('"after" must be the number of an event'),
+    },
+    subscribe: { fields: ['after', 'statusEveryMs'], run: (_board, request) => subscribe(request) },
+    'switch-over': { fields: [], run: (board) => board.wish({ wish: 'switch-over' }) },
+    'test-failover': { fields: [], run: (board) => board.wish({ wish: 'test-failover' }) },
+    'force-lead': { fields: [], run: (board) => board.wish({ wish: 'force-lead' }) },
+    maintenance: {
+      fields: ['on'],
+      run: (board, { on }) =>
+        typeof on === 'boolean'
+          ? board.wish({ wish: on ? 'maintenance-on' : 'maintenance-off' })
+          : no('"on" must be true or false'),
+    },
+    stop: {
+      fields: ['force'],
+      run: (board, { force = false }) =>
+        typeof force === 'boolean' ? board.stop(force) : no('"force" must be true or false'),
+    },
+    'sync-up': {
+      fields: ['allowed'],
+      run: (board, { allowed }) => {
+        if (typeof allowed !== 'boolean') return no('"allowed" must be true or false');
+        board.setSyncAllowed(allowed);
+        return { ok: true };
+      },
+    },
+  };
+
+export function answerLine(board: Controlled, line: string): Answered {
+  let request: unknown;
+  try {
+    request = JSON.parse(line);
+  } catch {
+    return { answer: no('not a line of JSON') };
+  }
+  if (typeof request !== 'object' || request === null || Array.isArray(request))
+    return { answer: no('a request is an object: {"do":"status"}') };
+  const { id, do: name, ...fields } = request as Request;
+  const { answer, ...rest } = answerRequest(board, name, fields);
+  return { ...rest, answer: id === undefined ? answer : { id, ...answer } };
+}
+
+function answerRequest(board: Controlled, name: unknown, fields: Request): Answered {
+  const verb = typeof name === 'string' && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (verb === undefined)
+    return { answer: no(`"do" must be one of ${Object.keys(VERBS).join(', ')}`) };
+  const unknown = Object.keys(fields).find((field) => !verb.fields.includes(field));
+  if (unknown !== undefined) return { answer: no(`"${name}" has no field "${unknown}"`) };
+  const done = verb.run(board, fields);
+  return 'answer' in done ? done : { answer: done };
+}
+
+function subscribe({ after = null, statusEveryMs = null }: Request): WishAnswer | Answered {
+  if (after !== null && !isCount(after)) return no('"after" must be the number of an event');
+  const { min, max } = STATUS_EVERY_MS;
+  if (
+    statusEveryMs !== null &&
+    !(isCount(statusEveryMs) && statusEveryMs >= min && statusEveryMs <= max)
+  )
+    return no(`"statusEveryMs" must be a whole number, ${min} to ${max}`);
+  return { answer: { ok: true }, subscribe: { after, statusEveryMs } };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function no(why: string): { readonly ok: false; readonly why: string } {
+  return { ok: false, why };
+}

@@ -1,0 +1,113 @@
+// Every event a board can tell of: its stable code, how serious it is, and the words people read when
+// the event itself has none. Codes are for machines (SCADA, log filters) and never change their meaning.
+export const SEVERITIES = ['info', 'warning', 'error', 'critical'] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+interface CodeWords {
+  readonly severity: Severity;
+  readonly words: string;
+}
+
+const info = (words: string): CodeWords => ({ severity: 'info', words });
+const warning = (words: string): CodeWords => ({ severity: 'warning', words });
+const error = (words: string): CodeWords => ({ severity: 'error', words });
+const critical = (words: string): CodeWords => ({ severity: 'critical', words });
+
+export const EVENT_CODES = {
+  // The board itself.
+  'BOARD-STARTED': info('the board has started'),
+  'BOARD-STOPPING': info('the board stops'),
+  'BOARD-STOPPED': info('the board has stopped in order'),
+  'BOARD-DIED': error('the board process ended; it is started again'),
+  'BOARD-GIVEN-UP': critical('the board dies again and again: left to the hardware watchdog'),
+  'SUPERVISOR-GONE': error(
+    'the supervisor of this board is gone: its death would be told by nobody',
+  ),
+  'BOARD-NOT-FIRST': warning('the board has no right to go before other programs, and may stall'),
+  'BOARD-STALLED': warning('the board stood still, as if asleep'),
+  'HEALTH-BAD': error('this board is not fit to lead'),
+  'HEALTH-WELL': info('this board is fit again'),
+  'RESET-ASKED': critical('the watchdog is left to reset this board'),
+  'WATCHDOG-ARMED': info('the watchdog is armed'),
+  'WATCHDOG-REFUSED': error('there is no watchdog to rely on'),
+  'WATCHDOG-BIT': warning('the last start was a reset by the watchdog'),
+  'WATCHDOG-MUTE': critical('the watchdog did not reset this board when it should have'),
+  'REIGN-LOADED': info('the record of this board is read'),
+  'REIGN-TROUBLE': error('the record of this board cannot be relied on'),
+  'REIGN-WRITTEN': info('the record is safe on disk'),
+  'REIGN-SLOW': warning('the disk of the record is slow: every takeover waits for it'),
+  'REIGN-FAILED': critical('the record cannot be written'),
+
+  // Who leads, as watchdog/arbiter.ts decides; one code a role.
+  'ROLE-SEEKING': info('no machine in memory, looks for the peer'),
+  'ROLE-TARGET': info('follows the primary, not in step yet'),
+  'ROLE-BACKUP': info('in step as backup'),
+  'ROLE-PROMOTING': warning('takes the reign'),
+  'ROLE-SOLO': warning('leads alone, without redundancy'),
+  'ROLE-SOURCE': info('leads and brings the peer into step'),
+  'ROLE-GRANTING': info('grants the peer the right to take over'),
+  'ROLE-PROTECTED': info('leads, the peer is in step'),
+  'ROLE-YIELDING': warning('the log link is lost, asks the peer to give up its claim'),
+  'ROLE-SOLOING': warning('goes on alone'),
+  'ROLE-LEAVING': info('hands over'),
+  'ROLE-ISOLATED': critical('hears nobody, holds its outputs'),
+  'ROLE-FENCED': error('the peer has a newer reign, throws its machine away'),
+  'ROLE-MAINTENANCE': info('takes no part, by the operator'),
+  'ROLE-STOPPED': info('stopped by the operator'),
+  'PAIR-STATE': info('the state of the pair changed'),
+  'REDUNDANCY-LOST': error('one more fault would stop the guest'),
+  'REDUNDANCY-BACK': info('any single fault is survived again'),
+  'TAKEOVER-BEGUN': warning('takes over from the peer'),
+  'TAKEOVER-DONE': warning('the guest goes on here'),
+  'HANDOVER-BEGUN': info('the guest is paused for the hand-over'),
+  'HANDOVER-DONE': info('the guest goes on here, handed over'),
+
+  // Ways to the peer.
+  'PATH-SILENT': warning('nothing is heard on this path'),
+  'PATH-TALKS': info('the peer is heard on this path'),
+  'PATH-TROUBLE': warning('this path cannot be used'),
+  'WITNESS-SILENT': warning('the gateway does not answer'),
+  'WITNESS-ANSWERS': info('the gateway answers'),
+  'FRAMES-REJECTED': warning('frames that are not the peer’s, or damaged'),
+  'PEER-SEEN': info('a start of the peer is heard for the first time'),
+  'PEER-DEAD': warning('the supervisor of the peer tells that it died'),
+  'LINK-UP': info('the log link stands'),
+  'LINK-DOWN': warning('the log link is down'),
+  'LINK-REFUSED': error('the log link cannot be had'),
+
+  // What the operator asked for.
+  'WISH-TAKEN': info('the operator asks'),
+  'WISH-REFUSED': warning('refused'),
+  'CLIENT-DROPPED': warning('a reader of events was too slow'),
+
+  // The guest and its log, told by the hands.
+  'GUEST-STARTED': info('the guest starts'),
+  'GUEST-LIVE': info('the guest runs here'),
+  'GUEST-REBOOTED': info('the guest started again'),
+  'GUEST-OFF': warning('the guest switched itself off'),
+  'GUEST-FAILED': critical('the guest cannot go on'),
+  'GUEST-DISCARDED': info('the machine is thrown away'),
+  'GUEST-NOTICE': info('about the guest'),
+  'GUEST-ANNOUNCED': info('the plant network is told where the guest is'),
+  'DISK-TROUBLE': error('a disk of the guest fails'),
+  'DISK-WELL': info('a disk of the guest is well again'),
+  'SYNC-ASKED': info('asks the primary to be brought into step'),
+  'SYNC-REFUSED': error('the boards do not fit together'),
+  'SYNC-BEGUN': info('sync-up begins'),
+  'SYNC-PHASE': info('sync-up goes on'),
+  'SYNC-STOPPED': warning('sync-up ended before it was complete'),
+  'SYNC-DONE': info('the peer has everything'),
+  'LAG-SLOWED': warning('the guest is slowed so that the backup can follow'),
+  'LAG-WELL': info('the backup keeps up'),
+  'LAG-DROPPED': error('the backup could not keep up and was dropped'),
+  DIVERGED: error('the backup went another way than the primary; it is brought into step again'),
+  'LOG-TROUBLE': error('the log stream was not as it must be'),
+  'OUTPUT-HELD': warning('output has waited long for the peer'),
+  'HANDS-NOTICE': info('about streaming'),
+} as const satisfies Readonly<Record<string, CodeWords>>;
+
+export type EventCode = keyof typeof EVENT_CODES;
+
+export function isEventCode(code: string): code is EventCode {
+  return Object.hasOwn(EVENT_CODES, code);
+}

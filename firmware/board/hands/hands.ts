@@ -1,0 +1,489 @@
+// The hands of a board: they carry out what the arbiter decides. This file takes the orders, keeps them
+// in order and answers; the work is done beside it: guest-seat (machine, disks, world), outlet (gate),
+// leading (log out, sync-up as source), following (log in, sync-up as target), link (the channel).
+//
+// A gate order takes effect before it returns. What changes the guest runs in a chain, one after the
+// other. Everything that comes from the channel is worked off in the turn in which it comes.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { ChannelEvent } from '../../../logchan/endpoint.ts';
+import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
+import { CPU_MODEL, firmwareVersion } from '../../host/identity.ts';
+import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
+import { LAG_LIMITS } from '../../lockstep/lag.ts';
+import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
+import type { EventCode } from '../event-codes.ts';
+import { Chain } from './chain.ts';
+import type { BoardFacts } from './compat.ts';
+import { Following } from './following.ts';
+import { GuestSeat, type OpenOutside, restartsOn, type SeatFiles } from './guest-seat.ts';
+import { Leading } from './leading.ts';
+import { type ChannelFactory, Link, type LinkHandler } from './link.ts';
+import {
+  type BulkMessage,
+  encodeLogMessage,
+  type LogMessage,
+  MESSAGES_VERSION,
+} from './messages.ts';
+import { Outlet } from './outlet.ts';
+import type { HandsPlan } from './plan.ts';
+import { RateMeter } from './rate.ts';
+import type { HandsLimits, Shared } from './shared.ts';
+import { TakeoverRecord } from './takeover.ts';
+import type { Hands, HandsEvents, HandsFacts, Reign, SyncFacts } from './types.ts';
+
+export interface HandsOptions {
+  readonly plan: HandsPlan;
+  readonly makeChannel: ChannelFactory;
+  readonly events: HandsEvents;
+  readonly limits?: Partial<HandsLimits>;
+  /** @default performance.now */
+  readonly nowMs?: () => number;
+  /** Who carries what the guest says; @default the world of this host. */
+  readonly openOutside?: OpenOutside;
+}
+
+const HANDS_LIMITS: HandsLimits = { lag: LAG_LIMITS, sync: SYNC_PLAN_LIMITS, retryMs: 10_000 };
+const STEP_MS = 50;
+/** A switch that was just starting up, or lost the first one. */
+const ANNOUNCE_MS = [0, 50, 500];
+const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
+
+type GuestPhase = HandsFacts['guest'];
+
+export class BoardHands implements Hands {
+  readonly seat: GuestSeat;
+  readonly outlet: Outlet;
+  readonly link: Link;
+  readonly leading: Leading;
+  private readonly options: HandsOptions;
+  private readonly following: Following;
+  private readonly chain: Chain;
+  private readonly nowMs: () => number;
+  private readonly boardFacts: BoardFacts;
+  private readonly rate = new RateMeter();
+  private readonly timer: NodeJS.Timeout;
+  private current: Reign | undefined;
+  private phase: GuestPhase = 'none';
+  private liveIcount = 0n;
+  private takeover: TakeoverRecord | undefined;
+  private announcing: NodeJS.Timeout[] = [];
+  private closing: Promise<void> | undefined;
+
+  /**
+   * Opens disks and world, all or nothing; throws one clear line. Then the hands can be made, once, for
+   * whoever hears their events; that opens the log link, and throws as well.
+   */
+  static async prepare(
+    options: Omit<HandsOptions, 'events'>,
+  ): Promise<(events: HandsEvents) => BoardHands> {
+    const { plan, nowMs = () => performance.now() } = options;
+    const kernel = new Uint8Array(await readFile(plan.kernel));
+    const initrd =
+      plan.initrd === undefined ? undefined : new Uint8Array(await readFile(plan.initrd));
+    let hands: BoardHands | undefined;
+    const files = { kernel, initrd };
+    const seat = await GuestSeat.open(
+      plan,
+      files,
+      seatEvents(() => hands),
+      nowMs,
+      options.openOutside,
+    );
+    return (events) => {
+      hands = new BoardHands({ ...options, events }, seat, files, nowMs);
+      hands.link.channel.start();
+      return hands;
+    };
+  }
+
+  static async open({ events, ...options }: HandsOptions): Promise<BoardHands> {
+    return (await BoardHands.prepare(options))(events);
+  }
+
+  private constructor(
+    options: HandsOptions,
+    seat: GuestSeat,
+    files: SeatFiles,
+    nowMs: () => number,
+  ) {
+    this.options = options;
+    this.seat = seat;
+    this.nowMs = nowMs;
+    this.boardFacts = factsOf(options.plan, files, seat);
+    this.link = new Link(options.makeChannel, this.linkHandler());
+    this.chain = new Chain((what, error) => this.failed(what, error));
+    this.outlet = new Outlet({
+      macs: options.plan.nics.map(({ mac }) => mac),
+      deliver: (outputs) => seat.deliver(outputs),
+      released: (sequence) => this.leading.stream.released(sequence),
+      nowMs,
+    });
+    const shared: Shared = {
+      ...{ seat, nowMs, link: this.link, outlet: this.outlet, events: options.events },
+      limits: { ...HANDS_LIMITS, ...options.limits },
+      reign: () => this.current,
+      facts: () => this.boardFacts,
+      inTurn: (what, work) => this.chain.add(what, work),
+    };
+    this.leading = new Leading(shared);
+    this.following = new Following(shared);
+    this.timer = setInterval(() => this.step(), STEP_MS);
+  }
+
+  // ---- orders -------------------------------------------------------------------------------
+
+  reign(reign: Reign): void {
+    this.current = reign;
+    this.leading.countAck();
+  }
+
+  gate(gate: Gate): void {
+    this.outlet.setMode(gate);
+    // Nobody will ask for the log of this reign.
+    if (gate === 'open' && this.leading.stream.state === 'keeping') this.leading.stopStream();
+  }
+
+  bootGuest(): void {
+    this.chain.add('boot the guest', () => this.boot());
+  }
+
+  private async boot(): Promise<void> {
+    await this.seat.empty();
+    this.outlet.clear();
+    this.phase = 'starting';
+    await this.seat.boot();
+    this.leads();
+    this.event('GUEST-STARTED', 'the guest starts from power-on');
+  }
+
+  goLive(): void {
+    const cause = this.following.wasHandedOver ? 'handed over' : 'the leader is gone';
+    const generation = this.current?.generation ?? 0;
+    const takeover = new TakeoverRecord(cause, generation, this.nowMs());
+    this.takeover = takeover;
+    this.following.end();
+    this.chain.add('go live', () => this.live(takeover));
+  }
+
+  private async live(takeover: TakeoverRecord): Promise<void> {
+    const { seat, leading, outlet } = this;
+    const { vcpu } = seat;
+    if (vcpu === undefined) throw new Error('there is no machine to go live with');
+    if (this.phase === 'paused') {
+      await vcpu.resume({ log: false });
+      this.leads();
+      takeover.isLive(this.nowMs(), 0);
+      return;
+    }
+    // The log of the new reign may come before the answer.
+    leading.keepLog();
+    const answer = vcpu.goLive({ log: true });
+    seat.listen();
+    const live = await answer;
+    this.liveIcount = live.icount;
+    seat.setLeads(true);
+    outlet.whenFirst(() => takeover.said(this.nowMs()));
+    const repeated = outlet.takeOver();
+    this.leads();
+    takeover.isLive(this.nowMs(), live.tookMs);
+    this.event('GUEST-LIVE', `leads where the log ended, ${takeover.words}`, {
+      ...takeover.facts(),
+      ...{ entries: live.entries, repeated, icount: String(live.icount) },
+    });
+    if (leading.stream.state === 'keeping' && outlet.mode !== 'open') return;
+    // The gate was opened while it went live: nobody wants this log.
+    leading.stream.stop();
+    await vcpu.stopLog();
+  }
+
+  private leads(): void {
+    this.phase = 'leading';
+    this.leading.startSync();
+  }
+
+  pauseGuest(): void {
+    this.chain.add('pause the guest', async () => {
+      await this.seat.vcpu?.pause();
+      this.phase = 'paused';
+    });
+  }
+
+  resumeGuest(): void {
+    this.chain.add('resume the guest', async () => {
+      if (this.phase !== 'paused') return;
+      await this.seat.vcpu?.resume({ log: false });
+      this.leads();
+    });
+  }
+
+  discardGuest(): void {
+    this.following.stop();
+    this.leading.stop();
+    this.chain.add('discard the guest', async () => {
+      await this.seat.empty();
+      this.outlet.clear();
+      this.phase = 'none';
+      this.options.events.arbiter({ type: 'guest-discarded' });
+    });
+  }
+
+  syncSource(partner: Grant): void {
+    this.leading.syncSource(partner);
+  }
+
+  syncTarget(session: number): void {
+    this.leading.stop();
+    this.following.syncTarget(session);
+    this.phase = 'none';
+  }
+
+  syncStop(): void {
+    this.following.stop();
+    this.leading.stop();
+    if (this.seat.leads) return;
+    this.chain.add('stop following', async () => {
+      if (this.seat.leads) return;
+      await this.seat.empty();
+      this.phase = 'none';
+    });
+  }
+
+  markLog(mark: 'grant' | 'leave', partner: Grant): void {
+    this.chain.add(`mark the log (${mark})`, async () => {
+      this.leading.mark(mark, partner, this.liveIcount);
+    });
+  }
+
+  follow(_boot: number, _session: number): void {
+    this.chain.add('follow', async () => {
+      await this.seat.vcpu?.follow();
+      this.seat.setLeads(false);
+      this.leading.stop();
+      this.outlet.handOver();
+      this.phase = 'following';
+      this.following.follow();
+    });
+  }
+
+  announceGuest(): void {
+    this.stopAnnouncing();
+    this.announcing = ANNOUNCE_MS.map((ms) => setTimeout(() => this.outlet.announce(), ms));
+  }
+
+  private stopAnnouncing(): void {
+    for (const timer of this.announcing.splice(0)) clearTimeout(timer);
+  }
+
+  sayOnLog(frame: Uint8Array): boolean {
+    return this.link.sendNow(encodeLogMessage({ type: 'statement', frame }));
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    clearInterval(this.timer);
+    this.stopAnnouncing();
+    this.outlet.setMode('closed');
+    this.following.stop();
+    this.leading.stop();
+    this.chain.add('end', () => this.seat.empty());
+    await this.chain.idle();
+    this.link.channel.stop();
+    await this.seat.close();
+  }
+
+  // ---- what the guest does ------------------------------------------------------------------
+
+  /** @internal */
+  readonly guest = {
+    log: (bytes: Uint8Array) => this.leading.log(bytes),
+    outputs: (outputs: Parameters<Outlet['follow']>[0], leads: boolean) => {
+      if (leads) this.outlet.lead(outputs, this.leading.stream.cover);
+      else this.outlet.follow(outputs);
+    },
+    progress: () => {
+      if (this.phase === 'none' && this.seat.vcpu !== undefined) this.phase = 'following';
+      this.following.progress();
+    },
+    diverged: (divergence: Parameters<Following['diverged']>[0]) => {
+      this.following.diverged(divergence);
+    },
+    ended: (end: VcpuEnd | Error) => {
+      const isError = end instanceof Error;
+      this.phase = isError ? 'failed' : 'ended';
+      const words = isError ? `the guest's thread broke: ${end.message}` : 'the guest has ended';
+      const reason = isError ? 'broken' : end.reason.kind;
+      this.event(isError ? 'GUEST-FAILED' : 'GUEST-OFF', words, { reason });
+    },
+    notice: (code: EventCode, text: string) => this.event(code, text),
+  };
+
+  // ---- what comes over the link -------------------------------------------------------------
+
+  private linkHandler(): LinkHandler {
+    return {
+      log: (message) => this.message(message),
+      bulk: (message) => this.bulk(message),
+      turn: () => this.following.turn(),
+      up: () => {
+        this.leading.linkUp();
+        this.following.linkUp();
+      },
+      down: () => {
+        this.leading.linkDown();
+        this.following.linkDown();
+        this.options.events.arbiter({ type: 'path-down', path: 'log' });
+      },
+      cut: () => this.options.events.arbiter({ type: 'path-down', path: 'log' }),
+      channel: (event) => this.tellOfChannel(event),
+    };
+  }
+
+  private tellOfChannel(event: ChannelEvent): void {
+    switch (event.type) {
+      case 'up':
+        this.event('LINK-UP', 'the log link stands');
+        return;
+      case 'down':
+        this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        return;
+      case 'refused':
+        this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        return;
+      case 'link':
+        if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
+    }
+  }
+
+  private message(message: LogMessage): void {
+    switch (message.type) {
+      case 'statement':
+        this.options.events.statement(message.frame);
+        return;
+      case 'begin':
+        this.following.begin(message);
+        return;
+      case 'log':
+        this.following.log(message);
+        return;
+      case 'mark':
+        this.following.mark(message);
+        return;
+      case 'released':
+        this.following.released(message);
+        return;
+      case 'ack':
+        this.leading.ack(message);
+        return;
+      case 'want':
+        this.leading.wanted(message);
+        return;
+      case 'refuse':
+        this.following.refuse(message);
+        return;
+      case 'synced':
+        this.leading.targetSynced(message);
+        return;
+      case 'drop':
+        this.following.drop(message);
+        return;
+    }
+  }
+
+  private bulk(message: BulkMessage): void {
+    if (message.type === 'hashes') this.leading.hashes(message);
+    else this.following.bulk(message);
+  }
+
+  // ---- the rest -----------------------------------------------------------------------------
+
+  private step(): void {
+    this.rate.sample(this.link.logBytes, this.nowMs());
+    if (this.seat.leads) this.leading.govern();
+    else this.following.progress();
+  }
+
+  /** An order could not be carried out: the guest is not what the arbiter thinks. */
+  private failed(what: string, error: Error): void {
+    this.event('GUEST-FAILED', `could not ${what}: ${error.message}`);
+    if (what === 'go live') {
+      // The reign is this board's; a guest that starts anew serves better than none. Nobody follows it.
+      this.leading.stream.break();
+      this.bootGuest();
+      return;
+    }
+    if (what !== 'mark the log') this.phase = 'failed';
+  }
+
+  facts(): HandsFacts {
+    const { seat, outlet, leading, following, link } = this;
+    const facts = seat.vcpu?.facts();
+    const channel = link.channel.state();
+    const isFlowing = leading.stream.state === 'flowing';
+    return {
+      guest: this.guestPhase(),
+      icount: facts?.icount ?? 0n,
+      virtualNs: facts?.virtualNs ?? 0n,
+      runs: facts?.doing === 'runs',
+      lives: facts?.life ?? 0,
+      lagMs: isFlowing && leading.stream.isApplied ? leading.stream.lagMs : null,
+      logKbps: this.rate.kbps,
+      gate: { mode: outlet.mode, waiting: outlet.waiting, oldestMs: outlet.oldestMs() },
+      link: {
+        up: channel.up && channel.linkUp,
+        rttUs: channel.rttUs,
+        frameBytes: channel.frameBytes,
+      },
+      sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
+      lastTakeover: this.takeover?.facts() ?? null,
+      disks: seat.disks.map(({ path, trouble }) => ({ path, trouble })),
+      diskBusySinceMs: seat.diskBusySinceMs,
+    };
+  }
+
+  private guestPhase(): GuestPhase {
+    const isFollowing = this.phase === 'none' && this.seat.vcpu !== undefined;
+    return isFollowing ? 'following' : this.phase;
+  }
+
+  private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
+    this.options.events.event({ code, text, ...(data === undefined ? {} : { data }) });
+  }
+}
+
+/** The seat is there before the hands are; nothing can happen in it until they order something. */
+function seatEvents(hands: () => BoardHands | undefined): Parameters<typeof GuestSeat.open>[2] {
+  return {
+    onLog: (bytes) => hands()?.guest.log(bytes),
+    onOutputs: (outputs, leads) => hands()?.guest.outputs(outputs, leads),
+    onProgress: () => hands()?.guest.progress(),
+    onDivergence: (divergence) => hands()?.guest.diverged(divergence),
+    onReboot: (life) => hands()?.guest.notice('GUEST-REBOOTED', `the guest restarts, life ${life}`),
+    onEnded: (end) => hands()?.guest.ended(end),
+    onDiskTrouble: (words) => hands()?.guest.notice('DISK-TROUBLE', words),
+    onNotice: (line) => hands()?.guest.notice('GUEST-NOTICE', line),
+  };
+}
+
+function factsOf(plan: HandsPlan, { kernel, initrd }: SeatFiles, seat: GuestSeat): BoardFacts {
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+  const sum = (bytes: Uint8Array) => hex(createHash('sha256').update(bytes).digest());
+  return {
+    messagesVersion: MESSAGES_VERSION,
+    firmwareVersion: firmwareVersion(),
+    engine: 'soft',
+    cpuModel: CPU_MODEL,
+    memoryBytes: plan.memoryBytes,
+    commandLine: plan.append,
+    kernel: sum(kernel),
+    initrd: initrd === undefined ? '' : sum(initrd),
+    disks: seat.disks.map(({ bytes, isReadOnly }) => ({ bytes, isReadOnly })),
+    macs: plan.nics.map(({ mac }) => hex(mac)),
+    hasConsole: false,
+    restartsOn: restartsOn(plan),
+  };
+}

@@ -1,0 +1,14 @@
+// The guest as the hands need it said: what the configuration's GuestPlan gives.
+import type { SerialSpec } from '../../host/world.ts';
+
+export interface HandsPlan {
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly append: string;
+  readonly memoryBytes: number;
+  readonly nics: readonly { readonly mac: Uint8Array; readonly tap: string }[];
+  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly com1: SerialSpec;
+  readonly com2: SerialSpec;
+  readonly onPowerOff: 'stop' | 'restart';
+}

@@ -1,0 +1,108 @@
+// Turns what the arbiter's state shows from tick to tick into events for people: paths that fall
+// silent, the witness, the pair's state, redundancy lost and back, the peer's starts and death. Only
+// tells; the arbiter has long decided.
+import { type PairState, pairState } from '../../watchdog/arbiter.ts';
+import type { ArbiterState } from '../../watchdog/arbiter-types.ts';
+import { PATHS, type Path } from '../../watchdog/limits.ts';
+import type { EventLog } from './events.ts';
+
+/** A hand-over and a swap of sessions pass through other states for a moment. */
+const LOST_AFTER_MS = 200;
+/** Links come up one after the other. */
+const QUIET_AFTER_START_MS = 2_000;
+
+export class Notices {
+  private readonly events: EventLog;
+  private readonly bornMs: number;
+  private readonly isUsed: Readonly<Record<Path, boolean>>;
+  private readonly heard: Record<Path, boolean | null> = { log: null, serial: null, front: null };
+  private witness: boolean | null = null;
+  private pair: PairState | null = null;
+  private redundantMs: number | null = null;
+  private wasRedundant = false;
+  private peerBoot = 0;
+  private deadBoot = 0;
+
+  constructor(events: EventLog, nowMs: number, isUsed: Readonly<Record<Path, boolean>>) {
+    this.events = events;
+    this.bornMs = nowMs;
+    this.isUsed = isUsed;
+  }
+
+  look(state: ArbiterState, nowMs: number): void {
+    this.lookAtPair(state, nowMs);
+    this.lookAtPeer(state);
+    for (const path of PATHS) if (this.isUsed[path]) this.lookAtPath(state, path, nowMs);
+    if (state.config.witness === 'gateway') this.lookAtWitness(state, nowMs);
+  }
+
+  private lookAtPair(state: ArbiterState, nowMs: number): void {
+    const pair = pairState(state);
+    if (pair !== this.pair) {
+      const from = this.pair;
+      this.pair = pair;
+      const { role, generation } = state;
+      this.events.tell('PAIR-STATE', `${pair}: ${state.why}`, { from, to: pair, role, generation });
+    }
+    if (pair === 'RUN-Redundant') {
+      this.redundantMs = nowMs;
+      if (this.wasRedundant) return;
+      this.wasRedundant = true;
+      this.events.tell('REDUNDANCY-BACK', undefined, { role: state.role });
+    } else if (this.wasRedundant && nowMs - (this.redundantMs ?? nowMs) > LOST_AFTER_MS) {
+      this.wasRedundant = false;
+      this.events.tell('REDUNDANCY-LOST', undefined, { role: state.role, why: state.why });
+    }
+  }
+
+  private lookAtPeer({ peer }: ArbiterState): void {
+    if (peer === null) return;
+    const { boot, generation, standing } = peer;
+    if (peer.role === 'dead') {
+      if (this.deadBoot === boot) return;
+      this.deadBoot = boot;
+      this.events.tell('PEER-DEAD', undefined, { boot, generation, standing });
+    } else if (this.peerBoot !== boot) {
+      this.peerBoot = boot;
+      this.events.tell('PEER-SEEN', undefined, { boot, generation, standing, role: peer.role });
+    }
+  }
+
+  private lookAtPath(state: ArbiterState, path: Path, nowMs: number): void {
+    const { heardMs, awakeMs, config } = state;
+    const silentMs = config.limits.silentMs[path];
+    const hears = nowMs - heardMs[path] <= silentMs;
+    // Who slept cannot tell the other's silence from its own.
+    const silent = nowMs - Math.max(heardMs[path], awakeMs) > silentMs;
+    const before = this.heard[path];
+    if (hears && before !== true) {
+      this.heard[path] = true;
+      this.events.tell('PATH-TALKS', `the peer is heard on the ${PATH_WORDS[path]}`, { path });
+    } else if (silent && before !== false && this.isOfAge(before, nowMs)) {
+      this.heard[path] = false;
+      this.events.tell('PATH-SILENT', `nothing is heard on the ${PATH_WORDS[path]}`, { path });
+    }
+  }
+
+  private lookAtWitness({ witnessMs, awakeMs, config }: ArbiterState, nowMs: number): void {
+    const limitMs = config.limits.witnessSilentMs;
+    if (nowMs - witnessMs <= limitMs) {
+      if (this.witness !== true) this.events.tell('WITNESS-ANSWERS');
+      this.witness = true;
+    } else if (nowMs - Math.max(witnessMs, awakeMs) > limitMs) {
+      if (this.witness === false || !this.isOfAge(this.witness, nowMs)) return;
+      this.witness = false;
+      this.events.tell('WITNESS-SILENT');
+    }
+  }
+
+  private isOfAge(before: boolean | null, nowMs: number): boolean {
+    return before !== null || nowMs - this.bornMs > QUIET_AFTER_START_MS;
+  }
+}
+
+export const PATH_WORDS: Readonly<Record<Path, string>> = {
+  log: 'log link',
+  serial: 'serial line',
+  front: 'front LAN',
+};

@@ -1,0 +1,89 @@
+// The reign file behind a thread of its own: a write is two syncs of a disk, and a slow disk must not
+// stop the tick (a board that stands still for 30 ms has to doubt itself). Writes happen in the order
+// they are asked for; what fails is asked for again by the owner.
+import { Worker } from 'node:worker_threads';
+import type { DiskRecord } from '../../watchdog/arbiter-types.ts';
+import type { Loaded } from '../../watchdog/generation-store.ts';
+
+export interface Written {
+  readonly record: DiskRecord;
+  /** Null: safe on disk. */
+  readonly error: string | null;
+  readonly tookMs: number;
+}
+
+export type KeeperAnswer =
+  | { readonly kind: 'loaded'; readonly loaded: Loaded }
+  | { readonly kind: 'unreadable'; readonly error: string }
+  | ({ readonly kind: 'written' } & Written);
+
+export type KeeperOrder =
+  | { readonly order: 'load'; readonly wallSeconds: number }
+  | { readonly order: 'write'; readonly record: DiskRecord }
+  | { readonly order: 'end' };
+
+export class ReignKeeper {
+  onWritten: (written: Written) => void = () => {};
+  private readonly worker: Worker;
+  private readonly ended: Promise<void>;
+  private under = 0;
+  private beganMs: number | null = null;
+  private readonly nowMs: () => number;
+
+  /** The record, with the start counted on disk. */
+  static async open(
+    folder: string,
+    wallSeconds: number,
+    nowMs: () => number,
+  ): Promise<{ keeper: ReignKeeper; loaded: Loaded }> {
+    const keeper = new ReignKeeper(folder, nowMs);
+    const loaded = await keeper.load(wallSeconds);
+    return { keeper, loaded };
+  }
+
+  private constructor(folder: string, nowMs: () => number) {
+    this.nowMs = nowMs;
+    this.worker = new Worker(new URL('./reign-worker.js', import.meta.url), {
+      workerData: { folder },
+    });
+    this.ended = new Promise((resolve) => this.worker.once('exit', () => resolve()));
+  }
+
+  /** Since when a write has been under way, or null. */
+  get busySinceMs(): number | null {
+    return this.beganMs;
+  }
+
+  write(record: DiskRecord): void {
+    this.under += 1;
+    this.beganMs ??= this.nowMs();
+    this.order({ order: 'write', record });
+  }
+
+  /** After what was asked for is written. */
+  async close(): Promise<void> {
+    this.order({ order: 'end' });
+    await this.ended;
+  }
+
+  private load(wallSeconds: number): Promise<Loaded> {
+    return new Promise((resolve, reject) => {
+      this.worker.on('message', (answer: KeeperAnswer) => {
+        if (answer.kind === 'loaded') resolve(answer.loaded);
+        else if (answer.kind === 'unreadable') reject(new Error(answer.error));
+        else this.written(answer);
+      });
+      this.order({ order: 'load', wallSeconds });
+    });
+  }
+
+  private written(answer: Written): void {
+    this.under -= 1;
+    this.beganMs = this.under === 0 ? null : this.nowMs();
+    this.onWritten(answer);
+  }
+
+  private order(order: KeeperOrder): void {
+    this.worker.postMessage(order);
+  }
+}

@@ -1,0 +1,134 @@
+// `twinstep board`: the daemon of one board. This process supervises; the board itself is a child
+// process, so that its death can be told to the peer at once.
+import { fstatSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { watchdog as native } from '../../native/index.ts';
+import { Board } from '../board/board.ts';
+import { loadConfig } from '../board/config/load.ts';
+import { EventSink } from '../board/event-sink.ts';
+import { EventLog, eventLine } from '../board/events.ts';
+import { prepareHands } from '../board/make-hands.ts';
+import { Supervised } from '../board/supervise.ts';
+import { parseStrictly } from './guest-options.ts';
+import { EXIT, UsageError } from './usage.ts';
+
+const HELP = `usage: twinstep board --config FILE [--check]
+
+Runs this board of a pair: takes its role, protects the guest, takes over when the other board dies.
+Events go to standard output, one line of JSON each. "twinstep status --config FILE" shows the board,
+"twinstep stop" ends it; so do SIGTERM and Ctrl-C: it hands over first if that is possible.
+
+  --config FILE   docs/CONFIG.md; all mistakes in it are told at once
+  --check         only read the configuration and check it
+
+Ends with 0 after an ordered stop, 1 when it could not start, 2 for a command line that makes no sense,
+4 when the board died too often and is left to its hardware watchdog.
+`;
+
+const STDOUT = 1;
+const SINK_WITHIN_MS = 500;
+/** With helper threads, collecting garbage waits for threads that do not go first. */
+const BOARD_FLAGS = ['--single-threaded-gc'];
+const SENTINEL_FD = 3;
+/** A parent that is gone cannot tell of this board's death any more. */
+const PARENT_LOOK_MS = 1_000;
+
+export async function boardCommand(args: string[]): Promise<number> {
+  const options = { ...OPTIONS, check: { type: 'boolean' } } as const;
+  const values = parseStrictly(args, options) as Values & { check?: boolean };
+  if (values.help) {
+    process.stdout.write(HELP);
+    return EXIT.ok;
+  }
+  const file = configFile(values);
+  const loaded = await loadConfig(file);
+  if (values.check) {
+    process.stdout.write(`${file}: all is well\n`);
+    return EXIT.ok;
+  }
+  const events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
+  const sink = EventSink.toDescriptor(STDOUT);
+  events.listen((event) => sink.put(eventLine(event)));
+  const script = fileURLToPath(new URL('./twinstep.js', import.meta.url));
+  const supervised = new Supervised({
+    ...loaded,
+    events,
+    command: process.execPath,
+    args: [...process.execArgv, ...BOARD_FLAGS, script, 'board-process', '--config', file],
+  });
+  let asked = false;
+  const onSignal = () => {
+    // Once in order; who asks twice will not wait.
+    if (asked && supervised.boardPid !== undefined) process.kill(supervised.boardPid, 'SIGKILL');
+    asked = true;
+    void supervised.stop();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  process.on('SIGHUP', onSignal);
+  supervised.start();
+  const { kind } = await supervised.ended;
+  supervised.close();
+  await sink.close(SINK_WITHIN_MS);
+  return kind === 'ordered' ? EXIT.ok : EXIT.givenUp;
+}
+
+/** The child: not for people. */
+export async function boardProcess(args: string[]): Promise<number> {
+  const file = configFile(parseStrictly(args, OPTIONS) as Values);
+  native.forgoCoreDumps();
+  const loaded = await loadConfig(file);
+  if (isPipe(SENTINEL_FD)) native.startSentinel(SENTINEL_FD);
+  const board = await Board.start({
+    ...loaded,
+    prepareHands,
+    group: process.pid,
+    stdout: STDOUT,
+    onMute: () => process.kill(process.pid, 'SIGKILL'),
+  });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => void board.shutDown());
+  watchParent(board);
+  await board.ended;
+  // Whatever else still holds the event loop has nothing to say any more.
+  process.exit(EXIT.ok);
+}
+
+interface Values {
+  readonly config?: string;
+  readonly help?: boolean;
+}
+const OPTIONS = {
+  config: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+function configFile({ config }: Values): string {
+  if (config === undefined) throw new UsageError('--config FILE is missing');
+  return config;
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    const found = fstatSync(fd);
+    return found.isFIFO() || found.isSocket();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Nobody would tell of this board's death, and the next supervisor cannot start while it lives: it goes
+ * as soon as the other board can take over.
+ */
+function watchParent(board: Board): void {
+  const parent = process.ppid;
+  let isTold = false;
+  setInterval(() => {
+    if (process.ppid === parent) return;
+    if (!isTold) board.events.tell('SUPERVISOR-GONE');
+    isTold = true;
+    const { safeToRemove, pairState } = board.status();
+    if (safeToRemove.ok || pairState === 'RUN-Redundant') board.stop(false);
+  }, PARENT_LOOK_MS);
+}

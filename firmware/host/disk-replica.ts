@@ -1,0 +1,210 @@
+// A board's replica of a disk, with two users: the guest, and sync-up, which reads, hashes and writes
+// whole blocks. Both go through one DiskFile and its order: a block read after a write of the guest was
+// handed in has that write in it. What the guest writes while somebody watches is marked in a set.
+import { webcrypto } from 'node:crypto';
+import { BlockSet } from '../lockstep/sync-blocks.ts';
+import type { DiskOperation, DiskRequest } from '../machine/contracts.ts';
+import { type DiskCompletion, DiskFile } from './disk-file.ts';
+
+export const REPLICA_BLOCK_BYTES = 64 << 10;
+export const BLOCK_HASH_BYTES = 16;
+const ZERO_BLOCK = Buffer.alloc(REPLICA_BLOCK_BYTES);
+
+export interface ReplicaOptions {
+  readonly path: string;
+  readonly isReadOnly: boolean;
+  readonly nowMs: () => number;
+  readonly onTrouble: (words: string) => void;
+}
+
+type Done = (status: DiskCompletion['status'], data: Uint8Array | undefined) => void;
+
+interface UnderWay {
+  readonly done: Done;
+  readonly sinceMs: number;
+  readonly isGuest: boolean;
+}
+
+/** The hash of a block of zeros: a block nobody wrote costs no hashing. */
+const ZERO_HASH = new Uint8Array(BLOCK_HASH_BYTES);
+
+export class DiskReplica {
+  /** The last thing that went wrong, in words; nothing of it is forgotten until a request succeeds. */
+  trouble: string | null = null;
+  private readonly options: ReplicaOptions;
+  private readonly underWay = new Map<number, UnderWay>();
+  private file!: DiskFile;
+  private lastId = 0;
+  private watched: BlockSet | undefined;
+  private idleWaiters: (() => void)[] = [];
+
+  /** Throws a DiskError: one clear line. */
+  static async open(options: ReplicaOptions): Promise<DiskReplica> {
+    const replica = new DiskReplica(options);
+    const { path, isReadOnly } = options;
+    replica.file = await DiskFile.open({
+      path,
+      isReadOnly,
+      onCompletion: ({ id, status, data }) => replica.completed(id, status, data),
+      onTrouble: ({ message }) => {
+        replica.trouble = message;
+        options.onTrouble(message);
+      },
+    });
+    return replica;
+  }
+
+  private constructor(options: ReplicaOptions) {
+    this.options = options;
+  }
+
+  get path(): string {
+    return this.options.path;
+  }
+
+  get isReadOnly(): boolean {
+    return this.options.isReadOnly;
+  }
+
+  get sectors(): number {
+    return this.file.sectors;
+  }
+
+  get bytes(): number {
+    return this.file.sectors * 512;
+  }
+
+  get blocks(): number {
+    return Math.ceil(this.bytes / REPLICA_BLOCK_BYTES);
+  }
+
+  /** Since when the oldest request of the guest has been under way. */
+  get busySinceMs(): number | null {
+    let oldest: number | null = null;
+    for (const { isGuest, sinceMs } of this.underWay.values()) {
+      if (isGuest && (oldest === null || sinceMs < oldest)) oldest = sinceMs;
+    }
+    return oldest;
+  }
+
+  /** A request of the guest; `done` gets what its completion says. */
+  request(request: DiskRequest, done: Done): void {
+    const changes = request.operation !== 'read' && request.operation !== 'flush';
+    if (changes) this.watched?.markBytes(request.offset, request.bytes, REPLICA_BLOCK_BYTES);
+    this.submit({ ...request, id: this.nextId() }, done, true);
+  }
+
+  /** From now on writes of the guest are marked in the set that this answers. */
+  watch(): BlockSet {
+    this.watched = new BlockSet(this.blocks);
+    return this.watched;
+  }
+
+  unwatch(): void {
+    this.watched = undefined;
+  }
+
+  blockBytes(block: number): number {
+    return Math.min(REPLICA_BLOCK_BYTES, this.bytes - block * REPLICA_BLOCK_BYTES);
+  }
+
+  async readBlock(block: number): Promise<Uint8Array> {
+    const data = await this.perform('read', block, undefined);
+    if (data === undefined) throw new Error(`disk ${this.path}: a read without data`);
+    return data;
+  }
+
+  /** No bytes: zeros. */
+  async writeBlock(block: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) await this.perform('write-zeroes', block, undefined);
+    else await this.perform('write', block, bytes);
+  }
+
+  /** Everything written before is on the medium. */
+  async flush(): Promise<void> {
+    await this.perform('flush', 0, undefined);
+  }
+
+  /** Hashes of `count` blocks from `first` on, one behind the other. */
+  async hashes(first: number, count: number): Promise<Uint8Array> {
+    const hashes = new Uint8Array(count * BLOCK_HASH_BYTES);
+    const one = async (i: number) => {
+      const hash = await blockHash(await this.readBlock(first + i));
+      hashes.set(hash, i * BLOCK_HASH_BYTES);
+    };
+    await Promise.all(Array.from({ length: count }, (_, i) => one(i)));
+    return hashes;
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.underWay.size > 0) {
+      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    }
+  }
+
+  /** Finishes what it was given. May be called twice. */
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  private perform(
+    operation: DiskOperation,
+    block: number,
+    data: Uint8Array | undefined,
+  ): Promise<Uint8Array | undefined> {
+    const id = this.nextId();
+    const offset = operation === 'flush' ? 0 : block * REPLICA_BLOCK_BYTES;
+    const bytes = operation === 'flush' ? 0 : this.blockBytes(block);
+    return new Promise((resolve, reject) => {
+      const done: Done = (status, read) => {
+        if (status === 'ok') resolve(read);
+        else reject(new ReplicaError(this.trouble ?? `disk ${this.path}: ${operation} failed`));
+      };
+      const request = {
+        kind: 'disk-request',
+        disk: 0,
+        id,
+        operation,
+        offset,
+        bytes,
+        data,
+      } as const;
+      this.submit(request, done, false);
+    });
+  }
+
+  private nextId(): number {
+    return ++this.lastId;
+  }
+
+  private submit(request: DiskRequest, done: Done, isGuest: boolean): void {
+    this.underWay.set(request.id, { done, isGuest, sinceMs: this.options.nowMs() });
+    this.file.submit(request);
+  }
+
+  private completed(id: number, status: DiskCompletion['status'], data?: Uint8Array): void {
+    const { done } = this.underWay.get(id)!;
+    this.underWay.delete(id);
+    if (status === 'ok') this.trouble = null;
+    done(status, data);
+    if (this.underWay.size > 0) return;
+    for (const resolve of this.idleWaiters.splice(0)) resolve();
+  }
+}
+
+/** A block of sync-up could not be read or written. */
+export class ReplicaError extends Error {
+  readonly code = 'E_DISK_FAILED';
+}
+
+export function isZeroBlock(bytes: Uint8Array): boolean {
+  return ZERO_BLOCK.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
+}
+
+/** Half of a SHA-256: two boards' blocks are never equal by chance. Computed off the main thread. */
+export async function blockHash(bytes: Uint8Array): Promise<Uint8Array> {
+  if (isZeroBlock(bytes)) return ZERO_HASH;
+  const digest = await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
+  return new Uint8Array(digest, 0, BLOCK_HASH_BYTES);
+}

@@ -1,0 +1,48 @@
+// What a follower's machine said too. The primary lets its own copy out and tells how far; what it has
+// not told of is kept, because after a takeover it must leave from here: repeated perhaps, never lost.
+// Pure. Numbers are those of the outputs, which are the same on both boards and only grow.
+
+export interface Numbered {
+  readonly sequence: bigint;
+}
+
+export class HeldOutputs<T extends Numbered> {
+  private queue: T[] = [];
+  private head = 0;
+  private released = 0n;
+
+  get waiting(): number {
+    return this.queue.length - this.head;
+  }
+
+  /** The primary may have been faster: what it has let out already is not kept. */
+  put(items: readonly T[]): void {
+    for (const item of items) if (item.sequence > this.released) this.queue.push(item);
+  }
+
+  /** The primary let out everything up to this number. */
+  release(sequence: bigint): void {
+    if (sequence <= this.released) return;
+    this.released = sequence;
+    while (this.head < this.queue.length && this.queue[this.head]!.sequence <= sequence)
+      this.head++;
+    // Dropping the head of a long array one by one would be quadratic.
+    if (this.head < 1024 && this.head < this.queue.length) return;
+    this.queue = this.queue.slice(this.head);
+    this.head = 0;
+  }
+
+  /** Everything the world may not have seen, in order; nothing is kept. */
+  takeAll(): T[] {
+    const items = this.queue.slice(this.head);
+    this.clear();
+    return items;
+  }
+
+  /** Another machine: numbers begin anew. */
+  clear(): void {
+    this.queue = [];
+    this.head = 0;
+    this.released = 0n;
+  }
+}

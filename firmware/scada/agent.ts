@@ -1,0 +1,104 @@
+// From the board to SCADA: a process of its own that reads the control socket, so that no broker can
+// make the board wait. When the board does not answer, SCADA is told so at once, and nothing else.
+
+import { ControlClient } from '../board/control/client.ts';
+import type { BoardEvent } from '../board/events.ts';
+import type { Status } from '../board/status.ts';
+import type { Note, Snapshot } from './edge-node.ts';
+import { snapshotOf, unreachable } from './snapshot.ts';
+
+/** What speaks to a broker: the Sparkplug session, the plain topic. */
+export interface Teller {
+  start(): void;
+  update(snapshot: Snapshot, status: Status | undefined): void;
+  note(note: Note): void;
+  stop(why: string): Promise<void>;
+}
+
+export interface AgentOptions {
+  readonly socket: string;
+  readonly tellers: readonly Teller[];
+  readonly wallMs: () => number;
+  readonly onNotice: (text: string) => void;
+}
+
+const STATUS_EVERY_MS = 1_000;
+const RETRY_MS = 250;
+/** Events that change what the status says: it is asked for at once. */
+const TELLING =
+  /^(ROLE|PAIR|REDUNDANCY|TAKEOVER|HANDOVER|HEALTH|WATCHDOG|PATH|SYNC|GUEST|DISK)-|^DIVERGED$/;
+
+export class ScadaAgent {
+  private readonly options: AgentOptions;
+  private client: ControlClient | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private last: Snapshot | undefined;
+  /** Of which start of the board, and up to which number, the events are told. */
+  private told = { boot: 0, seq: 0 };
+  private isStopped = false;
+  private isSilent = false;
+
+  constructor(options: AgentOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    for (const teller of this.options.tellers) teller.start();
+    void this.connect();
+  }
+
+  async stop(why: string): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    this.client?.close();
+    await Promise.all(this.options.tellers.map((teller) => teller.stop(why)));
+  }
+
+  private async connect(): Promise<void> {
+    try {
+      const client = await ControlClient.open(this.options.socket);
+      this.client = client;
+      const { board } = await client.status();
+      if (board.boot !== this.told.boot) this.told = { boot: board.boot, seq: 0 };
+      client.onTold = ({ event, status }) => {
+        if (status !== undefined) this.tell(status);
+        if (event !== undefined) this.take(client, event);
+      };
+      await client.ask({ do: 'subscribe', after: this.told.seq, statusEveryMs: STATUS_EVERY_MS });
+      await client.ended;
+      this.lost('the board has ended');
+    } catch (error) {
+      this.lost((error as Error).message);
+    }
+    this.client?.close();
+    this.client = undefined;
+    if (!this.isStopped) this.timer = setTimeout(() => void this.connect(), RETRY_MS);
+  }
+
+  private tell(status: Status): void {
+    this.isSilent = false;
+    this.last = snapshotOf(status, { wallMs: this.options.wallMs() });
+    for (const teller of this.options.tellers) teller.update(this.last, status);
+  }
+
+  private take(client: ControlClient, event: BoardEvent): void {
+    this.told.seq = event.seq;
+    const { wallMs, code, severity, text } = event;
+    const note = { wallMs, text: JSON.stringify({ code, severity, text }) };
+    for (const teller of this.options.tellers) teller.note(note);
+    if (!TELLING.test(code)) return;
+    void client.status().then(
+      (status) => this.tell(status),
+      () => {},
+    );
+  }
+
+  private lost(why: string): void {
+    if (this.isStopped || this.isSilent) return;
+    this.isSilent = true;
+    this.options.onNotice(why);
+    if (this.last === undefined) return;
+    this.last = unreachable(this.last, `the board does not answer: ${why}`);
+    for (const teller of this.options.tellers) teller.update(this.last, undefined);
+  }
+}

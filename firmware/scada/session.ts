@@ -1,0 +1,98 @@
+// The edge node on its broker: carries out what the state machine says, and tells it what happened.
+import type { Teller } from './agent.ts';
+import { BdSeqFile } from './bd-seq.ts';
+import { BrokerLink, type Will } from './broker-link.ts';
+import { type EdgeAction, EdgeNode, type Note, type Snapshot } from './edge-node.ts';
+import { BACKLOG_MAX, type ScadaConfig } from './types.ts';
+
+export interface SessionOptions {
+  readonly config: ScadaConfig;
+  /** Where bdSeq is kept. */
+  readonly bdSeqFile: string;
+  readonly clientId: string;
+  /** UTC, milliseconds since 1970. */
+  readonly wallMs: () => number;
+  readonly onNotice: (text: string) => void;
+}
+
+export class ScadaSession implements Teller {
+  readonly node: EdgeNode;
+  private readonly link: BrokerLink;
+  private readonly bdSeq: BdSeqFile;
+  private readonly options: SessionOptions;
+  private present = 0;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    const { config, clientId, onNotice } = options;
+    const { group, node, device, primaryHost } = config;
+    this.node = new EdgeNode({ group, node, device, primaryHost, backlogMax: BACKLOG_MAX });
+    this.bdSeq = new BdSeqFile(options.bdSeqFile);
+    this.link = new BrokerLink({
+      config,
+      clientId,
+      onNotice,
+      handler: {
+        will: () => this.will(),
+        connected: () => this.act(this.node.connected(this.present)),
+        message: (topic, payload) => this.act(this.node.message(topic, payload, options.wallMs())),
+        closed: () => this.node.disconnected(),
+      },
+    });
+  }
+
+  start(): void {
+    this.link.start();
+  }
+
+  update(snapshot: Snapshot): void {
+    this.act(this.node.update(snapshot, this.options.wallMs()));
+  }
+
+  note(note: Note): void {
+    this.act(this.node.note(note, this.options.wallMs()));
+  }
+
+  /** Cuts the connection without a word, as a dead board does, and stays away. */
+  sever(): void {
+    this.link.sever();
+  }
+
+  /** Says its death, then ends. */
+  async stop(why: string): Promise<void> {
+    for (const action of this.node.leave(this.options.wallMs(), why)) {
+      if (action.do === 'publish') this.publish(action);
+    }
+    await this.link.stop();
+  }
+
+  private will(): Will {
+    this.present = this.bdSeq.next();
+    return { ...this.node.will(this.present, this.options.wallMs()), qos: 1, retain: false };
+  }
+
+  private act(actions: readonly EdgeAction[]): void {
+    for (const action of actions) {
+      if (action.do === 'publish') this.publish(action);
+      else if (action.do === 'subscribe') void this.subscribe(action.topics);
+      else {
+        this.options.onNotice(action.why);
+        this.link.disconnect(action.walk);
+      }
+    }
+  }
+
+  private publish({ topic, payload, qos }: Extract<EdgeAction, { do: 'publish' }>): void {
+    this.link.publish(topic, payload, { qos, retain: false });
+  }
+
+  private async subscribe(topics: readonly string[]): Promise<void> {
+    try {
+      await this.link.subscribe(topics);
+      this.act(this.node.subscribed(this.options.wallMs()));
+    } catch (error) {
+      this.options.onNotice((error as Error).message);
+      this.link.disconnect(true);
+    }
+  }
+}

@@ -1,0 +1,31 @@
+// What SCADA is configured with, checked and complete (docs/CONFIG.md, [mqtt]).
+export interface ScadaConfig {
+  /** Walked in order; the next one when one fails or the primary host is not there. */
+  readonly servers: readonly Server[];
+  readonly group: string;
+  readonly node: string;
+  readonly device: string;
+  readonly primaryHost: string | undefined;
+  readonly keepaliveS: number;
+  readonly login: { readonly username: string; readonly passwordFile: string } | undefined;
+  readonly tls: TlsFiles | undefined;
+  /** One retained plain-JSON topic for hosts without Sparkplug. */
+  readonly statusTopic: string | undefined;
+  readonly homeAssistant: boolean;
+}
+
+export interface Server {
+  readonly host: string;
+  readonly port: number;
+  readonly isTls: boolean;
+}
+
+export interface TlsFiles {
+  readonly ca: string;
+  /** Together: this board's own certificate. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+/** Events kept while the broker is away. */
+export const BACKLOG_MAX = 1_000;

@@ -1,0 +1,237 @@
+// The session on Debian's mosquitto, watched by a host application on the same broker.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import mqtt, { type MqttClient } from 'mqtt';
+import type { Snapshot } from '../../firmware/scada/edge-node.ts';
+import { decodePayload, encodePayload, type Payload } from '../../firmware/scada/payload.ts';
+import { ScadaSession } from '../../firmware/scada/session.ts';
+import type { ScadaConfig, Server, TlsFiles } from '../../firmware/scada/types.ts';
+import { assert, suite } from '../harness/index.ts';
+import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
+
+const test = suite('scada/session');
+test.needs(hasMosquitto);
+
+const SOLO: Snapshot = {
+  node: [{ name: 'Board/Role', type: 'string', value: 'solo' }],
+  device: [{ name: 'Guest/State', type: 'string', value: 'leading' }],
+};
+const folder = mkdtempSync(join(tmpdir(), 'twinstep-scada-'));
+test.after(() => rmSync(folder, { recursive: true }));
+let files = 0;
+
+function config(servers: readonly Server[], tls?: TlsFiles): ScadaConfig {
+  return {
+    ...{ servers, group: 'plant', node: 'board-a', device: 'guest', primaryHost: undefined },
+    ...{ keepaliveS: 5, login: undefined, tls, statusTopic: undefined, homeAssistant: false },
+  };
+}
+
+const at = ({ port }: Mosquitto, isTls = false): Server => ({ host: '127.0.0.1', port, isTls });
+
+function session(
+  servers: readonly Server[],
+  tls?: TlsFiles,
+  bdSeqFile = join(folder, `${files++}`),
+) {
+  const notices = new Awaited<string>();
+  const one = new ScadaSession({
+    config: config(servers, tls),
+    bdSeqFile,
+    clientId: `board-a-${files}`,
+    wallMs: () => Date.now(),
+    onNotice: (text) => notices.add(text),
+  });
+  return { session: one, notices, bdSeqFile };
+}
+
+/** What came, and a wait for what comes. */
+class Awaited<T> {
+  readonly all: T[] = [];
+  private wake: (() => void) | undefined;
+
+  add(one: T): void {
+    this.all.push(one);
+    this.wake?.();
+  }
+
+  async until(found: (one: T) => boolean, after = 0): Promise<T> {
+    for (;;) {
+      const one = this.all.slice(after).find(found);
+      if (one !== undefined) return one;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+}
+
+interface Heard {
+  readonly kind: string;
+  readonly payload: Payload;
+}
+
+/** A host application. */
+class Host {
+  readonly heard = new Awaited<Heard>();
+  readonly client: MqttClient;
+
+  static async connect(broker: Mosquitto, options: object = {}): Promise<Host> {
+    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`, {
+      ...{ reconnectPeriod: 50, ...options },
+    });
+    const host = new Host(client);
+    await client.subscribeAsync('spBv1.0/#', { qos: 1 });
+    return host;
+  }
+
+  private constructor(client: MqttClient) {
+    this.client = client;
+    client.on('message', (topic, bytes) => {
+      const payload = decodePayload(bytes);
+      if (payload) this.heard.add({ kind: topic.split('/')[2] as string, payload });
+    });
+  }
+
+  kind(kind: string, after = 0): Promise<Heard> {
+    return this.heard.until((one) => one.kind === kind, after);
+  }
+}
+
+const bdSeqOf = ({ payload }: Heard) =>
+  Number(payload.metrics.find(({ name }) => name === 'bdSeq')?.value);
+
+test('births, data, rebirth on command, and an ordered death', async () => {
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const { session: board } = session([at(broker)]);
+  board.update(SOLO);
+  board.start();
+  assert.is(bdSeqOf(await host.kind('NBIRTH')), 0);
+  await host.kind('DBIRTH');
+  board.update({ ...SOLO, device: undefined });
+  await host.kind('DDEATH');
+  const before = host.heard.all.length;
+  const rebirth = {
+    name: 'Node Control/Rebirth',
+    type: 'boolean',
+    value: true,
+    timestampMs: 1,
+  } as const;
+  const payload = encodePayload({ timestampMs: 1, seq: undefined, metrics: [rebirth] });
+  await host.client.publishAsync('spBv1.0/plant/NCMD/board-a', payload, { qos: 1 });
+  assert.is(bdSeqOf(await host.kind('NBIRTH', before)), 0);
+  await board.stop('test ends');
+  assert.is(bdSeqOf(await host.kind('NDEATH')), 0);
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
+test('a broker that was away gets what it missed, under the next bdSeq', async () => {
+  const broker = await Mosquitto.start();
+  const first = await Host.connect(broker);
+  const { session: board, notices } = session([at(broker)]);
+  board.update(SOLO);
+  board.start();
+  await first.kind('NBIRTH');
+  await first.client.endAsync(true);
+  await broker.kill();
+  await notices.until((text) => text.includes('hung up'));
+  board.note({ wallMs: 123, text: 'took over while nobody listened' });
+  await broker.start();
+  const host = await Host.connect(broker);
+  const birth = await host.kind('NBIRTH');
+  assert.is(bdSeqOf(birth), 1);
+  const data = await host.kind('NDATA');
+  const [metric] = data.payload.metrics;
+  assert.equal(
+    [metric?.value, metric?.timestampMs, metric?.isHistorical],
+    ['took over while nobody listened', 123, true],
+  );
+  await board.stop('test ends');
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
+test('a dead board is told by its will', async () => {
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const { session: board, bdSeqFile } = session([at(broker)]);
+  board.start();
+  await host.kind('NBIRTH');
+  board.sever();
+  assert.is(bdSeqOf(await host.kind('NDEATH')), 0);
+  const again = session([at(broker)], undefined, bdSeqFile).session;
+  const before = host.heard.all.length;
+  again.start();
+  assert.is(bdSeqOf(await host.kind('NBIRTH', before)), 1, 'it outlives the process');
+  await again.stop('test ends');
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
+test('the next server when one is gone', async () => {
+  const dead = await Mosquitto.start();
+  await dead.close();
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const { session: board, notices } = session([at(dead), at(broker)]);
+  board.start();
+  assert.is(bdSeqOf(await host.kind('NBIRTH')), 0, 'no CONNECT was sent, no number used');
+  assert.match(notices.all[0] as string, /nobody listens there/);
+  await board.stop('test ends');
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
+test('mutual TLS, and its troubles in words', async () => {
+  const made = makeCertificates(folder);
+  const broker = await Mosquitto.start({ tls: made });
+  const told = async (tls: TlsFiles) => {
+    const { session: board, notices } = session([at(broker, true)], tls);
+    board.start();
+    const text = await notices.until(() => true);
+    await board.stop('');
+    return text;
+  };
+  assert.match(await told({ ...made.board, ca: made.strangerCa }), /authority/);
+  assert.match(
+    await told({ ...made.board, cert: undefined, key: undefined }),
+    /wants a certificate/,
+  );
+  const { session: board } = session([at(broker, true)], made.board);
+  board.update(SOLO);
+  board.start();
+  while (board.node.phase !== 'born') await new Promise((resolve) => setTimeout(resolve, 5));
+  await board.stop('test ends');
+  await broker.close();
+});
+
+test('an independent decoder reads what we write', () => {
+  const protoc = '/usr/bin/protoc';
+  if (!existsSync(protoc)) return;
+  const metrics = [
+    { name: 'a', type: 'int32', value: -5, timestampMs: 1 },
+    { name: 'b', type: 'uint64', value: 2n ** 63n + 1n, timestampMs: 2 },
+    { name: 'c', type: 'double', value: 1.5, timestampMs: 3 },
+    { name: 'd', type: 'string', value: 'grün', timestampMs: 4 },
+    { name: 'e', type: 'boolean', value: true, timestampMs: 5 },
+  ] as const;
+  const payload = encodePayload({ timestampMs: 1_700_000_000_000, seq: 200, metrics });
+  const text = execFileSync(protoc, ['--decode_raw'], { input: payload }).toString();
+  for (const line of [
+    '1: 1700000000000',
+    '3: 200',
+    '  10: 4294967291',
+    '  11: 9223372036854775809',
+    '  13: 0x3ff8000000000000',
+    '  14: 1',
+    '  15: "gr\\303\\274n"',
+  ]) {
+    assert.ok(`\n${text}`.includes(`\n${line}\n`), `${line} in\n${text}`);
+  }
+});
+
+test.run();

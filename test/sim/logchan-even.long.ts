@@ -1,0 +1,7 @@
+// One half of a million random schedules; logchan-million.ts says what they are.
+import { suite } from '../harness/index.ts';
+import { million } from './logchan-million.ts';
+
+const test = suite('sim/logchan even');
+million(test, 0);
+test.run();

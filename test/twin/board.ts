@@ -1,0 +1,302 @@
+// One board under test: its namespace, its folder (a file system of its own, so that it can run full),
+// its configuration, its processes, and what it says on its control socket.
+//
+// The supervisor is the first process of a process namespace, so the kernel ends everything of a
+// board at once when it ends: that is a power cut.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ControlClient } from '../../firmware/board/control/client.ts';
+import type { BoardEvent } from '../../firmware/board/events.ts';
+import type { Status } from '../../firmware/board/status.ts';
+import { makeDisks, PLANT_MIB, type PlantGuest } from '../guests/plant/plant.ts';
+import { repoPath } from '../harness/index.ts';
+import type { Namespace } from '../harness/netns.ts';
+import {
+  BOARD_IP,
+  FRONT_INTERFACE,
+  GATEWAY_IP,
+  GUEST_IP,
+  GUEST_MAC,
+  LOG_INTERFACE,
+  other,
+  type Side,
+  TAP,
+} from './network.ts';
+
+const STATUS_EVERY_MS = 50;
+const RECONNECT_MS = 20;
+const FAVOUR = -15;
+const FOLDER_MIB = 96;
+/** Shorter than on a real board, so that a hang is over soon. */
+const WATCHDOG = { timeoutMs: 2000, petMs: 500 } as const;
+
+export interface BoardOptions {
+  readonly side: Side;
+  readonly namespace: Namespace;
+  /** Of this board; must exist. */
+  readonly folder: string;
+  readonly guest: PlantGuest;
+  readonly pairingKeyFile: string;
+  readonly serialPort: string;
+  /** Lines for [limits], say. */
+  readonly more?: string;
+}
+
+export class BoardUnderTest {
+  readonly side: Side;
+  readonly events: BoardEvent[] = [];
+  /** The newest status; undefined while nobody answers. */
+  status: Status | undefined;
+  /** Called at every event and status of this board. */
+  onNews: () => void = () => {};
+  onEvent: (event: BoardEvent) => void = () => {};
+  private readonly options: BoardOptions;
+  private readonly folder: string;
+  private supervisor: ChildProcess | undefined;
+  private control: ControlClient | undefined;
+  private isClosed = false;
+
+  constructor(options: BoardOptions) {
+    this.options = options;
+    this.side = options.side;
+    const { namespace, folder } = options;
+    namespace.run('mount', '-t', 'tmpfs', '-o', `size=${FOLDER_MIB}m`, 'twin', folder);
+    // The same folder, seen from outside.
+    this.folder = `/proc/${namespace.pid}/root${folder}`;
+    makeDisks(this.folder);
+    mkdirSync(this.path('state'));
+    writeFileSync(this.path('board.toml'), this.configuration());
+    void this.listen();
+  }
+
+  /** A file of this board, from outside. */
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  get disks(): { files: string; journal: string } {
+    return { files: this.path('files.img'), journal: this.path('journal.img') };
+  }
+
+  private configuration(): string {
+    const { side, folder, guest, pairingKeyFile, serialPort, more = '' } = this.options;
+    const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
+    const text = (value: string) => JSON.stringify(value);
+    const inside = (name: string) => text(join(folder, name));
+    return `[board]
+name = "plant-${side}"
+side = "${side}"
+state-dir = ${inside('state')}
+pairing-key-file = ${text(pairingKeyFile)}
+[log]
+interface = "${LOG_INTERFACE}"
+[serial]
+port = ${text(serialPort)}
+[front]
+interface = "${FRONT_INTERFACE}"
+bind = "${BOARD_IP[side]}"
+peer = "${BOARD_IP[other(side)]}"
+gateway = "${GATEWAY_IP}"
+[watchdog]
+kind = "stand-in"
+[guest]
+kernel = ${text(guest.kernel)}
+initrd = ${text(guest.initrd)}
+append = "${append} twinstep.ip=${GUEST_IP}/24"
+memory-mib = ${PLANT_MIB.memory}
+tap = "${TAP}"
+mac = "${GUEST_MAC}"
+disks = [${inside('files.img')}, ${inside('journal.img')}]
+com1 = ${text(`socket=${join(folder, 'com1')}`)}
+com2 = ${text(`socket=${join(folder, 'com2')}`)}
+on-power-off = "restart"
+[limits]
+watchdog-timeout-ms = ${WATCHDOG.timeoutMs}
+pet-ms = ${WATCHDOG.petMs}
+${more}`;
+  }
+
+  get isOn(): boolean {
+    return this.supervisor !== undefined;
+  }
+
+  start(): void {
+    if (this.supervisor !== undefined) throw new Error(`board ${this.side} is on already`);
+    const { namespace, folder } = this.options;
+    const command = [
+      ...['--net', '--mount', '--target', String(namespace.pid)],
+      // On its own machine a board shares its processor with nobody. (Without the right to it, it runs all the same.)
+      ...[
+        'nice',
+        '-n',
+        '-10',
+        'setpriv',
+        '--pdeathsig',
+        'KILL',
+        'unshare',
+        '--pid',
+        '--fork',
+        '--kill-child',
+      ],
+      ...[process.execPath, '--enable-source-maps', repoPath('dist/firmware/cli/twinstep.js')],
+      ...['board', '--config', join(folder, 'board.toml')],
+    ];
+    const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const log = (bytes: Buffer) => {
+      if (!this.isClosed) appendFileSync(this.path('output'), bytes);
+    };
+    child.stdout.on('data', log);
+    child.stderr.on('data', log);
+    child.once('exit', () => {
+      if (this.supervisor === child) this.supervisor = undefined;
+      this.onNews();
+    });
+    this.supervisor = child;
+  }
+
+  /** kill -9 of the board process; its supervisor lives, tells of it and starts it again. */
+  crash(): void {
+    this.signal('SIGKILL');
+  }
+
+  /** The board process stands still until its watchdog ends it. */
+  hang(): void {
+    this.signal('SIGSTOP');
+  }
+
+  /** And goes on. */
+  wake(): void {
+    this.signal('SIGCONT');
+  }
+
+  /** Supervisor, board and watchdog at once, as when the plug is pulled. */
+  async cutPower(): Promise<void> {
+    const { supervisor } = this;
+    if (supervisor === undefined) return;
+    const gone = once(supervisor, 'exit');
+    // The first process of the namespace takes all others with it.
+    const [init] = childrenOf(supervisor.pid ?? 0);
+    if (init !== undefined) process.kill(init, 'SIGKILL');
+    else supervisor.kill('SIGKILL');
+    await gone;
+  }
+
+  /** Leaves `freeBytes` on the board's file system. */
+  fillDisk(freeBytes: number): void {
+    const { namespace, folder } = this.options;
+    const df = namespace.run('df', '--output=avail', '-B1', folder);
+    const free = Number(df.split('\n')[1]);
+    const bytes = Math.max(0, free - freeBytes);
+    namespace.run('fallocate', '-l', String(bytes), join(folder, 'filler'));
+  }
+
+  emptyDisk(): void {
+    this.options.namespace.run('rm', '-f', join(this.options.folder, 'filler'));
+  }
+
+  /** Every write beyond this offset of a file fails from now on, in the running board process. */
+  failWritesBeyond(bytes: number | undefined): void {
+    const limit = bytes === undefined ? 'unlimited' : String(bytes);
+    const done = spawn('prlimit', ['--pid', String(this.boardPid()), `--fsize=${limit}:`], {
+      stdio: 'inherit',
+    });
+    done.unref();
+  }
+
+  private signal(signal: NodeJS.Signals): void {
+    process.kill(this.boardPid(), signal);
+  }
+
+  /** As this namespace numbers it. */
+  boardPid(): number {
+    const [init] = childrenOf(this.supervisor?.pid ?? 0);
+    const [board] = childrenOf(init ?? 0);
+    if (board === undefined) throw new Error(`board ${this.side} has no board process now`);
+    return board;
+  }
+
+  async ask(request: { readonly do: string; readonly [field: string]: unknown }): Promise<void> {
+    const { control } = this;
+    if (control === undefined) throw new Error(`board ${this.side} does not answer`);
+    const answer = await control.ask(request);
+    if (!answer.ok) throw new Error(`board ${this.side}, ${request.do}: ${answer.why}`);
+  }
+
+  /** Follows the control socket through every life of the board. */
+  private async listen(): Promise<void> {
+    while (!this.isClosed) {
+      try {
+        const client = await ControlClient.open(this.path('state/control.sock'));
+        client.onTold = ({ event, status }) => this.hear(event, status);
+        await client.ask({ do: 'subscribe', after: 0, statusEveryMs: STATUS_EVERY_MS });
+        this.control = client;
+        this.favour();
+        await client.ended;
+      } catch {
+        // Nobody there yet.
+      }
+      this.control = undefined;
+      this.status = undefined;
+      this.onNews();
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+    }
+  }
+
+  /**
+   * A real board shares its processor with nobody. Here it may share it with a whole machine, and the
+   * kernel weighs sessions, of which the board process has one of its own. Without the right to it
+   * the board runs all the same.
+   */
+  private favour(): void {
+    try {
+      writeFileSync(`/proc/${this.boardPid()}/autogroup`, String(FAVOUR));
+    } catch {
+      // No such kernel, no such right, or it has just died.
+    }
+  }
+
+  private hear(event: BoardEvent | undefined, status: Status | undefined): void {
+    if (event !== undefined) {
+      this.events.push(event);
+      this.onEvent(event);
+    }
+    if (status !== undefined) this.status = status;
+    this.onNews();
+  }
+
+  /** The last lines it wrote, for a failure. */
+  output(lines = 40): string {
+    try {
+      return readFileSync(this.path('output'), 'utf8').split('\n').slice(-lines).join('\n');
+    } catch {
+      return '(nothing)';
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.cutPower();
+    this.isClosed = true;
+    this.control?.close();
+  }
+}
+
+/** Process numbers of the children of a process, oldest first. */
+function childrenOf(parent: number): number[] {
+  const found: { pid: number; started: number }[] = [];
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      // Behind the name: state, parent, ... start time.
+      if (Number(stat[1]) === parent && stat[0] !== 'Z')
+        found.push({ pid: Number(entry), started: Number(stat[19]) });
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return found.sort((a, b) => a.started - b.started || a.pid - b.pid).map(({ pid }) => pid);
+}

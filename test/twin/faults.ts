@@ -1,0 +1,327 @@
+// Every fault the twin is put through: how it is made, what it may cost, how it is mended. A fault is
+// over when both boards say RUN-Redundant again, without a human hand.
+import type { SeededRandom } from '../harness/index.ts';
+import { guestShell } from './client.ts';
+import { SIDES, type Side } from './network.ts';
+import type { TwinRig } from './rig.ts';
+
+export interface FaultContext {
+  readonly rig: TwinRig;
+  readonly random: SeededRandom;
+  readonly primary: Side;
+  readonly backup: Side;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** Of one part (a single fault), of two at the same time, or something the operator does. */
+  readonly kind: 'single' | 'double' | 'planned';
+  /** Answers must go on while it lasts. Else only afterwards. */
+  readonly serves: boolean;
+  /** The guest may have to start again: the connection ends. */
+  readonly restartsGuest?: boolean;
+  /** Returns when it has happened, and how to mend it. */
+  make(context: FaultContext): Promise<() => Promise<void> | void>;
+}
+
+const nothing = () => {};
+const START_MS = 20_000;
+const TAKEOVER_MS = 20_000;
+
+/** Waits until the other board leads. */
+function takenOver({ rig, backup }: FaultContext): Promise<void> {
+  return rig.until(`board ${backup} takes over`, () => rig.primary === backup, TAKEOVER_MS);
+}
+
+function alone({ rig }: FaultContext, side: Side): Promise<void> {
+  const roles = ['solo', 'source', 'granting', 'protected'];
+  const leads = () => roles.includes(rig.boards[side].status?.role ?? '');
+  const isAlone = () => leads() && !rig.isRedundant;
+  return rig.until(`board ${side} goes on alone`, isAlone, TAKEOVER_MS);
+}
+
+const single = (name: string, make: Fault['make'], more: Partial<Fault> = {}): Fault => ({
+  ...{ name, kind: 'single', serves: true, make },
+  ...more,
+});
+const double = (name: string, make: Fault['make'], more: Partial<Fault> = {}): Fault => ({
+  ...{ name, kind: 'double', serves: false, make },
+  ...more,
+});
+const planned = (name: string, make: Fault['make']): Fault => ({
+  ...{ name, kind: 'planned', serves: true, make },
+});
+
+const BOARDS: readonly Fault[] = [
+  single('crash of the primary', async (at) => {
+    at.rig.boards[at.primary].crash();
+    await takenOver(at);
+    return nothing;
+  }),
+  single('crash of the backup', async (at) => {
+    at.rig.boards[at.backup].crash();
+    await alone(at, at.primary);
+    return nothing;
+  }),
+  single('hang of the primary', async (at) => {
+    at.rig.boards[at.primary].hang();
+    await takenOver(at);
+    // Its watchdog ends it; nobody wakes it.
+    return nothing;
+  }),
+  single('hang of the backup', async (at) => {
+    at.rig.boards[at.backup].hang();
+    await alone(at, at.primary);
+    return nothing;
+  }),
+  single('power cut of the primary', async (at) => {
+    await at.rig.boards[at.primary].cutPower();
+    await takenOver(at);
+    return () => at.rig.boards[at.primary].start();
+  }),
+  single('power cut of the backup', async (at) => {
+    await at.rig.boards[at.backup].cutPower();
+    await alone(at, at.primary);
+    return () => at.rig.boards[at.backup].start();
+  }),
+  single('a short hang of the primary', (at) => nap(at, at.primary)),
+  single('a short hang of the backup', (at) => nap(at, at.backup)),
+];
+
+/** Stands still for 20 to 400 ms and goes on: too short for the watchdog, long enough to be missed. */
+async function nap({ rig, random }: FaultContext, side: Side) {
+  rig.boards[side].hang();
+  await new Promise((resolve) => setTimeout(resolve, 20 + random.int(380)));
+  rig.boards[side].wake();
+  return nothing;
+}
+
+const CABLES: readonly Fault[] = [
+  single('log cable', async (at) => {
+    at.rig.network.pull('log', 'a');
+    await at.rig.until('RUN-Solo', () => soloSomewhere(at.rig), TAKEOVER_MS);
+    return () => at.rig.network.mend('log', 'a');
+  }),
+  single('serial cable', async ({ rig }) => {
+    await rig.serial.set('cut');
+    await pathIs(rig, 'serial', 'silent');
+    return async () => {
+      await rig.serial.set('whole');
+      await pathIs(rig, 'serial', 'talks');
+    };
+  }),
+  single('front cable of the primary', async (at) => {
+    at.rig.network.pull('front', at.primary);
+    await takenOver(at);
+    return () => at.rig.network.mend('front', at.primary);
+  }),
+  single('front cable of the backup', async ({ rig, backup }) => {
+    rig.network.pull('front', backup);
+    await pathIs(rig, 'front', 'silent');
+    return async () => {
+      await rig.network.mend('front', backup);
+      await pathIs(rig, 'front', 'talks');
+    };
+  }),
+  single('log link one way', async ({ rig, random }) => {
+    const side = random.pick(['a', 'b'] as const);
+    await rig.network.spoil('log', side, { lost: 'out' });
+    await rig.until('RUN-Solo', () => soloSomewhere(rig), TAKEOVER_MS);
+    return () => rig.network.mend('log', side);
+  }),
+  single('serial line one way', async ({ rig, random }) => {
+    await rig.serial.set(random.pick(['a-to-b', 'b-to-a'] as const));
+    await pathIs(rig, 'serial', 'silent');
+    return () => rig.serial.set('whole');
+  }),
+  // Half of a front cable: the plant hears the board but is not heard, or the other way round.
+  single('front cable of the primary, outwards', async (at) => {
+    await at.rig.network.spoil('front', at.primary, { lost: 'out' });
+    await takenOver(at);
+    return () => at.rig.network.mend('front', at.primary);
+  }),
+  single('front cable of the primary, inwards', async (at) => {
+    await at.rig.network.spoil('front', at.primary, { lost: 'in' });
+    await takenOver(at);
+    return () => at.rig.network.mend('front', at.primary);
+  }),
+  single('losses and wrong order on the log link', async ({ rig, random }) => {
+    const ppm = () => 1_000 + random.int(40_000);
+    const trouble = { lossPpm: ppm(), repeatPpm: ppm(), reorderPpm: ppm() };
+    await rig.network.spoil('log', 'a', { ...trouble, seed: random.u32() });
+    return () => rig.network.mend('log', 'a');
+  }),
+  single('the gateway is gone', async ({ rig }) => {
+    rig.network.gateway(false);
+    const isSilent = () => rig.boards.a.status?.witness.answers === false;
+    await rig.until('the witness is silent', isSilent, START_MS);
+    return () => rig.network.gateway(true);
+  }),
+];
+
+const DISKS: readonly Fault[] = [
+  single('disk of the primary full', (at) => fullDisk(at, at.primary)),
+  single('disk of the backup full', (at) => fullDisk(at, at.backup)),
+  single('disk of the primary fails', (at) => failingDisk(at, at.primary)),
+  single('disk of the backup fails', (at) => failingDisk(at, at.backup)),
+];
+
+/** The board's file system has no room, and the guest wants some. */
+async function fullDisk({ rig }: FaultContext, side: Side) {
+  rig.boards[side].fillDisk(0);
+  await guestShell(
+    'dd if=/dev/urandom of=/mnt/big bs=16k count=24 2>/dev/null; sync; rm -f /mnt/big; sync',
+  );
+  return () => rig.boards[side].emptyDisk();
+}
+
+/** Writes behind the first 64 KiB of every file fail (by a resource limit of the process). */
+async function failingDisk({ rig }: FaultContext, side: Side) {
+  const board = rig.boards[side];
+  const pid = board.boardPid();
+  board.failWritesBeyond(64 << 10);
+  await guestShell('sync; echo; sync');
+  return () => {
+    if (board.isOn && pid === safely(() => board.boardPid())) board.failWritesBeyond(undefined);
+  };
+}
+
+const PAIRS: readonly Fault[] = [
+  double('log and serial cable', async ({ rig }) => {
+    rig.network.pull('log', 'a');
+    await rig.serial.set('cut');
+    return both(
+      () => rig.network.mend('log', 'a'),
+      () => rig.serial.set('whole'),
+    );
+  }),
+  double('log cable and front of the primary', (at) => logAndFront(at, at.primary)),
+  double('log cable and front of the backup', (at) => logAndFront(at, at.backup)),
+  double('serial and front of the primary', (at) => serialAndFront(at, at.primary)),
+  double('serial and front of the backup', (at) => serialAndFront(at, at.backup)),
+  double('both front cables', async ({ rig }) => {
+    for (const side of ['a', 'b'] as const) rig.network.pull('front', side);
+    await pathIs(rig, 'front', 'silent');
+    return async () => {
+      for (const side of ['a', 'b'] as const) await rig.network.mend('front', side);
+    };
+  }),
+  double('crash of the primary without a serial line', async (at) => {
+    await at.rig.serial.set('cut');
+    at.rig.boards[at.primary].crash();
+    await takenOver(at);
+    return () => at.rig.serial.set('whole');
+  }),
+  double(
+    'power cut of the primary without a log link',
+    async (at) => {
+      at.rig.network.pull('log', 'a');
+      await at.rig.until('RUN-Solo', () => soloSomewhere(at.rig), TAKEOVER_MS);
+      const side = at.rig.primary ?? at.primary;
+      const lost = at.rig.client.breaks();
+      await at.rig.boards[side].cutPower();
+      return async () => {
+        await at.rig.network.mend('log', 'a');
+        at.rig.boards[side].start();
+        await lost;
+      };
+    },
+    { restartsGuest: true },
+  ),
+  double(
+    'both boards at once',
+    async ({ rig }) => {
+      const lost = rig.client.breaks();
+      await Promise.all([rig.boards.a.cutPower(), rig.boards.b.cutPower()]);
+      return async () => {
+        rig.boards.a.start();
+        rig.boards.b.start();
+        await lost;
+      };
+    },
+    { restartsGuest: true },
+  ),
+];
+
+async function logAndFront({ rig }: FaultContext, side: Side) {
+  rig.network.pull('log', 'a');
+  rig.network.pull('front', side);
+  return both(
+    () => rig.network.mend('log', 'a'),
+    () => rig.network.mend('front', side),
+  );
+}
+
+async function serialAndFront({ rig }: FaultContext, side: Side) {
+  await rig.serial.set('cut');
+  rig.network.pull('front', side);
+  return both(
+    () => rig.serial.set('whole'),
+    () => rig.network.mend('front', side),
+  );
+}
+
+const OPERATOR: readonly Fault[] = [
+  planned('switch-over', async (at) => {
+    await at.rig.boards[at.primary].ask({ do: 'switch-over' });
+    await takenOver(at);
+    return nothing;
+  }),
+  planned('test failover', async (at) => {
+    await at.rig.boards[at.primary].ask({ do: 'test-failover' });
+    await takenOver(at);
+    return nothing;
+  }),
+  planned('maintenance of the backup', async (at) => {
+    const board = at.rig.boards[at.backup];
+    await board.ask({ do: 'maintenance', on: true });
+    await at.rig.until('maintenance', () => board.status?.role === 'maintenance', TAKEOVER_MS);
+    return () => board.ask({ do: 'maintenance', on: false });
+  }),
+  planned('maintenance of the primary', async (at) => {
+    const board = at.rig.boards[at.primary];
+    await board.ask({ do: 'maintenance', on: true });
+    await takenOver(at);
+    await at.rig.until('maintenance', () => board.status?.role === 'maintenance', TAKEOVER_MS);
+    return () => board.ask({ do: 'maintenance', on: false });
+  }),
+  planned('the primary is stopped in order', async (at) => {
+    const board = at.rig.boards[at.primary];
+    await board.ask({ do: 'stop' });
+    await takenOver(at);
+    await at.rig.until('it has stopped', () => !board.isOn, START_MS);
+    return () => board.start();
+  }),
+];
+
+export const FAULTS: readonly Fault[] = [...BOARDS, ...CABLES, ...DISKS, ...PAIRS, ...OPERATOR];
+
+export function faultNamed(name: string): Fault {
+  const found = FAULTS.find((fault) => fault.name === name);
+  if (found === undefined) throw new Error(`no fault "${name}"`);
+  return found;
+}
+
+function soloSomewhere({ boards, primary }: TwinRig): boolean {
+  return primary !== undefined && boards[primary].status?.pairState === 'RUN-Solo';
+}
+
+function pathIs(rig: TwinRig, path: 'serial' | 'front', state: 'talks' | 'silent'): Promise<void> {
+  const isSo = () => SIDES.some((side) => rig.boards[side].status?.paths[path].state === state);
+  return rig.until(`the ${path} path is ${state}`, isSo, START_MS);
+}
+
+function both(first: () => Promise<void>, second: () => Promise<void>) {
+  return async () => {
+    await first();
+    await second();
+  };
+}
+
+function safely<T>(what: () => T): T | undefined {
+  try {
+    return what();
+  } catch {
+    return undefined;
+  }
+}
