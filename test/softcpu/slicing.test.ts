@@ -93,32 +93,34 @@ test('two machines in one process, taking turns', () => {
   }
 });
 
-if (on.isHardware) test.skip('faults without end', 'the software engine executes every one of them');
-else test('faults without end are a shutdown, at the same place whatever the cuts', () => {
-  const random = seededRandom('slicing storm');
-  const whole = new TestMachine(loadGuest('storm'));
-  assert.is(whole.runToEnd(), 'shutdown');
-  const at = whole.icount;
-  for (let round = 0; round < 3; round++) {
-    const cut = new TestMachine(loadGuest('storm'));
-    assert.is(runInPieces(cut, at + 1000n, random), 'shutdown');
-    assert.equal(differences(whole.view, cut.view), []);
-    cut.close();
-  }
-  // Kicked out of the middle, saved and restored: still the same end.
-  let machine = new TestMachine(loadGuest('storm'));
-  machine.run(at);
-  for (let n = 0; n < 20; n++) {
-    kick(machine.engine.kickToken);
-    assert.is(machine.run(at + 1000n), 'kick');
-    const next = TestMachine.from(machine.view);
+if (on.isHardware)
+  test.skip('faults without end', 'the software engine executes every one of them');
+else
+  test('faults without end are a shutdown, at the same place whatever the cuts', () => {
+    const random = seededRandom('slicing storm');
+    const whole = new TestMachine(loadGuest('storm'));
+    assert.is(whole.runToEnd(), 'shutdown');
+    const at = whole.icount;
+    for (let round = 0; round < 3; round++) {
+      const cut = new TestMachine(loadGuest('storm'));
+      assert.is(runInPieces(cut, at + 1000n, random), 'shutdown');
+      assert.equal(differences(whole.view, cut.view), []);
+      cut.close();
+    }
+    // Kicked out of the middle, saved and restored: still the same end.
+    let machine = new TestMachine(loadGuest('storm'));
+    machine.run(at);
+    for (let n = 0; n < 20; n++) {
+      kick(machine.engine.kickToken);
+      assert.is(machine.run(at + 1000n), 'kick');
+      const next = TestMachine.from(machine.view);
+      machine.close();
+      machine = next;
+    }
+    assert.is(machine.run(at + 1000n), 'shutdown');
+    assert.equal(differences(whole.view, machine.view), []);
+    whole.close();
     machine.close();
-    machine = next;
-  }
-  assert.is(machine.run(at + 1000n), 'shutdown');
-  assert.equal(differences(whole.view, machine.view), []);
-  whole.close();
-  machine.close();
-});
+  });
 
 test.run();

@@ -94,7 +94,11 @@ test('exits: a state taken while a read is out is the one before its instruction
   const machine = new TestMachine(raw.rawGuest(raw.nop, [0xe4, 0x81], raw.halt), undefined, exits);
   assert.is(machine.engine.run(9n), Exit.portIn);
   const state = machine.engine.getState();
-  const other = new TestMachine(raw.rawGuest(raw.nop, [0xe4, 0x81], raw.halt), undefined, softEngine);
+  const other = new TestMachine(
+    raw.rawGuest(raw.nop, [0xe4, 0x81], raw.halt),
+    undefined,
+    softEngine,
+  );
   other.engine.setState(state);
   assert.is(other.engine.run(99n), Exit.portIn, 'the other engine asks again');
   machine.engine.completeRead(1, 0);

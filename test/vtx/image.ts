@@ -3,9 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { repoPath } from '../harness/index.ts';
 import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
 import { Debian } from '../guests/linux/debian.ts';
+import { repoPath } from '../harness/index.ts';
 import { buildGuest, GUESTS } from '../softcpu/guest.ts';
 
 export interface VtxImage {
@@ -61,7 +61,8 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   tree.folder('dist', /\.js$/);
   for (const name of PACKAGES) tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$/);
   // Guests are compiled here; in there their sources only prove that they are the same.
-  for (const name of [...GUESTS, 'plc']) tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
+  for (const name of [...GUESTS, 'plc'])
+    tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
   tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);
   return tree.entries();
 }
@@ -84,11 +85,17 @@ class Tree {
   folder(name: string, pattern: RegExp): void {
     const root = repoPath(name);
     for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' }))
-      if (pattern.test(path)) this.file(`/twinstep/${name}/${path}`, readFileSync(join(root, path)));
+      if (pattern.test(path))
+        this.file(`/twinstep/${name}/${path}`, readFileSync(join(root, path)));
   }
 
   entries(): CpioEntry[] {
-    const device: CpioEntry = { path: 'dev/console', kind: 'character-device', mode: 0o600, device: [5, 1] };
+    const device: CpioEntry = {
+      path: 'dev/console',
+      kind: 'character-device',
+      mode: 0o600,
+      device: [5, 1],
+    };
     this.add(device);
     for (const path of ['proc', 'sys', 'tmp']) this.directory(path);
     const depth = (path: string) => path.split('/').length;

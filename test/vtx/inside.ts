@@ -23,11 +23,16 @@ function test(name: string, body: () => string): void {
   try {
     const found = body();
     passed++;
-    say(`ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`);
+    say(
+      `ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`,
+    );
   } catch (error) {
     failed++;
     say(`not ok ${passed + failed} - ${name}`);
-    for (const line of String((error as Error).message).split('\n').slice(0, 12)) say(`  ${line}`);
+    for (const line of String((error as Error).message)
+      .split('\n')
+      .slice(0, 12))
+      say(`  ${line}`);
   }
 }
 
@@ -151,7 +156,11 @@ function landings(skid: number, branches: number): string {
 
 // ---- record and replay ----------------------------------------------------------------------------
 
-function recordAndReplay(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: number): string {
+function recordAndReplay(
+  kind: 'vtx-exits' | 'vtx-steps',
+  rounds: number,
+  sliceMax: number,
+): string {
   const begunMs = performance.now();
   const world = { rounds, sliceMax };
   const { plant, entries } = recordPlant(engineOf(kind), 7, world);
@@ -219,8 +228,7 @@ for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
 test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
-test('plant: recorded and replayed in steps', () =>
-  recordAndReplay('vtx-steps', 150, 600));
+test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);

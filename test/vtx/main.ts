@@ -49,7 +49,14 @@ const QEMU: Emulator = {
   start({ kernel, initrd }, folder) {
     const serial = join(folder, 'serial.txt');
     const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-m', '1024', '-no-reboot'];
-    const plain = ['-nodefaults', '-no-user-config', '-display', 'none', '-serial', `file:${serial}`];
+    const plain = [
+      '-nodefaults',
+      '-no-user-config',
+      '-display',
+      'none',
+      '-serial',
+      `file:${serial}`,
+    ];
     const boot = ['-kernel', kernel, '-initrd', initrd, '-append', COMMAND_LINE];
     return { child: nice('qemu-system-x86_64', [...machine, ...plain, ...boot], folder), serial };
   },
@@ -146,7 +153,9 @@ async function follow(emulator: Emulator, child: ChildProcess, serial: string): 
   child.kill('SIGTERM');
   if (!isThrough) {
     result.failed++;
-    console.log(`${emulator.name}: not ok - ${ended ? 'it ended by itself' : 'time is up'}: ${serial}`);
+    console.log(
+      `${emulator.name}: not ok - ${ended ? 'it ended by itself' : 'time is up'}: ${serial}`,
+    );
   }
   return result;
 }

@@ -224,7 +224,11 @@ export function syncUp(from: Plant, make: MakeMachineEngine): Plant {
 }
 
 /** The backup takes over where the log ends, and the world goes on around it. */
-export function takeOver({ plant, replayer }: Replayed, seed: number, options: WorldOptions): number {
+export function takeOver(
+  { plant, replayer }: Replayed,
+  seed: number,
+  options: WorldOptions,
+): number {
   let entries = 0;
   const recorder = goLive(replayer, {
     machine: plant.machine,
