@@ -1,6 +1,10 @@
 // A native engine as the machine's `Engine`, with its exit facts by name; and the software engine.
 
-import { type GuestMemory, type SoftEngine as Native, SoftEngine as NativeSoft } from '../../native/index.ts';
+import {
+  type GuestMemory,
+  type SoftEngine as Native,
+  SoftEngine as NativeSoft,
+} from '../../native/index.ts';
 import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/contracts.ts';
 
 // Places in the native exit record.

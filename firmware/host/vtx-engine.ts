@@ -3,7 +3,7 @@
 // `auto` takes hardware only where it is exact: where the host counts branches, and its KVM is a whole
 // one that lets us tell the guest the time. Exit-aligned positions are for those who ask for them by name.
 
-import { type GuestMemory, probeKvm, VtxEngine as NativeVtx } from '../../native/index.ts';
+import { type GuestMemory, VtxEngine as NativeVtx, probeKvm } from '../../native/index.ts';
 import type { Engine } from '../machine/contracts.ts';
 import { HostError } from './errors.ts';
 import { NativeEngine, SoftEngine } from './soft-engine.ts';
