@@ -12,7 +12,8 @@ export function lifeOf(image: Image): bigint {
   machine.runToEnd();
   const end = machine.icount;
   machine.close();
-  return end < on.horizon ? end : on.horizon;
+  const isLonger = end > on.horizon;
+  return isLonger ? on.horizon : end;
 }
 
 /** A position from 1 to `end`. */

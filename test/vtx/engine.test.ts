@@ -1,7 +1,8 @@
 // The hardware engine on this machine's own KVM, where it works: a short look at each way of running.
 // The long one is `npm run test:vtx`, inside emulated processors.
+import { Worker } from 'node:worker_threads';
 import { kick, probeKvm, VtxEngine } from '../../native/index.ts';
-import { assert, seededRandom, suite } from '../harness/index.ts';
+import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
@@ -115,6 +116,46 @@ test('exits: a kick brings a guest back that never leaves by itself', () => {
   setKick(machine);
   assert.is(machine.engine.run(9n), Exit.kick);
   assert.is(machine.icount, 0n);
+  machine.close();
+});
+
+test('exits: a kick from another thread ends a run that nothing else would', async () => {
+  const counter = 0x2000;
+  const machine = new TestMachine(
+    raw.rawGuest(raw.forever(raw.increment(counter))),
+    undefined,
+    exits,
+  );
+  const worker = new Worker(
+    `const { workerData } = require('node:worker_threads');
+     const { GuestMemory, kick } = require(workerData.addon);
+     const memory = new GuestMemory({ token: workerData.memory });
+     const seen = new Int32Array(memory.buffer, ${counter}, 1);
+     while (Atomics.load(seen, 0) < 3);
+     kick(workerData.engine);
+     memory.close();`,
+    {
+      eval: true,
+      workerData: {
+        addon: repoPath(`native/build/${process.env.TWINSTEP_ADDON ?? 'Release'}/twinstep.node`),
+        memory: machine.memory.token,
+        engine: machine.engine.kickToken,
+      },
+    },
+  );
+  const ended = new Promise((resolve) => worker.once('exit', resolve));
+  await new Promise((resolve) => worker.once('online', resolve));
+  assert.is(machine.engine.run(9n), Exit.kick);
+  assert.ok(new DataView(machine.memory.buffer).getUint32(counter, true) >= 3);
+  await ended;
+  machine.close();
+});
+
+test('exits: a triple fault is a shutdown, and stays one', () => {
+  const machine = new TestMachine(raw.rawGuest(raw.nop, [0x0f, 0x0b]), undefined, exits);
+  assert.is(machine.engine.run(9n), Exit.shutdown);
+  assert.ok(machine.engine.getState().length > 0);
+  assert.is(machine.engine.run(9n), Exit.shutdown);
   machine.close();
 });
 

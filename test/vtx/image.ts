@@ -19,6 +19,8 @@ export interface ImageOptions {
   readonly module: 'kvm-amd' | 'kvm-intel';
   /** How much the tests do: 1 is usual. */
   readonly scale: number;
+  /** The emulator's name, whose own errors are known. */
+  readonly emulator: string;
   /** A folder with kvm.ko and the others of our own build; Debian's when left out. */
   readonly modules?: string | undefined;
 }
@@ -114,7 +116,7 @@ class Tree {
   }
 }
 
-function init({ module, scale }: ImageOptions): string {
+function init({ module, scale, emulator }: ImageOptions): string {
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -122,7 +124,7 @@ mount -t devtmpfs dev /dev
 for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
 echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} 2>&1
+${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} 2>&1
 echo "# end $?"
 sync
 poweroff -f

@@ -1,6 +1,7 @@
 // What runs inside the emulated machine (npm run test:vtx): the hardware engine against the software
 // engine, without the harness, as a script of its own. Says one line a test, as TAP does, on a serial
 // line; ends with the count.
+import { commission } from '../../firmware/host/commissioning.ts';
 import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
@@ -11,6 +12,13 @@ import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
 const SCALE = Number(process.argv[2] ?? '1');
 const random = seededRandom('inside');
+const probe = probeKvm();
+/** Of the emulated processor, not ours: it shows without any step or exit of ours in between. */
+const KNOWN_ERRORS: readonly string[] =
+  process.argv[3] === 'bochs-vmx'
+    ? // INVLPG of the second page leaves it the decoded instruction over both.
+      ['its second half remapped']
+    : [];
 let passed = 0;
 let failed = 0;
 
@@ -106,12 +114,24 @@ function free(name: string): string {
   const machine = new TestMachine(loadGuest(name), undefined, vtx('exits'));
   const stop = machine.run(10_000_000n);
   const { text, exitCode } = machine.devices;
-  const complaints = text.split('\n').filter((line) => line.includes('FAILED'));
-  if (stop !== 'done' || exitCode !== 0)
+  const failures = text.split('\n').filter((line) => line.includes('FAILED'));
+  const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+  const complaints = failures.filter((line) => !isKnown(line));
+  if (stop !== 'done' || (exitCode !== 0 && failures.length === 0) || complaints.length > 0)
     throw new Error([`ended with ${stop}, ${exitCode}`, ...complaints].join('\n'));
+  for (const line of failures) say(`# an error of this emulator: ${line}`);
   const { exits, referenceSteps } = counters(machine);
   machine.close();
   return `${exits} exits, ${referenceSteps} on the software engine, ${perSecond(exits, begunMs)}`;
+}
+
+/** As a new board would be looked at. */
+function commissioning(landings: number): string {
+  const positions = probe.countsBranches ? 'branches' : 'stepped-branches';
+  const gap = () => 1 + random.int(probe.countsBranches ? 100_000 : 400);
+  const found = commission((memory) => new VtxEngine(memory, positions, 100, 1), landings, gap);
+  mustBe(found.problem ?? 'none', 'none', 'the first miss');
+  return `${found.landings} landings by ${positions}, latest alarm ${found.skidMax} branches`;
 }
 
 /** However it is cut, it is the same; and from engine to engine at an exit. */
@@ -136,7 +156,8 @@ function cut(name: string): string {
 
 /** Landings with an alarm that comes late, on a counter made of single steps. */
 function landings(skid: number, branches: number): string {
-  const make = (seed: number) => vtx('stepped-branches', skid, seed);
+  const positions = probe.countsBranches ? 'branches' : 'stepped-branches';
+  const make = (seed: number) => vtx(positions, skid, seed);
   const whole = new TestMachine(loadGuest('busy'), undefined, make(1));
   whole.run(BigInt(branches));
   let pieces = new TestMachine(loadGuest('busy'), undefined, make(2));
@@ -213,7 +234,6 @@ function clockReader(tellsTsc: boolean): string {
   return `found at entry ${entryIndex} (${what}); equal again after a sync-up`;
 }
 
-const probe = probeKvm();
 for (const line of probe.words) say(`# ${line}`);
 test('this KVM is usable', () => {
   mustBe(probe.isUsable, true, 'usable');
@@ -226,6 +246,7 @@ for (const name of FREE) test(`free: ${name} finds nothing wrong`, () => free(na
 test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
+test('commissioning', () => commissioning(probe.countsBranches ? 5_000 : 10));
 test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 600));

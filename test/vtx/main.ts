@@ -168,7 +168,10 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
   }
   const scale = options.scale ?? emulator.scale;
   const say = (line: string) => console.log(`${emulator.name}: # ${line}`);
-  const image = vtxImage({ module: emulator.module, scale, modules: options.modules }, say);
+  const image = vtxImage(
+    { module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
+    say,
+  );
   const folder = repoPath(`.cache/vtx/${emulator.name}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
