@@ -14,6 +14,8 @@ const test = suite('board/hands/sync');
 test.needs(needsGcc());
 const LONG = { timeoutMs: 150_000 };
 
+const PATIENT = { ...LAG_LIMITS, hardMs: 300_000 };
+
 const open: Rig[] = [];
 const rigOf = async (...args: ConstructorParameters<typeof Rig>): Promise<Rig> => {
   const rig = new Rig(...args);
@@ -148,7 +150,10 @@ test(
   'a guest that writes faster than the link carries is held back, then let go',
   async () => {
     const sync = { ...SYNC_PLAN_LIMITS, restPageBytes: -1, roundsMax: 7 };
-    const rig = await rigOf({ random: seededRandom('busy'), hands: { limits: { sync } } });
+    const rig = await rigOf({
+      random: seededRandom('busy'),
+      hands: { limits: { sync, lag: PATIENT } },
+    });
     const { a, b, cable } = rig;
     await rig.lead(a);
     rig.plant.type('b');
@@ -254,7 +259,10 @@ test(
 test(
   'a disk of the target that fails is told, and tried again',
   async () => {
-    const rig = await rigOf({ random: seededRandom('fails'), hands: { limits: { retryMs: 50 } } });
+    const rig = await rigOf({
+      random: seededRandom('fails'),
+      hands: { limits: { retryMs: 50, lag: PATIENT } },
+    });
     const { a, b } = rig;
     await rig.lead(a);
     const [disk] = b.hands.seat.disks;
