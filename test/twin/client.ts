@@ -7,7 +7,7 @@ import type { AnswerFault } from './client-lines.ts';
 import { GUEST_IP } from './network.ts';
 
 export interface ClientOrder {
-  readonly do: 'connect' | 'window' | 'glance';
+  readonly do: 'connect' | 'window' | 'glance' | 'pause' | 'resume';
 }
 export type ClientWord =
   | { readonly say: 'connected' }
@@ -79,6 +79,15 @@ export class PlantClient {
       this.waiting.push(resolve);
       this.order({ do: 'window' });
     });
+  }
+
+  /** Says nothing more, or goes on. */
+  pause(): void {
+    this.order({ do: 'pause' });
+  }
+
+  resume(): void {
+    this.order({ do: 'resume' });
   }
 
   /** For a picture: without starting a new window. */

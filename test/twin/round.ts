@@ -10,6 +10,8 @@ export interface RoundResult {
   readonly fault: Fault;
   /** Longest time without an answer; where the guest started again, until it answered again. */
   readonly blackoutMs: number;
+  /** The same of datagrams, which are not repeated; null: none are sent. */
+  readonly udpBlackoutMs: number | null;
   /** Between the faultless answers just before it, for comparison. */
   readonly usualGapMs: number;
   /** From mended (or made, where nothing is to mend) to RUN-Redundant. */
@@ -60,6 +62,7 @@ export async function faultRound(
   const restarted = client.connections > connections;
   return {
     ...{ fault, redundantMs, primary: now, tookOver: now !== primary },
+    udpBlackoutMs: joined(windows).udpGapMs,
     blackoutMs: restarted ? outageMs : joined(windows).longestGapMs,
     usualGapMs: before.longestGapMs,
     restarted,
