@@ -1,13 +1,15 @@
 // The measuring half of twin.bench.ts, a program of its own because it must live in a network namespace: one
 // pair, everything measured on it one after the other, printed as one line of JSON.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { PlantGuest } from '../guests/plant/plant.ts';
 import { seededRandom } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from '../twin/chaos.ts';
 import { guestShell, type WindowFacts } from '../twin/client.ts';
 import { faultNamed } from '../twin/faults.ts';
-import { LOG_INTERFACE, other } from '../twin/network.ts';
+import { LOG_INTERFACE, other, type Side } from '../twin/network.ts';
 import { plantOrWhy } from '../twin/plant-guest.ts';
 import type { TwinRig } from '../twin/rig.ts';
 import { quantile } from './frame.ts';
@@ -27,7 +29,8 @@ const QUIET_MS = 5_000;
 const SAMPLE_MS = 100;
 const ANSWERS = 400;
 const ANSWER_MS = 60_000;
-const PING_BYTES = 200;
+const PING_COUNT = '2000';
+const PING_BYTES = '200';
 
 export interface Measured {
   readonly blackouts: Readonly<Record<string, { readonly udp: number[]; readonly tcp: number[] }>>;
@@ -54,18 +57,25 @@ async function measureAll(guest: PlantGuest): Promise<Measured> {
   });
   try {
     const { rig } = chaos;
+    const say = (words: string) => process.stderr.write(`${words}\n`);
+    say("steady");
     const protectedFacts = await steady(rig);
+    say("lag");
     const lagMs = await sampled(rig, ({ lagMs: lag }) => lag);
     const loadedKbps = mean(await sampled(rig, ({ logKbps }) => logKbps));
+    say("idle");
     const idleKbps = await idleRate(rig);
-    const linkUs = rawRoundTripUs(rig);
+    say("link");
+    const linkUs = await rawRoundTripUs(rig);
     const benchS = { alone: [] as number[], protected: [] as number[] };
     let aloneFacts = protectedFacts;
     for (let round = 0; round < THROUGHPUT_ROUNDS; round++) {
+      say("bench");
       benchS.protected.push(await guestBenchS(rig));
       const backup = other(await rig.redundant());
       await rig.boards[backup].ask({ do: 'maintenance', on: true });
       await rig.until('alone', () => !rig.isRedundant && rig.primary !== undefined, ANSWER_MS);
+      say("bench alone");
       benchS.alone.push(await guestBenchS(rig));
       if (round === 0) aloneFacts = await steady(rig);
       await rig.boards[backup].ask({ do: 'maintenance', on: false });
@@ -142,12 +152,20 @@ async function idleRate(rig: TwinRig): Promise<number> {
 }
 
 /** A bare frame there and back between two C programs on the same link, while the boards use it. */
-function rawRoundTripUs({ network }: TwinRig): number {
+async function rawRoundTripUs({ network }: TwinRig): Promise<number> {
   const program = compilePeer('packet-ping');
-  const echo = network.boards.b.spawn(program, LOG_INTERFACE, 'echo');
-  const result = network.boards.a.run(program, LOG_INTERFACE, '2000', String(PING_BYTES));
-  echo.kill('SIGKILL');
-  return (JSON.parse(result) as { p50: number }).p50;
+  const start = (side: Side, ...args: string[]) => {
+    const inside = ['--net', '--target', String(network.boards[side].pid), program, LOG_INTERFACE];
+    return spawn('nsenter', [...inside, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  };
+  const echo = start('b', 'echo');
+  try {
+    await once(echo.stderr, 'data');
+    const [line] = await once(start('a', PING_COUNT, PING_BYTES).stdout, 'data');
+    return (JSON.parse(String(line)) as { p50: number }).p50;
+  } finally {
+    echo.kill('SIGKILL');
+  }
 }
 
 function mean(values: readonly number[]): number {
