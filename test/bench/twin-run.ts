@@ -32,8 +32,16 @@ const ANSWER_MS = 60_000;
 const PING_COUNT = '2000';
 const PING_BYTES = '200';
 
+export interface BlackoutMs {
+  readonly udp: number[];
+  /** As a TCP client sees it, which repeats what was lost. */
+  readonly tcp: number[];
+  /** While the lost board came back into step. */
+  readonly rejoin: number[];
+}
+
 export interface Measured {
-  readonly blackouts: Readonly<Record<string, { readonly udp: number[]; readonly tcp: number[] }>>;
+  readonly blackouts: Readonly<Record<string, BlackoutMs>>;
   readonly benchS: { readonly alone: number[]; readonly protected: number[] };
   readonly udpUs: { readonly alone: number; readonly protected: number };
   readonly tcpUs: { readonly alone: number; readonly protected: number };
@@ -57,25 +65,19 @@ async function measureAll(guest: PlantGuest): Promise<Measured> {
   });
   try {
     const { rig } = chaos;
-    const say = (words: string) => process.stderr.write(`${words}\n`);
-    say("steady");
+
     const protectedFacts = await steady(rig);
-    say("lag");
     const lagMs = await sampled(rig, ({ lagMs: lag }) => lag);
     const loadedKbps = mean(await sampled(rig, ({ logKbps }) => logKbps));
-    say("idle");
     const idleKbps = await idleRate(rig);
-    say("link");
     const linkUs = await rawRoundTripUs(rig);
     const benchS = { alone: [] as number[], protected: [] as number[] };
     let aloneFacts = protectedFacts;
     for (let round = 0; round < THROUGHPUT_ROUNDS; round++) {
-      say("bench");
       benchS.protected.push(await guestBenchS(rig));
       const backup = other(await rig.redundant());
       await rig.boards[backup].ask({ do: 'maintenance', on: true });
       await rig.until('alone', () => !rig.isRedundant && rig.primary !== undefined, ANSWER_MS);
-      say("bench alone");
       benchS.alone.push(await guestBenchS(rig));
       if (round === 0) aloneFacts = await steady(rig);
       await rig.boards[backup].ask({ do: 'maintenance', on: false });
@@ -98,14 +100,18 @@ async function measureAll(guest: PlantGuest): Promise<Measured> {
 
 async function blackouts(chaos: Chaos): Promise<Measured['blackouts']> {
   const random = seededRandom('bench');
-  const found: Record<string, { udp: number[]; tcp: number[] }> = {};
+  const found: Record<string, { udp: number[]; tcp: number[]; rejoin: number[] }> = {};
   for (let round = 0; round < ROUNDS; round++)
     for (const name of FAULTS) {
-      const { blackoutMs, udpBlackoutMs } = await chaos.round(faultNamed(name), random);
-      const of = found[name] ?? { udp: [], tcp: [] };
+      const { blackoutMs, rejoinGapMs, udpBlackoutMs, udpRejoinGapMs } = await chaos.round(
+        faultNamed(name),
+        random,
+      );
+      const of = found[name] ?? { udp: [], tcp: [], rejoin: [] };
       found[name] = of;
       of.tcp.push(blackoutMs);
       of.udp.push(udpBlackoutMs ?? blackoutMs);
+      of.rejoin.push(udpRejoinGapMs ?? rejoinGapMs);
     }
   return found;
 }

@@ -84,10 +84,19 @@ function costComparisons(measured: Measured): Comparison[] {
   ];
 }
 
-function syncComparisons({ syncUps }: Measured): Comparison[] {
+function syncComparisons({ syncUps, blackouts }: Measured): Comparison[] {
+  const rejoins = Object.entries(blackouts).flatMap(([name, { rejoin }]) =>
+    name === 'switch-over' ? [] : rejoin,
+  );
   const pauses = syncUps.map(({ pauseMs }) => pauseMs);
   const perGib = syncUps.map(({ totalMs }) => (totalMs / PLANT_MIB.memory) * MEBIBYTES_PER_GIB);
   return [
+    {
+      ...valueAgainst('the bar', BAR.pauseMs),
+      name: `sync-up: longest time a client waits meanwhile, p50 of ${rejoins.length}`,
+      unit: 'ms',
+      ours: { name: 'longest time without an answer', run: () => quantile(rejoins, 0.5) },
+    },
     {
       ...valueAgainst('the bar', BAR.pauseMs),
       name: `sync-up: pause of the guest, p99 of ${pauses.length}`,

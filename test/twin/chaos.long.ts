@@ -66,9 +66,13 @@ function shuffled(count: number): Fault[] {
   return order.slice(0, count);
 }
 
-function lineOf(n: number, of: number, { fault, blackoutMs, redundantMs, tookOver }: RoundResult) {
+function lineOf(
+  n: number,
+  of: number,
+  { fault, blackoutMs, rejoinGapMs, redundantMs, tookOver }: RoundResult,
+) {
   const who = tookOver ? 'taken over' : '';
-  const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, in step after ${(redundantMs / 1000).toFixed(1)} s`;
+  const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, ${rejoinGapMs.toFixed(0).padStart(4)} rejoining, in step after ${(redundantMs / 1000).toFixed(1)} s`;
   return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(44)} ${times} ${who}`;
 }
 

@@ -9,18 +9,24 @@ export function closingTable({
   logKbps,
   failures,
 }: Story): string {
-  const head = `${'what happened'.padEnd(52)} ${'pause ms'.padStart(8)} ${'in step s'.padStart(10)} ${'bytes lost'.padStart(10)}`;
+  const head = `${'what happened'.padEnd(52)} ${'blackout ms'.padStart(11)} ${'in step again s'.padStart(15)} ${'bytes lost'.padStart(10)}`;
   const rows = chapters.map(({ words, result, failure }) => {
     if (result === undefined)
       return `${words.padEnd(52)} ${failure === undefined ? 'not told' : 'FAILED'}`;
     const step = (result.redundantMs / 1000).toFixed(1);
     const pause = result.blackoutMs.toFixed(0);
-    return `${words.padEnd(52)} ${pause.padStart(8)} ${step.padStart(10)} ${'0'.padStart(10)}`;
+    // There is no result of a round in which the client was told anything wrong.
+    return `${words.padEnd(52)} ${pause.padStart(11)} ${step.padStart(15)} ${'0'.padStart(10)}`;
   });
   const lines = [head, ...rows, ''];
   const usual = chapters.flatMap(({ result }) => (result === undefined ? [] : [result.usualGapMs]));
   if (usual.length > 0)
     lines.push(`longest pause between answers without a fault: ${most(usual)} ms`);
+  const rejoins = chapters.flatMap(({ result }) =>
+    result === undefined ? [] : [result.rejoinGapMs],
+  );
+  if (rejoins.length > 0)
+    lines.push(`the same while a board came back into step: ${most(rejoins)} ms`);
   if (logKbps.length > 0) lines.push(`log rate with this client: ${most(logKbps)} kbit/s`);
   if (syncUps.length > 0)
     lines.push(

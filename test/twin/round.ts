@@ -8,10 +8,17 @@ import type { TwinRig } from './rig.ts';
 
 export interface RoundResult {
   readonly fault: Fault;
-  /** Longest time without an answer; where the guest started again, until it answered again. */
+  /**
+   * Longest time without an answer around the fault itself: until answers flow again, before the lost
+   * part is put back. Where the service may pause, until it is back; where the guest started
+   * again, until it answered.
+   */
   readonly blackoutMs: number;
+  /** The same after that, while the lost part comes back into step. */
+  readonly rejoinGapMs: number;
   /** The same of datagrams, which are not repeated; null: none are sent. */
   readonly udpBlackoutMs: number | null;
+  readonly udpRejoinGapMs: number | null;
   /** Between the faultless answers just before it, for comparison. */
   readonly usualGapMs: number;
   /** From mended (or made, where nothing is to mend) to RUN-Redundant. */
@@ -59,11 +66,14 @@ export async function faultRound(
   await answers(ANSWERS.after, ANSWER_MS);
   client.mayBreak = false;
   if (client.faults.length > 0) throw new Error(`${fault.name}: ${client.faults.join('; ')}`);
+  const around = fault.serves ? windows[0]! : joined(windows);
   const restarted = client.connections > connections;
   return {
     ...{ fault, redundantMs, primary: now, tookOver: now !== primary },
-    udpBlackoutMs: joined(windows).udpGapMs,
-    blackoutMs: restarted ? outageMs : joined(windows).longestGapMs,
+    udpBlackoutMs: around.udpGapMs,
+    blackoutMs: restarted ? outageMs : around.longestGapMs,
+    rejoinGapMs: windows.at(-1)?.longestGapMs ?? 0,
+    udpRejoinGapMs: windows.at(-1)?.udpGapMs ?? null,
     usualGapMs: before.longestGapMs,
     restarted,
   };

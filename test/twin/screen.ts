@@ -170,6 +170,6 @@ function gateWords({ gate }: Status): string {
 function chapterWords({ words, result, failure }: Story['chapters'][number], now: string): string {
   if (failure !== undefined) return `FAILED  ${words}`;
   if (result !== undefined)
-    return `done    ${words.padEnd(50)} pause ${result.blackoutMs.toFixed(0).padStart(4)} ms`;
+    return `done    ${words.padEnd(50)} blackout ${result.blackoutMs.toFixed(0).padStart(4)} ms`;
   return `${now === words ? 'now ' : '    '}    ${words}`;
 }
