@@ -249,7 +249,7 @@ for (const skid of [0, 60, 120])
 test('commissioning', () => commissioning(probe.countsBranches ? 5_000 : 10));
 test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
-test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 600));
+test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);
