@@ -9,6 +9,9 @@ import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
 import { systemWords } from '../host/errors.ts';
 import { firmwareVersion } from '../host/identity.ts';
+import type { AlarmChange, AlarmView } from './alarms/book.ts';
+import type { AlarmCode } from './alarms/codes.ts';
+import { AlarmKeeper } from './alarms/keeper.ts';
 import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ControlServer } from './control/server.ts';
@@ -40,6 +43,8 @@ export interface BoardOptions {
 }
 
 export const CONTROL_SOCKET = 'control.sock';
+export const ALARMS_FILE = 'alarms.log';
+const ALARMS_LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
 const STOP_WITHIN_MS = 5_000;
 const STOP_LOOK_MS = 20;
@@ -52,6 +57,8 @@ export class Board implements Controlled {
   private readonly options: BoardOptions;
   private readonly lock: number;
   private readonly sinks: EventSink[];
+  private alarmKeeper: AlarmKeeper | null = null;
+  private alarmTimer: NodeJS.Timeout | null = null;
   private brain: Brain | null = null;
   private control: ControlServer | null = null;
   private stopping: Promise<void> | null = null;
@@ -94,6 +101,12 @@ export class Board implements Controlled {
       firmware: firmwareVersion(),
       pid: process.pid,
     });
+    this.alarmKeeper = new AlarmKeeper({
+      path: join(config.stateDir, ALARMS_FILE),
+      events: this.events,
+      wallMs: () => Date.now(),
+      monoMs: () => native.bootClockMs(),
+    });
     const why = goFirstAll();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: BrainParts = {
@@ -106,8 +119,10 @@ export class Board implements Controlled {
       nowMs: () => native.bootClockMs(),
       wallMs: () => Date.now(),
       onMute,
+      alarms: () => this.alarms(),
     };
     this.brain = await Brain.start(parts);
+    this.alarmTimer = setInterval(() => this.alarmKeeper?.look(this.status()), ALARMS_LOOK_MS);
     this.control = await ControlServer.open(join(config.stateDir, CONTROL_SOCKET), this);
   }
 
@@ -121,6 +136,18 @@ export class Board implements Controlled {
 
   setSyncAllowed(allowed: boolean): void {
     this.running().setSyncAllowed(allowed);
+  }
+
+  alarms(): AlarmView[] {
+    return this.alarmKeeper?.list() ?? [];
+  }
+
+  alarmHistory(most: number): AlarmChange[] {
+    return this.alarmKeeper?.history(most) ?? [];
+  }
+
+  ack(code: AlarmCode | null, by: string): number {
+    return this.alarmKeeper?.ack(code, by) ?? 0;
   }
 
   /** By the operator: refused when the service would end, unless forced. */
@@ -157,7 +184,9 @@ export class Board implements Controlled {
   }
 
   private async closeAll(): Promise<void> {
+    if (this.alarmTimer !== null) clearInterval(this.alarmTimer);
     await this.brain?.close();
+    await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
     await this.control?.close();
     for (const sink of this.sinks) await sink.close(SINK_WITHIN_MS);

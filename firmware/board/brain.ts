@@ -10,6 +10,7 @@ import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import type { Watchdog } from '../../watchdog/wdt-device.ts';
 import { firmwareVersion } from '../host/identity.ts';
+import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { EventLog } from './events.ts';
 import type { Hands, HandsEvents, HandsFacts, Reign } from './hands/types.ts';
@@ -34,6 +35,7 @@ export interface BrainParts {
   readonly nowMs: () => number;
   readonly wallMs: () => number;
   readonly healthLimits?: HealthLimits;
+  readonly alarms?: () => readonly AlarmView[];
   /** The board must not go on: its watchdog failed it. */
   readonly onMute: (why: string) => void;
 }
@@ -191,6 +193,7 @@ export class Brain {
       takeover: this.takeover.status,
       peerExtras: this.peerExtras,
       lastEvent: events.last,
+      alarms: this.parts.alarms?.() ?? [],
       ticks: this.ticker.counters,
       firmware: firmwareVersion(),
     });

@@ -80,6 +80,12 @@ export const EVENT_CODES = {
   'WISH-REFUSED': warning('refused'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 
+  // Alarms, as firmware/board/alarms has them.
+  'ALARM-RAISED': warning('an alarm is raised'),
+  'ALARM-CLEARED': info('an alarm is cleared'),
+  'ALARM-ACKED': info('an alarm is acknowledged'),
+  'ALARMS-DAMAGED': warning('the history of alarms was not as it was written'),
+
   // The guest and its log, told by the hands.
   'GUEST-STARTED': info('the guest starts'),
   'GUEST-LIVE': info('the guest runs here'),

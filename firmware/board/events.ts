@@ -38,6 +38,8 @@ export class EventLog {
   private readonly listeners = new Set<EventListener>();
   private readonly bursts = new Map<EventCode, Burst>();
   private seq = 0;
+  /** A listener may tell something itself: everybody hears that after what is being told. */
+  private readonly toTell: BoardEvent[] = [];
   /** Codes that are in no table: a mistake of ours, told all the same. */
   unknownCodes = 0;
 
@@ -57,8 +59,20 @@ export class EventLog {
     };
     if (this.ring.length >= RING) this.ring.shift();
     this.ring.push(event);
-    for (const listener of this.listeners) listener(event);
+    this.toTell.push(event);
+    if (this.toTell.length === 1) this.tellListeners();
     return event;
+  }
+
+  private tellListeners(): void {
+    try {
+      for (let next = this.toTell[0]; next !== undefined; next = this.toTell[0]) {
+        for (const listener of this.listeners) listener(next);
+        this.toTell.shift();
+      }
+    } finally {
+      this.toTell.length = 0;
+    }
   }
 
   /** Codes by name, from parts that do not know the table. */

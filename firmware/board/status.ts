@@ -12,6 +12,7 @@ import {
 import type { Verdict } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
+import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { BoardEvent } from './events.ts';
 import type { HandsFacts, SyncFacts } from './hands/types.ts';
@@ -66,6 +67,8 @@ export interface Status {
   readonly versions: { readonly firmware: string };
   readonly peer: PeerStatus | null;
   readonly lastEvent: BoardEvent | null;
+  /** The worst first; docs/alarms.md. */
+  readonly alarms: readonly AlarmView[];
   readonly ticks: TickCounters;
 }
 
@@ -107,6 +110,7 @@ export interface StatusParts {
   readonly takeover: TakeoverStatus | null;
   readonly peerExtras: Extras;
   readonly lastEvent: BoardEvent | null;
+  readonly alarms: readonly AlarmView[];
   readonly ticks: TickCounters;
   readonly firmware: string;
 }
@@ -155,6 +159,7 @@ export function statusOf(parts: StatusParts): Status {
     versions: { firmware: parts.firmware },
     peer: peerStatus(parts),
     lastEvent: parts.lastEvent,
+    alarms: parts.alarms,
     ticks: parts.ticks,
   };
 }

@@ -29,7 +29,11 @@ export const hasQemu = (): boolean =>
   spawnSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' }).status === 0;
 
 function argumentsOf(plan: MachinePlan): string[] {
-  const networks = plan.networks ?? ['user,id=front,restrict=on', 'user,id=log,restrict=on'];
+  const networks = plan.networks ?? [
+    // The gateway answers ARP: a witness.
+    'user,id=front,restrict=on,net=192.168.10.0/24,host=192.168.10.1',
+    'user,id=log,restrict=on',
+  ];
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', `${plan.memoryMib}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
@@ -88,7 +92,7 @@ export class Machine {
     return this.until(() => words.test(plain(this.text.slice(after))), `${words}`, withinMs);
   }
 
-  /** Runs shell commands as root on the board; what they print. Throws when they fail. */
+  /** Runs shell commands, on one line, as root on the board; what they print. Throws when they fail. */
   async shell(commands: string, withinMs = 60_000): Promise<string> {
     await this.connected();
     const from = this.hostText.length;
@@ -96,7 +100,7 @@ export class Machine {
     const mark = `== ${this.commands} ends with`;
     // The mark is split, so that no echo of the command looks like its end.
     this.host?.write(
-      `( ${commands}\n) 2>&1 </dev/null; echo "== ${this.commands} ends"" with $?"\n`,
+      `( ${commands} ) 2>&1 </dev/null; echo "== ${this.commands} ends"" with $?"\n`,
     );
     await this.until(
       () => new RegExp(`^${mark} \\d+$`, 'm').test(this.hostText.slice(from)),
@@ -108,6 +112,12 @@ export class Machine {
     const output = text.slice(0, at);
     if (!/ 0$/m.test(text.slice(at).trim())) throw new Error(`${commands}\n${output}`);
     return output;
+  }
+
+  /** Repeats commands until they succeed; milliseconds since power-on. */
+  async eventually(commands: string, withinMs: number): Promise<number> {
+    await this.shell(`until ${commands}; do sleep 1; done`, withinMs);
+    return performance.now() - this.startedMs;
   }
 
   /** The host's shell answers when all init scripts have run. */

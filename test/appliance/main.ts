@@ -2,16 +2,17 @@
 // and once more commissioned, and says what it measured.
 //   --no-boot   only assembles        --uefi     starts it by UEFI
 //   --update    then updates it, tries bundles it must refuse, and starts it until it falls back
-import { mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ROOT } from '../../buildroot/tools/tree.ts';
 import { DebianError } from '../guests/linux/debian.ts';
+import { buildGuest } from '../softcpu/guest.ts';
 import { type Appliance, appliance } from './appliance.ts';
 import { figuresOf, mib } from './figures.ts';
 import { hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
 import { CACHE } from './parts.ts';
 import { makeStick } from './stick.ts';
-import { tryUpdates } from './updates.ts';
+import { asDisk, tryUpdates } from './updates.ts';
 
 const run = join(CACHE, 'run');
 const DISK_BYTES = 3 * 2 ** 30;
@@ -37,6 +38,18 @@ async function during(
     await machine.stop();
     writeFileSync(join(run, `${title.replaceAll(' ', '-')}.txt`), plain(machine.text));
   }
+}
+
+/** A guest that needs no more than itself and an empty disk: the small plant controller. */
+function giveGuest(bytes: number): string {
+  const at = '/data/guest';
+  return [
+    `dd if=/dev/vdb of=${at}/guest.elf bs=4096`,
+    `truncate -s ${bytes} ${at}/guest.elf`,
+    `truncate -s 262144 ${at}/disk.img`,
+    `chown twinstep:twinstep ${at}/guest.elf ${at}/disk.img`,
+    'sync',
+  ].join(' && ');
 }
 
 function freshDisk(made: Appliance): string {
@@ -71,13 +84,20 @@ async function main(args: readonly string[]): Promise<void> {
     memoryMib: MEMORY_MIB,
     ...(uefi === undefined ? {} : { uefi }),
   };
-  await during('first start', plan, async (machine) => {
-    console.log(await machine.shell('df -k /data | tail -n 1'));
-    await machine.shell('sync');
+  const guest = asDisk(run, 'guest', readFileSync(buildGuest('plc')));
+  await during('first start', { ...plan, extraDisks: [guest.disk] }, async (machine) => {
+    const kib = Number((await machine.shell('df -k /data | tail -n 1')).split(/\s+/)[1]);
+    console.log(`data partition grown to ${mib(kib * 1024)} of a disk of ${mib(DISK_BYTES)}`);
+    await machine.shell(giveGuest(guest.bytes));
   });
   const stick = makeStick(made.tools, run);
   await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
-    await machine.shell('sleep 20');
+    const status = 'twinstep status --config /data/twinstep/board.toml';
+    const leadsMs = await machine.eventually(`${status} | grep -q RUN-Solo`, 180_000);
+    console.log(
+      `the board leads alone ${seconds(leadsMs)} after power-on (it looks for its peer for 10 s)`,
+    );
+    console.log(await machine.shell(status));
     for (const figure of await figuresOf(machine)) console.log(figure);
     const log = await machine.shell(
       'cat /data/log/messages; cat /run/twinstep/*error 2>/dev/null || :',

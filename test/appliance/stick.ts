@@ -33,7 +33,10 @@ const CONFIGURATION = {
     'gateway = "192.168.10.1"',
     '[guest]',
     `kernel = "/data/guest/${GUEST}"`,
+    'memory-mib = 8',
+    'append = ""',
     'tap = "tap0"',
+    'disks = ["/data/guest/disk.img"]',
   ],
 } as const;
 

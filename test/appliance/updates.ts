@@ -8,7 +8,7 @@ import { Machine, type MachinePlan } from './machine.ts';
 const BUNDLE = '/data/update/bundle.raucb';
 
 /** A disk image that holds a file from its first byte on; virtio disks count in sectors. */
-function asDisk(
+export function asDisk(
   folder: string,
   name: string,
   content: Uint8Array,
@@ -60,7 +60,7 @@ export async function tryUpdates(
     await machine.says(/Twinstep: slot A/, 180_000);
     const devices = ['/dev/vdb', '/dev/vdc', '/dev/vdd'];
     for (const [index, [name, { bytes }]] of Object.entries(bundles).entries()) {
-      const copy = `head -c ${bytes} ${devices[index]} >${BUNDLE} && sync`;
+      const copy = `dd if=${devices[index]} of=${BUNDLE} bs=1M && truncate -s ${bytes} ${BUNDLE} && sync`;
       await machine.shell(copy, 180_000);
       console.log(`bundle ${name}: ${await order(machine, 'update')}`);
     }

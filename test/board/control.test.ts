@@ -34,6 +34,12 @@ function fakeBoard(): Controlled {
       asked.push(`stop ${force}`);
       return { ok: true };
     },
+    alarms: () => [],
+    alarmHistory: () => [],
+    ack: (code, by) => {
+      asked.push(`ack ${code} ${by}`);
+      return 2;
+    },
   };
 }
 

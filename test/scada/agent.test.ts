@@ -42,6 +42,9 @@ class ShownBoard {
       wish: () => ({ ok: false, why: 'not here' }),
       setSyncAllowed: () => {},
       stop: () => ({ ok: false, why: 'not here' }),
+      alarms: () => [],
+      alarmHistory: () => [],
+      ack: () => 0,
     });
   }
 
@@ -71,7 +74,7 @@ function statusOf(name: string, role: Status['role'], pairState: Status['pairSta
     sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
     lastTakeover: null,
     guest: { state: 'leading', icount: '5', virtualNs: '5', lives: 1 },
-    ...{ disks: [], versions: { firmware: '1' }, peer: null, lastEvent: null },
+    ...{ alarms: [], disks: [], versions: { firmware: '1' }, peer: null, lastEvent: null },
   } as unknown as Status;
 }
 

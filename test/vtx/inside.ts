@@ -6,6 +6,7 @@ import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
+import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
@@ -123,6 +124,17 @@ function free(name: string): string {
   const { exits, referenceSteps } = counters(machine);
   machine.close();
   return `${exits} exits, ${referenceSteps} on the software engine, ${perSecond(exits, begunMs)}`;
+}
+
+/** A port write, to JavaScript and back. */
+function exitRate(count: number): string {
+  const guest = raw.rawGuest(raw.forever([0xe6, 0x80])); // out 80h, al
+  const machine = new TestMachine(guest, undefined, vtx('exits'));
+  const begunMs = performance.now();
+  mustBe(machine.run(BigInt(count)), 'limit', 'the end');
+  const rate = perSecond(count, begunMs);
+  machine.close();
+  return `${count} port writes, ${rate}`;
 }
 
 /** As a new board would be looked at. */
@@ -243,13 +255,14 @@ for (const name of STEPPED)
   test(`steps: ${name} as on the software engine`, () => steps(name, 40_000 * SCALE));
 test('a guest moves between the engines', () => moving(20_000 * SCALE));
 for (const name of FREE) test(`free: ${name} finds nothing wrong`, () => free(name));
+test('free: exits', () => exitRate(10_000 * SCALE));
 test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
 test('commissioning', () => commissioning(probe.countsBranches ? 5_000 : 10));
 test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
-test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 600));
+test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);

@@ -1,5 +1,7 @@
 // One request of the control socket into one answer. What does not make sense is refused in words.
 import type { Wish } from '../../../watchdog/arbiter-types.ts';
+import type { AlarmChange, AlarmView } from '../alarms/book.ts';
+import { type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
 import type { WishAnswer } from '../brain.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
 import type { Status } from '../status.ts';
@@ -12,6 +14,11 @@ export interface Controlled {
   setSyncAllowed(allowed: boolean): void;
   /** Begins to stop; the socket closes when the board has stopped. */
   stop(force: boolean): WishAnswer;
+  alarms(): readonly AlarmView[];
+  /** The newest `most` changes, oldest first. */
+  alarmHistory(most: number): readonly AlarmChange[];
+  /** Null: all. Answers how many it was news for. */
+  ack(code: AlarmCode | null, by: string): number;
 }
 
 export interface Subscription {
@@ -27,6 +34,9 @@ export type Answer = { readonly id?: unknown } & (
       readonly ok: true;
       readonly status?: Status;
       readonly events?: readonly BoardEvent[];
+      readonly alarms?: readonly AlarmView[];
+      readonly history?: readonly AlarmChange[];
+      readonly acked?: number;
     }
 );
 
@@ -77,6 +87,17 @@ const VERBS: Readonly<Record<string, { readonly fields: readonly string[]; reado
         return { ok: true };
       },
     },
+    alarms: {
+      fields: ['history'],
+      run: (board, { history = 0 }) => {
+        if (!isCount(history)) return no('"history" must be how many lines of it are wanted');
+        const answer = { ok: true, alarms: board.alarms() } as const;
+        return {
+          answer: history === 0 ? answer : { ...answer, history: board.alarmHistory(history) },
+        };
+      },
+    },
+    ack: { fields: ['code', 'by'], run: (board, { code, by }) => ack(board, code, by) },
   };
 
 export function answerLine(board: Controlled, line: string): Answered {
@@ -112,6 +133,17 @@ function subscribe({ after = null, statusEveryMs = null }: Request): WishAnswer 
   )
     return no(`"statusEveryMs" must be a whole number, ${min} to ${max}`);
   return { answer: { ok: true }, subscribe: { after, statusEveryMs } };
+}
+
+function ack(
+  board: Controlled,
+  code: unknown,
+  by: unknown = 'the operator',
+): Answered | WishAnswer {
+  if (code !== 'all' && !isAlarmCode(code)) return no('"code" must be that of an alarm, or "all"');
+  if (typeof by !== 'string' || !/^[ -~]{1,40}$/.test(by))
+    return no('"by" must be a name, at most 40 letters');
+  return { answer: { ok: true, acked: board.ack(code === 'all' ? null : code, by) } };
 }
 
 function isCount(value: unknown): value is number {

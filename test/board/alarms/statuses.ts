@@ -1,0 +1,67 @@
+// A status of a pair in which all is well, for tests that change one thing of it.
+import type { Status } from '../../../firmware/board/status.ts';
+
+const path = {
+  state: 'talks',
+  heardMs: 3,
+  peerHears: true,
+  sent: 1_200,
+  accepted: 1_199,
+  rejected: 0,
+} as const;
+
+export function healthyStatus(): Status {
+  return {
+    format: 1,
+    board: { name: 'press-7-a', side: 'a', pid: 100, boot: 12, upMs: 7_800_000 },
+    role: 'protected',
+    pairState: 'RUN-Redundant',
+    why: 'the peer is in step',
+    sinceMs: 7_500_000,
+    generation: 5,
+    record: { generation: 5, standing: 'shared' },
+    safeToRemove: { ok: false, why: 'it serves: switch over first' },
+    paths: { log: path, serial: { ...path, heardMs: 14 }, front: path },
+    witness: { kind: 'gateway', address: '192.168.10.1', answers: true, trouble: null },
+    watchdog: {
+      kind: 'device',
+      armed: true,
+      why: '',
+      identity: 'i6300ESB timer',
+      timeoutMs: 10_000,
+      causedLastReset: false,
+    } as Status['watchdog'],
+    health: { ok: true, words: [] },
+    lagMs: 2.4,
+    logKbps: 38,
+    gate: { mode: 'acked', waiting: 0, oldestMs: 0 },
+    link: { up: true, rttUs: 92, frameBytes: 1_500 },
+    sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
+    lastTakeover: {
+      cause: 'the log link and both other paths fell silent',
+      kind: 'takeover',
+      generation: 5,
+      wallMs: Date.UTC(2026, 2, 1, 4, 5, 6),
+      timeline: { silenceMs: 45, gateMs: 3, drainedMs: 1, liveMs: 2, firstOutputMs: 4 },
+      blackoutMs: 48,
+    },
+    guest: { state: 'leading', icount: '123456789012', virtualNs: '7500000000000', lives: 1 },
+    disks: [{ path: '/var/lib/twinstep/disk0.img', trouble: null }],
+    versions: { firmware: '0.1.0' },
+    peer: {
+      role: 'backup',
+      boot: 9,
+      generation: 5,
+      standing: 'shared',
+      session: 4,
+      ready: true,
+      witness: true,
+      isHeard: true,
+      health: 0,
+      icount: '123456780000',
+    },
+    lastEvent: null,
+    alarms: [],
+    ticks: {} as Status['ticks'],
+  };
+}
