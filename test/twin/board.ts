@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
-import { makeDisks, PLANT_MIB, type PlantGuest } from '../guests/plant/plant.ts';
+import { makeDisks, type PlantGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
 import type { Namespace } from '../harness/netns.ts';
 import {
@@ -111,9 +111,9 @@ gateway = "${GATEWAY_IP}"
 kind = "stand-in"
 [guest]
 kernel = ${text(guest.kernel)}
-initrd = ${text(guest.initrd)}
-append = "${append} twinstep.ip=${GUEST_IP}/24 ${words}"
-memory-mib = ${PLANT_MIB.memory}
+${guest.initrd === undefined ? '' : `initrd = ${text(guest.initrd)}`}
+append = ${guest.kind === 'small' ? '""' : `"${append} twinstep.ip=${GUEST_IP}/24 ${words}"`}
+memory-mib = ${guest.memoryMib}
 tap = "${TAP}"
 mac = "${GUEST_MAC}"
 disks = [${inside('files.img')}, ${inside('journal.img')}]

@@ -27,12 +27,14 @@ stall-ms = 100
 `;
 
 export class Chaos {
+  readonly guest: PlantGuest;
   readonly rig: TwinRig;
   readonly results: RoundResult[] = [];
   private readonly capture: Capture;
   private readonly folder: string;
 
-  private constructor(rig: TwinRig, capture: Capture, folder: string) {
+  private constructor(guest: PlantGuest, rig: TwinRig, capture: Capture, folder: string) {
+    this.guest = guest;
     this.rig = rig;
     this.capture = capture;
     this.folder = folder;
@@ -40,7 +42,8 @@ export class Chaos {
 
   /** A pair in step with a client on it. Needs a network namespace of its own. */
   static async start(guest: PlantGuest, options: Omit<RigOptions, 'guest'> = {}): Promise<Chaos> {
-    const rig = await TwinRig.make({ guest, client: { lineMs: 10 }, more: PATIENT, ...options });
+    const client = { lineMs: 10, kind: guest.kind === 'linux' ? 'lines' : 'frames' } as const;
+    const rig = await TwinRig.make({ guest, client, more: PATIENT, ...options });
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-capture-'));
     try {
       const ports = SIDES.map((side) => port('front', side));
@@ -50,7 +53,7 @@ export class Chaos {
       await rig.begin();
       await rig.client.connect();
       await rig.redundant();
-      return new Chaos(rig, capture, folder);
+      return new Chaos(guest, rig, capture, folder);
     } catch (error) {
       console.log(`what the boards told: ${rig.keep()}`);
       await rig.close();

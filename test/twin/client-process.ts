@@ -5,6 +5,8 @@ import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
 import type { ClientOrder, ClientWord, WindowFacts } from './client.ts';
 import { Answers, lineOf } from './client-lines.ts';
+import { FrameClient } from './frame-client.ts';
+import { Gap } from './gap.ts';
 import { GUEST_IP } from './network.ts';
 
 const PORT = 7;
@@ -15,29 +17,6 @@ const CONNECT_MS = 2_000;
 
 let isPaused = false;
 const tell = (word: ClientWord) => void process.send?.(word);
-
-/** The longest time without an answer, while one was due. */
-class Gap {
-  longestMs = 0;
-  private lastMs = performance.now();
-
-  answer(nowMs: number): void {
-    this.longestMs = Math.max(this.longestMs, nowMs - this.lastMs);
-    this.lastMs = nowMs;
-  }
-
-  /** Nothing was due up to now. */
-  idle(nowMs: number): void {
-    this.lastMs = nowMs;
-  }
-
-  /** Of the time since the last call, the gap that lasts now with all its length. */
-  take(nowMs: number): number {
-    const longest = Math.max(this.longestMs, nowMs - this.lastMs);
-    this.longestMs = 0;
-    return longest;
-  }
-}
 
 class Client {
   private readonly intervalMs: number;
@@ -185,9 +164,10 @@ class UdpProbe {
   }
 }
 
-const [, , lineMs = '5', udpMs = '0'] = process.argv;
-const client = new Client(Number(lineMs));
-const udp = Number(udpMs) > 0 ? new UdpProbe(Number(udpMs)) : undefined;
+const [, , kind = 'lines', lineMs = '5', udpMs = '0'] = process.argv;
+const client =
+  kind === 'lines' ? new Client(Number(lineMs)) : new FrameClient(Number(lineMs), tell);
+const udp = kind === 'lines' && Number(udpMs) > 0 ? new UdpProbe(Number(udpMs)) : undefined;
 process.on('message', (order: ClientOrder) => {
   if (order.do === 'connect') client.connect();
   else if (order.do === 'pause' || order.do === 'resume') isPaused = order.do === 'pause';

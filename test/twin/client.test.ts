@@ -3,6 +3,7 @@ import { Fnv64 } from '../guests/plant/fnv.ts';
 import { checkJournal, makeRecord } from '../guests/plant/journal.ts';
 import { assert, suite } from '../harness/index.ts';
 import { Answers, lineOf } from './client-lines.ts';
+import { Numbers } from './frame-client.ts';
 
 const test = suite('twin/client');
 
@@ -60,6 +61,23 @@ test('a journal: whole, in a ring, with a hole, altered, with an old record in a
   const old = image(1000);
   makeRecord(970 - slots).copy(old, (970 % slots) * 512);
   assert.is(checkJournal(old).faults.length, 1);
+});
+
+test('the small guest: a number left out, one told differently; a repeat is no lie', () => {
+  const answer = (number: number, text = 'as ever') => {
+    const bytes = Buffer.alloc(60, text);
+    bytes.writeBigUInt64LE(BigInt(number), 30);
+    return bytes;
+  };
+  const faults = (...numbers: Buffer[]) => {
+    const all = new Numbers();
+    return numbers.map((bytes) => all.take(bytes)?.fault ?? 'none');
+  };
+  // The first one may be any: others may have asked before.
+  assert.equal(faults(answer(5), answer(6), answer(7)), ['none', 'none', 'none']);
+  assert.equal(faults(answer(1), answer(2), answer(2), answer(3)).join(), 'none,none,none,none');
+  assert.equal(faults(answer(1), answer(3)), ['none', 'number']);
+  assert.equal(faults(answer(1), answer(1, 'other')), ['none', 'repeat']);
 });
 
 test.run();

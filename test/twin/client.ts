@@ -12,7 +12,7 @@ export interface ClientOrder {
 export type ClientWord =
   | { readonly say: 'connected' }
   | { readonly say: 'broken'; readonly why: string; readonly lines: number }
-  | { readonly say: 'fault'; readonly fault: AnswerFault; readonly words: string }
+  | { readonly say: 'fault'; readonly fault: AnswerFault | 'repeat'; readonly words: string }
   | { readonly say: 'glance'; readonly answered: number }
   | { readonly say: 'window'; readonly facts: WindowFacts };
 
@@ -35,6 +35,8 @@ export interface WindowFacts {
 }
 
 export interface ClientOptions {
+  /** `frames`: for the small guest, which knows no TCP. */
+  readonly kind?: 'lines' | 'frames';
   readonly lineMs?: number;
   readonly udpMs?: number;
 }
@@ -52,10 +54,10 @@ export class PlantClient {
   private connected: () => void = () => {};
   private broken: () => void = () => {};
 
-  constructor({ lineMs = 5, udpMs = 0 }: ClientOptions = {}) {
+  constructor({ kind = 'lines', lineMs = 5, udpMs = 0 }: ClientOptions = {}) {
     this.process = fork(
       repoPath('dist/test/twin/client-process.js'),
-      [String(lineMs), String(udpMs)],
+      [kind, String(lineMs), String(udpMs)],
       { execArgv: ['--enable-source-maps'] },
     );
     this.process.on('message', (word: ClientWord) => this.hear(word));

@@ -115,7 +115,7 @@ export class LiveScreen implements Screen {
     this.client =
       connections === 0
         ? 'waits for the guest'
-        : `${answered.toLocaleString('en')} lines answered over one TCP connection, ${wrong}`;
+        : `${answered.toLocaleString('en')} answers, ${wrong}`;
   }
 
   private draw(): void {

@@ -72,9 +72,12 @@ export class Story {
         return;
       }
     }
-    this.step('the disks of both boards are compared');
-    this.disks = await chaos.disks();
-    this.failures.push(...this.disks.faults);
+    // The small guest checks what it reads from its disk by itself, and does not hold still.
+    if (chaos.guest.kind === 'linux') {
+      this.step('the disks of both boards are compared');
+      this.disks = await chaos.disks();
+      this.failures.push(...this.disks.faults);
+    }
     this.talking = await chaos.talkers();
     this.failures.push(...this.talking.faults, ...chaos.rig.client.faults);
     if (chaos.rig.client.connections !== 1) this.failures.push('more than one connection');

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { compile } from '../../harness/compile.ts';
 import { repoPath } from '../../harness/index.ts';
+import { buildGuest } from '../../softcpu/guest.ts';
 import { linuxGuest } from '../linux/assemble.ts';
 import { cpio } from '../linux/cpio.ts';
 
@@ -21,8 +22,11 @@ const SCRIPT = 'test/guests/plant/script';
 export const PLANT_MIB = { memory: 96, files: 16, journal: 2 } as const;
 
 export interface PlantGuest {
+  /** `small`: the bundled one, where Debian's archive is out of reach (test/guests/metal/plc.c). */
+  readonly kind: 'linux' | 'small';
+  readonly memoryMib: number;
   readonly kernel: string;
-  readonly initrd: string;
+  readonly initrd: string | undefined;
   /** The kernel package, with its version. */
   readonly release: string;
 }
@@ -43,7 +47,16 @@ export function plantGuest(say: (line: string) => void = () => {}): PlantGuest {
     writeFileSync(`${initrd}.${process.pid}`, wanted);
     renameSync(`${initrd}.${process.pid}`, initrd);
   }
-  return { kernel: base.kernel, initrd, release: base.release };
+  return {
+    ...{ kind: 'linux', memoryMib: PLANT_MIB.memory },
+    ...{ kernel: base.kernel, initrd, release: base.release },
+  };
+}
+
+/** Needs gcc alone. */
+export function smallGuest(): PlantGuest {
+  const kernel = buildGuest('plc');
+  return { kind: 'small', memoryMib: 8, kernel, initrd: undefined, release: 'plc' };
 }
 
 function compilePlant(): string {
