@@ -40,3 +40,25 @@ export function wrap(text: string, columns: number, indent = 0): string[] {
   lines.push(line);
   return lines.map((each, n) => (n === 0 ? each : ' '.repeat(indent) + each));
 }
+
+/** Lines as they are, but none longer than `columns`: broken at a space where there is one. */
+export function fold(text: string, columns: number): string {
+  return ascii(text)
+    .split('\n')
+    .flatMap((line) => foldLine(line, columns))
+    .join('\n');
+}
+
+const FOLDED_INDENT = '  ';
+
+function foldLine(line: string, columns: number): string[] {
+  const lines: string[] = [];
+  let rest = line;
+  while (rest.length > columns) {
+    const space = rest.lastIndexOf(' ', columns);
+    const at = space > columns / 2 ? space : columns;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = FOLDED_INDENT + rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}

@@ -204,9 +204,12 @@ function* setUser([user = '', role = '']: readonly string[]): Dialogue {
 }
 
 function* help(): Dialogue {
-  yield* show(`? shows what may come next, at any place, without Enter. Tab completes a word; words may be
-shortened ("sh st"). Arrows, Ctrl-A/E: move; Ctrl-U/W/K: delete; Up/Down: earlier lines.
-Ctrl-C stops a command, Ctrl-D or "exit" logs out. "terminal length 0" switches pages off.
+  yield* show(`?           what may come next, at any place, without Enter
+Tab         completes a word; words may be shortened: "sh st"
+Up, Down    earlier lines      Ctrl-A, Ctrl-E   begin, end of the line
+Ctrl-U      deletes the line   Ctrl-W, Ctrl-K   deletes a word, the rest
+Ctrl-C      stops a command    Ctrl-D, "exit"   logs out
+"terminal length 0" switches pages off.
 
 First of all: show status. What is wrong: show alarms. What happened: show log.
 `);

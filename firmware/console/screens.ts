@@ -94,7 +94,7 @@ export function versionsScreen({ versions, peer, sync, board }: Status, console:
     row('firmware', versions.firmware),
     row('console', console),
     row('start', `number ${board.boot}, ${span(board.upMs)} ago`),
-    ...wrap(`other      ${match}`, COLUMNS, 11),
+    ...wrap(match, COLUMNS - 11).map((line, n) => row(n === 0 ? 'other' : '', line)),
     '',
   ].join('\n');
 }

@@ -16,7 +16,9 @@ export function statusLines(status: Status, columns = 80): string[] {
   const lines = [
     headline(status),
     redundancy(status),
-    ...wrap(`why        ${status.why}`, columns, LABEL).slice(0, 2),
+    ...wrap(status.why, columns - LABEL)
+      .slice(0, 2)
+      .map((line, n) => row(n === 0 ? 'why' : '', line)),
     row('guest', guestWords(status)),
     ...(['log', 'serial', 'front'] as const).map((path) => pathRow(status, path)),
     row('gateway', witnessWords(status)),

@@ -1,7 +1,7 @@
 // The terminal of one console: bytes in, bytes out, calls to the outside and their answers. Runs one
 // dialogue, edits its lines, pages its text, and passes the guest's console through. A flood, binary noise
 // or an endless line changes nothing here but a counter. No I/O and no clock of its own. Pure.
-import { ascii } from './ascii.ts';
+import { ascii, fold } from './ascii.ts';
 import { LineEditor } from './editor.ts';
 import { complete, nextWords, type Row } from './grammar.ts';
 import { type Key, KeyReader } from './keys.ts';
@@ -38,6 +38,7 @@ export interface TerminalCounters {
 
 const TYPED_AHEAD_MAX = 2_000;
 const GUEST_ESCAPE = 0x1d;
+const LIVE_END = '(live; q ends)';
 const MORE = '--More-- (space, enter, q)';
 
 export class Terminal {
@@ -177,7 +178,7 @@ export class Terminal {
         this.write(need.text);
         return true;
       case 'show':
-        this.page = ascii(need.text).replace(/\n$/, '').split('\n');
+        this.page = fold(need.text, this.settings.columns).replace(/\n$/, '').split('\n');
         return this.nextPage(this.settings.rows - 1);
       case 'line':
       case 'secret': {
@@ -311,14 +312,12 @@ export class Terminal {
 
   /** Only what has changed: a whole screen takes a fifth of a second at 115200. */
   private drawLive(): void {
-    const lines = this.around.liveScreen(this.settings.columns).map(ascii);
+    const lines = [...this.around.liveScreen(this.settings.columns).map(ascii), LIVE_END];
     for (const [n, line] of lines.entries()) {
       if (line === this.liveLines[n]) continue;
       this.out.push(`\x1b[${n + 1};1H${line}\x1b[K`);
     }
     if (lines.length < this.liveLines.length) this.out.push(`\x1b[${lines.length + 1};1H\x1b[J`);
-    if (lines.some((line, n) => line !== this.liveLines[n]))
-      this.out.push(`\x1b[${lines.length + 1};1H`);
     this.liveLines = lines;
   }
 
@@ -347,6 +346,6 @@ export class Terminal {
   }
 
   private write(text: string): void {
-    this.out.push(ascii(text).replace(/\n/g, '\r\n'));
+    this.out.push(fold(text, this.settings.columns).replace(/\n/g, '\r\n'));
   }
 }
