@@ -9,11 +9,16 @@ import { join } from 'node:path';
 import { assembled } from '../guest/linux-guest.ts';
 import { needs } from '../harness/index.ts';
 import type { Comparison } from './frame.ts';
-import { type Recorder, Recorders, type Run, type Transfer } from './recorders.ts';
+import {
+  IDLE_SECONDS,
+  type Recorder,
+  Recorders,
+  type Run,
+  TRANSFER_BYTES,
+  type Transfer,
+} from './recorders.ts';
 
 const ROUNDS = Number(process.env.TWINSTEP_BENCH_ROUNDS ?? '3');
-const IDLE_S = 20;
-const TRANSFER_BYTES = 8 << 20;
 /** Scales et al., SIGOPS OSR 44(4), 2010: section 5.1, and tables 1 and 2 as given in lecture notes. */
 const VMWARE = {
   idleKbits: 500,
@@ -91,11 +96,10 @@ function speed(recorders: Recorders, peers: Recorder[]): Comparison[] {
 }
 
 async function idle(recorders: Recorders, peers: Recorder[]): Promise<Comparison[]> {
-  const name = `log of an idle guest, ${IDLE_S} s at its shell (goal below 50)`;
-  const ours = [await recorders.idleKbits('twinstep', IDLE_S)];
+  const name = `log of an idle guest, ${IDLE_SECONDS} s asleep (goal below 50)`;
+  const ours = [await recorders.idleKbits('twinstep')];
   const lists: [string, number[]][] = [['VMware FT, published (500 to 1,500)', [VMWARE.idleKbits]]];
-  for (const peer of peers)
-    lists.push(["QEMU's recorder", [await recorders.idleKbits(peer, IDLE_S)]]);
+  for (const peer of peers) lists.push(["QEMU's recorder", [await recorders.idleKbits(peer)]]);
   return lists.map(([peer, values]) => rate(name, 'kbit/s', ours, peer, values));
 }
 
@@ -123,7 +127,7 @@ async function network(recorders: Recorders, peers: Recorder[]): Promise<Compari
     console.log('lockstep: network guests skipped: needs network namespaces and TAP');
     return [];
   }
-  const ours = await recorders.transfer('twinstep', TRANSFER_BYTES);
+  const ours = await recorders.transfer('twinstep');
   const receive = (one: Transfer) => [one.receiveLogBytes / TRANSFER_BYTES];
   const send = (one: Transfer) => [one.sendLogBytes / TRANSFER_BYTES];
   const mbits = (seconds: number) => [(TRANSFER_BYTES * 8) / 1e6 / seconds];
@@ -134,7 +138,7 @@ async function network(recorders: Recorders, peers: Recorder[]): Promise<Compari
     rate(name('receives'), unit, receive(ours), 'VMware FT, netperf, published', [VMWARE.receive]),
   ];
   for (const peer of peers) {
-    const theirs = await recorders.transfer(peer, TRANSFER_BYTES);
+    const theirs = await recorders.transfer(peer);
     const [a, b] = [mbits(ours.receiveSeconds), mbits(theirs.receiveSeconds)];
     const [c, d] = [mbits(ours.sendSeconds), mbits(theirs.sendSeconds)];
     const qemu = "QEMU's recorder";
