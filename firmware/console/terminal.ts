@@ -135,10 +135,6 @@ export class Terminal {
     return { bytes, calls, forGuest, leavesGuest };
   }
 
-  forgetHistory(): void {
-    this.editor.forgetAll();
-  }
-
   // --- the dialogue ------------------------------------------------------------------------------
 
   private resume(value: unknown): void {
