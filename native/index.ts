@@ -186,6 +186,38 @@ interface WatchdogCalls {
   arpAnswers(fd: number, target: Buffer): number;
 }
 
+/** What a position counts (docs/decisions/0050). `stepped-branches`: a counter made of steps, for tests. */
+export type VtxPositions = 'steps' | 'exits' | 'branches' | 'stepped-branches';
+
+export interface VtxCounters {
+  readonly kvmRuns: number;
+  readonly hardwareSteps: number;
+  readonly referenceSteps: number;
+  readonly stepsTakenBack: number;
+  readonly standingSteps: number;
+  readonly exits: number;
+  readonly windows: number;
+  readonly landed: number;
+  readonly missed: number;
+  readonly landingSteps: number;
+  readonly skidMax: number;
+  readonly tellsTsc: boolean;
+}
+
+/** The engine over /dev/kvm; methods throw an Error with its words when KVM gives up. */
+export interface VtxEngine extends SoftEngine {
+  readonly counters: VtxCounters;
+}
+
+export interface KvmProbe {
+  readonly isUsable: boolean;
+  /** Usable, but slow or lacking instructions. */
+  readonly isLimited: boolean;
+  readonly tellsTsc: boolean;
+  readonly countsBranches: boolean;
+  readonly words: readonly string[];
+}
+
 interface Native {
   MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
@@ -202,6 +234,15 @@ interface Native {
     new (options: { bytes: number } | { token: number }): GuestMemory;
   };
   SoftEngine: { new (memory: GuestMemory): SoftEngine };
+  VtxEngine: {
+    /** `skid` and `seed` are for stepped-branches. */
+    new (memory: GuestMemory, positions: VtxPositions, skid?: number, seed?: number): VtxEngine;
+  };
+  /**
+   * Tries this host's KVM on tiny guests; never throws. `onlyExact`: leaves it at the branch counter
+   * where there is none.
+   */
+  probeKvm(onlyExact?: boolean): KvmProbe;
   /** Makes run() of that engine return soon; false if it is closed. Any thread, any time. */
   kick(token: bigint): boolean;
   Tap: {
@@ -236,9 +277,11 @@ export const {
   MemoryDigest,
   openPty,
   PacketRing,
+  probeKvm,
   punchHole,
   restoreTerminal,
   SoftEngine,
   Tap,
+  VtxEngine,
   watchdog,
 } = load();

@@ -3,7 +3,15 @@
 // the lock file, whose integrity npm has checked. The same checkout gives the same bytes.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROOT, TREE } from './tree.ts';
@@ -44,7 +52,7 @@ function installPackages(stage: string): void {
   const options = ['--omit=dev', '--ignore-scripts', '--no-bin-links', '--no-audit', '--no-fund'];
   run('npm', ['install', ...options], stage);
   const modules = join(stage, 'node_modules');
-  for (const made of ['prebuilds', 'build']) removeFolders(modules, made);
+  removeBuilt(modules);
   rmSync(join(modules, '.package-lock.json'), { force: true });
   rmSync(join(stage, 'package-lock.json'));
   const manifest = {
@@ -57,12 +65,17 @@ function installPackages(stage: string): void {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-function removeFolders(below: string, name: string): void {
-  run(
-    'find',
-    [below, '-type', 'd', '-name', name, '-prune', '-exec', 'rm', '-rf', '{}', '+'],
-    below,
-  );
+/** Binaries others have built; beside no binding.gyp, `build` is a package's code. */
+function removeBuilt(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    const isBuilt = entry.name === 'build' && existsSync(join(folder, 'binding.gyp'));
+    if (entry.isDirectory() && (entry.name === 'prebuilds' || isBuilt)) {
+      rmSync(path, { recursive: true });
+    } else if (entry.isDirectory()) {
+      removeBuilt(path);
+    }
+  }
 }
 
 /** Packs a staged folder; answers the archive's SHA-256. */

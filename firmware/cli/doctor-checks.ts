@@ -15,11 +15,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
+import { type GuestMemory, probeKvm, VtxEngine } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
+import { commission } from '../host/commissioning.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
 
@@ -43,6 +45,10 @@ export interface DoctorOptions {
   /** Where /sys and /proc are; tests bring their own. */
   readonly sys: string;
   readonly proc: string;
+  /** Land on many targets: some seconds. */
+  readonly commission?: boolean;
+  /** Tries this host's KVM; tests bring their own. */
+  readonly probe?: typeof probeKvm;
   /** How long to listen on the line and to watch the scheduler. */
   readonly watchMs: number;
 }
@@ -66,6 +72,72 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...checkWatchdog(options),
     ...(await checkStalls(options)),
     ...checkLimitsInForce(),
+    checkEngine(options.probe),
+    ...(options.commission === true ? [checkLandings()] : []),
+    ...checkSmis(options),
+  ];
+}
+
+// --- engine --------------------------------------------------------------------------------------
+
+/** Which engine `auto` takes, how exact it is, and why. */
+export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
+  const area = 'engine';
+  const found = probe();
+  const words = found.words.join('; ');
+  if (!found.isUsable)
+    return find(area, 'ok', `software, exact to the instruction; no hardware engine: ${words}`);
+  if (found.isLimited)
+    return find(area, 'warn', `software, exact to the instruction; ${words}`, 'use a whole KVM');
+  if (!found.countsBranches)
+    return find(
+      area,
+      'warn',
+      `software, exact to the instruction; hardware only at exits (--engine vtx-exits): ${words}`,
+      'a processor whose branch counter guests may use makes the hardware engine exact',
+    );
+  if (found.tellsTsc) return find(area, 'ok', `hardware, exact: ${words}`);
+  return find(
+    area,
+    'warn',
+    `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
+    'load the patched kvm modules (native/vtx/kernel)',
+  );
+}
+
+const LANDINGS = 5_000;
+const LANDING_GAP = 100_000;
+
+/** Every target must be hit: one miss, and hardware is not for this board. */
+function checkLandings(): Finding {
+  const area = 'landing';
+  let last = 1;
+  // Gaps of all sizes, the same every time.
+  const nextGap = () => {
+    last = (last * 48_271) % 2_147_483_647;
+    return 1 + (last % LANDING_GAP);
+  };
+  try {
+    const make = (memory: GuestMemory) => new VtxEngine(memory, 'branches');
+    const { landings, skidMax, problem } = commission(make, LANDINGS, nextGap);
+    return problem === undefined
+      ? find(area, 'ok', `${landings} of ${landings} exact, latest alarm ${skidMax} branches`)
+      : find(area, 'fail', `landing ${landings}: ${problem}`, 'run guests with --engine soft');
+  } catch (error) {
+    return find(area, 'fail', (error as Error).message, 'run guests with --engine soft');
+  }
+}
+
+/** Branches of the firmware's own handlers must not count. */
+function checkSmis({ sys }: DoctorOptions): Finding[] {
+  const file = 'devices/cpu/freeze_on_smi';
+  const value = readText(sys, file);
+  if (value === null) return [];
+  const todo = `echo 1 > /sys/${file}`;
+  return [
+    value === '1'
+      ? find('SMIs', 'ok', 'counters stand still in them')
+      : find('SMIs', 'warn', 'counters go on in them: the hardware engine may miscount', todo),
   ];
 }
 

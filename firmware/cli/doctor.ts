@@ -14,6 +14,7 @@ export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
   --front IFACE      interface of the plant LAN
   --gateway ADDRESS  witness on the plant LAN
   --watchdog PATH    hardware watchdog (/dev/watchdog)
+  --commission       land the hardware engine on 5,000 targets (some seconds)
   --json             for machines
 
 Ends with 0 when nothing fails, 1 otherwise. Does not arm the watchdog and changes no role.
@@ -57,6 +58,7 @@ function parse(args: string[]) {
       front: { type: 'string' },
       gateway: { type: 'string' },
       watchdog: { type: 'string' },
+      commission: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

@@ -1,6 +1,7 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import { createHash } from 'node:crypto';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { ENGINE_CHOICES, type EngineChoice } from '../host/vtx-engine.ts';
 import type { NetSpec, SerialSpec } from '../host/world.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
 import { UsageError } from './usage.ts';
@@ -18,6 +19,7 @@ export interface GuestOptions {
     readonly console: SerialSpec;
   };
   readonly rebootsOnReset: boolean;
+  readonly engine: EngineChoice;
 }
 
 export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
@@ -37,6 +39,8 @@ export const GUEST_OPTIONS_HELP = `\
   --com2 LINE          the second serial port (default none)
   --console LINE       a virtio console (default none)
   --no-reboot          a reset ends the guest
+  --engine ENGINE      soft, vtx (hardware, exact positions), vtx-exits (hardware, positions at exits),
+                       vtx-steps (hardware, single steps: tests), auto (default: vtx if exact, or soft)
 `;
 
 const TEXT = { type: 'string', multiple: true } as const;
@@ -51,6 +55,7 @@ export const GUEST_OPTIONS = {
   serial: TEXT,
   com2: TEXT,
   console: TEXT,
+  engine: TEXT,
   'no-reboot': { type: 'boolean' },
 } as const satisfies ParseArgsConfig['options'];
 
@@ -85,7 +90,14 @@ export function guestOptions(values: GuestValues, hostname: string): GuestOption
     nets: netSpecs(values.net ?? [], values.mac ?? [], hostname),
     serial,
     rebootsOnReset: values['no-reboot'] !== true,
+    engine: engineChoice(once('engine', values.engine) ?? 'auto'),
   };
+}
+
+export function engineChoice(text: string): EngineChoice {
+  const choice = ENGINE_CHOICES.find((one) => one === text);
+  if (choice !== undefined) return choice;
+  throw new UsageError(`--engine ${text}: must be one of ${ENGINE_CHOICES.join(', ')}`);
 }
 
 /** parseArgs with its complaints in one line. */

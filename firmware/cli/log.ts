@@ -2,29 +2,52 @@
 import { identityFrom } from '../lockstep/identity.ts';
 import { entryText, LogSummarizer, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
+import { parseStrictly } from './guest-options.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep log FILE [--summary]
 
-Lists the entries of a log, each with its position, then what they cost by kind.
+Lists the entries of a log: number, position in instructions, kind, content. Then how many there are of
+each kind, what they take, and how many bytes that is for each second on the guest's clock.
+
+  --summary            no listing
+
+A log that was cut off or damaged is listed up to there, and the last line says so.
 `;
+
+interface Values {
+  summary?: boolean;
+}
+
+/** `twinstep log F | head`: whoever read has seen enough. */
+function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(EXIT.ok);
+  });
+}
 
 export async function logCommand(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(HELP);
     return EXIT.ok;
   }
-  const [path, ...more] = args.filter((arg) => arg !== '--summary');
-  if (path === undefined || more.length > 0) throw new UsageError('give one log FILE');
-  const lists = !args.includes('--summary');
+  const paths = args.filter((arg) => !arg.startsWith('-'));
+  const options = args.filter((arg) => arg.startsWith('-'));
+  const { summary } = parseStrictly(options, { summary: { type: 'boolean' } }) as Values;
+  const [path] = paths;
+  if (path === undefined || paths.length > 1) throw new UsageError('give one log FILE');
+  endWithReader();
   const reader = new LogReader();
   const summarizer = new LogSummarizer();
+  let number = 0;
   for (const bytes of readPieces(path, 'log')) {
     const lines: string[] = [];
     for (const entry of reader.push(bytes)) {
       summarizer.add(entry);
-      if (lists) lines.push(entryText(entry));
+      if (summary !== true) lines.push(`${String(number).padStart(8)} ${entryText(entry)}`);
+      number++;
     }
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
   }

@@ -3,24 +3,28 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { HostError, systemWords } from '../host/errors.ts';
 import { Replay, type ReplayEnd } from '../host/replay.ts';
+import { chooseEngine } from '../host/vtx-engine.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom, type MachineIdentity } from '../lockstep/identity.ts';
 import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';
 import type { Agreement } from '../lockstep/replayer.ts';
-import { parseStrictly } from './guest-options.ts';
+import { engineChoice, parseStrictly } from './guest-options.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep replay FILE --kernel FILE [--initrd FILE] [--disk FILE]... [OPTIONS]
 
-Runs the guest of a log again. Disks are those from before the recording; they are only read.
+Runs the guest of a log again. Kernel, initrd and disks are those of the recording, the disks as they
+were before it; they are only read. Everything the log knows is compared on the way: outputs, and digests
+of registers, devices and memory.
 
-  --until POSITION     stop at this instruction
+  --until POSITION     stop behind so many instructions ("twinstep log" lists positions)
   --checkpoint FILE    write the machine as it then is
   --from FILE          start from a checkpoint of this log instead of power-on
   --verify             compare the final disks too, and say what was compared
+  --engine ENGINE      refuse a log of another engine (auto: whatever the log says)
   --quiet              do not show what the guest wrote to its console
 
 Ends with 0 when everything agreed, 1 when it could not be started, 4 when the replay differs.
@@ -35,6 +39,7 @@ interface Values {
   until?: string;
   checkpoint?: string;
   from?: string;
+  engine?: string;
   verify?: boolean;
   quiet?: boolean;
 }
@@ -53,6 +58,7 @@ export async function replayCommand(args: readonly string[]): Promise<number> {
     until: { type: 'string' },
     checkpoint: { type: 'string' },
     from: { type: 'string' },
+    engine: { type: 'string' },
     verify: { type: 'boolean' },
     quiet: { type: 'boolean' },
   }) as Values;
@@ -71,9 +77,12 @@ async function replay(path: string, values: Values): Promise<number> {
       run ??= reader.identity && (await start(reader, values));
       run?.push(entries);
       progress = run?.run(until) ?? progress;
-      if (progress === 'diverged' || progress === 'ended') break;
+      const isThere = until !== undefined && run !== undefined && run.machine.icount >= until;
+      if (progress === 'diverged' || progress === 'ended' || isThere) break;
     }
     if (run === undefined) throw new LockstepError('E_LOG', 'this log is cut off in its head');
+    if (until !== undefined && run.machine.icount < until && progress !== 'diverged')
+      say(`the log ends before position ${until}`);
     if (values.checkpoint !== undefined) writePieces(values.checkpoint, run.checkpoint());
     return report(run, reader, run.end(progress), values.verify === true);
   } finally {
@@ -85,6 +94,10 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
   const identity: MachineIdentity | undefined = identityFrom(reader.identity ?? {});
   if (identity === undefined)
     throw new LockstepError('E_LOG', 'this log does not say what it is of');
+  const { engine = 'auto' } = values;
+  const wanted = engineChoice(engine);
+  if (wanted !== 'auto' && chooseEngine(wanted).kind !== identity.engine)
+    throw new LockstepError('E_IDENTITY', `the log is of engine ${identity.engine}, not ${engine}`);
   if (values.kernel === undefined) throw new UsageError('--kernel FILE is missing');
   const run = new Replay({
     identity,
@@ -97,6 +110,12 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
   });
   if (values.from === undefined) run.start();
   else run.startFrom(readPieces(values.from, 'checkpoint'));
+  const until = positionOf(values.until);
+  const { icount } = run.machine;
+  if (until !== undefined && until < icount) {
+    run.close();
+    throw new UsageError(`--until ${until}: the checkpoint is already at ${icount}`);
+  }
   return run;
 }
 
@@ -136,7 +155,9 @@ function verifyDisks(reader: LogReader, end: ReplayEnd): number {
       return DIVERGED;
     }
   }
-  say(`verified: registers, devices, memory and ${recorded.length} disks are identical`);
+  say(
+    `verified: registers, devices, memory and ${recorded.length} disk${recorded.length === 1 ? '' : 's'} are identical`,
+  );
   return EXIT.ok;
 }
 

@@ -1,6 +1,7 @@
 // What can be wrong with what a person gave us on this host: a stable code, and one clear line.
 
 export type HostErrorCode =
+  | 'E_ENGINE' // an engine this host does not have
   | 'E_FILE' // a kernel or initrd that cannot be read
   | 'E_SOCKET' // a Unix socket that cannot be had
   | 'E_PTY' // no pseudo-terminal

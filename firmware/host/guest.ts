@@ -5,6 +5,7 @@ import { identityState } from '../lockstep/identity.ts';
 import type { Input } from '../machine/contracts.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
+import { chooseEngine, type EngineChoice } from './vtx-engine.ts';
 import { World, type WorldSpec } from './world.ts';
 
 export interface GuestSpec extends WorldSpec {
@@ -13,6 +14,7 @@ export interface GuestSpec extends WorldSpec {
   readonly initrd: Uint8Array | undefined;
   readonly commandLine: string;
   readonly rebootsOnReset: boolean;
+  readonly engine: EngineChoice;
   /** Keep the log; undefined for a guest nobody will replay. */
   readonly record?: GuestRecord;
 }
@@ -58,6 +60,7 @@ export class Guest {
         epochSeconds: Math.floor(Date.now() / 1000),
         entropySeed: new Uint8Array(randomBytes(32)),
         multiplier: FIRST_MULTIPLIER,
+        engine: chooseEngine(spec.engine).kind,
       };
       const { record } = spec;
       vcpu = await Vcpu.start({

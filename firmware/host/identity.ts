@@ -14,7 +14,7 @@ export async function identityOf(
 ): Promise<MachineIdentity> {
   return {
     firmwareVersion: firmwareVersion(),
-    engine: 'soft',
+    engine: config.engine ?? 'soft',
     cpuModel: CPU_MODEL,
     memoryBytes: config.memoryBytes,
     epochSeconds: config.epochSeconds,

@@ -10,12 +10,12 @@ import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
 import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
-import type { DiskRequest, Input, StateValue } from '../machine/contracts.ts';
+import type { DiskRequest, Engine, Input, StateValue } from '../machine/contracts.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
-import { SoftEngine } from './soft-engine.ts';
+import { createEngine, ENGINE_KINDS, type EngineKind } from './vtx-engine.ts';
 import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {
@@ -45,7 +45,7 @@ export class Replay {
   readonly replayer: Replayer;
   private readonly memory: GuestMemory;
   private readonly bytes: Uint8Array;
-  private readonly engine: SoftEngine;
+  private readonly engine: Engine;
   private readonly tap = new OutputTap();
   private readonly digest: MachineDigest;
   private readonly disks: OverlayDisk[];
@@ -62,7 +62,7 @@ export class Replay {
     checkFiles(identity, files, this.disks);
     this.memory = new GuestMemory({ bytes: identity.memoryBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.engine = new SoftEngine(this.memory);
+    this.engine = createEngine(this.memory, engineOf(identity));
     this.machine = new Machine({
       engine: this.engine,
       memory: this.bytes,
@@ -233,17 +233,16 @@ function devicesOf(identity: MachineIdentity) {
   };
 }
 
+/** The engine a log is of; the software engine for one this firmware does not know, and so refuses. */
+function engineOf({ engine }: MachineIdentity): EngineKind {
+  return ENGINE_KINDS.find((kind) => kind === engine) ?? 'soft';
+}
+
 function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {
-  if (disks.length !== identity.disks.length) {
-    throw new LockstepError(
-      'E_IDENTITY',
-      `the log is of a guest with ${identity.disks.length} disks, ${disks.length} are given`,
-    );
-  }
   const here: MachineIdentity = {
     ...identity,
     firmwareVersion: firmwareVersion(),
-    engine: 'soft',
+    engine: engineOf(identity),
     cpuModel: CPU_MODEL,
     kernel: sha256(files.kernel),
     initrd: files.initrd === undefined ? null : sha256(files.initrd),

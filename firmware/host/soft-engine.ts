@@ -1,19 +1,23 @@
-// The software engine as the machine's `Engine`: the native class with its exit facts by name.
+// A native engine as the machine's `Engine`, with its exit facts by name; and the software engine.
 
-import { type GuestMemory, SoftEngine as NativeEngine } from '../../native/index.ts';
+import {
+  type GuestMemory,
+  type SoftEngine as Native,
+  SoftEngine as NativeSoft,
+} from '../../native/index.ts';
 import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/contracts.ts';
 
 // Places in the native exit record.
 const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;
 
-export class SoftEngine implements Engine {
-  readonly kind = 'soft';
+export abstract class NativeEngine implements Engine {
+  abstract readonly kind: string;
   readonly kickToken: KickToken;
-  readonly #native: NativeEngine;
+  readonly #native: Native;
   readonly #exit: Float64Array;
 
-  constructor(memory: GuestMemory) {
-    this.#native = new NativeEngine(memory);
+  constructor(native: Native) {
+    this.#native = native;
     this.#exit = this.#native.exit;
     this.kickToken = this.#native.kickToken;
   }
@@ -80,5 +84,13 @@ export class SoftEngine implements Engine {
   }
   close(): void {
     this.#native.close();
+  }
+}
+
+export class SoftEngine extends NativeEngine {
+  readonly kind = 'soft';
+
+  constructor(memory: GuestMemory) {
+    super(new NativeSoft(memory));
   }
 }

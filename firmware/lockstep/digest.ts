@@ -11,7 +11,7 @@ export interface Digests {
 }
 
 const PAGE_BYTES = 4096;
-const ALL = (1n << 64n) - 1n;
+const ALL = 0xffff_ffff;
 
 /** 64 bits of SHA-256 over the canonical encoding. */
 export function stateDigest(state: StateValue): bigint {
@@ -20,16 +20,17 @@ export function stateDigest(state: StateValue): bigint {
 
 /**
  * The engine's dirty pages, for more than one reader: the digest takes its own, sync-up its own.
- * Bitmaps have one bit a 4 KiB page, in whole 64-bit words.
+ * Bitmaps have one bit a 4 KiB page, in whole 64-bit words; merged by halves of them, which are numbers
+ * that cost nothing where 64 bits would each be an object.
  */
 export class DirtyPages {
   private readonly engine: Engine;
-  private readonly readers: BigUint64Array[] = [];
-  private readonly fresh: BigUint64Array;
+  private readonly readers: Uint32Array[] = [];
+  private readonly fresh: Uint32Array;
 
   constructor(engine: Engine, memoryBytes: number) {
     this.engine = engine;
-    this.fresh = new BigUint64Array(Math.ceil(memoryBytes / PAGE_BYTES / 64));
+    this.fresh = new Uint32Array(2 * Math.ceil(memoryBytes / PAGE_BYTES / 64));
   }
 
   /**
@@ -37,24 +38,24 @@ export class DirtyPages {
    * `zeroes`, only what was written since the engine was made: all else is known to hold nothing.
    */
   reader(from: 'all' | 'zeroes' = 'all'): () => Uint8Array {
-    const words = new BigUint64Array(this.fresh.length).fill(from === 'all' ? ALL : 0n);
+    const words = new Uint32Array(this.fresh.length).fill(from === 'all' ? ALL : 0);
     this.readers.push(words);
     return () => {
       this.collect();
       const taken = new Uint8Array(words.slice().buffer);
-      words.fill(0n);
+      words.fill(0);
       return taken;
     };
   }
 
   private collect(): void {
     const { fresh } = this;
-    fresh.fill(0n);
+    fresh.fill(0);
     this.engine.takeDirtyPages(new Uint8Array(fresh.buffer));
     for (let at = 0; at < fresh.length; at++) {
-      const word = fresh[at] as bigint;
-      if (word === 0n) continue;
-      for (const words of this.readers) words[at] = (words[at] as bigint) | word;
+      const word = fresh[at] as number;
+      if (word === 0) continue;
+      for (const words of this.readers) words[at] = (words[at] as number) | word;
     }
   }
 }

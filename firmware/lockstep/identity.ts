@@ -54,9 +54,27 @@ export function identityFrom(state: StateObject): MachineIdentity | undefined {
 /** Every difference that makes a replay impossible, in words; empty when there is none. */
 export function identityDifferences(recorded: MachineIdentity, here: MachineIdentity): string[] {
   return (Object.keys(WORDS) as (keyof MachineIdentity)[]).flatMap((field) => {
-    const [there, now] = [text(recorded[field]), text(here[field])];
-    return there === now ? [] : [`${WORDS[field]}: recorded with ${there}, here it is ${now}`];
+    if (field === 'disks') return diskDifferences(recorded.disks, here.disks);
+    return difference(WORDS[field], text(recorded[field]), text(here[field]));
   });
+}
+
+type Disks = MachineIdentity['disks'];
+
+function diskDifferences(recorded: Disks, here: Disks): string[] {
+  const count = Math.max(recorded.length, here.length);
+  return Array.from({ length: count }, (_, at) =>
+    difference(`disk ${at}`, diskText(recorded[at]), diskText(here[at])),
+  ).flat();
+}
+
+function difference(what: string, there: string, now: string): string[] {
+  return there === now ? [] : [`${what}: recorded with ${there}, here it is ${now}`];
+}
+
+function diskText(disk: Disks[number] | undefined): string {
+  if (disk === undefined) return 'none';
+  return `${disk.bytes} bytes${disk.isReadOnly ? ', read-only' : ''}, ${text(disk.sha256)}`;
 }
 
 function text(value: unknown): string {

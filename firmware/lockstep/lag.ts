@@ -75,6 +75,11 @@ export class LagGovernor {
     return relieved < SHARE_MIN ? 0 : relieved;
   }
 
+  /** The backup counts from here on: what it was behind before is forgiven. */
+  forgive(): void {
+    this.hardSinceMs = undefined;
+  }
+
   /** Another backup, or none. */
   reset(): void {
     this.current = 0;

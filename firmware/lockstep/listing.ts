@@ -76,8 +76,7 @@ export class LogSummarizer {
 
 export function summaryText(summary: LogSummary): string {
   const seconds = Number(summary.virtualNs) / 1e9;
-  const rate =
-    seconds > 0 ? `${((summary.bytes * 8) / 1000 / seconds).toFixed(1)} kbit/s` : 'no time';
+  const rate = seconds > 0 ? `${perSecond(summary.bytes, seconds)} a guest second` : 'no time';
   const rows = [...summary.kinds]
     .sort(([, a], [, b]) => b.bytes - a.bytes)
     .map(([kind, { count, bytes }]) => `${kind.padEnd(16)}${pad(count)}${pad(bytes)}`);
@@ -85,10 +84,12 @@ export function summaryText(summary: LogSummary): string {
     `${'kind'.padEnd(16)}${'entries'.padStart(12)}${'bytes'.padStart(12)}`,
     ...rows,
     `${'all'.padEnd(16)}${pad(summary.entries)}${pad(summary.bytes)}`,
-    `${summary.icount} instructions, ${seconds.toFixed(3)} s of guest time, ${rate}`,
+    `${summary.icount} instructions, ${seconds.toFixed(3)} s of guest time: ${rate}`,
   ].join('\n');
 }
 
+const perSecond = (bytes: number, seconds: number): string =>
+  `${(bytes / seconds).toFixed(0)} bytes (${((bytes * 8) / 1000 / seconds).toFixed(1)} kbit)`;
 const pad = (value: number): string => String(value).padStart(12);
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 const milliseconds = (ns: bigint): string => (Number(ns) / 1e6).toFixed(3);

@@ -296,7 +296,8 @@ export class Machine {
   // RAM has been filled by the caller before.
   restore(state: MachineState): void {
     this.#mustMatch('state version', state.version, STATE_VERSION);
-    this.#mustMatch('engine', state.engineKind, this.#engine.kind);
+    if (stateFormat(state.engineKind) !== stateFormat(this.#engine.kind))
+      this.#mustMatch('engine', state.engineKind, this.#engine.kind);
     this.#mustMatch('RAM bytes', state.ramBytes, this.ram.bytes);
     this.#engine.setState(state.engine);
     this.#forgetOldMemory();
@@ -428,6 +429,11 @@ export class Machine {
 }
 
 const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined, rng: undefined };
+
+// The engines of this firmware write one form of state, so a guest saved on one goes on on another.
+function stateFormat(engineKind: string): string {
+  return engineKind.startsWith('vtx-') ? 'soft' : engineKind;
+}
 
 function endpoint<T>(list: readonly T[], index: number, what: string): T {
   const found = list[index];

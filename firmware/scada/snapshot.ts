@@ -50,6 +50,7 @@ export function snapshotOf(status: Status, extras: SnapshotExtras): Snapshot {
     ...ways(status),
     ...stream(status),
     ...takeover(status),
+    ...alarms(status),
   ];
   return { node, device: leads(status.role) ? guest(status) : undefined };
 }
@@ -134,6 +135,17 @@ function takeover({ lastTakeover }: Status): Reading[] {
   return [
     text('Takeover/Last Cause', lastTakeover?.cause ?? null),
     count('Takeover/Last Blackout ms', lastTakeover?.blackoutMs ?? null),
+  ];
+}
+
+/** How many stand, and which, the worst first. */
+function alarms({ alarms }: Status): Reading[] {
+  const of = (severity: string) => alarms.filter((alarm) => alarm.severity === severity).length;
+  return [
+    count('Alarms/Critical', of('critical')),
+    count('Alarms/Error', of('error')),
+    count('Alarms/Warning', of('warning')),
+    text('Alarms/Active', alarms.map(({ code }) => code).join(' ')),
   ];
 }
 

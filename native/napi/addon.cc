@@ -19,7 +19,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
   exports.Set("MemoryDigest", twinstep::napi::MemoryDigest::define(env));
   exports.Set("SoftEngine", twinstep::napi::SoftEngine::define(env));
-  exports.Set("kick", Napi::Function::New<twinstep::napi::SoftEngine::kick>(env, "kick"));
+  exports.Set("VtxEngine", twinstep::napi::VtxEngine::define(env));
+  exports.Set("kick", Napi::Function::New<twinstep::napi::kick_engine>(env, "kick"));
+  exports.Set("probeKvm", Napi::Function::New<twinstep::napi::probe_kvm>(env, "probeKvm"));
   exports.Set("Tap", twinstep::napi::Tap::define(env));
   exports.Set("PacketRing", twinstep::napi::PacketRing::define(env));
   exports.Set("lookUpInterface", Napi::Function::New<twinstep::napi::PacketRing::look_up>(env));

@@ -1,16 +1,18 @@
-// Converts arguments, guards use after close, forwards to softcpu/engine. Positions cross as
+// Converts arguments, guards use after close, forwards to the engine. Positions cross as
 // BigInt, exit facts through one Float64Array, so a run costs one call and one small number.
 #include "napi/engine-napi.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "napi/guest-memory-napi.h"
+#include "vtx/probe.h"
 
 namespace twinstep::napi {
 namespace {
@@ -18,7 +20,7 @@ namespace {
 // Kicks come from other threads, perhaps after the engine is gone: tokens are looked up, and never
 // reused.
 std::mutex kick_mutex;
-std::unordered_map<uint64_t, std::weak_ptr<soft::Engine>> kickable;
+std::unordered_map<uint64_t, std::function<bool()>> kickable;
 uint64_t last_kick_token = 0;
 
 uint64_t big(const Napi::CallbackInfo& info, size_t index, const char* what) {
@@ -127,69 +129,137 @@ struct StateHeader {
 };
 constexpr uint32_t kStateMagic = 0x54535643;  // "CVST"
 
+// How an engine is made from its constructor's arguments, and what it is called.
+template <class E>
+struct Kind;
+
+template <>
+struct Kind<soft::Engine> {
+  static constexpr const char* kName = "SoftEngine";
+  static std::shared_ptr<soft::Engine> make(const Napi::CallbackInfo& info, memory::Mapping& m) {
+    if (info.Length() != 1) throw Napi::TypeError::New(info.Env(), "SoftEngine needs a GuestMemory");
+    return std::make_shared<soft::Engine>(m.data(), m.bytes());
+  }
+};
+
+template <>
+struct Kind<vtx::Engine> {
+  static constexpr const char* kName = "VtxEngine";
+  static std::shared_ptr<vtx::Engine> make(const Napi::CallbackInfo& info, memory::Mapping& m) {
+    const std::string asked = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
+    if (asked == "steps") return made(info, m, vtx::Positions::Steps, nullptr);
+    if (asked == "exits") return made(info, m, vtx::Positions::Exits, nullptr);
+    if (asked == "branches") return made(info, m, vtx::Positions::Branches, nullptr);
+    if (asked != "stepped-branches") {
+      throw Napi::TypeError::New(info.Env(), "positions must be steps, exits or branches");
+    }
+    const uint64_t skid = whole(info[2], "skid", 1 << 20);
+    const uint64_t seed = whole(info[3], "seed", kExactMax);
+    return made(info, m, vtx::Positions::Branches, vtx::make_stepped_counter(skid, seed));
+  }
+  static std::shared_ptr<vtx::Engine> made(const Napi::CallbackInfo& info, memory::Mapping& m,
+                                           vtx::Positions positions,
+                                           std::unique_ptr<vtx::BranchCounter> branches) {
+    try {
+      return std::make_shared<vtx::Engine>(m.data(), m.bytes(), positions, std::move(branches));
+    } catch (const vtx::Failure& failure) {
+      throw Napi::Error::New(info.Env(), failure.what());
+    }
+  }
+};
+
 }  // namespace
 
-Napi::Function SoftEngine::define(Napi::Env env) {
-  return DefineClass(env, "SoftEngine",
-                     {InstanceMethod<&SoftEngine::run>("run"),
-                      InstanceAccessor<&SoftEngine::exit_record>("exit"),
-                      InstanceMethod<&SoftEngine::complete_read>("completeRead"),
-                      InstanceMethod<&SoftEngine::set_interrupt_line>("setInterruptLine"),
-                      InstanceMethod<&SoftEngine::can_interrupt>("canInterrupt"),
-                      InstanceMethod<&SoftEngine::interrupt>("interrupt"),
-                      InstanceMethod<&SoftEngine::nmi>("nmi"),
-                      InstanceMethod<&SoftEngine::icount>("icount"),
-                      InstanceMethod<&SoftEngine::tsc>("tsc"),
-                      InstanceMethod<&SoftEngine::is_halted>("isHalted"),
-                      InstanceMethod<&SoftEngine::set_tsc>("setTsc"),
-                      InstanceMethod<&SoftEngine::seed_entropy>("seedEntropy"),
-                      InstanceMethod<&SoftEngine::reset>("reset"),
-                      InstanceMethod<&SoftEngine::setup>("setup"),
-                      InstanceMethod<&SoftEngine::get_state>("getState"),
-                      InstanceMethod<&SoftEngine::set_state>("setState"),
-                      InstanceMethod<&SoftEngine::memory_written>("memoryWritten"),
-                      InstanceMethod<&SoftEngine::take_dirty_pages>("takeDirtyPages"),
-                      InstanceAccessor<&SoftEngine::kick_token>("kickToken"),
-                      InstanceMethod<&SoftEngine::close>("close")});
+template <class E>
+template <auto Method>
+auto EngineObject<E>::safe(const Napi::CallbackInfo& info) -> decltype((this->*Method)(info)) {
+  try {
+    return (this->*Method)(info);
+  } catch (const vtx::Failure& failure) {
+    throw Napi::Error::New(info.Env(), failure.what());
+  }
 }
 
-SoftEngine::SoftEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SoftEngine>(info) {
-  if (info.Length() != 1) throw Napi::TypeError::New(info.Env(), "SoftEngine needs a GuestMemory");
+template <class E>
+Napi::Function EngineObject<E>::define(Napi::Env env) {
+  using T = EngineObject<E>;
+  std::vector<Napi::ClassPropertyDescriptor<T>> all{
+      T::template InstanceMethod<&T::template safe<&T::run>>("run"),
+      T::template InstanceMethod<&T::template safe<&T::complete_read>>("completeRead"),
+      T::template InstanceMethod<&T::template safe<&T::set_interrupt_line>>("setInterruptLine"),
+      T::template InstanceMethod<&T::template safe<&T::can_interrupt>>("canInterrupt"),
+      T::template InstanceMethod<&T::template safe<&T::interrupt>>("interrupt"),
+      T::template InstanceMethod<&T::template safe<&T::nmi>>("nmi"),
+      T::template InstanceMethod<&T::template safe<&T::icount>>("icount"),
+      T::template InstanceMethod<&T::template safe<&T::tsc>>("tsc"),
+      T::template InstanceMethod<&T::template safe<&T::is_halted>>("isHalted"),
+      T::template InstanceMethod<&T::template safe<&T::set_tsc>>("setTsc"),
+      T::template InstanceMethod<&T::template safe<&T::seed_entropy>>("seedEntropy"),
+      T::template InstanceMethod<&T::template safe<&T::reset>>("reset"),
+      T::template InstanceMethod<&T::template safe<&T::setup>>("setup"),
+      T::template InstanceMethod<&T::template safe<&T::get_state>>("getState"),
+      T::template InstanceMethod<&T::template safe<&T::set_state>>("setState"),
+      T::template InstanceMethod<&T::template safe<&T::memory_written>>("memoryWritten"),
+      T::template InstanceMethod<&T::template safe<&T::take_dirty_pages>>("takeDirtyPages"),
+      T::template InstanceMethod<&T::close>("close"),
+      T::template InstanceAccessor<&T::exit_record>("exit"),
+      T::template InstanceAccessor<&T::kick_token>("kickToken")};
+  if constexpr (std::is_same_v<E, vtx::Engine>) {
+    all.push_back(T::template InstanceAccessor<&T::counters>("counters"));
+  }
+  return T::DefineClass(env, Kind<E>::kName, all);
+}
+
+template <class E>
+EngineObject<E>::EngineObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<EngineObject<E>>(info) {
+  if (info.Length() < 1) {
+    throw Napi::TypeError::New(info.Env(), std::string(Kind<E>::kName) + " needs a GuestMemory");
+  }
   memory_ = GuestMemory::mapping_of(info[0]);
-  engine_ = std::make_shared<soft::Engine>(memory_->data(), memory_->bytes());
+  engine_ = Kind<E>::make(info, *memory_);
   exit_ = Napi::Persistent(Napi::Float64Array::New(info.Env(), 4));
   std::lock_guard lock(kick_mutex);
   token_ = ++last_kick_token;
-  kickable.emplace(token_, engine_);
+  kickable.emplace(token_, [weak = std::weak_ptr<E>(engine_)] {
+    const auto engine = weak.lock();
+    if (engine) engine->kick();
+    return engine != nullptr;
+  });
 }
 
-SoftEngine::~SoftEngine() { forget_token(); }
+template <class E>
+EngineObject<E>::~EngineObject() {
+  forget_token();
+}
 
-void SoftEngine::forget_token() {
+template <class E>
+void EngineObject<E>::forget_token() {
   std::lock_guard lock(kick_mutex);
   kickable.erase(token_);
 }
 
-Napi::Value SoftEngine::kick(const Napi::CallbackInfo& info) {
+Napi::Value kick_engine(const Napi::CallbackInfo& info) {
   const uint64_t token = big(info, 0, "token");
-  std::shared_ptr<soft::Engine> engine;
+  std::function<bool()> kick;
   {
     std::lock_guard lock(kick_mutex);
     const auto found = kickable.find(token);
-    if (found != kickable.end()) engine = found->second.lock();
+    if (found != kickable.end()) kick = found->second;
   }
-  if (engine) engine->kick();
-  return Napi::Boolean::New(info.Env(), engine != nullptr);
+  return Napi::Boolean::New(info.Env(), kick && kick());
 }
 
 // Reading arguments can run JavaScript (getters) that closes this engine, so every method reads
 // them first and opens last.
-soft::Engine& SoftEngine::open(const Napi::CallbackInfo& info) const {
+template <class E>
+E& EngineObject<E>::open(const Napi::CallbackInfo& info) const {
   if (!engine_) throw Napi::TypeError::New(info.Env(), "this engine is closed");
   return *engine_;
 }
 
-Napi::Value SoftEngine::run(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::run(const Napi::CallbackInfo& info) {
   const uint64_t limit = big(info, 0, "limitIcount");
   auto& engine = open(info);
   auto facts = exit_.Value();
@@ -202,51 +272,62 @@ Napi::Value SoftEngine::run(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(record.reason));
 }
 
-Napi::Value SoftEngine::exit_record(const Napi::CallbackInfo&) { return exit_.Value(); }
+template <class E>
+Napi::Value EngineObject<E>::exit_record(const Napi::CallbackInfo&) { return exit_.Value(); }
 
-void SoftEngine::complete_read(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::complete_read(const Napi::CallbackInfo& info) {
   const uint64_t low = whole(info[0], "valueLow", 0xffffffff);
   const uint64_t high = whole(info[1], "valueHigh", 0xffffffff);
   open(info).complete_read(low | high << 32);
 }
 
-void SoftEngine::set_interrupt_line(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::set_interrupt_line(const Napi::CallbackInfo& info) {
   if (!info[0].IsBoolean()) throw Napi::TypeError::New(info.Env(), "raised must be a boolean");
   open(info).set_interrupt_line(info[0].As<Napi::Boolean>());
 }
 
-Napi::Value SoftEngine::can_interrupt(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::can_interrupt(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), open(info).can_interrupt());
 }
 
-void SoftEngine::interrupt(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::interrupt(const Napi::CallbackInfo& info) {
   const auto vector = static_cast<uint8_t>(whole(info[0], "vector", 255));
   auto& engine = open(info);
   if (!engine.can_interrupt()) throw Napi::Error::New(info.Env(), "no interrupt can be taken now");
   engine.interrupt(vector);
 }
 
-void SoftEngine::nmi(const Napi::CallbackInfo& info) { open(info).nmi(); }
+template <class E>
+void EngineObject<E>::nmi(const Napi::CallbackInfo& info) { open(info).nmi(); }
 
-Napi::Value SoftEngine::icount(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::icount(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), open(info).icount());
 }
 
-Napi::Value SoftEngine::tsc(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::tsc(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), open(info).tsc());
 }
 
-Napi::Value SoftEngine::is_halted(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::is_halted(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), open(info).halted());
 }
 
-void SoftEngine::set_tsc(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::set_tsc(const Napi::CallbackInfo& info) {
   const uint64_t base = big(info, 0, "base");
   const uint64_t multiplier = big(info, 1, "multiplier");
   open(info).set_tsc(base, multiplier);
 }
 
-void SoftEngine::seed_entropy(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::seed_entropy(const Napi::CallbackInfo& info) {
   const auto from = bytes(info, 0, "seed");
   if (from.ByteLength() != 32) throw Napi::RangeError::New(info.Env(), "seed: exactly 32 bytes");
   uint64_t seed[4];
@@ -254,10 +335,12 @@ void SoftEngine::seed_entropy(const Napi::CallbackInfo& info) {
   open(info).seed_entropy(seed);
 }
 
-void SoftEngine::reset(const Napi::CallbackInfo& info) { open(info).reset(); }
+template <class E>
+void EngineObject<E>::reset(const Napi::CallbackInfo& info) { open(info).reset(); }
 
 // Power-on state, then what the boot protocol asks for. A refused setup leaves the power-on state.
-void SoftEngine::setup(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::setup(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "setup needs a CpuSetup object");
   const Setup asked = read_setup(info[0].As<Napi::Object>());
   auto& engine = open(info);
@@ -268,7 +351,8 @@ void SoftEngine::setup(const Napi::CallbackInfo& info) {
   if (const char* why = engine.set_state(state)) throw Napi::Error::New(info.Env(), why);
 }
 
-Napi::Value SoftEngine::get_state(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::get_state(const Napi::CallbackInfo& info) {
   soft::State state;
   open(info).get_state(state);
   const StateHeader header{kStateMagic, soft::kStateVersion, sizeof state};
@@ -278,7 +362,8 @@ Napi::Value SoftEngine::get_state(const Napi::CallbackInfo& info) {
   return out;
 }
 
-void SoftEngine::set_state(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::set_state(const Napi::CallbackInfo& info) {
   const auto from = bytes(info, 0, "state");
   StateHeader header{};
   soft::State state;
@@ -300,13 +385,15 @@ void SoftEngine::set_state(const Napi::CallbackInfo& info) {
 }
 
 // Outside RAM there is nothing to drop, so a range longer than RAM can only be a mistake.
-void SoftEngine::memory_written(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::memory_written(const Napi::CallbackInfo& info) {
   const uint64_t address = whole(info[0], "address", kExactMax);
   const uint64_t count = whole(info[1], "bytes", memory::kBytesMax);
   open(info).memory_written(address, count);
 }
 
-void SoftEngine::take_dirty_pages(const Napi::CallbackInfo& info) {
+template <class E>
+void EngineObject<E>::take_dirty_pages(const Napi::CallbackInfo& info) {
   auto bitmap = bytes(info, 0, "bitmap");
   auto& engine = open(info);
   const size_t pages = memory_->bytes() / memory::kPageBytes;
@@ -320,16 +407,55 @@ void SoftEngine::take_dirty_pages(const Napi::CallbackInfo& info) {
   for (size_t i = 0; i < used; i++) bitmap[i] |= from[i];
 }
 
-Napi::Value SoftEngine::kick_token(const Napi::CallbackInfo& info) {
+template <class E>
+Napi::Value EngineObject<E>::kick_token(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), token_);
 }
 
 // A kick that runs just now on another thread holds the engine until it is done. May be called
 // twice.
-void SoftEngine::close(const Napi::CallbackInfo&) {
+template <class E>
+void EngineObject<E>::close(const Napi::CallbackInfo&) {
   forget_token();
   engine_.reset();
   memory_.reset();
 }
+
+template <class E>
+Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
+  auto out = Napi::Object::New(info.Env());
+  if constexpr (std::is_same_v<E, vtx::Engine>) {
+    const vtx::Engine& engine = open(info);
+    const vtx::Counters& c = engine.counters();
+    const vtx::Landing& l = engine.landing();
+    const std::pair<const char*, uint64_t> numbers[] = {
+        {"kvmRuns", c.kvm_runs},           {"hardwareSteps", c.hardware_steps},
+        {"referenceSteps", c.reference_steps}, {"stepsTakenBack", c.steps_taken_back},
+        {"standingSteps", c.standing_steps},
+        {"exits", c.exits},                {"windows", c.windows},
+        {"landed", l.landed()},            {"missed", l.missed()},
+        {"landingSteps", l.steps()},       {"skidMax", l.skid_max()},
+    };
+    for (const auto& [name, value] : numbers) out.Set(name, static_cast<double>(value));
+    out.Set("tellsTsc", Napi::Boolean::New(info.Env(), engine.tells_tsc()));
+  }
+  return out;
+}
+
+Napi::Value probe_kvm(const Napi::CallbackInfo& info) {
+  const vtx::Probe found = vtx::probe(info[0].IsBoolean() && info[0].As<Napi::Boolean>());
+  auto out = Napi::Object::New(info.Env());
+  out.Set("isUsable", found.is_usable);
+  out.Set("isLimited", found.is_limited);
+  out.Set("tellsTsc", found.tells_tsc);
+  out.Set("countsBranches", found.counts_branches);
+  auto words = Napi::Array::New(info.Env(), found.words.size());
+  for (uint32_t n = 0; n < found.words.size(); n++) words[n] = found.words[n];
+  out.Set("words", words);
+  return out;
+}
+
+template class EngineObject<soft::Engine>;
+template class EngineObject<vtx::Engine>;
 
 }  // namespace twinstep::napi

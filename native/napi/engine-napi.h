@@ -1,5 +1,5 @@
-// The software engine as JavaScript drives it: one object a vCPU, used by the thread that made it;
-// only the kick may come from elsewhere, by token.
+// An engine as JavaScript drives it: one object a vCPU, used by the thread that made it; only the kick
+// may come from elsewhere, by token. The same for every engine, as all fulfil the same contract.
 #pragma once
 
 #include <napi.h>
@@ -8,16 +8,21 @@
 
 #include "memory/guest-memory.h"
 #include "softcpu/engine.h"
+#include "vtx/engine.h"
 
 namespace twinstep::napi {
 
-class SoftEngine : public Napi::ObjectWrap<SoftEngine> {
+// kick(token): makes the engine's run() return soon. Unknown tokens are answered with false.
+Napi::Value kick_engine(const Napi::CallbackInfo& info);
+// probeKvm(): what this host's KVM is good for, in words.
+Napi::Value probe_kvm(const Napi::CallbackInfo& info);
+
+template <class E>
+class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
  public:
   static Napi::Function define(Napi::Env env);
-  // kick(token): makes the engine's run() return soon. Unknown tokens are answered with false.
-  static Napi::Value kick(const Napi::CallbackInfo& info);
-  explicit SoftEngine(const Napi::CallbackInfo& info);
-  ~SoftEngine() override;
+  explicit EngineObject(const Napi::CallbackInfo& info);
+  ~EngineObject() override;
 
  private:
   Napi::Value run(const Napi::CallbackInfo& info);
@@ -41,16 +46,24 @@ class SoftEngine : public Napi::ObjectWrap<SoftEngine> {
   Napi::Value kick_token(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
-  soft::Engine& open(const Napi::CallbackInfo& info) const;
+  Napi::Value counters(const Napi::CallbackInfo& info);
+  // Turns what an engine throws into an Error with its words.
+  template <auto Method>
+  auto safe(const Napi::CallbackInfo& info) -> decltype((this->*Method)(info));
+
+  E& open(const Napi::CallbackInfo& info) const;
   void forget_token();
 
   // Order matters: the engine goes before the memory it runs on.
   std::shared_ptr<memory::Mapping> memory_;
-  std::shared_ptr<soft::Engine> engine_;
+  std::shared_ptr<E> engine_;
   uint64_t token_ = 0;
   // Facts of the last exit, read by JavaScript without a call: bytes, address, low and high half
   // of the value.
   Napi::Reference<Napi::Float64Array> exit_;
 };
+
+using SoftEngine = EngineObject<soft::Engine>;
+using VtxEngine = EngineObject<vtx::Engine>;
 
 }  // namespace twinstep::napi

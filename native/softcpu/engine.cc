@@ -89,6 +89,17 @@ void Engine::memory_written(u64 physical, u64 bytes) {
   }
 }
 
+void Engine::forget_code(u64 physical, u64 bytes) {
+  Core& k = *impl_;
+  const u64 end = physical + bytes;
+  for (u64 at = physical; at < end; at = (at & kPageMask) + 4096) {
+    u64 offset;
+    if (!k.to_offset(at, offset)) continue;
+    const u64 part = (end < (at & kPageMask) + 4096 ? end : (at & kPageMask) + 4096) - at;
+    k.code_written(offset, static_cast<u32>(part));
+  }
+}
+
 void Engine::take_dirty_pages(u64* bitmap, size_t words) {
   Core& k = *impl_;
   for (size_t n = 0; n < words; ++n) bitmap[n] = n < k.dirty.size() ? k.dirty[n] : 0;

@@ -72,6 +72,9 @@ class Engine {
   // Guest memory changed behind the engine (DMA, loader): decoded code in the range is dropped and
   // the pages count as dirty.
   void memory_written(u64 physical, u64 bytes);
+  // Memory was changed by an engine that shares it and keeps its own account of dirty pages
+  // (native/vtx): only decoded code in the range is dropped.
+  void forget_code(u64 physical, u64 bytes);
   // One bit a 4 KiB page of `ram`, set since the last clear. Copies and clears in one step.
   void take_dirty_pages(u64* bitmap, size_t words);
 

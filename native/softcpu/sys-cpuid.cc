@@ -45,9 +45,7 @@ constexpr u32 kFeaturesExtEdx = bit(20) /* NX */ | bit(26) /* 1 GiB pages */ |
 constexpr u32 kSyscall = bit(11);  // Intel shows it in 64-bit mode only
 constexpr u32 kFeaturesExtEcx = bit(0) /* LAHF in long mode */;
 
-struct Leaf {
-  u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
-};
+using Leaf = CpuidLeaf;
 
 u32 word_of(const char* text) {
   u32 word;
@@ -118,17 +116,15 @@ Leaf extended(const State& s, u32 leaf) {
 }  // namespace
 
 // Leaves outside the announced ranges read as zero; QUIRKS.md says why.
-void cpuid(Cpu& c) {
-  const u32 leaf = u32(c.s.gpr[RAX]);
-  const u32 subleaf = u32(c.s.gpr[RCX]);
-  Leaf out;
+CpuidLeaf cpuid_leaf(const State& s, u32 leaf, u32 subleaf) {
   if (leaf == kHypervisorLeaf) {
-    out = {kHypervisorLeaf, word_of("Twin"), word_of("step"), word_of("vCPU")};
-  } else if (leaf & 0x80000000) {
-    out = extended(c.s, leaf);
-  } else {
-    out = basic(c.s, leaf, subleaf);
+    return {kHypervisorLeaf, word_of("Twin"), word_of("step"), word_of("vCPU")};
   }
+  return leaf & 0x80000000 ? extended(s, leaf) : basic(s, leaf, subleaf);
+}
+
+void cpuid(Cpu& c) {
+  const Leaf out = cpuid_leaf(c.s, u32(c.s.gpr[RAX]), u32(c.s.gpr[RCX]));
   c.s.gpr[RAX] = out.eax;
   c.s.gpr[RBX] = out.ebx;
   c.s.gpr[RCX] = out.ecx;

@@ -39,6 +39,13 @@ inline bool null_selector(u16 selector) { return !(selector & ~3); }
 // The selector part of an error code.
 inline u32 error_of(u16 selector) { return selector & 0xfffc; }
 
+// ---- CPUID (sys-cpuid.cc) ---------------------------------------------------------------------
+struct CpuidLeaf {
+  u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+// What the guest model answers in this state; every engine shows the same.
+CpuidLeaf cpuid_leaf(const State& s, u32 leaf, u32 subleaf);
+
 // ---- descriptors (sys-descriptor.cc) ----------------------------------------------------------
 struct Descriptor {
   u64 low = 0, high = 0;  // high: second half of 16-byte system descriptors in long mode

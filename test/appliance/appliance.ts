@@ -1,7 +1,8 @@
 // The emulated appliance, made when its sources changed.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TREE } from '../../buildroot/tools/tree.ts';
+import { ROOT, TREE } from '../../buildroot/tools/tree.ts';
 import { type Disk, makeDisk } from './disk.ts';
 import { CACHE, NODE, Packages } from './parts.ts';
 import { makeRoot } from './root.ts';
@@ -22,18 +23,61 @@ export function appliance(say: (words: string) => void): Appliance {
   const keys = join(CACHE, 'test-keys');
   if (!existsSync(join(keys, 'signer.cert.pem')))
     tools.run(join(TREE, 'tools/test-keys.sh'), [keys]);
+  const stamp = join(CACHE, 'made');
+  const wanted = digestOfSources();
+  const made = existsSync(stamp) ? (JSON.parse(readFileSync(stamp, 'utf8')) as Made) : undefined;
+  const { disk, release, lacking } =
+    made?.digest === wanted ? made : make(packages, tools, keys, wanted, stamp, say);
+  const version = (name: string): string => packageVersion(packages, name);
+  const differences =
+    `programs and C library are Debian's (busybox ${version('busybox')}, RAUC ${version('rauc')} as a D-Bus ` +
+    `service, GRUB ${version('grub-common')}), the kernel is Debian's generic ${release} with an initial ` +
+    `ramdisk instead of ours with everything built in, Node ${NODE.version} is the registry's binary, ` +
+    `${lacking.length === 0 ? '' : `${lacking.join(', ')} is missing, `}` +
+    'the system log does not rotate, the keys are throw-away ones, and the host has a root shell on the third serial line';
+  return { disk, tools, keys, differences };
+}
+
+interface Made {
+  readonly digest: string;
+  readonly disk: Disk;
+  readonly release: string;
+  readonly lacking: readonly string[];
+}
+
+function make(
+  packages: Packages,
+  tools: Tools,
+  keys: string,
+  digest: string,
+  stamp: string,
+  say: (words: string) => void,
+): Made {
+  rmSync(stamp, { force: true });
   say('root file system');
   const root = makeRoot(packages, tools, join(keys, 'ca.cert.pem'));
   say('disk image');
   const disk = makeDisk(packages, tools, root, keys);
-  const version = (name: string): string => packageVersion(packages, name);
-  const differences =
-    `programs and C library are Debian's (busybox ${version('busybox')}, RAUC ${version('rauc')} as a D-Bus ` +
-    `service, GRUB ${version('grub-common')}), the kernel is Debian's generic ${root.kernel.release} with an initial ` +
-    `ramdisk instead of ours with everything built in, Node ${NODE.version} is the registry's binary, ` +
-    `${root.lacking.length === 0 ? '' : `${root.lacking.join(', ')} is missing, `}` +
-    'the system log does not rotate, the keys are throw-away ones, and S99report tells the host about the board';
-  return { disk, tools, keys, differences };
+  const made = { digest, disk, release: root.kernel.release, lacking: root.lacking };
+  writeFileSync(stamp, JSON.stringify(made));
+  return made;
+}
+
+/** Everything of ours that ends up in the image or makes it. */
+function digestOfSources(): string {
+  const hash = createHash('sha256');
+  const parts = ['buildroot', 'test/appliance', 'dist/firmware', 'dist/logchan', 'dist/watchdog'];
+  for (const part of [...parts, 'dist/native', 'native/build/Release/twinstep.node']) {
+    const folder = join(ROOT, part);
+    const files = part.endsWith('.node')
+      ? [folder]
+      : readdirSync(folder, { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile() && !/\.(md|img|gz|map)$/.test(entry.name))
+          .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+          .sort();
+    for (const file of files) hash.update(file).update(readFileSync(file));
+  }
+  return hash.digest('hex');
 }
 
 function packageVersion(packages: Packages, name: string): string {

@@ -1,16 +1,18 @@
 // One emulated board: QEMU by software, an i6300ESB watchdog, front and log card, three serial lines
-// (technician, peer, report), its own disk. The technician's line is read and written here.
+// (technician, peer, a root shell for the host), its own disk.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface MachinePlan {
   readonly disk: string;
-  /** A raw FAT image with the configuration, or none. */
-  readonly stick?: string;
-  /** File for the report line. */
-  readonly report: string;
+  /** Folder for the socket of the host's shell. */
+  readonly folder: string;
+  /** More disks, read-only: /dev/vdb and so on. */
+  readonly extraDisks?: readonly string[];
   readonly memoryMib: number;
   /** UEFI firmware; without it the machine has a BIOS. */
   readonly uefi?: string;
@@ -27,7 +29,11 @@ export const hasQemu = (): boolean =>
   spawnSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' }).status === 0;
 
 function argumentsOf(plan: MachinePlan): string[] {
-  const networks = plan.networks ?? ['user,id=front,restrict=on', 'user,id=log,restrict=on'];
+  const networks = plan.networks ?? [
+    // The gateway answers ARP: a witness.
+    'user,id=front,restrict=on,net=192.168.10.0/24,host=192.168.10.1',
+    'user,id=log,restrict=on',
+  ];
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', `${plan.memoryMib}`],
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
@@ -35,16 +41,17 @@ function argumentsOf(plan: MachinePlan): string[] {
       ? []
       : ['-drive', `if=pflash,format=raw,readonly=on,file=${plan.uefi}`]),
     ...['-drive', `file=${plan.disk},if=virtio,format=raw,cache=unsafe`],
-    ...(plan.stick === undefined
-      ? []
-      : ['-drive', `file=${plan.stick},if=virtio,format=raw,readonly=on`]),
+    ...(plan.extraDisks ?? []).flatMap((file) => [
+      '-drive',
+      `file=${file},if=virtio,format=raw,readonly=on`,
+    ]),
     ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
     ...['-netdev', networks[0] as string, '-device', 'virtio-net-pci,netdev=front,addr=5'],
     ...['-netdev', networks[1] as string, '-device', 'e1000e,netdev=log,addr=6'],
     ...['-chardev', 'stdio,id=console,signal=off', '-device', 'isa-serial,chardev=console,index=0'],
     ...['-chardev', plan.peerLine ?? 'null,id=peer', '-device', 'isa-serial,chardev=peer,index=1'],
-    ...['-chardev', `file,id=report,path=${plan.report}`],
-    ...['-device', 'isa-serial,chardev=report,index=2'],
+    ...['-chardev', `socket,id=host,path=${join(plan.folder, 'host.sock')},server=on,wait=off`],
+    ...['-device', 'isa-serial,chardev=host,index=2'],
   ];
 }
 
@@ -59,6 +66,9 @@ export class Machine {
   readonly startedMs = performance.now();
   private readonly child: ChildProcess;
   private readonly plan: MachinePlan;
+  private host: Socket | undefined;
+  private hostText = '';
+  private commands = 0;
   private ended = false;
 
   constructor(plan: MachinePlan) {
@@ -82,12 +92,43 @@ export class Machine {
     return this.until(() => words.test(plain(this.text.slice(after))), `${words}`, withinMs);
   }
 
-  async reports(words: RegExp, withinMs: number): Promise<number> {
-    return this.until(() => words.test(this.report()), `a report of ${words}`, withinMs);
+  /** Runs shell commands, on one line, as root on the board; what they print. Throws when they fail. */
+  async shell(commands: string, withinMs = 60_000): Promise<string> {
+    await this.connected();
+    const from = this.hostText.length;
+    this.commands += 1;
+    const mark = `== ${this.commands} ends with`;
+    // The mark is split, so that no echo of the command looks like its end.
+    this.host?.write(
+      `( ${commands} ) 2>&1 </dev/null; echo "== ${this.commands} ends"" with $?"\n`,
+    );
+    await this.until(
+      () => new RegExp(`^${mark} \\d+$`, 'm').test(this.hostText.slice(from)),
+      `end of: ${commands}`,
+      withinMs,
+    );
+    const text = this.hostText.slice(from);
+    const at = text.lastIndexOf(mark);
+    const output = text.slice(0, at);
+    if (!/ 0$/m.test(text.slice(at).trim())) throw new Error(`${commands}\n${output}`);
+    return output;
   }
 
-  report(): string {
-    return existsSync(this.plan.report) ? plain(readFileSync(this.plan.report, 'latin1')) : '';
+  /** Repeats commands until they succeed; milliseconds since power-on. */
+  async eventually(commands: string, withinMs: number): Promise<number> {
+    await this.shell(`until ${commands}; do sleep 1; done`, withinMs);
+    return performance.now() - this.startedMs;
+  }
+
+  /** The host's shell answers when all init scripts have run. */
+  private async connected(): Promise<void> {
+    if (this.host !== undefined) return;
+    const host = connect(join(this.plan.folder, 'host.sock'));
+    this.host = host;
+    host.on('data', (bytes: Buffer) => {
+      this.hostText += bytes.toString('latin1').replaceAll('\r', '');
+    });
+    host.on('error', () => {});
   }
 
   type(text: string): void {
@@ -97,6 +138,7 @@ export class Machine {
   async stop(): Promise<void> {
     if (this.ended) return;
     const gone = new Promise((resolve) => this.child.once('exit', resolve));
+    this.host?.destroy();
     this.child.kill('SIGKILL');
     await gone;
   }

@@ -1,56 +1,55 @@
-// The command behind `npm run image:emulated`: assembles the image, starts it once as it leaves the
-// factory and once commissioned, and says what it measured. `--no-boot` only assembles, `--uefi`
-// starts it by UEFI.
-import { copyFileSync, mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+// The command behind `npm run image:emulated`: assembles the image, starts it as it leaves the factory
+// and once more commissioned, and says what it measured.
+//   --no-boot   only assembles        --uefi     starts it by UEFI
+//   --update    then updates it, tries bundles it must refuse, and starts it until it falls back
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ROOT } from '../../buildroot/tools/tree.ts';
 import { DebianError } from '../guests/linux/debian.ts';
+import { buildGuest } from '../softcpu/guest.ts';
 import { type Appliance, appliance } from './appliance.ts';
 import { figuresOf, mib } from './figures.ts';
-import { hasQemu, Machine, type MachinePlan, PCI, uefiFirmware } from './machine.ts';
+import { hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
 import { CACHE } from './parts.ts';
+import { makeStick } from './stick.ts';
+import { asDisk, tryUpdates } from './updates.ts';
 
 const run = join(CACHE, 'run');
 const DISK_BYTES = 3 * 2 ** 30;
 const MEMORY_MIB = 768;
 
-const CONFIGURATION = {
-  'appliance.conf': [
-    'HOSTNAME=emulated-a',
-    `FRONT_NIC=pci:${PCI.front}`,
-    'FRONT_ADDRESS=192.168.10.2/24',
-    `LOG_NIC=pci:${PCI.log}`,
-    'GUEST_TAPS=tap0',
-    'CONFIRM_AFTER_S=20',
-    '',
-  ].join('\n'),
-  'board.toml': [
-    '[board]\nname = "emulated-a"\nside = "a"',
-    'state-dir = "/data/twinstep/state"\npairing-key-file = "/data/twinstep/pairing.key"',
-    '[log]\ninterface = "log0"',
-    '[serial]\nport = "/dev/ttyS1"',
-    '[front]\ninterface = "plant0"\nbind = "192.168.10.2"\npeer = "192.168.10.3"\ngateway = "192.168.10.1"',
-    '[guest]\nkernel = "/data/guest/kernel"\ntap = "tap0"\n',
-  ].join('\n'),
-  'pairing.key': Buffer.alloc(32, 7),
-} as const;
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-async function start(title: string, plan: MachinePlan): Promise<string> {
+/** Starts a machine, does something with it, and keeps what its technician saw. */
+async function during(
+  title: string,
+  plan: MachinePlan,
+  body: (machine: Machine) => Promise<void>,
+): Promise<void> {
   const machine = new Machine(plan);
   try {
-    const grubMs = await machine.says(/Twinstep: slot A/, 120_000);
+    const grubMs = await machine.says(/Twinstep: slot [AB]/, 180_000);
     const dataMs = await machine.says(/Starting data: .*OK/s, 180_000);
-    const consoleMs = await machine.says(/console: not available|Twinstep .*slot A/s, 180_000, 0);
-    const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
-    console.log(
-      `${title}: GRUB starts the kernel after ${seconds(grubMs)}, data partition ${seconds(dataMs)}, console ${seconds(consoleMs)}`,
-    );
-    await machine.reports(/== end/, 240_000);
-    return machine.report();
+    const consoleMs = await machine.says(/board: |twinstep>/, 180_000);
+    const times = `kernel from GRUB ${seconds(grubMs)}, data ${seconds(dataMs)}, console ${seconds(consoleMs)}`;
+    console.log(`${title}: ${times} after power-on`);
+    await body(machine);
   } finally {
     await machine.stop();
-    writeFileSync(join(run, `${title.replaceAll(' ', '-')}.txt`), machine.text);
+    writeFileSync(join(run, `${title.replaceAll(' ', '-')}.txt`), plain(machine.text));
   }
+}
+
+/** A guest that needs no more than itself and an empty disk: the small plant controller. */
+function giveGuest(bytes: number): string {
+  const at = '/data/guest';
+  return [
+    `dd if=/dev/vdb of=${at}/guest.elf bs=4096`,
+    `truncate -s ${bytes} ${at}/guest.elf`,
+    `truncate -s 262144 ${at}/disk.img`,
+    `chown twinstep:twinstep ${at}/guest.elf ${at}/disk.img`,
+    'sync',
+  ].join(' && ');
 }
 
 function freshDisk(made: Appliance): string {
@@ -62,46 +61,50 @@ function freshDisk(made: Appliance): string {
   return disk;
 }
 
-/** A stick as docs/hardware.md describes it. */
-function makeStick(made: Appliance): string {
-  const stick = join(run, 'stick.img');
-  const folder = join(run, 'stick');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(stick, '');
-  truncateSync(stick, 4 * 2 ** 20);
-  made.tools.run('mkdosfs', ['-n', 'TWINSTEPCFG', stick]);
-  for (const [name, content] of Object.entries(CONFIGURATION)) {
-    writeFileSync(join(folder, name), content);
-    made.tools.run('mcopy', ['-i', stick, join(folder, name), `::${name}`]);
-  }
-  return stick;
-}
-
 async function main(args: readonly string[]): Promise<void> {
   const made = appliance((words) => console.error(words));
   console.log(`Not the real image: ${made.differences}`);
   const { disk } = made;
   console.log(`${relative(ROOT, disk.image)}: ${mib(statSync(disk.image).size)} with two slots`);
   console.log(
-    `root file system ${mib(disk.rootBytes)} of 512 MiB, update bundle ${mib(disk.bundleBytes)}`,
+    `root file system ${mib(disk.rootBytes)} of 512 MiB, update ${mib(disk.bundleBytes)}`,
   );
   if (args.includes('--no-boot')) return;
   if (!hasQemu()) {
     console.log('not started: no qemu-system-x86_64 (Debian: apt-get install qemu-system-x86)');
     return;
   }
-  const copy = freshDisk(made);
   const uefi = args.includes('--uefi') ? uefiFirmware() : undefined;
+  if (args.includes('--uefi') && uefi === undefined) {
+    console.log('by BIOS: no UEFI firmware (Debian: apt-get install ovmf)');
+  }
   const plan: MachinePlan = {
-    disk: copy,
-    report: join(run, 'report.txt'),
+    disk: freshDisk(made),
+    folder: run,
     memoryMib: MEMORY_MIB,
     ...(uefi === undefined ? {} : { uefi }),
   };
-  await start('first start', plan);
-  const report = await start('commissioned', { ...plan, stick: makeStick(made) });
-  copyFileSync(plan.report, join(run, 'commissioned-report.txt'));
-  for (const figure of figuresOf(report)) console.log(figure);
+  const guest = asDisk(run, 'guest', readFileSync(buildGuest('plc')));
+  await during('first start', { ...plan, extraDisks: [guest.disk] }, async (machine) => {
+    const kib = Number((await machine.shell('df -k /data | tail -n 1')).split(/\s+/)[1]);
+    console.log(`data partition grown to ${mib(kib * 1024)} of a disk of ${mib(DISK_BYTES)}`);
+    await machine.shell(giveGuest(guest.bytes));
+  });
+  const stick = makeStick(made.tools, run);
+  await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
+    const status = 'twinstep status --config /data/twinstep/board.toml';
+    const leadsMs = await machine.eventually(`${status} | grep -q RUN-Solo`, 180_000);
+    console.log(
+      `the board leads alone ${seconds(leadsMs)} after power-on (it looks for its peer for 10 s)`,
+    );
+    console.log(await machine.shell(status));
+    for (const figure of await figuresOf(machine)) console.log(figure);
+    const log = await machine.shell(
+      'cat /data/log/messages; cat /run/twinstep/*error 2>/dev/null || :',
+    );
+    writeFileSync(join(run, 'commissioned-log.txt'), log);
+  });
+  if (args.includes('--update')) await tryUpdates(made, plan, run);
 }
 
 try {

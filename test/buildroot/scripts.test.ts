@@ -75,21 +75,25 @@ test('install.mjs takes what runs and leaves the rest', () => {
   const source = join(folder, 'source');
   const put = (path: string): void => {
     mkdirSync(dirname(join(source, path)), { recursive: true });
-    writeFileSync(join(source, path), path);
+    const isManifest = path === 'package.json';
+    writeFileSync(join(source, path), isManifest ? '{"dependencies":{"raw-socket":"1"}}' : path);
   };
   const wanted = [
     'LICENSE',
     'dist/firmware/cli/twinstep.js',
     'native/build/Release/twinstep.node',
     'node_modules/@serialport/bindings-cpp/build/Release/bindings.node',
-    'node_modules/@serialport/bindings-cpp/package.json',
+    'node_modules/debug/src/index.js',
+    'node_modules/mqtt/build/index.js',
     'node_modules/raw-socket/index.js',
     'package.json',
   ];
   const unwanted = [
     'native/build/Release/obj.target/twinstep/napi/addon.o',
+    'native/binding.gyp',
     'native/build/Makefile',
     'native/napi/addon.cc',
+    'node_modules/@serialport/bindings-cpp/binding.gyp',
     'node_modules/@serialport/bindings-cpp/build/Release/obj.target/x.o',
     'node_modules/@serialport/bindings-cpp/prebuilds/linux-arm/x.node',
     'node_modules/@serialport/bindings-cpp/src/serialport.cpp',
@@ -106,6 +110,10 @@ test('install.mjs takes what runs and leaves the rest', () => {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(target.length + 1));
   assert.equal(files.sort(), wanted);
 
+  writeFileSync(join(source, 'node_modules/debug/package.json'), '{"main":"gone.js"}');
+  assert.is(run(), 1, 'a package without its code');
+  rmSync(join(source, 'node_modules/debug'), { recursive: true });
+  assert.is(run(), 0);
   rmSync(join(source, 'native/build/Release/twinstep.node'));
   assert.is(run(), 1, 'without the addon there is no image');
 });

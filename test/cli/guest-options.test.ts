@@ -23,12 +23,14 @@ test('a kernel alone is enough', () => {
     nets: [],
     serial: { com1: { kind: 'stdio' }, com2: { kind: 'none' }, console: { kind: 'none' } },
     rebootsOnReset: true,
+    engine: 'auto',
   });
 });
 
 test('everything at once', () => {
   const options = parse(
     ...['--initrd', 'i', '--append', '', '--memory', '1024', '--no-reboot'],
+    ...['--engine', 'vtx-exits'],
     ...['--disk', 'a.img', '--disk=b,c.img,ro'],
     ...['--net', 'tap=tap0', '--net', 'socket=/run/x', '--mac', '02:00:00:00:00:FE'],
     ...['--serial', 'none', '--com2', 'socket=/run/com2', '--console', 'stdio'],
@@ -49,6 +51,7 @@ test('everything at once', () => {
       console: { kind: 'stdio' },
     },
     rebootsOnReset: false,
+    engine: 'vtx-exits',
   });
   assert.equal(nets[0], { kind: 'tap', name: 'tap0', mac: mac(2, 0, 0, 0, 0, 0xfe) });
   assert.equal({ ...nets[1], mac: 0 }, { kind: 'socket', path: '/run/x', mac: 0 });
@@ -77,6 +80,7 @@ const WRONG: [args: string[], words: RegExp][] = [
   [['--kernel', 'again'], /^--kernel is given 2 times$/],
   [['--initrd', ''], /^--initrd is empty$/],
   [['--append', 'a', '--append', 'b'], /^--append is given 2 times$/],
+  [['--engine', 'fast'], /^--engine fast: must be one of auto, soft, vtx/],
   [['--memory', '3'], /^--memory 3: must be a whole number of MiB, 4 to 4096$/],
   [['--memory', '4097'], /^--memory 4097: /],
   [['--memory', '1G'], /^--memory 1G: /],

@@ -62,7 +62,7 @@ test(
       ...['replay', at('log'), ...files, '--disk', at('disk.before'), '--verify'],
     );
     assert.is(replayed.code, 0, replayed.words);
-    assert.match(replayed.words, 'registers, devices, memory and 1 disks are identical');
+    assert.match(replayed.words, 'registers, devices, memory and 1 disk are identical');
     assert.is(replayed.out.replaceAll('\r', ''), recorded.out.replaceAll('\r', ''));
     assert.ok(
       readFileSync(at('disk.before')).every((byte) => byte === 0),
@@ -78,7 +78,7 @@ test(
     const { out } = twinstep('log', at('log'));
     const positions = out
       .split('\n')
-      .flatMap((line) => /^\s*(\d+) {2}digest/.exec(line)?.[1] ?? []);
+      .flatMap((line) => /^ *\d+ +(\d+) {2}digest/.exec(line)?.[1] ?? []);
     const until = positions[Math.floor(positions.length * 0.8)] as string;
     const disk = ['--disk', at('disk.before')];
     const first = twinstep(
@@ -132,10 +132,10 @@ test(
     const other = ['--kernel', guest?.initrd ?? '', '--disk', at('disk')];
     const { code, words } = twinstep('replay', at('log'), ...other);
     assert.is(code, 1);
-    for (const word of ['kernel file: recorded with', 'initrd file:', 'disks:']) {
+    for (const word of ['kernel file: recorded with', 'initrd file:', 'disk 0: recorded with']) {
       assert.match(words, word);
     }
-    assert.match(twinstep('replay', at('log'), ...files).words, 'with 1 disks, 0 are given');
+    assert.match(twinstep('replay', at('log'), ...files).words, /disk 0: .*, here it is none/);
   },
   SLOW,
 );
@@ -176,6 +176,31 @@ test(
   SLOW,
 );
 
+test(
+  'a position before the checkpoint or behind the log: told in words',
+  () => {
+    const replay = (...options: string[]) =>
+      twinstep('replay', at('log'), ...files, '--disk', at('disk.before'), '--quiet', ...options);
+    const early = replay('--from', at('checkpoint'), '--until', '5');
+    assert.is(early.code, 2);
+    assert.match(early.words, /the checkpoint is already at \d+/);
+    const late = replay('--from', at('checkpoint'), '--until', '9999999999999');
+    assert.is(late.code, 0);
+    assert.match(late.words, 'the log ends before position 9999999999999');
+  },
+  SLOW,
+);
+
+test('a listing that nobody reads to its end ends quietly', () => {
+  const command = repoPath('dist/firmware/cli/twinstep.js');
+  const pipe = `"$0" "$1" log "$2" | head -n 1`;
+  const run = spawnSync('sh', ['-c', pipe, process.execPath, command, at('log')], {
+    encoding: 'utf8',
+  });
+  assert.match(run.stdout, /^ +0 +\d+ {2}[a-z]/);
+  assert.is(run.stderr, '');
+});
+
 test('mistakes on the command line: one line, exit code 2', () => {
   const cases: [string[], RegExp][] = [
     [['record', '--kernel', 'x'], /--log FILE is missing/],
@@ -184,6 +209,8 @@ test('mistakes on the command line: one line, exit code 2', () => {
     [['replay', 'x', '--until', 'soon'], /must be a position/],
     [['replay', 'x', '--nonsense'], /unknown option/],
     [['log'], /give one log FILE/],
+    [['log', 'x', 'y'], /give one log FILE/],
+    [['log', 'x', '--nonsense'], /unknown option/],
   ];
   for (const [args, words] of cases) {
     const run = twinstep(...args);

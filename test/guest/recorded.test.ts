@@ -38,7 +38,7 @@ test(
     await recorded.ends();
     const { code, stdout, stderr } = recorded.replay('--verify');
     assert.is(code, 0, stderr);
-    assert.match(stderr, 'verified: registers, devices, memory and 1 disks are identical');
+    assert.match(stderr, 'verified: registers, devices, memory and 1 disk are identical');
     assert.is(stdout.replaceAll('\r', ''), rig.terminal.running.console.text.replaceAll('\r', ''));
   },
   { timeoutMs: 2 * BOOT_MS },

@@ -20,7 +20,7 @@ export function twinstep(...args: string[]): Outcome {
   const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args], {
     encoding: 'utf8',
     input: '',
-    timeout: 60_000,
+    timeout: 600_000,
   });
   return { code: status, stdout, stderr };
 }

@@ -50,6 +50,15 @@ test('a moment above the hard bound is forgiven', () => {
   }
 });
 
+test('what it was behind before it counted is forgiven', () => {
+  const governor = new LagGovernor();
+  const { patienceMs, hardMs } = LAG_LIMITS;
+  governor.step(2 * hardMs, 0);
+  governor.forgive();
+  assert.is.not(governor.step(2 * hardMs, patienceMs), 'drop');
+  assert.is(governor.step(2 * hardMs, 2 * patienceMs), 'drop');
+});
+
 test('the pause before a sync-up doubles while it repeats itself, and is forgotten', () => {
   const { first, max, forgetMs } = LAG_LIMITS.backOffMs;
   const backOff = new BackOff();

@@ -2,7 +2,7 @@
 // ever said; boards restart. Whatever happens: a nonce serves one session, a session both boards
 // have confirmed ends only by a restart, and once the line is quiet both are in the same session.
 import { Handshake } from '../../logchan/handshake.ts';
-import { CONFIRM_US, NONCE_BYTES } from '../../logchan/limits.ts';
+import { CALL_US, CONFIRM_US, NONCE_BYTES } from '../../logchan/limits.ts';
 import type { Hello } from '../../logchan/wire.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
@@ -205,6 +205,19 @@ test('an unconfirmed session is given up, with a new nonce afterwards', () => {
   let call = handshake.next(CONFIRM_US);
   while (call !== undefined && hex(call.echo) !== hex(zeros)) call = handshake.next(CONFIRM_US);
   assert.ok(call !== undefined && hex(call.nonce) !== hex(first.nonce));
+});
+
+test('an answer is repeated every CALL_US and not before', () => {
+  const random = seededRandom('paced');
+  const make = () =>
+    new Handshake({ cluster, frameBytesMax: 1500, random: (count) => random.bytes(count) }, 0);
+  const [a, b] = [make(), make()];
+  const call = a.next(0) as Hello;
+  assert.is(b.receive(call, 10), 'answering');
+  assert.is(a.receive(b.next(10) as Hello, 20_000), 'established');
+  assert.ok(a.next(20_000) !== undefined, 'tells the peer that it has made the keys');
+  assert.is(a.next(20_000 + CALL_US - 1), undefined, 'the peer is given time to confirm');
+  assert.ok(a.next(20_000 + CALL_US) !== undefined);
 });
 
 test.run();

@@ -35,6 +35,13 @@ test('the lowest round trip is forgotten when the path changes', () => {
   assert.is(rtt.lowestUs, 1, 'clocks may be coarse; time does not run backwards');
 });
 
+test('the lowest round trip outlives the end of a period', () => {
+  const rtt = new RoundTrip();
+  for (let second = 0; second <= 9; second++) rtt.sample(50, second * 1_000_000);
+  rtt.sample(400, 11_000_000);
+  assert.is(rtt.lowestUs, 50, 'one slow sample at the turn says nothing');
+});
+
 /** Rounds of one round trip each; `full` says which window held the sender back. */
 function rounds(window: Window, count: number, rttUs: number, full: 'log' | 'bulk' | 'none'): void {
   for (let i = 0; i < count; i++) {

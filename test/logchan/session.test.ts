@@ -157,6 +157,29 @@ test('a frame is never padded beyond what it says, probes exactly to their size'
   assert.equal([probe?.bytes, probe?.body.probe], [1500, 1500]);
 });
 
+test('a frame that was overtaken does not make the newest one look younger', () => {
+  const session = makeSession();
+  while (next(session, 0) !== undefined);
+  hear(session, 7, [], 100);
+  hear(session, 6, [{ ask: true }], 150);
+  const answer = next(session, 190);
+  assert.equal([answer?.body.seenCounter, answer?.body.heldUs], [7, 90]);
+});
+
+test('a frame gives one round trip, however often it is said to be seen', () => {
+  const session = makeSession();
+  next(session, 0);
+  hear(session, 1, [{ seen: 1, heldUs: 0 }], 100);
+  hear(session, 2, [{ seen: 1, heldUs: 0 }], 5_000);
+  assert.equal([session.rtt.samples, session.rtt.latestUs], [1, 100]);
+});
+
+test('no probe is larger than the room the port gives', () => {
+  const session = makeSession();
+  next(session, 0);
+  assert.is(session.write(new Uint8Array(1300), 0), 0);
+});
+
 test('goodbye is said three times and nothing after it', () => {
   const session = makeSession();
   session.sayBye(1);

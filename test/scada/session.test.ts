@@ -3,12 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import mqtt, { type MqttClient } from 'mqtt';
 import type { Snapshot } from '../../firmware/scada/edge-node.ts';
-import { decodePayload, encodePayload, type Payload } from '../../firmware/scada/payload.ts';
+import { encodePayload } from '../../firmware/scada/payload.ts';
 import { ScadaSession } from '../../firmware/scada/session.ts';
 import type { ScadaConfig, Server, TlsFiles } from '../../firmware/scada/types.ts';
 import { assert, suite } from '../harness/index.ts';
+import { Awaited, bdSeqOf, Host } from './host.ts';
 import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
 
 const test = suite('scada/session');
@@ -46,62 +46,6 @@ function session(
   });
   return { session: one, notices, bdSeqFile };
 }
-
-/** What came, and a wait for what comes. */
-class Awaited<T> {
-  readonly all: T[] = [];
-  private wake: (() => void) | undefined;
-
-  add(one: T): void {
-    this.all.push(one);
-    this.wake?.();
-  }
-
-  async until(found: (one: T) => boolean, after = 0): Promise<T> {
-    for (;;) {
-      const one = this.all.slice(after).find(found);
-      if (one !== undefined) return one;
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-}
-
-interface Heard {
-  readonly kind: string;
-  readonly payload: Payload;
-}
-
-/** A host application. */
-class Host {
-  readonly heard = new Awaited<Heard>();
-  readonly client: MqttClient;
-
-  static async connect(broker: Mosquitto, options: object = {}): Promise<Host> {
-    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`, {
-      ...{ reconnectPeriod: 50, ...options },
-    });
-    const host = new Host(client);
-    await client.subscribeAsync('spBv1.0/#', { qos: 1 });
-    return host;
-  }
-
-  private constructor(client: MqttClient) {
-    this.client = client;
-    client.on('message', (topic, bytes) => {
-      const payload = decodePayload(bytes);
-      if (payload) this.heard.add({ kind: topic.split('/')[2] as string, payload });
-    });
-  }
-
-  kind(kind: string, after = 0): Promise<Heard> {
-    return this.heard.until((one) => one.kind === kind, after);
-  }
-}
-
-const bdSeqOf = ({ payload }: Heard) =>
-  Number(payload.metrics.find(({ name }) => name === 'bdSeq')?.value);
 
 test('births, data, rebirth on command, and an ordered death', async () => {
   const broker = await Mosquitto.start();

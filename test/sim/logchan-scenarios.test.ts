@@ -113,6 +113,8 @@ test('one lost frame costs a few milliseconds, not a round of back-off', () => {
     slowest.us = Math.max(slowest.us, settle(world, 50_000));
   }
   assert.ok(slowest.us < 5_000, `${slowest.us} us`);
+  const repeated = world.ends[0].session?.out[LANE.log].repeatedBytes ?? 0;
+  assert.ok(repeated >= 50 * 101 && repeated <= 100 * 101, `${repeated} bytes counted as repeated`);
 });
 
 test('bulk data at full speed delays entries by no more than its queue', () => {

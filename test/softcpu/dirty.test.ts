@@ -3,6 +3,7 @@ import { assert, seededRandom, suite } from '../harness/index.ts';
 import { GUESTS, loadGuest, needsGcc } from './guest.ts';
 import { TestMachine } from './machine.ts';
 import * as raw from './raw.ts';
+import { on } from './under-test.ts';
 import { lifeOf } from './walk.ts';
 
 const test = suite('softcpu/dirty');
@@ -113,7 +114,7 @@ for (const name of GUESTS) {
       assert.ok(changed > 0 && reported < changed * 2 + 16, `${reported} for ${changed}`);
       machine.close();
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: on.timeoutMs },
   );
 }
 

@@ -4,6 +4,7 @@ import { kick } from '../../native/index.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { differences, Exit, TestMachine } from './machine.ts';
 import * as raw from './raw.ts';
+import { on, softEngine } from './under-test.ts';
 
 const test = suite('softcpu/kick');
 
@@ -73,7 +74,11 @@ for (const [name, code] of Object.entries(LOOPS)) {
       for (let n = 0; n < KICKS; n++) {
         Atomics.add(round, 0, 1);
         assert.is(machine.run(NEVER), 'kick');
-        const other = new TestMachine({ ...image, segments: [...image.segments, back] });
+        const other = new TestMachine(
+          { ...image, segments: [...image.segments, back] },
+          undefined,
+          softEngine,
+        );
         assert.is(other.run(machine.icount), 'limit');
         assert.equal(differences(machine.view, other.view), []);
         other.close();
@@ -81,7 +86,7 @@ for (const [name, code] of Object.entries(LOOPS)) {
       assert.is(await ended, 0);
       machine.close();
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: on.timeoutMs },
   );
 }
 
@@ -153,9 +158,9 @@ test(
       },
     );
     const ended = new Promise((resolve) => storm.once('exit', resolve));
-    for (let n = 0; n < 30; n++) {
+    for (let n = 0; n < on.times(30); n++) {
       const machine = new TestMachine(raw.rawGuest(raw.forever(raw.increment(COUNTER))), 1 << 20);
-      const until = BigInt(1000 + random.int(100_000)) * 2n;
+      const until = BigInt(1000 + random.int(on.times(100_000))) * 2n;
       while (machine.run(until) === 'kick');
       assert.is(machine.icount, until);
       assert.is(new DataView(machine.memory.buffer).getUint32(COUNTER, true), Number(until / 2n));

@@ -1,8 +1,9 @@
 // A small machine around the engine, made for tests: a few ports and registers whose only purpose is
 // to ask the engine for everything it can do (test/guests/metal/metal.h has the guest's side). All
 // of its state is plain data, so a machine can be copied at any position and compared with another.
-import { GuestMemory, SoftEngine } from '../../native/index.ts';
+import { GuestMemory, type SoftEngine } from '../../native/index.ts';
 import type { Image } from './guest.ts';
+import { type MakeEngine, on } from './under-test.ts';
 
 /** Same numbers as twinstep::soft::Exit. */
 export const Exit = {
@@ -66,6 +67,7 @@ export class TestMachine {
   readonly memory: GuestMemory;
   readonly bytes: Uint8Array;
   readonly engine: SoftEngine;
+  readonly make: MakeEngine;
   devices: Devices = {
     text: '',
     exitCode: undefined,
@@ -79,10 +81,11 @@ export class TestMachine {
     raised: [],
   };
 
-  constructor(image?: Image, ramBytes = RAM_BYTES) {
+  constructor(image?: Image, ramBytes = RAM_BYTES, make: MakeEngine = on.make) {
+    this.make = make;
     this.memory = new GuestMemory({ bytes: ramBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.engine = new SoftEngine(this.memory);
+    this.engine = make(this.memory);
     if (image === undefined) return;
     for (const { address, bytes } of image.segments) {
       this.bytes.set(bytes, address);
@@ -93,8 +96,8 @@ export class TestMachine {
   }
 
   /** A machine of its own that goes on where the other one stands. */
-  static from(snapshot: Snapshot): TestMachine {
-    const machine = new TestMachine(undefined, snapshot.memory.length);
+  static from(snapshot: Snapshot, make: MakeEngine = on.make): TestMachine {
+    const machine = new TestMachine(undefined, snapshot.memory.length, make);
     machine.bytes.set(snapshot.memory);
     machine.engine.memoryWritten(0, snapshot.memory.length);
     machine.engine.setState(snapshot.state);

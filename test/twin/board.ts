@@ -40,8 +40,10 @@ export interface BoardOptions {
   readonly guest: PlantGuest;
   readonly pairingKeyFile: string;
   readonly serialPort: string;
-  /** Lines for [limits], say. */
+  /** Lines for [limits]. */
   readonly more?: string;
+  /** For the guest's command line. */
+  readonly append?: string;
 }
 
 export class BoardUnderTest {
@@ -76,12 +78,18 @@ export class BoardUnderTest {
     return join(this.folder, name);
   }
 
+  /** Everything its processes wrote, not on its own file system, which may be full. */
+  get outputFile(): string {
+    return `${this.options.folder}.jsonl`;
+  }
+
   get disks(): { files: string; journal: string } {
     return { files: this.path('files.img'), journal: this.path('journal.img') };
   }
 
   private configuration(): string {
-    const { side, folder, guest, pairingKeyFile, serialPort, more = '' } = this.options;
+    const { side, folder, guest, pairingKeyFile, serialPort } = this.options;
+    const { more = '', append: words = '' } = this.options;
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
     const text = (value: string) => JSON.stringify(value);
     const inside = (name: string) => text(join(folder, name));
@@ -104,7 +112,7 @@ kind = "stand-in"
 [guest]
 kernel = ${text(guest.kernel)}
 initrd = ${text(guest.initrd)}
-append = "${append} twinstep.ip=${GUEST_IP}/24"
+append = "${append} twinstep.ip=${GUEST_IP}/24 ${words}"
 memory-mib = ${PLANT_MIB.memory}
 tap = "${TAP}"
 mac = "${GUEST_MAC}"
@@ -145,7 +153,7 @@ ${more}`;
     ];
     const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'pipe'] });
     const log = (bytes: Buffer) => {
-      if (!this.isClosed) appendFileSync(this.path('output'), bytes);
+      if (!this.isClosed) appendFileSync(this.outputFile, bytes);
     };
     child.stdout.on('data', log);
     child.stderr.on('data', log);
@@ -183,13 +191,11 @@ ${more}`;
     await gone;
   }
 
-  /** Leaves `freeBytes` on the board's file system. */
-  fillDisk(freeBytes: number): void {
+  /** Not a byte more fits on the board's file system. */
+  fillDisk(): void {
     const { namespace, folder } = this.options;
-    const df = namespace.run('df', '--output=avail', '-B1', folder);
-    const free = Number(df.split('\n')[1]);
-    const bytes = Math.max(0, free - freeBytes);
-    namespace.run('fallocate', '-l', String(bytes), join(folder, 'filler'));
+    const filler = join(folder, 'filler');
+    namespace.run('sh', '-c', `dd if=/dev/zero of=${filler} bs=4k 2>/dev/null; true`);
   }
 
   emptyDisk(): void {
@@ -269,7 +275,7 @@ ${more}`;
   /** The last lines it wrote, for a failure. */
   output(lines = 40): string {
     try {
-      return readFileSync(this.path('output'), 'utf8').split('\n').slice(-lines).join('\n');
+      return readFileSync(this.outputFile, 'utf8').split('\n').slice(-lines).join('\n');
     } catch {
       return '(nothing)';
     }

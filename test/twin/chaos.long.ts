@@ -6,7 +6,7 @@ import { quantile } from '../bench/frame.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from './chaos.ts';
-import { FAULTS, type Fault } from './faults.ts';
+import { FAULTS, type Fault, NOT_YET } from './faults.ts';
 import { plantOrWhy } from './plant-guest.ts';
 import type { RoundResult } from './round.ts';
 
@@ -28,7 +28,9 @@ test(
     const chaos = await Chaos.start(guest!);
     try {
       const faults =
-        COUNT > 0 ? shuffled(COUNT) : FAULTS.filter(({ name }) => RegExp(wanted).test(name));
+        COUNT > 0
+          ? shuffled(COUNT)
+          : [...FAULTS, ...NOT_YET].filter(({ name }) => RegExp(wanted).test(name));
       for (const [i, fault] of faults.entries()) {
         const result = await chaos.round(fault, random);
         console.log(lineOf(i + 1, faults.length, result));
@@ -64,9 +66,13 @@ function shuffled(count: number): Fault[] {
   return order.slice(0, count);
 }
 
-function lineOf(n: number, of: number, { fault, blackoutMs, redundantMs, tookOver }: RoundResult) {
+function lineOf(
+  n: number,
+  of: number,
+  { fault, blackoutMs, rejoinGapMs, redundantMs, tookOver }: RoundResult,
+) {
   const who = tookOver ? 'taken over' : '';
-  const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, in step after ${(redundantMs / 1000).toFixed(1)} s`;
+  const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, ${rejoinGapMs.toFixed(0).padStart(4)} rejoining, in step after ${(redundantMs / 1000).toFixed(1)} s`;
   return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(44)} ${times} ${who}`;
 }
 

@@ -71,7 +71,7 @@ export class Chaos {
   }
 
   async talkers(): Promise<Talking> {
-    const told = (side: Side) => toldEvents(this.rig.boards[side].path('output'));
+    const told = (side: Side) => toldEvents(this.rig.boards[side].outputFile);
     return talking(await this.capture.read(), reigns({ a: told('a'), b: told('b') }));
   }
 
@@ -83,7 +83,7 @@ export class Chaos {
 }
 
 /** Everything a board ever told, over all its lives: the lines it wrote. */
-function toldEvents(file: string): BoardEvent[] {
+export function toldEvents(file: string): BoardEvent[] {
   return readFileSync(file, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('{"seq"') && line.endsWith('}'))

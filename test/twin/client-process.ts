@@ -13,6 +13,7 @@ const RETRY_MS = 100;
 /** A connection to nobody is given up and tried again. */
 const CONNECT_MS = 2_000;
 
+let isPaused = false;
 const tell = (word: ClientWord) => void process.send?.(word);
 
 /** The longest time without an answer, while one was due. */
@@ -59,6 +60,7 @@ class Client {
     this.socket?.destroy();
     this.answers = new Answers();
     [this.sentMs, this.sent, this.rest] = [[], 0, ''];
+    this.since = { lines: 0, bytes: 0 };
     const socket = connect({ port: PORT, host: GUEST_IP, noDelay: true });
     this.socket = socket;
     const late = setTimeout(() => socket.destroy(new Error('nobody answers')), CONNECT_MS);
@@ -88,6 +90,7 @@ class Client {
     const now = performance.now();
     if (!this.isUp) return;
     if (this.sentMs.length === 0) this.gap.idle(now);
+    if (isPaused) return;
     if (this.sentMs.length >= OUTSTANDING_MAX) return;
     this.sent += 1;
     this.sentMs.push(now);
@@ -104,6 +107,10 @@ class Client {
       this.latencies.push(now - (this.sentMs.shift() ?? now));
     }
     if (lines.length > 0) this.gap.answer(now);
+  }
+
+  get answered(): number {
+    return this.answers.answered;
   }
 
   /** What happened since the last call. */
@@ -145,6 +152,10 @@ class UdpProbe {
   }
 
   private send(): void {
+    if (isPaused) {
+      this.gap.idle(performance.now());
+      return;
+    }
     const bytes = Buffer.alloc(32);
     bytes.writeUInt32LE(++this.next);
     this.sentMs.set(this.next, performance.now());
@@ -179,6 +190,8 @@ const client = new Client(Number(lineMs));
 const udp = Number(udpMs) > 0 ? new UdpProbe(Number(udpMs)) : undefined;
 process.on('message', (order: ClientOrder) => {
   if (order.do === 'connect') client.connect();
+  else if (order.do === 'pause' || order.do === 'resume') isPaused = order.do === 'pause';
+  else if (order.do === 'glance') tell({ say: 'glance', answered: client.answered });
   else tell({ say: 'window', facts: { ...client.window(), ...udp?.window() } });
 });
 process.on('disconnect', () => process.exit(0));

@@ -6,11 +6,14 @@ import { repoPath } from '../harness/index.ts';
 import type { AnswerFault } from './client-lines.ts';
 import { GUEST_IP } from './network.ts';
 
-export type ClientOrder = { readonly do: 'connect' } | { readonly do: 'window' };
+export interface ClientOrder {
+  readonly do: 'connect' | 'window' | 'glance' | 'pause' | 'resume';
+}
 export type ClientWord =
   | { readonly say: 'connected' }
   | { readonly say: 'broken'; readonly why: string; readonly lines: number }
   | { readonly say: 'fault'; readonly fault: AnswerFault; readonly words: string }
+  | { readonly say: 'glance'; readonly answered: number }
   | { readonly say: 'window'; readonly facts: WindowFacts };
 
 export interface WindowFacts {
@@ -40,6 +43,7 @@ export class PlantClient {
   /** What was wrong, ever: a broken connection, a byte lost, repeated, altered. Must stay empty. */
   readonly faults: string[] = [];
   connections = 0;
+  private answered = 0;
   /** Of connections that ended; their loss was expected if `faults` is empty. */
   linesBefore = 0;
   mayBreak = false;
@@ -75,6 +79,21 @@ export class PlantClient {
       this.waiting.push(resolve);
       this.order({ do: 'window' });
     });
+  }
+
+  /** Says nothing more, or goes on. */
+  pause(): void {
+    this.order({ do: 'pause' });
+  }
+
+  resume(): void {
+    this.order({ do: 'resume' });
+  }
+
+  /** For a picture: without starting a new window. */
+  glance(): { answered: number; faults: number; connections: number } {
+    if (this.connections > 0) this.order({ do: 'glance' });
+    return { answered: this.answered, faults: this.faults.length, connections: this.connections };
   }
 
   /** After this many answers more; `facts` are of the whole time. Throws when they do not come. */
@@ -124,6 +143,9 @@ export class PlantClient {
         return;
       case 'fault':
         this.faults.push(`${word.fault}: ${word.words}`);
+        return;
+      case 'glance':
+        this.answered = word.answered;
         return;
       case 'window':
         this.waiting.shift()?.(word.facts);

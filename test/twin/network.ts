@@ -28,8 +28,10 @@ export const BOARD_IP: Readonly<Record<Side, string>> = { a: '10.77.0.11', b: '1
 export const LOG_INTERFACE = 'log0';
 export const FRONT_INTERFACE = 'br0';
 export const TAP = 'tap0';
+const ANSWER_ONLY_THERE = '/proc/sys/net/ipv4/conf/all/arp_ignore';
 const CARRIER_POLL_MS = 10;
 const BRIDGE = { front: 'plant', log: 'loglink' } as const;
+const BRIDGE_MAC = { front: '02:77:00:00:00:01', log: '02:77:00:00:00:02' } as const;
 const MTU = { front: 1500, log: 9000 } as const;
 const QUIET_IPV6 = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 /** Linux clients repeat a lost segment after 200 ms at the earliest, unless the route says otherwise. */
@@ -59,9 +61,11 @@ export class Network {
   /** Needs a namespace of its own (enterNamespace). */
   static async make(): Promise<Network> {
     writeFileSync(QUIET_IPV6, '1');
+    // A port taken off its bridge must not answer in the name of the bridge.
+    writeFileSync(ANSWER_ONLY_THERE, '1');
     for (const cable of ['front', 'log'] as const) addBridge(cable);
-    for (const address of [GATEWAY_IP, CLIENT_IP])
-      ip('address', 'add', `${address}/24`, 'dev', BRIDGE.front);
+    ip('address', 'add', `${CLIENT_IP}/24`, 'dev', BRIDGE.front);
+    ip('address', 'add', `${GATEWAY_IP}/32`, 'dev', BRIDGE.front);
     const route = ['10.77.0.0/24', 'dev', BRIDGE.front, 'src', CLIENT_IP];
     ip('route', 'replace', ...route, 'rto_min', `${RTO_MIN_MS}ms`);
     const boards = {
@@ -146,19 +150,31 @@ export class Network {
 
   /** The gateway answers no ARP any more, or does again. */
   gateway(isThere: boolean): void {
-    ip('address', isThere ? 'add' : 'delete', `${GATEWAY_IP}/24`, 'dev', BRIDGE.front);
+    ip('address', isThere ? 'add' : 'delete', `${GATEWAY_IP}/32`, 'dev', BRIDGE.front);
   }
 
   async close(): Promise<void> {
     for (const relay of this.relays.values()) relay.kill('SIGKILL');
     for (const side of SIDES) await this.boards[side].close();
+    // A cable goes with either of its ends, when the kernel comes to it; the bridges are ours alone.
+    while (/ (front|log)-/.test(ip('-o', 'link'))) {
+      for (const side of SIDES)
+        for (const cable of ['front', 'log'] as const) {
+          const bad = `${port(cable, side)}-x`;
+          if (ip('-o', 'link').includes(` ${bad}`)) ip('link', 'delete', bad);
+        }
+      await new Promise((resolve) => setTimeout(resolve, CARRIER_POLL_MS));
+    }
+    for (const bridge of Object.values(BRIDGE)) ip('link', 'delete', bridge);
   }
 }
 
 function addBridge(cable: Cable): void {
   const name = BRIDGE[cable];
   const options = ['stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0'];
-  ip('link', 'add', name, 'mtu', String(MTU[cable]), 'type', 'bridge', ...options);
+  // An address of its own: without one a bridge takes that of a port.
+  const address = ['address', BRIDGE_MAC[cable]];
+  ip('link', 'add', name, ...address, 'mtu', String(MTU[cable]), 'type', 'bridge', ...options);
   ip('link', 'set', name, 'addrgenmode', 'none', 'up');
 }
 

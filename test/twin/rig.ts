@@ -19,6 +19,10 @@ export interface RigOptions {
   readonly client?: ClientOptions;
   /** More lines of each board's configuration, behind [limits]. */
   readonly more?: string;
+  /** More words of the guest's command line. */
+  readonly append?: string;
+  /** Called as soon as there is a rig, before anything runs. */
+  readonly onRig?: (rig: TwinRig) => void;
   readonly onEvent?: (side: Side, event: BoardEvent) => void;
 }
 
@@ -44,7 +48,8 @@ export class TwinRig {
   }
 
   /** Needs a network namespace of its own. Nothing runs yet. */
-  static async make({ guest, client, more, onEvent }: RigOptions): Promise<TwinRig> {
+  static async make(options: RigOptions): Promise<TwinRig> {
+    const { guest, client, more, append, onEvent, onRig } = options;
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
@@ -56,6 +61,7 @@ export class TwinRig {
       const made = new BoardUnderTest({
         ...{ side, guest, pairingKeyFile, folder: own },
         ...(more === undefined ? {} : { more }),
+        ...(append === undefined ? {} : { append }),
         namespace: network.boards[side],
         serialPort: serial.paths[side],
       });
@@ -63,7 +69,9 @@ export class TwinRig {
       return made;
     };
     const boards = { a: board('a'), b: board('b') };
-    return new TwinRig(folder, { network, serial, boards, client: new PlantClient(client) });
+    const rig = new TwinRig(folder, { network, serial, boards, client: new PlantClient(client) });
+    onRig?.(rig);
+    return rig;
   }
 
   async close(): Promise<void> {
@@ -135,7 +143,7 @@ export class TwinRig {
     const kept = repoPath('.cache/twin-failure');
     mkdirSync(kept, { recursive: true });
     for (const side of SIDES)
-      copyFileSync(this.boards[side].path('output'), join(kept, `${side}.jsonl`));
+      copyFileSync(this.boards[side].outputFile, join(kept, `${side}.jsonl`));
     return kept;
   }
 

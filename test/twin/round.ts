@@ -8,8 +8,17 @@ import type { TwinRig } from './rig.ts';
 
 export interface RoundResult {
   readonly fault: Fault;
-  /** Longest time without an answer, from before the fault until answers go on. */
+  /**
+   * Longest time without an answer around the fault itself: until answers flow again, before the lost
+   * part is put back. Where the service may pause, until it is back; where the guest started
+   * again, until it answered.
+   */
   readonly blackoutMs: number;
+  /** The same after that, while the lost part comes back into step. */
+  readonly rejoinGapMs: number;
+  /** The same of datagrams, which are not repeated; null: none are sent. */
+  readonly udpBlackoutMs: number | null;
+  readonly udpRejoinGapMs: number | null;
   /** Between the faultless answers just before it, for comparison. */
   readonly usualGapMs: number;
   /** From mended (or made, where nothing is to mend) to RUN-Redundant. */
@@ -37,6 +46,7 @@ export async function faultRound(
   await client.window();
   const before = await client.answers(ANSWERS.before, ANSWER_MS);
   const connections = client.connections;
+  const madeMs = performance.now();
   const mend = await fault.make({ rig, random, primary, backup: other(primary) });
   const windows: WindowFacts[] = [];
   const answers = async (count: number, withinMs: number) => {
@@ -46,16 +56,25 @@ export async function faultRound(
   else if (fault.restartsGuest !== true) await answers(ANSWERS.during, PAUSE_MS).catch(() => {});
   const mendedMs = performance.now();
   await mend();
-  if (fault.restartsGuest === true) await client.connect();
+  if (fault.restartsGuest === true) {
+    await client.connect();
+    await answers(1, ANSWER_MS);
+  }
+  const outageMs = performance.now() - madeMs;
   const now = await rig.redundant(REDUNDANT_MS);
   const redundantMs = performance.now() - mendedMs;
   await answers(ANSWERS.after, ANSWER_MS);
   client.mayBreak = false;
   if (client.faults.length > 0) throw new Error(`${fault.name}: ${client.faults.join('; ')}`);
+  const around = fault.serves ? windows[0]! : joined(windows);
+  const restarted = client.connections > connections;
   return {
     ...{ fault, redundantMs, primary: now, tookOver: now !== primary },
-    blackoutMs: joined(windows).longestGapMs,
+    udpBlackoutMs: around.udpGapMs,
+    blackoutMs: restarted ? outageMs : around.longestGapMs,
+    rejoinGapMs: windows.at(-1)?.longestGapMs ?? 0,
+    udpRejoinGapMs: windows.at(-1)?.udpGapMs ?? null,
     usualGapMs: before.longestGapMs,
-    restarted: client.connections > connections,
+    restarted,
   };
 }

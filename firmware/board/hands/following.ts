@@ -15,7 +15,7 @@ type Of<Type extends LogMessage['type']> = Extract<LogMessage, { type: Type }>;
 /** News of what is applied, when no log comes. */
 const PROGRESS_MS = 5;
 /** A machine that moves along but is never quite there: the governor brings it there. */
-const CATCH_UP_MS = 5_000;
+const CATCH_UP_MS = 15_000;
 
 export class Following {
   private readonly shared: Shared;

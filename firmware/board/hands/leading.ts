@@ -210,6 +210,7 @@ export class Leading {
     const isOurs = this.stream.state === 'flowing' && stream === this.stream.streamNumber;
     if (!isOurs || partner === undefined || session !== partner.session || this.isSynced) return;
     this.isSynced = true;
+    this.governor.forgive();
     this.event('SYNC-DONE', 'the other board is in step', { ...this.lastSync });
     this.shared.events.arbiter({ type: 'sync-done', partner });
   }

@@ -8,10 +8,10 @@ import type { Birth } from '../../lockstep/item-stream.ts';
 import { encodeLiveState, type LiveState } from '../../lockstep/live-state.ts';
 import { type OutputCounter, OutputTap } from '../../lockstep/outputs.ts';
 import { boot } from '../../machine/boot/boot.ts';
-import type { DiskRequest, StateValue } from '../../machine/contracts.ts';
+import type { DiskRequest, Engine, StateValue } from '../../machine/contracts.ts';
 import { Machine } from '../../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../../machine/plug.ts';
-import { SoftEngine } from '../soft-engine.ts';
+import { createEngine } from '../vtx-engine.ts';
 import type { GuestConfig } from './messages.ts';
 import { Outbox } from './outbox.ts';
 
@@ -34,7 +34,7 @@ export class Life {
   readonly digest: MachineDigest | undefined;
   readonly kickToken: bigint;
 
-  private readonly engine: SoftEngine;
+  private readonly engine: Engine;
   private readonly dirty: DirtyPages;
   private readonly plugged: PluggedDevices;
   private dirtyForSync: (() => Uint8Array) | undefined;
@@ -64,7 +64,7 @@ export class Life {
   private constructor(options: LifeOptions, digestFrom: 'all' | 'zeroes') {
     const { config, memory, birth, hasDigest } = options;
     this.birth = birth;
-    this.engine = new SoftEngine(memory);
+    this.engine = createEngine(memory, config.engine ?? 'soft');
     this.kickToken = this.engine.kickToken;
     this.dirty = new DirtyPages(this.engine, config.memoryBytes);
     let plugged: PluggedDevices | undefined;

@@ -4,6 +4,7 @@ import type { Divergence } from '../../lockstep/replayer.ts';
 import type { DiskRequest, Input, SerialPortName, StateObject } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
+import type { EngineKind } from '../vtx-engine.ts';
 import type { SerialBytes } from './serial-flow.ts';
 
 /** Everything a guest is made of; together with the log it determines its whole life. */
@@ -18,6 +19,8 @@ export interface GuestConfig {
   readonly entropySeed: Uint8Array;
   /** Nanoseconds an instruction until the first clock step, 32.32. */
   readonly multiplier: bigint;
+  /** The software engine when left out. */
+  readonly engine?: EngineKind;
 }
 
 /** How the log leaves the thread; undefined: nobody wants it (an unprotected guest). */

@@ -36,6 +36,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   unsigned char frame[16384] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  frame[6] = 2;  // a bridge on the way takes no frame from nobody
   frame[12] = TYPE >> 8;
   frame[13] = TYPE & 0xff;
   if (strcmp(argv[2], "echo") == 0) {

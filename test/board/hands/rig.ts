@@ -9,6 +9,7 @@ import type { HandsPlan } from '../../../firmware/board/hands/plan.ts';
 import type { HandsEvent, Reign } from '../../../firmware/board/hands/types.ts';
 import type { OutputItem } from '../../../firmware/host/vcpu/vcpu.ts';
 import type { WorldEvents } from '../../../firmware/host/world.ts';
+import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
 import type { Input } from '../../../firmware/machine/contracts.ts';
 import { Channel } from '../../../logchan/channel.ts';
 import type { Port } from '../../../logchan/port.ts';
@@ -250,7 +251,10 @@ export class Rig {
     const port = wrap === undefined ? end : wrap(end, name);
     const board = new TestBoard(name, this.disk(name), this.boots++);
     const openOutside = this.plant.opens(name);
-    return board.open(port, { ...this.plan, ...plan }, { openOutside, ...this.options.hands });
+    // A host that is shared starves a backup now and then; that is not what most tests are about.
+    const limits = { lag: { ...LAG_LIMITS, hardMs: 300_000 } };
+    const options = { openOutside, limits, ...this.options.hands };
+    return board.open(port, { ...this.plan, ...plan }, options);
   }
 
   /** A guest from power-on, alone. */

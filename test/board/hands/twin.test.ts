@@ -156,6 +156,40 @@ test(
 );
 
 test(
+  'a backup found unlike while it goes live starts the guest anew: the reign is its own',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('unlike') });
+    const { a, b, plant } = rig;
+    await rig.lead(a);
+    plant.type('b');
+    await rig.protect(a, b, 1);
+    await rig.talk(3);
+    // It waits for its disk while the log grows, and is no longer what it was.
+    const [disk] = b.hands.seat.disks;
+    const request = disk!.request.bind(disk!);
+    const held: (() => void)[] = [];
+    disk!.request = (...args) => void held.push(() => request(...args));
+    await b.until(() => held.length > 0);
+    await rig.talk(5);
+    rig.damage(b);
+    await rig.kill(a);
+    rig.takeOver(b);
+    plant.answers.length = 0;
+    disk!.request = request;
+    for (const go of held) go();
+    await b.until(() => b.codes().includes('GUEST-STARTED'));
+    assert.ok(b.codes().includes('DIVERGED') && b.codes().includes('GUEST-FAILED'));
+    assert.not.ok(
+      b.arbiter.some(({ type }) => type === 'diverged'),
+      'it leads: nobody to ask',
+    );
+    await rig.talk(3);
+    assert.is(b.hands.facts().guest, 'leading');
+  },
+  LONG,
+);
+
+test(
   'a guest that restarts does so on both boards',
   async () => {
     const rig = await rigOf({ random: seededRandom('restart') });

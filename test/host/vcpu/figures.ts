@@ -37,7 +37,8 @@ async function main(): Promise<void> {
   const swaps: number[] = [];
   let lead = await new Board('a', guest, random).start();
   await lead.until(() => lead.requests > 20);
-  for (let round = 0; round < 8; round++) {
+  const rounds = Number(process.argv[2] ?? 8);
+  for (let round = 0; round < rounds; round++) {
     await lead.vcpu.takeDirty();
     await lead.more(20);
     const heir = new Board('b', guest, random);

@@ -1,0 +1,167 @@
+// The engine over KVM, behind the contract of softcpu/engine.h and in the same state bytes.
+//
+// It never works alone. The software engine beside it, over the same memory, is the reference: it
+// holds the state while the guest stands still, delivers every interrupt and NMI, says what is due at
+// a boundary, and executes what hardware would do differently on another host or behind our back. KVM
+// executes the rest. What a position counts depends on what the host offers (docs/decisions/0050):
+//
+//   Steps     instructions, by single steps: exact everywhere, slow; for tests
+//   Exits     exits the guest itself causes (ports, device memory, HLT, ...) and nothing else
+//   Branches  retired conditional branches and exits: exact, where the host counts branches
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "softcpu/engine.h"
+#include "vtx/branches.h"
+#include "vtx/kvm.h"
+#include "vtx/landing.h"
+
+namespace twinstep::vtx {
+
+// Width of the code a state executes: 16, 32 or 64.
+u8 code_bits(const soft::State& s);
+// The signal that brings a thread out of KVM_RUN.
+int kick_signal();
+
+enum class Positions : u32 { Steps = 0, Exits = 1, Branches = 2 };
+
+struct Counters {
+  u64 kvm_runs = 0;           // entries into the guest
+  u64 hardware_steps = 0;     // instructions by single step
+  u64 reference_steps = 0;    // instructions by the software engine
+  u64 steps_taken_back = 0;   // steps that ended in a fault, done again by the software engine
+  u64 standing_steps = 0;     // steps that changed nothing, done again by the software engine
+  u32 last_other_exit = 0;    // how the last step ended that was taken back
+  u64 exits = 0;              // exits the guest caused
+  u64 windows = 0;            // interrupt windows waited for
+};
+
+class Engine {
+ public:
+  // `branches`: where they are counted; null: the host's counter, which is asked for at the first run.
+  Engine(u8* ram, u64 ram_bytes, Positions positions,
+         std::unique_ptr<BranchCounter> branches = nullptr);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // As in softcpu/engine.h. run() throws Failure when KVM gives up.
+  const soft::ExitRecord& run(u64 limit);
+  void kick() noexcept;
+  void complete_read(u64 value);
+  void set_interrupt_line(bool raised);
+  bool can_interrupt();
+  void interrupt(u8 vector);
+  void nmi();
+  void reset();
+  void get_state(soft::State& out);
+  const char* set_state(const soft::State& in);
+  u64 icount() const;
+  bool halted();
+  void set_tsc(u64 base, u64 mult);
+  u64 tsc();
+  void seed_entropy(const u64 seed[4]);
+  void memory_written(u64 physical, u64 bytes);
+  void take_dirty_pages(u64* bitmap, size_t words);
+
+  Positions positions() const { return positions_; }
+  const Counters& counters() const { return counters_; }
+  const Landing& landing() const { return landing_; }
+  bool tells_tsc() const { return kvm_.tells_tsc(); }
+
+ private:
+  enum class Holder { Reference, Kvm };
+
+  // What the next instruction is, as far as positions go.
+  struct Look {
+    bool exits = false, branches = false, repeats = false;
+  };
+
+  // steps.cc
+  const soft::ExitRecord& run_steps(u64 limit);
+  bool may_step(u64 limit);
+  bool step_hardware();
+  bool step_kvm();
+  void begin_steps();
+  void take_step_back(bool pending);
+  const soft::ExitRecord& step_reference(u64 limit);
+  bool fetch(const soft::State& s, u8* bytes, u32& available);
+  void forget_code_at(const soft::State& s);
+
+  // free.cc
+  const soft::ExitRecord& run_free(u64 limit);
+  const soft::ExitRecord* due(u64 limit);
+  const soft::ExitRecord& report(soft::Exit reason);
+  const soft::ExitRecord* run_reference(u64 limit);
+  bool is_shut_down();
+  bool has_nmi();
+  void go_on(u64 limit);
+  void check_landing(u64 limit);
+  void enter();
+  void take_exit();
+  void take_access();
+  void finish_read();
+  void unit();
+  void hand_over(bool counts);
+  bool on_reference_busy() const;
+  Look look_at(const soft::State& s);
+  void open_counter();
+  void count_branches();
+  void counted_on_reference();
+  void run_to_alarm(u64 branches);
+  void step_counted();
+
+  // engine.cc
+  void to_reference();
+  void to_kvm();
+  void leave_kvm();
+  bool run_kvm();
+  bool to_offset(u64 physical, u64& offset) const;
+
+  Positions positions_;
+  u8* ram_;
+  u64 ram_bytes_, low_bytes_;
+  soft::Engine reference_;
+  Kvm kvm_;
+  std::vector<u64> dirty_;  // by hardware, since the last take
+
+  // Where the state is now. With the reference: in it, complete. With KVM: registers there (in steps:
+  // general and floating point; in a free run: everything KVM knows), the rest in `state_`.
+  Holder holder_ = Holder::Reference;
+  soft::State state_{};
+  bool stepping_ = false;          // KVM is set up for single steps
+  bool floating_loaded_ = false;   // KVM has the floating point state (steps only)
+  bool flush_ = true;              // the reference changed how addresses are translated
+  soft::State loaded_{};           // what KVM was last given (steps only), to load only changes
+
+  bool line_ = false;
+  std::atomic<bool> kicked_{false};
+  std::mutex runner_mutex_;
+  pid_t runner_ = 0;               // thread inside run(), for the signal
+
+  // Free runs. While KVM has the state, halted_, shutdown_ and nmi_pending_ belong to it.
+  u64 position_ = 0;
+  soft::ExitRecord exit_{};
+  std::vector<soft::ExitRecord> posted_;
+  size_t posted_next_ = 0;
+  bool waiting_ = false;           // a read is out
+  bool answered_ = false;          // and has its value, in the shared page
+  bool on_reference_ = false;      // the software engine has begun an instruction
+  bool must_run_ = false;          // and is to execute the next one, too
+  bool read_answered_ = false;     // and has the value it asked for
+  bool hand_over_counts_ = false;  // the instruction KVM handed over is a unit of position
+  bool halted_ = false, shutdown_ = false, nmi_pending_ = false;
+
+  std::unique_ptr<BranchCounter> branches_;
+  u64 branches_seen_ = 0;
+  Landing landing_;
+  Counters counters_;
+};
+
+}  // namespace twinstep::vtx

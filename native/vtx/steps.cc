@@ -1,0 +1,190 @@
+// One instruction at a time, each counted: ordinary ones by a single step of the hardware, the rest by
+// the software engine.
+//
+// A step that faults must leave no trace: hardware would deliver the fault with the host's trap flag on
+// the guest's stack, and run on without stepping. So the hardware gets an interrupt table without
+// entries. A fault then ends the step as a triple fault, before anything has changed; the registers of
+// before are put back and the software engine executes the instruction, fault and all.
+#include <algorithm>
+#include <cstring>
+
+#include "softcpu/decode.h"
+#include "softcpu/sys.h"
+#include "vtx/engine.h"
+#include "vtx/ordinary.h"
+#include "vtx/state.h"
+#include "vtx/walk.h"
+
+namespace twinstep::vtx {
+
+using soft::Exit;
+using soft::ExitRecord;
+using soft::Insn;
+using soft::State;
+
+u8 code_bits(const State& s) {
+  if (soft::code64(s)) return 64;
+  return s.seg[soft::CS].attr & soft::kAttrBig ? 32 : 16;
+}
+
+namespace {
+
+u64 code_address(const State& s) {
+  if (soft::code64(s)) return s.rip;
+  return (s.seg[soft::CS].base + s.rip) & 0xffffffff;
+}
+
+// Parts of a state that load_system() hands over; CR2 is nothing an ordinary instruction sees.
+bool same_system(const State& a, const State& b) {
+  return std::memcmp(a.seg, b.seg, sizeof a.seg) == 0 &&
+         std::memcmp(&a.ldtr, &b.ldtr, 2 * sizeof a.ldtr) == 0 && a.cr0 == b.cr0 &&
+         a.cr3 == b.cr3 && a.cr4 == b.cr4 && a.efer == b.efer;
+}
+
+// An access that may lie on two pages. Some hosts store the first half before the second half faults.
+bool is_near_page_end(const Insn& i, const State& s) {
+  if (!(i.flags & soft::kMemory)) return false;
+  u64 at = s.gpr[i.base] + (s.gpr[i.index] << i.scale) + i.disp;
+  if (i.addr_bits == 32) at &= 0xffffffff;
+  if (i.addr_bits == 16) at &= 0xffff;
+  return ((at + s.seg[i.seg].base) & 4095) > 4096 - 16;
+}
+
+}  // namespace
+
+bool Engine::fetch(const State& s, u8* bytes, u32& available) {
+  available = Walker(ram_, ram_bytes_, low_bytes_).read(s, code_address(s), bytes, 15);
+  return available > 0;
+}
+
+// Nothing is due at this boundary, and nothing but the instruction itself can happen in it.
+bool Engine::may_step(u64 limit) {
+  if (kicked_.load()) return false;
+  if (on_reference_) return false;
+  if (holder_ == Holder::Reference) reference_.get_state(state_);
+  const State& s = state_;
+  if (positions_ == Positions::Steps && s.icount >= limit) return false;
+  if (s.rflags & (soft::TF | soft::RF | soft::VM)) return false;
+  if (line_ && (s.rflags & soft::IF)) return false;
+  if (s.dr7 & 0xff) return false;
+  if (s.halted | s.interrupt_shadow | s.in_shutdown | s.nmi_pending) return false;
+  return s.faults_here == 0;
+}
+
+// Hands the state to KVM, as far as it differs from what KVM has.
+void Engine::begin_steps() {
+  if (holder_ == Holder::Kvm) return;
+  if (flush_ || !same_system(state_, loaded_)) {
+    if (flush_) {
+      // KVM forgets translations when paging changes: change it, and back.
+      State other = state_;
+      other.cr4 ^= soft::CR4_PGE;
+      load_system(kvm_, other, true);
+    }
+    load_system(kvm_, state_, true);
+    loaded_ = state_;
+    flush_ = false;
+  }
+  load_registers(kvm_, state_);
+  kvm_.single_step(true);
+  stepping_ = true;
+  floating_loaded_ = false;
+  holder_ = Holder::Kvm;
+}
+
+// The step ended in something else. A triple fault resets the vCPU of some hosts, so nothing that KVM
+// holds counts any more but the floating point registers.
+void Engine::take_step_back(bool pending) {
+  counters_.steps_taken_back++;
+  if (floating_loaded_) save_floating(kvm_, state_);
+  floating_loaded_ = false;
+  if (pending) {
+    kvm_.take_dirty(dirty_.data());
+    kvm_.single_step(false);
+    kvm_.drop_pending();
+  }
+  loaded_ = State{};
+  flush_ = true;
+}
+
+// Some processors report a step before the instruction has run (a missing page in between). And some
+// instructions change nothing: then once more does no harm. What stands still after that is left to
+// the software engine, which knows the difference.
+bool Engine::step_kvm() {
+  constexpr int kTriesMax = 3;
+  const State before = state_;
+  for (int n = 0; n < kTriesMax; n++) {
+    while (!run_kvm()) {
+    }
+    const u32 reason = kvm_.shared().exit_reason;
+    if (reason != KVM_EXIT_DEBUG) {
+      counters_.last_other_exit = reason;
+      take_step_back(reason == KVM_EXIT_MMIO);
+      return false;
+    }
+    take_registers(kvm_.shared().s.regs.regs, state_);
+    const bool moved = std::memcmp(before.gpr, state_.gpr, 16 * 8) != 0 ||
+                       before.rip != state_.rip || before.rflags != state_.rflags;
+    if (moved) return true;
+  }
+  counters_.standing_steps++;
+  return false;
+}
+
+// True: one instruction is done. False: the software engine is to do it.
+bool Engine::step_hardware() {
+  u8 bytes[15];
+  u32 available;
+  Insn i;
+  if (!fetch(state_, bytes, available)) return false;
+  const auto decoded = soft::decode_and_select(bytes, available, code_bits(state_), state_.rip, i);
+  if (decoded != soft::Decode::Ok || !is_ordinary(i)) return false;
+  if (is_near_page_end(i, state_)) return false;
+  begin_steps();
+  if (!floating_loaded_ && is_floating(i)) {
+    load_floating(kvm_, state_);
+    floating_loaded_ = true;
+  }
+  if (!step_kvm()) return false;
+  counters_.hardware_steps++;
+  if (positions_ == Positions::Steps) state_.icount++;
+  if (branches_) branches_->stepped(is_conditional_branch(i));
+  return true;
+}
+
+// The software engine's decoded form may be older than what the hardware has stored there.
+void Engine::forget_code_at(const State& s) {
+  const Walker walker(ram_, ram_bytes_, low_bytes_);
+  const u64 first = code_address(s);
+  u64 physical;
+  if (walker.physical(s, first, physical)) reference_.forget_code(physical, 15);
+  const u64 next_page = (first | 4095) + 1;
+  if (next_page - first < 15 && walker.physical(s, next_page, physical)) {
+    reference_.forget_code(physical, 15);
+  }
+}
+
+const ExitRecord& Engine::step_reference(u64 limit) {
+  to_reference();
+  State s;
+  reference_.get_state(s);
+  look_at(s);
+  const bool was_kicked = kicked_.exchange(false);
+  const ExitRecord& e = reference_.run(std::min(limit, s.icount + 1));
+  // It has its reasons to report a kick later; until then it stays one.
+  if (was_kicked && e.reason != Exit::Kick) kicked_.store(true);
+  counters_.reference_steps += e.icount - s.icount;
+  on_reference_ = e.reason != Exit::Limit && e.reason != Exit::Kick;
+  return e;
+}
+
+const ExitRecord& Engine::run_steps(u64 limit) {
+  for (;;) {
+    while (may_step(limit) && step_hardware()) {
+    }
+    const ExitRecord& e = step_reference(limit);
+    if (e.reason != Exit::Limit || e.icount >= limit) return e;
+  }
+}
+
+}  // namespace twinstep::vtx

@@ -1,0 +1,150 @@
+// An initramfs that boots straight into test/vtx/inside.ts: Debian's cloud kernel with its KVM modules
+// (or ours), busybox, this host's node with its libraries, the compiled tree and the addon.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
+import { Debian } from '../guests/linux/debian.ts';
+import { repoPath } from '../harness/index.ts';
+import { buildGuest, GUESTS } from '../softcpu/guest.ts';
+
+export interface VtxImage {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly release: string;
+}
+
+export interface ImageOptions {
+  /** kvm_amd or kvm_intel. */
+  readonly module: 'kvm-amd' | 'kvm-intel';
+  /** How much the tests do: 1 is usual. */
+  readonly scale: number;
+  /** The emulator's name, whose own errors are known. */
+  readonly emulator: string;
+  /** A folder with kvm.ko and the others of our own build; Debian's when left out. */
+  readonly modules?: string | undefined;
+}
+
+/** What the test harness is made of. */
+const PACKAGES = ['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'];
+const APPLETS = ['sh', 'mount', 'insmod', 'poweroff', 'mkdir', 'cat', 'echo', 'reboot', 'sync'];
+
+export function vtxImage(options: ImageOptions, say: (line: string) => void): VtxImage {
+  const folder = repoPath('.cache/vtx');
+  mkdirSync(folder, { recursive: true });
+  const debian = new Debian(join(folder, 'debian'));
+  say('package lists');
+  debian.update();
+  const release = debian
+    .dependsOn('linux-image-cloud-amd64')
+    .find((name) => name.startsWith('linux-image-'));
+  if (release === undefined) throw new Error('no cloud kernel among the packages');
+  say(`kernel ${release}`);
+  const files = debian.unpack(release);
+  const busybox = join(debian.unpack('busybox-static'), 'bin/busybox');
+  const boot = join(files, 'boot');
+  const vmlinuz = readdirSync(boot).find((name) => name.startsWith('vmlinuz-')) ?? '';
+  const initrd = join(folder, `${options.module}.cpio`);
+  writeFileSync(initrd, cpio(contents(files, busybox, options)));
+  return { kernel: join(boot, vmlinuz), initrd, release: release.replace('linux-image-', '') };
+}
+
+function contents(kernelFiles: string, busybox: string, options: ImageOptions): CpioEntry[] {
+  const tree = new Tree();
+  tree.file('/bin/busybox', readFileSync(busybox), 0o755);
+  for (const name of APPLETS) tree.link(`/bin/${name}`, 'busybox');
+  tree.file('/init', init(options), 0o755);
+  for (const [name, path] of modules(kernelFiles, options))
+    tree.file(`/modules/${name}`, readFileSync(path));
+  for (const path of [process.execPath, ...librariesOf(process.execPath), ...librariesOf(addon())])
+    tree.file(path, readFileSync(path), 0o755);
+  tree.file('/twinstep/package.json', readFileSync(repoPath('package.json')));
+  tree.file('/twinstep/native/build/Release/twinstep.node', readFileSync(addon()), 0o755);
+  tree.folder('dist', /\.js$/);
+  for (const name of PACKAGES) tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$/);
+  // Guests are compiled here; in there their sources only prove that they are the same.
+  for (const name of [...GUESTS, 'plc'])
+    tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
+  tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);
+  return tree.entries();
+}
+
+const addon = () => repoPath('native/build/Release/twinstep.node');
+const inTree = (path: string) => `/twinstep${path.slice(repoPath('.').replace(/\/$/, '').length)}`;
+
+class Tree {
+  private readonly found = new Map<string, CpioEntry>();
+
+  file(path: string, data: Uint8Array | string, mode = 0o644): void {
+    this.add({ path: path.slice(1), kind: 'file', mode, data });
+  }
+
+  link(path: string, data: string): void {
+    this.add({ path: path.slice(1), kind: 'symlink', mode: 0o777, data });
+  }
+
+  /** All files below a folder of the checkout whose names match. */
+  folder(name: string, pattern: RegExp): void {
+    const root = repoPath(name);
+    for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' }))
+      if (pattern.test(path))
+        this.file(`/twinstep/${name}/${path}`, readFileSync(join(root, path)));
+  }
+
+  entries(): CpioEntry[] {
+    const device: CpioEntry = {
+      path: 'dev/console',
+      kind: 'character-device',
+      mode: 0o600,
+      device: [5, 1],
+    };
+    this.add(device);
+    for (const path of ['proc', 'sys', 'tmp']) this.directory(path);
+    const depth = (path: string) => path.split('/').length;
+    return [...this.found.values()].sort((a, b) => depth(a.path) - depth(b.path));
+  }
+
+  private add(entry: CpioEntry): void {
+    this.directory(dirname(entry.path));
+    this.found.set(entry.path, entry);
+  }
+
+  private directory(path: string): void {
+    if (path === '.' || this.found.has(path)) return;
+    this.directory(dirname(path));
+    this.found.set(path, { path, kind: 'directory', mode: 0o755 });
+  }
+}
+
+function init({ module, scale, emulator }: ImageOptions): string {
+  return `#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
+echo "# begin"
+cd /twinstep
+${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} 2>&1
+echo "# end $?"
+sync
+poweroff -f
+reboot -f
+`;
+}
+
+function modules(kernelFiles: string, options: ImageOptions): [string, string][] {
+  const root = join(kernelFiles, 'lib/modules');
+  const paths = readdirSync(root, { recursive: true, encoding: 'utf8' });
+  return ['irqbypass', 'kvm', options.module].map((name) => {
+    const own = options.modules === undefined ? undefined : join(options.modules, `${name}.ko`);
+    if (own !== undefined && name !== 'irqbypass') return [`${name}.ko`, own];
+    const path = paths.find((one) => one.endsWith(`/${name}.ko`));
+    if (path === undefined) throw new Error(`the kernel package holds no ${name}.ko`);
+    return [`${name}.ko`, join(root, path)];
+  });
+}
+
+function librariesOf(program: string): string[] {
+  const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string);
+}
