@@ -14,8 +14,8 @@ export async function diagnose(file: string): Promise<string[]> {
   lines.push(...problems.map((problem) => `  ${problem}`));
   const said = await lastWords(file);
   if (said.length > 0) lines.push('', 'The last things it told:', ...said);
-  lines.push('', 'The guest does not run on this machine. Whether the plant is served says the');
-  lines.push('console of the other board ("show status"): look there before you switch this off.');
+  lines.push('', 'The guest does not run on this machine. Whether the plant is served is said by');
+  lines.push('"show status" on the other board: look there before you switch this one off.');
   return lines;
 }
 

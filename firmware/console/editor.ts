@@ -34,10 +34,6 @@ export class LineEditor {
     if (this.past.length > HISTORY_MAX) this.past.shift();
   }
 
-  forgetAll(): void {
-    this.past.length = 0;
-  }
-
   get beforeCursor(): string {
     return this.text.slice(0, this.at);
   }

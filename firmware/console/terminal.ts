@@ -135,10 +135,6 @@ export class Terminal {
     return { bytes, calls, forGuest, leavesGuest };
   }
 
-  forgetHistory(): void {
-    this.editor.forgetAll();
-  }
-
   // --- the dialogue ------------------------------------------------------------------------------
 
   private resume(value: unknown): void {
@@ -318,6 +314,8 @@ export class Terminal {
       this.out.push(`\x1b[${n + 1};1H${line}\x1b[K`);
     }
     if (lines.length < this.liveLines.length) this.out.push(`\x1b[${lines.length + 1};1H\x1b[J`);
+    if (lines.some((line, n) => line !== this.liveLines[n]))
+      this.out.push(`\x1b[${lines.length};1H`);
     this.liveLines = lines;
   }
 

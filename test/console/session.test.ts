@@ -223,10 +223,10 @@ test(
     await withTechnician(async (technician) => {
       await technician.login();
       await technician.at('press-7-a NO-BOARD# ', 'show status\r');
-      await technician.sees('look there before you switch this off');
+      await technician.sees('look there before you switch this one off');
       const text = technician.screen.all.replaceAll(folder, '/etc/twinstep');
       assert.match(text, 'board.toml:4: [board] side "x" must be');
-      assert.match(text, 'board.toml:11: [front] interface');
+      assert.match(text, 'board.toml:12: [front] interface');
       assert.match(text, 'No supervisor runs');
       await technician.at('NO-BOARD# ', 'request switch-over\r');
       await technician.sees('THE BOARD DOES NOT ANSWER');
@@ -298,32 +298,41 @@ test(
     const { met, why } = needs.command('tmux');
     if (!met) return console.log(`left out: ${why}`);
     const socket = join(folder, 'tmux');
-    const tmux = (...args: string[]) => {
-      const ran = spawnSync('tmux', ['-S', socket, '-f', '/dev/null', ...args], {
-        encoding: 'utf8',
+    const tmux = async (...args: string[]): Promise<string> => {
+      const child = spawn('tmux', ['-S', socket, '-f', '/dev/null', ...args]);
+      let out = '';
+      child.stdout.on('data', (bytes) => {
+        out += bytes;
       });
-      return ran.status === 0 ? ran.stdout : '';
+      child.stderr.on('data', (bytes) => {
+        out += bytes;
+      });
+      await once(child, 'close');
+      return out;
     };
-    const command = `'${process.execPath}' '${CLI}' console --config '${file}'`;
-    tmux('new-session', '-d', '-x', '80', '-y', '24', command);
-    const pane = () => tmux('capture-pane', '-p');
-    const sees = (what: string) => until(what, () => pane().includes(what), SOON_MS);
+    const sees = async (what: RegExp): Promise<string> => {
+      const endMs = performance.now() + SOON_MS;
+      for (;;) {
+        const pane = await tmux('capture-pane', '-p');
+        if (what.test(pane)) return pane;
+        if (performance.now() > endMs) throw new Error(`not seen: ${what}\n${pane}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    const command = `'${process.execPath}' '${CLI}' console --config '${file}'; sleep 60`;
     try {
-      await sees('login: ');
-      tmux('send-keys', 'eva', 'Enter');
-      await sees('Password:');
-      tmux('send-keys', '-l', PASSWORD);
-      tmux('send-keys', 'Enter');
-      await sees('RUN-Redundant#');
-      tmux('send-keys', 'shw status', 'Home', 'Right', 'Right', 'o', 'Enter');
-      await until(
-        'it is drawn',
-        () => /switch over first\.\n.*RUN-Redundant#/.test(pane()),
-        SOON_MS,
-      );
-      golden('tmux-status', `${pane().trimEnd()}\n`);
+      await tmux('new-session', '-d', '-x', '80', '-y', '24', command);
+      await sees(/login:/);
+      await tmux('send-keys', 'eva', 'Enter');
+      await sees(/Password:/);
+      await tmux('send-keys', '-l', PASSWORD);
+      await tmux('send-keys', 'Enter');
+      await sees(/RUN-Redundant#/);
+      await tmux('send-keys', 'shw status', 'Home', 'Right', 'Right', 'o', 'Enter');
+      const pane = await sees(/switch over first\.\n.*RUN-Redundant#/);
+      golden('tmux-status', `${pane.trimEnd().replace(/Twinstep \S+/, 'Twinstep X')}\n`);
     } finally {
-      tmux('kill-server');
+      await tmux('kill-server');
     }
   },
   LONG,
