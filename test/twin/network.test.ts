@@ -1,4 +1,5 @@
 // The rig by itself: what its cables do before any board hangs on them.
+import type { ChildProcess } from 'node:child_process';
 import { openSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { assert, needs, suite } from '../harness/index.ts';
@@ -34,6 +35,7 @@ const ask = (to: string, count: number) => `
   }, 1);`;
 
 let network: Network;
+const servers: ChildProcess[] = [];
 const echoes = (from: Namespace, to: string, count = 3): number[] =>
   JSON.parse(from.run(process.execPath, '-e', ask(to, count)));
 
@@ -48,10 +50,14 @@ test.before(async () => {
     const board = network.boards[side];
     board.run('ip', 'address', 'add', `${LOG_IP[side]}/24`, 'dev', 'log0');
     const server = board.spawn(process.execPath, '-e', ECHO);
+    servers.push(server);
     await new Promise((resolve) => server.stdout?.once('data', resolve));
   }
 });
-test.after(async () => await network?.close());
+test.after(async () => {
+  for (const server of servers) server.kill('SIGKILL');
+  await network?.close();
+});
 
 test('both cables carry, and a pulled one does not, until it is put back', async () => {
   const { a } = network.boards;

@@ -156,16 +156,19 @@ export class Network {
   async close(): Promise<void> {
     for (const relay of this.relays.values()) relay.kill('SIGKILL');
     for (const side of SIDES) await this.boards[side].close();
-    // A cable goes with either of its ends, when the kernel comes to it; the bridges are ours alone.
-    while (/ (front|log)-/.test(ip('-o', 'link'))) {
-      for (const side of SIDES)
-        for (const cable of ['front', 'log'] as const) {
-          const bad = `${port(cable, side)}-x`;
-          if (ip('-o', 'link').includes(` ${bad}`)) ip('link', 'delete', bad);
-        }
-      await new Promise((resolve) => setTimeout(resolve, CARRIER_POLL_MS));
-    }
+    // A cable goes with either of its ends; the kernel may have come to it first.
+    for (const side of SIDES)
+      for (const cable of ['front', 'log'] as const)
+        for (const name of [port(cable, side), `${port(cable, side)}-x`]) removed(name);
     for (const bridge of Object.values(BRIDGE)) ip('link', 'delete', bridge);
+  }
+}
+
+function removed(link: string): void {
+  try {
+    ip('link', 'delete', link);
+  } catch {
+    // Gone already.
   }
 }
 
