@@ -49,6 +49,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     words: '',
     run: async (args) => (await import('./board.ts')).boardProcess(args),
   },
+  console: {
+    words: 'the console of a technician, on this terminal',
+    run: async (args) => (await import('./console.ts')).consoleCommand(args),
+  },
   scada: {
     words: 'tell SCADA of the board on this machine (MQTT, Sparkplug B)',
     run: async (args) => (await import('./scada.ts')).scadaCommand(args),

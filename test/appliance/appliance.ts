@@ -66,7 +66,13 @@ function make(
 /** Everything of ours that ends up in the image or makes it. */
 function digestOfSources(): string {
   const hash = createHash('sha256');
-  const parts = ['buildroot', 'test/appliance', 'dist/firmware', 'dist/logchan', 'dist/watchdog'];
+  const parts = [
+    'buildroot',
+    'test/appliance/rootfs-overlay',
+    'dist/firmware',
+    'dist/logchan',
+    'dist/watchdog',
+  ];
   for (const part of [...parts, 'dist/native', 'native/build/Release/twinstep.node']) {
     const folder = join(ROOT, part);
     const files = part.endsWith('.node')

@@ -37,6 +37,22 @@ const CONFIGURATION = {
     'append = ""',
     'tap = "tap0"',
     'disks = ["/data/guest/disk.img"]',
+    // An emulated processor on a shared host stands still for whole tenths of a second.
+    '[limits]',
+    'heartbeat-log-ms = 100',
+    'heartbeat-serial-ms = 200',
+    'heartbeat-front-ms = 100',
+    'silent-log-ms = 2500',
+    'silent-serial-ms = 3000',
+    'silent-front-ms = 2500',
+    'witness-probe-ms = 200',
+    'witness-silent-ms = 2000',
+    'stall-ms = 1500',
+    'seek-ms = 20000',
+    'leave-ms = 10000',
+    'isolated-ms = 60000',
+    'watchdog-timeout-ms = 60000',
+    'pet-ms = 5000',
   ],
 } as const;
 

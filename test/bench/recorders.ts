@@ -14,6 +14,9 @@ const DISK_BYTES = 4 << 20;
 const TAP = 'bench0';
 const HOST_IP = '10.79.0.1';
 const STEP_MS = 600_000;
+/** As the guest's scripts `idle` and `transfer` have it. */
+export const IDLE_SECONDS = 20;
+export const TRANSFER_BYTES = 8 << 20;
 
 export type Recorder = 'twinstep' | 'qemu';
 
@@ -62,53 +65,43 @@ export class Recorders {
     return this.timed(this.twinstep('replay', this.log, ...files, '--quiet'));
   }
 
-  /** Bits of log in each second of a guest that sleeps. */
-  async idleKbits(recorder: Recorder, seconds: number): Promise<number> {
+  /** Bits of log in each of the 20 seconds in which a guest sleeps. */
+  async idleKbits(recorder: Recorder): Promise<number> {
     const log = this.freshLog();
-    const [command, ...args] = this.recording(recorder, log, 'shell');
-    const running = new Talking(spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] }));
-    try {
-      await running.say('sleep 2');
-      const before = statSync(log).size;
-      await running.say(`sleep ${seconds}`);
-      return ((statSync(log).size - before) * 8) / 1000 / seconds;
-    } finally {
-      await running.kill();
-    }
+    const [command, ...args] = this.recording(recorder, log, 'idle');
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [asleep, awake] = await sizesAt(child, log, [/@idle/, /@done/]);
+    return (((awake?.bytes ?? 0) - (asleep?.bytes ?? 0)) * 8) / 1000 / IDLE_SECONDS;
   }
 
-  /** `bytes` to the guest and `bytes` from it, over TCP through a TAP in a network of their own. */
-  async transfer(recorder: Recorder, bytes: number): Promise<Transfer> {
+  /** TRANSFER_BYTES to the guest and from it, over TCP through a TAP in a network of their own. */
+  async transfer(recorder: Recorder): Promise<Transfer> {
     const net = await newNamespace();
     const log = this.freshLog();
-    let running: Talking | undefined;
     try {
-      const server = await this.tapAndServer(net, bytes);
-      const [command, ...args] = this.recording(recorder, log, 'shell', true);
-      running = new Talking(net.spawn(command, ...args));
-      await running.say('true');
-      const receive = await cost(log, () => running?.say(`nc ${HOST_IP} 5000 </dev/null | md5sum`));
-      const head = `head -c ${bytes} /dev/zero`;
-      const send = await cost(log, () => running?.say(`${head} | nc ${HOST_IP} 5001`));
+      const server = await this.tapAndServer(net);
+      const [command, ...args] = this.recording(recorder, log, 'transfer', true);
+      const child = net.spawn(command, ...args);
+      const marks = [/@transfer/, /@received/, /@sent/];
+      const [start, middle, end] = (await sizesAt(child, log, marks)) as [Mark, Mark, Mark];
       server.kill('SIGKILL');
       return {
-        receiveLogBytes: receive.bytes,
-        receiveSeconds: receive.seconds,
-        sendLogBytes: send.bytes,
-        sendSeconds: send.seconds,
+        receiveLogBytes: middle.bytes - start.bytes,
+        receiveSeconds: middle.seconds - start.seconds,
+        sendLogBytes: end.bytes - middle.bytes,
+        sendSeconds: end.seconds - middle.seconds,
       };
     } finally {
-      await running?.kill();
       await net.close();
     }
   }
 
-  private async tapAndServer(net: Namespace, bytes: number): Promise<ChildProcess> {
+  private async tapAndServer(net: Namespace): Promise<ChildProcess> {
     net.run('ip', 'tuntap', 'add', 'dev', TAP, 'mode', 'tap');
     net.run('ip', 'address', 'add', `${HOST_IP}/24`, 'dev', TAP);
     net.run('ip', 'link', 'set', TAP, 'up');
     const program = repoPath('dist/test/bench/tcp-load.js');
-    const server = net.spawn(process.execPath, program, String(bytes));
+    const server = net.spawn(process.execPath, program, String(TRANSFER_BYTES));
     // Its stderr is ours; a connection that comes before it listens is tried again by nobody.
     await new Promise((resolve) => setTimeout(resolve, 2000));
     return server;
@@ -184,38 +177,36 @@ export class Recorders {
   }
 }
 
-/** A guest at its shell, on pipes. */
-class Talking {
-  private readonly console = new Transcript();
-  private readonly child: ChildProcess;
-  private isReady = false;
-
-  constructor(child: ChildProcess) {
-    this.child = child;
-    child.stdin?.on('error', () => {});
-    child.stdout?.on('data', (chunk) => this.console.add(String(chunk)));
-    child.once('close', (code, signal) => this.console.end(`it ended with ${code ?? signal}`));
-  }
-
-  async say(command: string): Promise<void> {
-    if (!this.isReady) await this.console.waitFor(/# /, STEP_MS);
-    this.isReady = true;
-    this.child.stdin?.write(`${command}; echo "@""status $?"\n`);
-    const found = await this.console.waitFor(/@status (\d+)/, STEP_MS);
-    if (found[1] !== '0') throw new Error(`${command}: ${found.input.slice(-300)}`);
-  }
-
-  async kill(): Promise<void> {
-    this.child.kill('SIGKILL');
-    if (this.child.exitCode === null && this.child.signalCode === null)
-      await new Promise((resolve) => this.child.once('close', resolve));
-  }
+interface Mark {
+  readonly bytes: number;
+  readonly seconds: number;
 }
 
-async function cost(log: string, action: () => Promise<void> | undefined) {
-  const [before, started] = [statSync(log).size, performance.now()];
-  await action();
-  return { bytes: statSync(log).size - before, seconds: (performance.now() - started) / 1000 };
+/** How long the log is when the guest says each of these; then it is killed. */
+async function sizesAt(
+  child: ChildProcess,
+  log: string,
+  marks: readonly RegExp[],
+): Promise<Mark[]> {
+  const console = new Transcript();
+  const closed = new Promise<void>((resolve) =>
+    child.once('close', (code, signal) => {
+      console.end(`it ended with ${code ?? signal}`);
+      resolve();
+    }),
+  );
+  child.stdout?.on('data', (chunk) => console.add(String(chunk)));
+  try {
+    const sizes: Mark[] = [];
+    for (const mark of marks) {
+      await console.waitFor(mark, STEP_MS);
+      sizes.push({ bytes: statSync(log).size, seconds: performance.now() / 1000 });
+    }
+    return sizes;
+  } finally {
+    child.kill('SIGKILL');
+    await closed;
+  }
 }
 
 /** The second line of `times` is the children's: user and system, as 0m1.230s. */

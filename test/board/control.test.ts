@@ -83,6 +83,24 @@ test('each verb reaches the board; its answer comes back in order', async () => 
   assert.is(statSync(path).mode & 0o777, 0o600, 'for this user alone');
 });
 
+test('alarms and their acknowledgement', () => {
+  const board = fakeBoard();
+  const answer = (line: string) => answerLine(board, line).answer;
+  assert.equal(answer('{"do":"alarms"}'), { ok: true, alarms: [] });
+  assert.equal(answer('{"do":"alarms","history":5}'), { ok: true, alarms: [], history: [] });
+  assert.equal(answer('{"do":"ack","code":"DIVERGED","by":"eva"}'), { ok: true, acked: 2 });
+  assert.equal(answer('{"do":"ack","code":"all"}'), { ok: true, acked: 2 });
+  assert.equal(asked, ['ack DIVERGED eva', 'ack null the operator']);
+  for (const line of [
+    '{"do":"ack"}',
+    '{"do":"ack","code":"NO-SUCH"}',
+    '{"do":"ack","code":"all","by":"\\u001b[2J"}',
+    '{"do":"alarms","history":-1}',
+  ])
+    assert.is(answer(line).ok, false, line);
+  assert.is(asked.length, 2);
+});
+
 test('requests that make no sense are refused in words', () => {
   const board = fakeBoard();
   const why = (line: string) => {

@@ -1,0 +1,287 @@
+// The commands of the console, each a dialogue. What changes the pair is in requests.ts. Pure.
+import { isAlarmCode } from '../board/alarms/codes.ts';
+import type { Status } from '../board/status.ts';
+import type { Row, UserRole } from './grammar.ts';
+import {
+  ask,
+  type BoardAnswer,
+  type ConfigText,
+  call,
+  type Dialogue,
+  type Done,
+  print,
+  readSecret,
+  show,
+} from './needs.ts';
+import * as requests from './requests.ts';
+import {
+  alarmsScreen,
+  configScreen,
+  disksScreen,
+  guestScreen,
+  heading,
+  linksScreen,
+  logScreen,
+  versionsScreen,
+} from './screens.ts';
+import { statusLines } from './status-screen.ts';
+import type { Settings } from './terminal.ts';
+
+export interface Context {
+  readonly user: string;
+  readonly role: UserRole;
+  readonly version: string;
+  readonly settings: Settings;
+}
+
+export interface Command extends Row {
+  readonly run: (args: readonly string[], context: Context) => Dialogue;
+}
+
+const LOG_LINES = 40;
+const LOG_LINES_MAX = 2_000;
+const HISTORY_LINES = 50;
+export const PASSWORD_MIN = 8;
+
+export const GROUPS: Readonly<Record<string, string>> = {
+  show: 'look at something',
+  'show tech-support': 'everything, for the maker',
+  'show log': 'what happened',
+  'show alarms': 'what is wrong',
+  request: 'change what the pair does',
+  'request maintenance': 'take this board out of the pair, or back in',
+  'request sync-up': 'allow or forbid bringing the other board into step',
+  guest: 'the protected machine',
+  monitor: 'watch',
+  terminal: 'how this terminal shows things',
+};
+
+export function commandsFor(role: UserRole): Command[] {
+  const rank = { viewer: 0, operator: 1, admin: 2 } as const;
+  return COMMANDS.filter((command) => rank[command.role] <= rank[role]);
+}
+
+const at = (role: UserRole, words: string, help: string, run: Command['run']): Command => ({
+  words,
+  help,
+  role,
+  run,
+});
+
+/** What the board says of itself; without a board, what can be found out without it. */
+export function* statusOr(): Dialogue<Status | null> {
+  const answer = yield* ask({ do: 'status' });
+  if (answer.ok && answer.status !== undefined) return answer.status;
+  yield* tellNoBoard(answer);
+  return null;
+}
+
+export function* tellNoBoard(answer: BoardAnswer): Dialogue {
+  if (answer.ok || answer.isAbsent !== true) {
+    yield* print(`The board refuses: ${answer.ok ? 'it gave no answer' : answer.why}\n`);
+    return;
+  }
+  const lines = yield* call<readonly string[]>({ do: 'diagnose' });
+  yield* show(`THE BOARD DOES NOT ANSWER: ${answer.why}\n${lines.join('\n')}\n`);
+}
+
+function ofStatus(screen: (status: Status, context: Context) => string): Command['run'] {
+  return function* (_args, context) {
+    const status = yield* statusOr();
+    if (status !== null) yield* show(screen(status, context));
+  };
+}
+
+function* showLog([given]: readonly string[]): Dialogue {
+  const lines = given === undefined ? LOG_LINES : Number(given);
+  if (!(Number.isInteger(lines) && lines >= 1 && lines <= LOG_LINES_MAX))
+    return yield* print(`say how many lines, 1 to ${LOG_LINES_MAX}\n`);
+  const answer = yield* ask({ do: 'events' });
+  if (answer.ok) yield* show(logScreen(answer.events ?? [], lines));
+  else yield* tellNoBoard(answer);
+}
+
+function showAlarms(history: number): Command['run'] {
+  return function* () {
+    const answer = yield* ask({ do: 'alarms', history });
+    if (answer.ok) yield* show(alarmsScreen(answer.alarms ?? [], answer.history ?? []));
+    else yield* tellNoBoard(answer);
+  };
+}
+
+function* ackAlarm([code = '']: readonly string[], { user }: Context): Dialogue {
+  const wanted = code.toLowerCase() === 'all' ? 'all' : code.toUpperCase();
+  if (wanted !== 'all' && !isAlarmCode(wanted))
+    return yield* print(`"${code}" is no alarm; "show alarms" lists them\n`);
+  const answer = yield* ask({ do: 'ack', code: wanted, by: user });
+  if (!answer.ok) return yield* tellNoBoard(answer);
+  const { acked = 0 } = answer;
+  yield* print(acked === 0 ? 'nothing to acknowledge\n' : `acknowledged: ${acked}\n`);
+}
+
+function* showConfig(): Dialogue {
+  yield* show(configScreen(yield* call<ConfigText>({ do: 'config' })));
+}
+
+function techSupport(isBrief: boolean): Command['run'] {
+  return function* (_args, context) {
+    const parts: string[] = [heading(`Twinstep ${context.version}, tech-support`)];
+    const answer = yield* ask({ do: 'status' });
+    if (answer.ok && answer.status !== undefined) {
+      const { status } = answer;
+      parts.push(statusLines(status).join('\n'));
+      parts.push(heading('links'), linksScreen(status), heading('disks'), disksScreen(status));
+      parts.push(heading('versions'), versionsScreen(status, context.version));
+      if (!isBrief) parts.push(heading('status'), `${JSON.stringify(status, null, 1)}\n`);
+    } else {
+      const lines = yield* call<readonly string[]>({ do: 'diagnose' });
+      parts.push('the board does not answer\n', lines.join('\n'));
+    }
+    const alarms = yield* ask({ do: 'alarms', history: isBrief ? 20 : 500 });
+    if (alarms.ok)
+      parts.push(heading('alarms'), alarmsScreen(alarms.alarms ?? [], alarms.history ?? []));
+    parts.push(heading('config'), configScreen(yield* call<ConfigText>({ do: 'config' })));
+    const events = yield* ask({ do: 'events' });
+    if (events.ok)
+      parts.push(heading('log'), logScreen(events.events ?? [], isBrief ? 100 : LOG_LINES_MAX));
+    yield* show(`${parts.join('')}${heading('end')}`);
+  };
+}
+
+function* guestConsole(): Dialogue {
+  const opened = yield* call<Done>({ do: 'open-guest' });
+  if (!opened.ok) return yield* print(`no guest console: ${opened.why}\n`);
+  yield* print('Connected to COM1 of the guest. Ctrl-] leaves.\n');
+  yield { need: 'guest' };
+}
+
+function monitor(what: 'status' | 'log'): Command['run'] {
+  return function* () {
+    if (what === 'log') yield* print('Events as they come; q ends.\n');
+    yield { need: 'watch', what };
+  };
+}
+
+function* setLength([given]: readonly string[], { settings }: Context): Dialogue {
+  const rows = Number(given);
+  if (!(Number.isInteger(rows) && (rows === 0 || (rows >= 5 && rows <= 200))))
+    return yield* print('0 (no pages), or 5 to 200 lines\n');
+  settings.rows = rows;
+}
+
+function* setWidth([given]: readonly string[], { settings }: Context): Dialogue {
+  const columns = Number(given);
+  if (!(Number.isInteger(columns) && columns >= 40 && columns <= 250))
+    return yield* print('40 to 250 columns\n');
+  settings.columns = columns;
+}
+
+/** Asked for twice; empty: never mind. */
+export function* newPassword(user: string): Dialogue<string | null> {
+  const first = yield* readSecret(`New password for ${user}: `);
+  if (first.length < PASSWORD_MIN) {
+    yield* print(`at least ${PASSWORD_MIN} letters; nothing is changed\n`);
+    return null;
+  }
+  if ((yield* readSecret('Once more: ')) === first) return first;
+  yield* print('the two differ; nothing is changed\n');
+  return null;
+}
+
+function* setPassword(user: string, role: UserRole | undefined): Dialogue {
+  const password = yield* newPassword(user);
+  if (password === null) return;
+  const done = yield* call<Done>({ do: 'set-user', user, role, password });
+  yield* print(done.ok ? `the password of ${user} is set\n` : `not done: ${done.why}\n`);
+}
+
+function* setUser([user = '', role = '']: readonly string[]): Dialogue {
+  if (!/^[a-z][a-z0-9_-]{0,30}$/.test(user))
+    return yield* print('a user name: small letters, digits, "_", "-", at most 31\n');
+  if (role !== 'viewer' && role !== 'operator' && role !== 'admin')
+    return yield* print('a role: viewer, operator or admin\n');
+  yield* setPassword(user, role);
+}
+
+function* help(): Dialogue {
+  yield* show(`?           what may come next, at any place, without Enter
+Tab         completes a word; words may be shortened: "sh st"
+Up, Down    earlier lines      Ctrl-A, Ctrl-E   begin, end of the line
+Ctrl-U      deletes the line   Ctrl-W, Ctrl-K   deletes a word, the rest
+Ctrl-C      stops a command    Ctrl-D, "exit"   logs out
+"terminal length 0" switches pages off.
+
+First of all: show status. What is wrong: show alarms. What happened: show log.
+`);
+}
+
+export const COMMANDS: readonly Command[] = [
+  at(
+    'viewer',
+    'show status',
+    'this board, the pair, and may it be switched off: one screen',
+    ofStatus((status, { settings }) => `${statusLines(status, settings.columns).join('\n')}\n`),
+  ),
+  at('viewer', 'show alarms', 'what is wrong now', showAlarms(0)),
+  at('viewer', 'show alarms history', 'and what was', showAlarms(HISTORY_LINES)),
+  at('viewer', 'show log [LINES]', 'what happened, the newest last', showLog),
+  at('viewer', 'show links', 'every path to the other board', ofStatus(linksScreen)),
+  at('viewer', 'show guest', 'the protected machine', ofStatus(guestScreen)),
+  at('viewer', 'show disks', 'disks of the guest, record of this board', ofStatus(disksScreen)),
+  at(
+    'viewer',
+    'show versions',
+    'firmware here, and whether the boards fit',
+    ofStatus((status, { version }) => versionsScreen(status, version)),
+  ),
+  at('operator', 'show config', 'the file of this board, with its mistakes', showConfig),
+  at('operator', 'show tech-support', 'all there is', techSupport(false)),
+  at(
+    'operator',
+    'show tech-support brief',
+    'what fits through a serial line in seconds',
+    techSupport(true),
+  ),
+  at('viewer', 'monitor status', 'the status screen, live', monitor('status')),
+  at('viewer', 'monitor log', 'events as they come', monitor('log')),
+  at('operator', 'ack <CODE>', 'acknowledge an alarm, or "all"', ackAlarm),
+  at('operator', 'request switch-over', 'the other board leads, without loss', requests.switchOver),
+  at(
+    'operator',
+    'request test-failover',
+    'the watchdog resets this primary',
+    requests.testFailover,
+  ),
+  at('operator', 'request maintenance on', 'this board takes no part', requests.maintenance(true)),
+  at(
+    'operator',
+    'request maintenance off',
+    'this board takes part again',
+    requests.maintenance(false),
+  ),
+  at(
+    'operator',
+    'request sync-up allow',
+    'a board that returns is brought into step',
+    requests.syncUp(true),
+  ),
+  at('operator', 'request sync-up forbid', 'a board that returns waits', requests.syncUp(false)),
+  at(
+    'admin',
+    'request force-lead',
+    'lead from this disk, whatever the other board has',
+    requests.forceLead,
+  ),
+  at('admin', 'request reboot', 'start this machine anew', requests.power('reboot')),
+  at('admin', 'request power-off', 'switch this machine off', requests.power('power-off')),
+  at('operator', 'guest console', 'COM1 of the guest; Ctrl-] leaves', guestConsole),
+  at('viewer', 'password', 'change your own password', (_args, { user }) =>
+    setPassword(user, undefined),
+  ),
+  at('admin', 'user <NAME> <ROLE>', 'add or change a user: viewer, operator, admin', setUser),
+  at('viewer', 'terminal length <LINES>', 'lines of a page; 0: no pages', setLength),
+  at('viewer', 'terminal width <COLUMNS>', 'columns of this terminal', setWidth),
+  at('viewer', 'help', 'the keys, and where to begin', help),
+  // The loop of talk.ts ends itself there.
+  at('viewer', 'exit', 'log out', function* () {}),
+];

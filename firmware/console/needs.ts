@@ -1,0 +1,101 @@
+// What a dialogue may ask of the terminal that runs it. A dialogue is a generator: it yields a need and
+// goes on with the answer, so it reads like the conversation it is and does no I/O. Pure.
+import type { AlarmChange, AlarmView } from '../board/alarms/book.ts';
+import type { BoardEvent } from '../board/events.ts';
+import type { Status } from '../board/status.ts';
+import type { UserRole } from './grammar.ts';
+
+/** Done by the outside; the answer comes later. */
+export type Call =
+  | { readonly do: 'begin' }
+  | { readonly do: 'login'; readonly user: string; readonly password: string }
+  | {
+      readonly do: 'set-user';
+      readonly user: string;
+      /** Undefined: as it was. */
+      readonly role: UserRole | undefined;
+      readonly password: string;
+    }
+  | { readonly do: 'ask'; readonly request: Request }
+  | { readonly do: 'diagnose' }
+  | { readonly do: 'config' }
+  | { readonly do: 'power'; readonly what: 'reboot' | 'power-off' }
+  | { readonly do: 'open-guest' };
+
+export interface Request {
+  readonly do: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Begun {
+  readonly version: string;
+  readonly line: string;
+  readonly board: string;
+  readonly hasUsers: boolean;
+}
+
+export type LoginAnswer =
+  | { readonly ok: true; readonly role: UserRole }
+  | { readonly ok: false; readonly why: string };
+
+export type Done = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
+export type BoardAnswer =
+  | {
+      readonly ok: true;
+      readonly status?: Status;
+      readonly events?: readonly BoardEvent[];
+      readonly alarms?: readonly AlarmView[];
+      readonly history?: readonly AlarmChange[];
+      readonly acked?: number;
+    }
+  /** `isAbsent`: no board answers at all. */
+  | { readonly ok: false; readonly why: string; readonly isAbsent?: boolean };
+
+export interface ConfigText {
+  readonly file: string;
+  readonly text: string;
+  readonly problems: readonly string[];
+}
+
+export type Need =
+  | { readonly need: 'print'; readonly text: string }
+  /** In pages, unless they are switched off. */
+  | { readonly need: 'show'; readonly text: string }
+  | { readonly need: 'line'; readonly prompt: string; readonly isCommand?: boolean }
+  | { readonly need: 'secret'; readonly prompt: string }
+  | { readonly need: 'call'; readonly call: Call }
+  | { readonly need: 'watch'; readonly what: 'status' | 'log' }
+  | { readonly need: 'guest' }
+  | { readonly need: 'wait'; readonly ms: number };
+
+export type Dialogue<T = void> = Generator<Need, T, unknown>;
+
+/** Ctrl-C: thrown into the dialogue. */
+export class Interrupted extends Error {}
+/** Ctrl-D on an empty line, or the line is gone. */
+export class Hangup extends Error {}
+
+export function* print(text: string): Dialogue {
+  yield { need: 'print', text };
+}
+
+export function* show(text: string): Dialogue {
+  yield { need: 'show', text };
+}
+
+export function* readLine(prompt: string): Dialogue<string> {
+  return (yield { need: 'line', prompt }) as string;
+}
+
+export function* readSecret(prompt: string): Dialogue<string> {
+  return (yield { need: 'secret', prompt }) as string;
+}
+
+export function* ask(request: Request): Dialogue<BoardAnswer> {
+  return (yield { need: 'call', call: { do: 'ask', request } }) as BoardAnswer;
+}
+
+export function* call<T>(what: Call): Dialogue<T> {
+  return (yield { need: 'call', call: what }) as T;
+}

@@ -1,0 +1,126 @@
+// What the other `show` commands print, each from what the board answered. Pure.
+import type { AlarmChange, AlarmView } from '../board/alarms/book.ts';
+import type { BoardEvent } from '../board/events.ts';
+import { PATH_WORDS } from '../board/notices.ts';
+import type { Status } from '../board/status.ts';
+import { clip, wrap } from './ascii.ts';
+import type { ConfigText } from './needs.ts';
+import { row, span, timeOf } from './status-screen.ts';
+
+const COLUMNS = 80;
+
+export function eventLine({ wallMs, code, severity, text }: BoardEvent): string {
+  const mark = severity === 'info' ? '' : `${severity.toUpperCase()} `;
+  return wrap(`${timeOf(wallMs).slice(5, 19)} ${mark}${code}: ${text}`, COLUMNS, 15).join('\n');
+}
+
+export function linksScreen(status: Status): string {
+  const { paths, link, witness, lagMs, logKbps } = status;
+  const head = `${'path'.padEnd(13)}${'state'.padEnd(10)}${'heard'.padEnd(12)}${'there'.padEnd(8)}sent / accepted / rejected`;
+  const rows = (['log', 'serial', 'front'] as const).map((path) => {
+    const { state, heardMs, peerHears, sent, accepted, rejected } = paths[path];
+    const heard = heardMs === null ? 'never' : heardMs < 1000 ? `${heardMs} ms` : span(heardMs);
+    const there = peerHears === null ? '?' : peerHears ? 'heard' : 'NOT';
+    return `${PATH_WORDS[path].padEnd(13)}${state.padEnd(10)}${heard.padEnd(12)}${there.padEnd(8)}${sent} / ${accepted} / ${rejected}`;
+  });
+  const gateway =
+    witness.kind === 'none'
+      ? 'none'
+      : `${witness.address} ${witness.answers ? 'answers' : 'DOES NOT ANSWER'}`;
+  return [
+    head,
+    ...rows,
+    row('log link', link.up ? `up, round trip ${link.rttUs.toFixed(0)} us` : 'DOWN'),
+    row('log', `${logKbps.toFixed(0)} kbit/s`),
+    row('backup', lagMs === null ? 'none' : `${lagMs.toFixed(1)} ms behind`),
+    row('gateway', gateway),
+    '',
+  ].join('\n');
+}
+
+export function guestScreen({ guest, gate, disks, role }: Status): string {
+  const virtualMs = Number(BigInt(guest.virtualNs) / 1_000_000n);
+  return [
+    row('state', `${guest.state} (this board: ${role})`),
+    row('up', `${span(virtualMs)} of its own time, life ${guest.lives}`),
+    row('position', `${guest.icount} instructions`),
+    row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
+    row('disks', `${disks.length}`),
+    '',
+  ].join('\n');
+}
+
+export function disksScreen({ disks, record, health }: Status): string {
+  const rows = disks.map(
+    ({ path, trouble }) =>
+      `${trouble === null ? 'ok    ' : 'FAILED'} ${path}${trouble === null ? '' : `: ${trouble}`}`,
+  );
+  return [
+    ...(rows.length === 0 ? ['the guest has no disks'] : rows),
+    row('record', `generation ${record.generation}, ${record.standing}`),
+    row('health', health.ok ? 'fit' : health.words.join('; ')),
+    '',
+  ].join('\n');
+}
+
+export function alarmsScreen(
+  alarms: readonly AlarmView[],
+  history: readonly AlarmChange[],
+): string {
+  const rows = alarms.flatMap(({ code, severity, text, sinceMs, count, active, acked }) => [
+    `${severity.toUpperCase().padEnd(9)}${code}`,
+    ...wrap(`         ${text}`, COLUMNS - 9).map((line) => `         ${line}`),
+    `         since ${timeOf(sinceMs)}, ${count} time${count === 1 ? '' : 's'}, ${active ? 'lasts' : 'happened'}, ${acked === null ? 'NOT acknowledged' : `seen by ${acked.by}`}`,
+  ]);
+  const past = history.map(
+    ({ wallMs, what, code, by }) =>
+      `${timeOf(wallMs)}  ${what.padEnd(8)}${code}${by === undefined ? '' : ` by ${by}`}`,
+  );
+  return [
+    ...(rows.length === 0 ? ['no alarms'] : rows),
+    ...(past.length === 0 ? [] : ['', 'History, the newest last:', ...past]),
+    '',
+  ].join('\n');
+}
+
+export function versionsScreen({ versions, peer, sync, board }: Status, console: string): string {
+  const match =
+    sync.phase === 'refused'
+      ? `DO NOT FIT: ${sync.refusals.join('; ')}`
+      : peer?.isHeard === true
+        ? 'the boards compared each other at sync-up; no difference is told'
+        : 'the other board is not heard';
+  return [
+    row('firmware', versions.firmware),
+    row('console', console),
+    row('start', `number ${board.boot}, ${span(board.upMs)} ago`),
+    ...wrap(match, COLUMNS - 11).map((line, n) => row(n === 0 ? 'other' : '', line)),
+    '',
+  ].join('\n');
+}
+
+/** Nothing secret is shown, whatever somebody has written into the file. */
+export function configScreen({ file, text, problems }: ConfigText): string {
+  const lines = text
+    .split('\n')
+    .map((line) =>
+      line.replace(
+        /^(\s*(?![\w-]*-file\b)[\w-]*(?:password|secret|token)[\w-]*\s*=).*/i,
+        '$1 "********"',
+      ),
+    );
+  const wrong =
+    problems.length === 0
+      ? 'This configuration holds.'
+      : `THIS CONFIGURATION IS WRONG (${problems.length}):\n${problems.join('\n')}`;
+  return `# ${file}\n${lines.join('\n').trimEnd()}\n\n${wrong}\n`;
+}
+
+export function logScreen(events: readonly BoardEvent[], most: number): string {
+  const lines = events.slice(-most).map(eventLine);
+  return lines.length === 0 ? 'nothing is told yet\n' : `${lines.join('\n')}\n`;
+}
+
+export function heading(text: string): string {
+  return `\n${clip(`==== ${text} `, COLUMNS - 4).padEnd(COLUMNS - 1, '=')}\n`;
+}

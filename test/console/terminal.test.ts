@@ -1,0 +1,347 @@
+// The terminal by byte scripts: keys, lines, prefixes, pages, roles, requests, and whatever noise may come.
+import { COMMANDS } from '../../firmware/console/commands.ts';
+import { complete, meaningOf, nextWords } from '../../firmware/console/grammar.ts';
+import { Lockout } from '../../firmware/console/lockout.ts';
+import { statusLines } from '../../firmware/console/status-screen.ts';
+import { isPassword, makeUser, parseUsers, userLine } from '../../firmware/console/users.ts';
+import { healthyStatus } from '../board/alarms/statuses.ts';
+import { assert, seededRandom, suite } from '../harness/index.ts';
+import { Desk } from './desk.ts';
+import { golden } from './screen.ts';
+
+const test = suite('console/terminal');
+/** Ctrl-D and the two line ends. */
+const MEANT = new Set([0x04, 0x0a, 0x0d]);
+const asked = (desk: Desk) =>
+  desk.calls.flatMap((call) => (call.do === 'ask' ? [call.request.do] : []));
+
+test('login: a wrong one, a right one, and the password is never shown', () => {
+  const desk = new Desk();
+  desk.type('eva\rwrong-one\reva\rsecret12\r');
+  assert.match(desk.screen.all, 'Login incorrect.');
+  assert.match(desk.raw, /press-7-a PRIMARY RUN-Redundant# $/);
+  assert.not.match(desk.raw, /secret|wrong/);
+  const third = new Desk().type('a\rb\rc\rd\re\rf\r');
+  assert.ok(third.terminal.isEnded, 'three tries');
+  const nobody = new Desk().type('show status\r');
+  assert.equal(asked(nobody), [], 'nothing is asked before the login');
+});
+
+test('show status is one screen of 24 lines with its prompt, whatever is wrong', () => {
+  const desk = new Desk().login();
+  desk.type('\x0cshow status\r');
+  golden('status-healthy', desk.screen.text);
+  const status = healthyStatus();
+  const sad = {
+    ...status,
+    role: 'solo',
+    pairState: 'RUN-Solo',
+    why: `the peer is silent on every path and ${'nobody knows why '.repeat(10)}`,
+    safeToRemove: { ok: false, why: 'it serves alone: the guest would stop' },
+    lagMs: null,
+    disks: [{ path: '/dev/sda', trouble: 'EIO '.repeat(40) }],
+    alarms: Array.from({ length: 30 }, (_, n) => ({
+      code: 'PATH-LOG',
+      severity: 'error',
+      text: `number ${n} ${'long '.repeat(30)}`,
+      sinceMs: 0,
+      count: 1,
+      active: true,
+      acked: null,
+    })),
+  } as const;
+  const lines = statusLines(sad as unknown as typeof status);
+  assert.ok(lines.length <= 23, `${lines.length} lines`);
+  assert.ok(lines.every((line) => line.length <= 80 && /^[ -~]*$/.test(line)));
+  assert.match(lines.at(-1)!, 'Do NOT switch off press-7-a: it serves alone');
+  const sorry = new Desk();
+  sorry.status = sad as unknown as typeof status;
+  sorry.session.status = sorry.status;
+  sorry.login().type('\x0csh st\r');
+  golden('status-solo', sorry.screen.text);
+});
+
+test('each command is printed in ASCII, never wider than the screen', () => {
+  for (const { words } of COMMANDS.filter(({ words }) => /^show|^help/.test(words))) {
+    const desk = new Desk().login();
+    desk.type(`terminal length 0\r${words.replace(/ [[<].*/, '')}\r`);
+    assert.match(desk.screen.text, /RUN-Redundant# \n$|RUN-Redundant#\n$/);
+  }
+});
+
+test('? without Enter keeps the line; Tab completes; prefixes must be unique', () => {
+  const desk = new Desk().login();
+  desk.type('sh');
+  desk.type('\t');
+  desk.type('?');
+  golden('help-show', desk.screen.text);
+  desk.type('al\t\r');
+  assert.match(desk.screen.all, 'no alarms');
+  assert.equal(meaningOf(COMMANDS, 'sh st').ok, true);
+  assert.equal(meaningOf(COMMANDS, 'show l'), { ok: false, why: '"l" may be log, links' });
+  assert.match((meaningOf(COMMANDS, 'frobnicate') as { why: string }).why, 'makes no sense');
+  assert.match((meaningOf(COMMANDS, 'show') as { why: string }).why, 'say more: alarms');
+  assert.equal(meaningOf(COMMANDS, 'show log 12').ok && true, true);
+  assert.equal(complete(COMMANDS, 'req'), { add: 'uest ', choices: [] });
+  assert.equal(complete(COMMANDS, 'show l').choices, ['links', 'log']);
+  assert.ok(nextWords(COMMANDS, 'show log ').some(({ word }) => word === '<Enter>'));
+});
+
+test('line editing: arrows, Ctrl-A/E/U/W/K, both backspaces, history, long lines', () => {
+  const ran = (keys: string) => {
+    const desk = new Desk().login();
+    desk.type(`${keys}\r`);
+    return desk.screen.all;
+  };
+  for (const keys of [
+    'how alarms\x01s',
+    'show  alarmsx\x7f',
+    'show alarmsx\b',
+    'rubbish\x15show alarms',
+    'show rubbish\x17alarms',
+    'show alarms rubbish\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x0b',
+    'shw alarms\x1b[H\x1b[C\x1b[Cho\x1b[C\x1b[3~'.replace('ho\x1b[C\x1b[3~', 'o'),
+    'show alarm\x01\x05s',
+    'show alarms\r\x1b[A',
+    'xshow alarms\x1bOH\x1b[3~',
+  ])
+    assert.match(ran(keys), 'no alarms', JSON.stringify(keys));
+  const desk = new Desk().login();
+  desk.type(`${'a'.repeat(300)}\x01\x05`);
+  assert.ok(desk.screen.widest <= 80);
+  desk.type('\x03show alarms\r');
+  assert.match(desk.screen.all, 'no alarms');
+});
+
+test('pages: space, enter, q; and none when they are switched off', () => {
+  const desk = new Desk().login();
+  desk.type('show tech-support\r');
+  assert.match(desk.screen.text, /--More--[^\n]*\n$/);
+  const before = desk.screen.all.split('\n').length;
+  desk.type('\r');
+  assert.is(desk.screen.all.split('\n').length, before + 1);
+  desk.type('q');
+  assert.match(desk.screen.text, /RUN-Redundant#\n$/);
+  assert.not.match(desk.screen.text, '--More--');
+  desk.type('terminal length 0\rshow tech-support\r');
+  assert.match(desk.screen.text, /==== end =+\n.*RUN-Redundant#\n$/s);
+  assert.match(desk.screen.all, 'password = "********"');
+});
+
+test('roles: who may not, does not even see it', () => {
+  const desk = new Desk();
+  desk.role = 'viewer';
+  desk.login().type('?');
+  golden('help-viewer', desk.screen.text);
+  desk.type('request switch-over\rguest console\rshow config\r');
+  assert.equal(asked(desk), []);
+  assert.ok(desk.calls.every((call) => call.do !== 'open-guest' && call.do !== 'config'));
+});
+
+test('requests: asked first, refused early, waited for', () => {
+  const desk = new Desk().login();
+  desk.type('request switch-over\rno\r');
+  assert.match(desk.screen.all, 'Nothing is done.');
+  assert.equal(asked(desk), ['status']);
+  desk.type('request switch-over\ryes\r');
+  desk.status = { ...healthyStatus(), role: 'backup' };
+  desk.later(300);
+  assert.match(desk.screen.all, 'Done.');
+  desk.type('request test-failover\r');
+  assert.match(desk.screen.all, 'Refused: only the primary');
+  desk.wish = { ok: false, why: 'it is too late' };
+  desk.type('request sync-up allow\r');
+  assert.match(desk.screen.all, 'Refused: it is too late.');
+});
+
+test('reboot: refused when the service would stop; the name of the board must be typed', () => {
+  const desk = new Desk();
+  desk.status = {
+    ...healthyStatus(),
+    role: 'solo',
+    safeToRemove: { ok: false, why: 'it serves alone: the guest would stop' },
+  };
+  desk.login().type('request power-off\r');
+  assert.match(desk.screen.all, 'Refused: it serves alone: the guest would stop.');
+  desk.status = { ...healthyStatus(), role: 'backup', safeToRemove: { ok: true, why: 'fine' } };
+  desk.type('request reboot\ryes\r');
+  assert.ok(desk.calls.every((call) => call.do !== 'power'));
+  desk.type('request reboot\rpress-7-a\r');
+  desk.later(300);
+  assert.ok(asked(desk).includes('stop'));
+  assert.equal(desk.calls.at(-1), { do: 'power', what: 'reboot' });
+});
+
+test('no board: what is wrong, and the console goes on', () => {
+  const desk = new Desk();
+  desk.status = null;
+  desk.session.status = null;
+  desk.login().type('\x0cshow status\r');
+  golden('no-board', desk.screen.text);
+  desk.type('show log\rshow alarms\r');
+  assert.match(desk.screen.text, /NO-BOARD#\n$/);
+});
+
+test('Ctrl-C stops what hangs; what was typed ahead runs; Ctrl-D logs out', () => {
+  const desk = new Desk().login();
+  desk.holds = 'ask';
+  desk.type('show status\rshow alarms\r');
+  desk.type('\x03');
+  desk.holds = null;
+  desk.type('show alarms\r');
+  assert.match(desk.screen.all, 'no alarms');
+  desk.type('abc\x04');
+  assert.not.ok(desk.terminal.isEnded);
+  desk.type('\x03\x04');
+  assert.ok(desk.terminal.isEnded);
+});
+
+test('idle: logged out; a key in time keeps it', () => {
+  const desk = new Desk().login();
+  desk.later(500_000).type(' ').later(500_000);
+  assert.not.ok(desk.terminal.isEnded);
+  desk.later(100_001);
+  assert.ok(desk.terminal.isEnded);
+  assert.match(desk.screen.all, 'logged out');
+});
+
+test('guest console: byte for byte, Ctrl-] leaves', () => {
+  const desk = new Desk().login();
+  desk.type('guest console\r');
+  assert.match(desk.screen.all, 'Ctrl-] leaves');
+  desk.type('root\r\x03\x04\x1b[A');
+  assert.equal(desk.guest, ['root\r\x03\x04\x1b[A']);
+  desk.terminal.fromGuest(Uint8Array.of(0x1b, 0x63, 0xff, 0x41));
+  assert.is(desk.terminal.takeOutput().bytes, '\x1bc\xffA');
+  desk.type('ls\x1dshow alarms\r');
+  assert.is(desk.guest.at(-1), 'ls');
+  assert.is(desk.leaves, 1);
+  assert.match(desk.screen.all, 'no alarms');
+});
+
+test('monitor: drawn once, then only what changed', () => {
+  const desk = new Desk().login();
+  desk.type('monitor status\r');
+  golden('monitor', desk.screen.text);
+  const before = desk.raw.length;
+  desk.later(1_000);
+  assert.is(desk.raw.length, before, 'nothing changed, nothing is sent');
+  desk.status = { ...healthyStatus(), lagMs: 9.9 };
+  desk.later(1_000);
+  assert.ok(desk.raw.length - before < 100);
+  assert.match(desk.screen.text, '9.9 ms');
+  desk.type('q');
+  assert.match(desk.screen.text, /RUN-Redundant#\n$/);
+});
+
+test('the first user of a bare board sets a password', () => {
+  const bare = () => new Desk({ hasUsers: false });
+  assert.ok(bare().type('short\r').terminal.isEnded);
+  assert.ok(bare().type('long enough\rbut another\r').terminal.isEnded);
+  const desk = bare().type('long enough\rlong enough\r');
+  assert.equal(desk.calls.at(-1), {
+    do: 'set-user',
+    user: 'admin',
+    role: 'admin',
+    password: 'long enough',
+  });
+  assert.not.match(desk.raw, 'long enough');
+  golden('first-user', desk.screen.text);
+});
+
+test(
+  'noise, floods and endless lines change nothing but a counter',
+  () => {
+    const random = seededRandom();
+    const desk = new Desk().login();
+    const calls = desk.calls.length;
+    for (let n = 0; n < 200; n++) {
+      // Anything but Enter, line end and Ctrl-D: those mean something.
+      const noise = random.bytes(500).map((byte) => (MEANT.has(byte) ? 0xee : byte));
+      desk.terminal.input(noise);
+      desk.terminal.takeOutput();
+    }
+    desk.terminal.input(Buffer.alloc(1 << 20, 0x61));
+    const { bytes } = desk.terminal.takeOutput();
+    assert.ok(bytes.length < 3 << 20);
+    const { noise, refused } = desk.terminal.counters;
+    assert.ok(noise > 10_000, `noise ${noise}`);
+    assert.ok(refused > 1_000_000, `refused ${refused}`);
+    assert.is(desk.calls.length, calls, 'the board was asked nothing');
+    desk.terminal.input(Buffer.from('\x03'));
+    desk.terminal.takeOutput();
+    desk.type('show alarms\r');
+    assert.match(desk.screen.all, 'no alarms');
+    desk.holds = 'ask';
+    desk.type(`show status\r${'x'.repeat(50_000)}`);
+    assert.ok(desk.terminal.counters.dropped > 40_000);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'random keys never break a session',
+  () => {
+    const random = seededRandom();
+    for (let n = 0; n < 40; n++) {
+      const desk = new Desk().login();
+      for (let m = 0; m < 100 && !desk.terminal.isEnded; m++) {
+        const words = [
+          'show ',
+          'status',
+          'log',
+          '\t',
+          '?',
+          '\r',
+          '\x1b[A',
+          '\x1b[D',
+          '\x15',
+          'q',
+          '\x03',
+          'request ',
+          'yes\r',
+          'monitor ',
+          '\x1d',
+        ];
+        desk.type(
+          random.chance(0.2) ? random.bytes(3).map((byte) => byte & 0x7f) : random.pick(words),
+        );
+        if (random.chance(0.1)) desk.later(100);
+      }
+    }
+  },
+  { timeoutMs: 60_000 },
+);
+
+test('users: scrypt, bounded cost, damaged lines are nobody', async () => {
+  const eva = await makeUser('eva', 'operator', 'correct horse');
+  const users = parseUsers(
+    `${userLine(eva)}root:admin:x\nbig:admin:scrypt:999999:8:1:${'0'.repeat(32)}:${'0'.repeat(64)}\n`,
+  );
+  assert.equal([...users.keys()], ['eva']);
+  assert.ok(await isPassword(users.get('eva'), 'correct horse'));
+  assert.not.ok(await isPassword(users.get('eva'), 'correct horsf'));
+  assert.not.ok(await isPassword(undefined, ''));
+});
+
+test('lockout: grows, is bounded, is of this line alone, survives the console', () => {
+  let lockout = new Lockout();
+  for (let n = 0; n < 4; n++) lockout.failed('eva', 'ttyS0', true, 0);
+  assert.is(lockout.waitMs('eva', 'ttyS0', 0), 0);
+  lockout.failed('eva', 'ttyS0', true, 0);
+  assert.is(lockout.waitMs('eva', 'ttyS0', 0), 30_000);
+  lockout = Lockout.fromJson(lockout.toJson());
+  assert.is(lockout.waitMs('eva', 'ttyS0', 10_000), 20_000);
+  assert.is(lockout.waitMs('eva', 'remote', 0), 0);
+  assert.is(lockout.waitMs('bob', 'ttyS0', 0), 0);
+  for (let n = 0; n < 100; n++) lockout.failed(`nobody${n}`, 'remote', false, 0);
+  assert.is(lockout.waitMs('eva', 'remote', 0), 900_000, 'the line itself');
+  assert.is(lockout.waitMs('eva', 'remote', -1e12), 900_000, 'a clock set back');
+  lockout.succeeded('eva', 'ttyS0');
+  assert.is(lockout.waitMs('eva', 'ttyS0', 0), 0);
+  for (let n = 0; n < 1_000; n++) lockout.failed('eva', `line${n}`, true, 0);
+  assert.ok(lockout.toJson().length < 20_000);
+  for (const text of ['', '{', '[[1,2]]', '[null]', '{"a":1}']) Lockout.fromJson(text);
+});
+
+test.run();
