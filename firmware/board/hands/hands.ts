@@ -47,6 +47,8 @@ const HANDS_LIMITS: HandsLimits = { lag: LAG_LIMITS, sync: SYNC_PLAN_LIMITS, ret
 const STEP_MS = 50;
 /** A switch that was just starting up, or lost the first one. */
 const ANNOUNCE_MS = [0, 50, 500];
+/** Below the shortest silence after which another board may have gone on. */
+const ANNOUNCE_LATE_MS = 30;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = HandsFacts['guest'];
@@ -140,6 +142,8 @@ export class BoardHands implements Hands {
 
   gate(gate: Gate): void {
     this.outlet.setMode(gate);
+    // Who may say nothing must not say where the guest is either.
+    if (gate === 'closed') this.stopAnnouncing();
     // Nobody will ask for the log of this reign.
     if (gate === 'open' && this.leading.stream.state === 'keeping') this.leading.stopStream();
   }
@@ -268,7 +272,20 @@ export class BoardHands implements Hands {
 
   announceGuest(): void {
     this.stopAnnouncing();
-    this.announcing = ANNOUNCE_MS.map((ms) => setTimeout(() => this.outlet.announce(), ms));
+    for (const ms of ANNOUNCE_MS) this.announceIn(ms);
+  }
+
+  /**
+   * A board that was asleep meanwhile may have been followed by the other, and the switches would send it
+   * what is not its any more: it first listens for a moment, in which it is told and its gate closed.
+   */
+  private announceIn(ms: number): void {
+    const dueMs = this.nowMs() + ms;
+    const timer = setTimeout(() => {
+      if (this.nowMs() - dueMs > ANNOUNCE_LATE_MS) this.announceIn(ANNOUNCE_LATE_MS);
+      else this.outlet.announce();
+    }, ms);
+    this.announcing.push(timer);
   }
 
   private stopAnnouncing(): void {
