@@ -1,4 +1,5 @@
 // `twinstep log`: a log for people.
+import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom } from '../lockstep/identity.ts';
 import { entryText, LogSummarizer, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
@@ -51,7 +52,9 @@ export async function logCommand(args: readonly string[]): Promise<number> {
     }
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
   }
-  const identity = reader.identity && identityFrom(reader.identity);
+  if (reader.identity === undefined)
+    throw new LockstepError('E_LOG', 'this log is cut off in its head');
+  const identity = identityFrom(reader.identity);
   if (identity !== undefined) {
     const { engine, firmwareVersion, memoryBytes, commandLine } = identity;
     const guest = `${memoryBytes >> 20} MiB, "${commandLine}"`;

@@ -218,6 +218,13 @@ test('mistakes on the command line: one line, exit code 2', () => {
     assert.match(run.words.trimEnd(), words);
     assert.is(run.words.trimEnd().split('\n').length, 1);
   }
+  // A recorder that was killed before it wrote anything.
+  writeFileSync(at('empty'), '');
+  const empty = [twinstep('log', at('empty')), twinstep('replay', at('empty'), ...files)];
+  for (const { code, words } of empty) {
+    assert.is(code, 1);
+    assert.match(words, 'this log is cut off in its head');
+  }
   const missing = twinstep('log', at('nowhere'));
   assert.is(missing.code, 1);
   assert.match(missing.words, /nowhere: no such file/i);
