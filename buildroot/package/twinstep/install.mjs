@@ -19,7 +19,9 @@ function isObject(path) {
 }
 const isNoise = (name) =>
   /\.(cc|cpp|h|gyp|gypi|c|mk|md|d\.ts|d\.ts\.map|d\.mts|d\.cts|ts|target|yml)$/i.test(name) ||
-  /^(prebuilds|test|tests|example|examples|@types|undici-types|\.github|\.bin|\.package-lock\.json)$/.test(name);
+  /^(prebuilds|test|tests|example|examples|@types|undici-types|\.github|\.bin|\.package-lock\.json)$/.test(
+    name,
+  );
 
 /** Packages below a node_modules folder, those inside packages too. */
 function packagesBelow(folder) {
