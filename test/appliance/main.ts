@@ -93,12 +93,15 @@ async function main(args: readonly string[]): Promise<void> {
   const stick = makeStick(made.tools, run);
   await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
     const status = 'twinstep status --config /data/twinstep/board.toml';
+    await machine.eventually(`${status} >/dev/null`, 180_000);
+    // A new board does not lead alone by itself: its peer may know better. An operator says so.
+    await machine.eventually('twinstep force-lead --config /data/twinstep/board.toml', 180_000);
     const leadsMs = await machine.eventually(`${status} | grep -q RUN-Solo`, 180_000);
-    console.log(
-      `the board leads alone ${seconds(leadsMs)} after power-on (it looks for its peer for 10 s)`,
-    );
+    console.log(`the board leads alone ${seconds(leadsMs)} after power-on`);
     console.log(await machine.shell(status));
     for (const figure of await figuresOf(machine)) console.log(figure);
+    const goodMs = await machine.eventually('ls /data/rauc/confirmed-A', 300_000);
+    console.log(`slot A confirmed ${seconds(goodMs)} after power-on`);
     const log = await machine.shell(
       'cat /data/log/messages; cat /run/twinstep/*error 2>/dev/null || :',
     );

@@ -14,7 +14,8 @@ const CONFIGURATION = {
     `LOG_NIC=pci:${PCI.log}`,
     'GUEST_TAPS=tap0',
     'CONFIRM_AFTER_S=20',
-    'CONFIRM_LIMIT_S=90',
+    // Three starts of Node a minute is all such a processor does.
+    'CONFIRM_LIMIT_S=900',
   ],
   'board.toml': [
     '[board]',
@@ -48,7 +49,7 @@ const CONFIGURATION = {
     'witness-probe-ms = 200',
     'witness-silent-ms = 2000',
     'stall-ms = 1500',
-    'seek-ms = 20000',
+    'seek-ms = 30000',
     'leave-ms = 10000',
     'isolated-ms = 60000',
     'watchdog-timeout-ms = 60000',
