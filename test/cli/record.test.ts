@@ -191,47 +191,55 @@ test(
   SLOW,
 );
 
-test('a listing that nobody reads to its end ends quietly', () => {
-  const command = repoPath('dist/firmware/cli/twinstep.js');
-  const pipe = `"$0" "$1" log "$2" | head -n 1`;
-  const run = spawnSync('sh', ['-c', pipe, process.execPath, command, at('log')], {
-    encoding: 'utf8',
-  });
-  assert.match(run.stdout, /^ +0 +\d+ {2}[a-z]/);
-  assert.is(run.stderr, '');
-});
+test(
+  'a listing that nobody reads to its end ends quietly',
+  () => {
+    const command = repoPath('dist/firmware/cli/twinstep.js');
+    const pipe = `"$0" "$1" log "$2" | head -n 1`;
+    const run = spawnSync('sh', ['-c', pipe, process.execPath, command, at('log')], {
+      encoding: 'utf8',
+    });
+    assert.match(run.stdout, /^ +0 +\d+ {2}[a-z]/);
+    assert.is(run.stderr, '');
+  },
+  SLOW,
+);
 
-test('mistakes on the command line: one line, exit code 2', () => {
-  const cases: [string[], RegExp][] = [
-    [['record', '--kernel', 'x'], /--log FILE is missing/],
-    [['record', '--log', 'x'], /--kernel FILE is missing/],
-    [['replay'], /give the log FILE first/],
-    [['replay', 'x', '--until', 'soon'], /must be a position/],
-    [['replay', 'x', '--nonsense'], /unknown option/],
-    [['log'], /give one log FILE/],
-    [['log', 'x', 'y'], /give one log FILE/],
-    [['log', 'x', '--nonsense'], /unknown option/],
-  ];
-  for (const [args, words] of cases) {
-    const run = twinstep(...args);
-    assert.is(run.code, 2, args.join(' '));
-    assert.match(run.words.trimEnd(), words);
-    assert.is(run.words.trimEnd().split('\n').length, 1);
-  }
-  // A recorder that was killed before it wrote anything.
-  writeFileSync(at('empty'), '');
-  const empty = [twinstep('log', at('empty')), twinstep('replay', at('empty'), ...files)];
-  for (const { code, words } of empty) {
-    assert.is(code, 1);
-    assert.match(words, 'this log is cut off in its head');
-  }
-  const missing = twinstep('log', at('nowhere'));
-  assert.is(missing.code, 1);
-  assert.match(missing.words, /nowhere: no such file/i);
-  const twice = twinstep('record', '--log', at('log'), ...files, ...append('boot'));
-  assert.is(twice.code, 1);
-  assert.match(twice.words, /log .*exists/i);
-});
+test(
+  'mistakes on the command line: one line, exit code 2',
+  () => {
+    const cases: [string[], RegExp][] = [
+      [['record', '--kernel', 'x'], /--log FILE is missing/],
+      [['record', '--log', 'x'], /--kernel FILE is missing/],
+      [['replay'], /give the log FILE first/],
+      [['replay', 'x', '--until', 'soon'], /must be a position/],
+      [['replay', 'x', '--nonsense'], /unknown option/],
+      [['log'], /give one log FILE/],
+      [['log', 'x', 'y'], /give one log FILE/],
+      [['log', 'x', '--nonsense'], /unknown option/],
+    ];
+    for (const [args, words] of cases) {
+      const run = twinstep(...args);
+      assert.is(run.code, 2, args.join(' '));
+      assert.match(run.words.trimEnd(), words);
+      assert.is(run.words.trimEnd().split('\n').length, 1);
+    }
+    // A recorder that was killed before it wrote anything.
+    writeFileSync(at('empty'), '');
+    const empty = [twinstep('log', at('empty')), twinstep('replay', at('empty'), ...files)];
+    for (const { code, words } of empty) {
+      assert.is(code, 1);
+      assert.match(words, 'this log is cut off in its head');
+    }
+    const missing = twinstep('log', at('nowhere'));
+    assert.is(missing.code, 1);
+    assert.match(missing.words, /nowhere: no such file/i);
+    const twice = twinstep('record', '--log', at('log'), ...files, ...append('boot'));
+    assert.is(twice.code, 1);
+    assert.match(twice.words, /log .*exists/i);
+  },
+  SLOW,
+);
 
 test.after(() => rmSync(folder, { recursive: true, force: true }));
 test.run();
