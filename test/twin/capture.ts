@@ -58,6 +58,8 @@ export class Capture {
     const found: Captured[] = [];
     for (let at = 0; at + HEAD_BYTES <= bytes.length; ) {
       const kept = bytes.readUInt16LE(at + 2);
+      // It goes on writing: the last record may be on its way to the file.
+      if (at + HEAD_BYTES + kept > bytes.length) break;
       found.push({
         port: this.options.ports[bytes.readUInt16LE(at)] ?? '?',
         bytes: bytes.readUInt32LE(at + 4),

@@ -15,6 +15,8 @@ const GROUP_MAX = 64;
 
 interface Marker {
   readonly hash: number;
+  /** When it was on the log link. */
+  readonly timeUs: number;
   /** Its log message, counted from the stream's begin. */
   readonly index: number;
   readonly stream: Stream;
@@ -143,7 +145,7 @@ function readStreams(overheard: readonly Overheard[]): Stream[] {
       if (stream === undefined) continue;
       stream.messages++;
       stream.untilUs = timeUs;
-      if (message.type === 'log') takeLog(stream, message.bytes);
+      if (message.type === 'log') takeLog(stream, message.bytes, timeUs);
       // A hand-over names the follower before it begins to lead: the stream is a grant from its start.
       else if (message.mark === 'grant') stream.grantedUs = Math.min(stream.grantedUs, timeUs);
     }
@@ -151,11 +153,11 @@ function readStreams(overheard: readonly Overheard[]): Stream[] {
   return streams;
 }
 
-function takeLog(stream: Stream, bytes: Uint8Array): void {
+function takeLog(stream: Stream, bytes: Uint8Array, timeUs: number): void {
   for (const item of stream.reader.push(bytes)) {
     if (item.kind !== 'entry' || item.entry.body.kind !== 'output') continue;
     const { hash } = item.entry.body;
-    stream.markers.push({ hash, index: stream.messages, stream });
+    stream.markers.push({ hash, timeUs, index: stream.messages, stream });
   }
 }
 
@@ -178,7 +180,11 @@ function markersOf(streams: readonly Stream[], said: readonly Captured[]): (Mark
     let hash = 0;
     for (let count = 1; count <= GROUP_MAX && i + count <= said.length; count++) {
       hash = hashOf(hash, said[i + count - 1]!.frame);
-      const at = places.get(hash)?.find((place) => place >= next);
+      // Frames can be alike (ARP): a marker that was not there yet is another one's.
+      const seenUs = said[i + count - 1]!.timeUs;
+      const at = places
+        .get(hash)
+        ?.find((place) => place >= next && markers[place]!.timeUs <= seenUs);
       if (at === undefined) continue;
       found.fill(markers[at], i, i + count);
       next = at + 1;
