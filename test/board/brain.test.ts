@@ -91,7 +91,8 @@ test('two boards become redundant; all that the panel shows is there', async () 
   assert.equal(status.record, { generation: 5, standing: 'behind' });
   assert.equal(status.watchdog.armed, true);
   assert.equal(status.peer.role, 'protected');
-  assert.ok(pair.b.codes.includes('REDUNDANCY-BACK'));
+  // Notices look at the state once a tick, so the word may come a tick after the state.
+  await until('redundancy told', () => pair.b.codes.includes('REDUNDANCY-BACK'));
   assert.is(pair.twoGates, null);
 });
 
