@@ -9,11 +9,14 @@ import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
 import { systemWords } from '../host/errors.ts';
 import { firmwareVersion } from '../host/identity.ts';
+import type { About } from './about.ts';
 import type { AlarmChange, AlarmView } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
 import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
+import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
+import { ConfigWatch, mayRestart } from './config-watch.ts';
 import { ControlServer } from './control/server.ts';
 import type { Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
@@ -30,9 +33,13 @@ export class BoardError extends Error {
 export interface BoardOptions {
   readonly config: BoardConfig;
   readonly pairingKey: Uint8Array;
+  /** Where its configuration came from, and which it was. */
+  readonly file: string;
+  readonly version: ConfigVersion;
   readonly prepareHands: (
     config: BoardConfig,
     pairingKey: Uint8Array,
+    about: About,
   ) => Promise<(events: HandsEvents) => Hands>;
   /** Process group the stand-in watchdog ends: this board's own. */
   readonly group: number;
@@ -44,7 +51,7 @@ export interface BoardOptions {
 
 export const CONTROL_SOCKET = 'control.sock';
 export const ALARMS_FILE = 'alarms.log';
-const ALARMS_LOOK_MS = 500;
+const LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
 const STOP_WITHIN_MS = 5_000;
 const STOP_LOOK_MS = 20;
@@ -58,7 +65,9 @@ export class Board implements Controlled {
   private readonly lock: number;
   private readonly sinks: EventSink[];
   private alarmKeeper: AlarmKeeper | null = null;
-  private alarmTimer: NodeJS.Timeout | null = null;
+  private configWatch: ConfigWatch | null = null;
+  private lookTimer: NodeJS.Timeout | null = null;
+  private wantsRestart = false;
   private brain: Brain | null = null;
   private control: ControlServer | null = null;
   private stopping: Promise<void> | null = null;
@@ -93,7 +102,7 @@ export class Board implements Controlled {
   }
 
   private async begin(): Promise<void> {
-    const { config, pairingKey, prepareHands, onMute } = this.options;
+    const { config, pairingKey, prepareHands, onMute, file, version } = this.options;
     const { name, side } = config;
     this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
       name,
@@ -107,22 +116,28 @@ export class Board implements Controlled {
       wallMs: () => Date.now(),
       monoMs: () => native.bootClockMs(),
     });
+    this.configWatch = new ConfigWatch(file, version, this.events);
     const why = goFirstAll();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: BrainParts = {
       config,
       pairingKey,
       events: this.events,
-      makeHands: await prepareHands(config, pairingKey),
+      makeHands: await prepareHands(config, pairingKey, {
+        ...version,
+        name,
+        firmware: firmwareVersion(),
+      }),
       watchdog: watchdogOf(config, this.options.group),
       witness: witnessOf(config),
       nowMs: () => native.bootClockMs(),
       wallMs: () => Date.now(),
       onMute,
       alarms: () => this.alarms(),
+      configStatus: () => this.configWatch!.status,
     };
     this.brain = await Brain.start(parts);
-    this.alarmTimer = setInterval(() => this.alarmKeeper?.look(this.status()), ALARMS_LOOK_MS);
+    this.lookTimer = setInterval(() => this.look(), LOOK_MS);
     this.control = await ControlServer.open(join(config.stateDir, CONTROL_SOCKET), this);
   }
 
@@ -162,6 +177,30 @@ export class Board implements Controlled {
     return answer;
   }
 
+  /** As a stop; whoever started this board starts it again. Never where the guest would stand still. */
+  restart(): WishAnswer {
+    if (this.brain === null) return NOT_YET;
+    if (this.stopping !== null) return { ok: false, why: 'it stops already' };
+    const status = this.status();
+    if (!mayRestart(status)) return { ok: false, why: status.safeToRemove.why };
+    const answer = this.stop(false);
+    if (!answer.ok) return answer;
+    this.wantsRestart = true;
+    this.events.tell('RESTART-ASKED');
+    return answer;
+  }
+
+  /** After the end: start it again. */
+  get isToBeRestarted(): boolean {
+    return this.wantsRestart;
+  }
+
+  private look(): void {
+    const status = this.status();
+    this.alarmKeeper?.look(status);
+    if (this.stopping === null && this.configWatch?.isRestartDue(status) === true) this.restart();
+  }
+
   /** By the system (SIGTERM): hands over if that is possible, and stops in any case. */
   async shutDown(): Promise<void> {
     const untilMs = performance.now() + STOP_WITHIN_MS;
@@ -184,8 +223,9 @@ export class Board implements Controlled {
   }
 
   private async closeAll(): Promise<void> {
-    if (this.alarmTimer !== null) clearInterval(this.alarmTimer);
+    if (this.lookTimer !== null) clearInterval(this.lookTimer);
     await this.brain?.close();
+    await this.configWatch?.close();
     await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
     await this.control?.close();

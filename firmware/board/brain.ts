@@ -12,6 +12,7 @@ import type { Watchdog } from '../../watchdog/wdt-device.ts';
 import { firmwareVersion } from '../host/identity.ts';
 import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
+import type { ConfigStatus } from './config-watch.ts';
 import type { EventLog } from './events.ts';
 import type { Hands, HandsEvents, HandsFacts, Reign } from './hands/types.ts';
 import { carryOutByHands } from './hands-actions.ts';
@@ -36,6 +37,7 @@ export interface BrainParts {
   readonly wallMs: () => number;
   readonly healthLimits?: HealthLimits;
   readonly alarms?: () => readonly AlarmView[];
+  readonly configStatus?: () => ConfigStatus;
   /** The board must not go on: its watchdog failed it. */
   readonly onMute: (why: string) => void;
 }
@@ -196,6 +198,7 @@ export class Brain {
       alarms: this.parts.alarms?.() ?? [],
       ticks: this.ticker.counters,
       firmware: firmwareVersion(),
+      configStatus: this.parts.configStatus?.() ?? null,
     });
   }
 

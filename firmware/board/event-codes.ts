@@ -32,6 +32,13 @@ export const EVENT_CODES = {
   'WATCHDOG-REFUSED': error('there is no watchdog to rely on'),
   'WATCHDOG-BIT': warning('the last start was a reset by the watchdog'),
   'WATCHDOG-MUTE': critical('the watchdog did not reset this board when it should have'),
+  'CONFIG-CHANGED': info('the configuration file is another one: it counts from the next start on'),
+  'CONFIG-TRIAL': warning(
+    'a configuration is on trial: the one before returns unless it is confirmed',
+  ),
+  'CONFIG-RETURNED': warning('the configuration before the trial is in force again'),
+  'CONFIG-TROUBLE': error('the configuration file cannot be looked after'),
+  'RESTART-ASKED': info('the board stops and starts again with its configuration'),
   'REIGN-LOADED': info('the record of this board is read'),
   'REIGN-TROUBLE': error('the record of this board cannot be relied on'),
   'REIGN-WRITTEN': info('the record is safe on disk'),

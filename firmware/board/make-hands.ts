@@ -2,6 +2,7 @@
 import { Channel } from '../../logchan/channel.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { watchdog as native } from '../../native/index.ts';
+import type { About } from './about.ts';
 import type { BoardConfig } from './config/types.ts';
 import { BoardHands } from './hands/hands.ts';
 import type { Hands, HandsEvents } from './hands/types.ts';
@@ -13,9 +14,11 @@ const CLUSTER = 'twinstep';
 export async function prepareHands(
   { guest, log }: BoardConfig,
   pairingKey: Uint8Array,
+  about?: About,
 ): Promise<(events: HandsEvents) => Hands> {
   return await BoardHands.prepare({
     plan: guest,
+    ...(about === undefined ? {} : { about }),
     nowMs: () => native.bootClockMs(),
     makeChannel: (handler) =>
       new Channel({

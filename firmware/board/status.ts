@@ -12,8 +12,10 @@ import {
 import type { Verdict } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
+import type { About } from './about.ts';
 import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
+import type { ConfigStatus } from './config-watch.ts';
 import type { BoardEvent } from './events.ts';
 import type { HandsFacts, SyncFacts } from './hands/types.ts';
 import type { PathCounters } from './paths.ts';
@@ -65,6 +67,8 @@ export interface Status {
   };
   readonly disks: HandsFacts['disks'];
   readonly versions: { readonly firmware: string };
+  /** Null: this board does not look after its file. */
+  readonly config: ConfigStatus | null;
   readonly peer: PeerStatus | null;
   readonly lastEvent: BoardEvent | null;
   /** The worst first; docs/alarms.md. */
@@ -95,6 +99,8 @@ export interface PeerStatus {
   /** Bit n: probe n of watchdog/health.ts fails there. */
   readonly health: number;
   readonly icount: string;
+  /** Which firmware and configuration run there; null: it has not said. */
+  readonly about: About | null;
 }
 
 export interface StatusParts {
@@ -113,6 +119,7 @@ export interface StatusParts {
   readonly alarms: readonly AlarmView[];
   readonly ticks: TickCounters;
   readonly firmware: string;
+  readonly configStatus: ConfigStatus | null;
 }
 
 export function statusOf(parts: StatusParts): Status {
@@ -157,6 +164,7 @@ export function statusOf(parts: StatusParts): Status {
     },
     disks: facts.disks,
     versions: { firmware: parts.firmware },
+    config: parts.configStatus,
     peer: peerStatus(parts),
     lastEvent: parts.lastEvent,
     alarms: parts.alarms,
@@ -181,7 +189,7 @@ function hearsPeer(state: ArbiterState, nowMs: number): boolean {
   return PATHS.some((path) => nowMs - state.heardMs[path] <= state.config.limits.silentMs[path]);
 }
 
-function peerStatus({ state, nowMs, peerExtras }: StatusParts): PeerStatus | null {
+function peerStatus({ state, nowMs, peerExtras, facts }: StatusParts): PeerStatus | null {
   const { peer } = state;
   if (peer === null) return null;
   const { role, boot, generation, standing, session, ready, witness } = peer;
@@ -196,6 +204,7 @@ function peerStatus({ state, nowMs, peerExtras }: StatusParts): PeerStatus | nul
     isHeard: hearsPeer(state, nowMs),
     health: peerExtras.health,
     icount: peerExtras.position.toString(),
+    about: facts.peerAbout,
   };
 }
 

@@ -9,6 +9,9 @@ import { Supervisor } from '../../watchdog/supervisor.ts';
 import type { Loaded } from './config/load.ts';
 import type { EventLog } from './events.ts';
 
+/** What a board process ends with that wants to be started again, with its configuration read anew. */
+export const RESTART_CODE = 7;
+
 export interface SuperviseOptions extends Loaded {
   readonly command: string;
   readonly args: readonly string[];
@@ -18,7 +21,7 @@ export interface SuperviseOptions extends Loaded {
 }
 
 export interface SupervisedEnd {
-  readonly kind: 'ordered' | 'given-up';
+  readonly kind: 'ordered' | 'restart' | 'given-up';
 }
 
 export class Supervised {
@@ -48,8 +51,9 @@ export class Supervised {
       store: new GenerationStore(config.stateDir),
       keys: pathKeys(pairingKey, config.side),
       ways,
-      isOrdered: (code) => code === 0,
-      onOrdered: () => this.resolveEnded({ kind: 'ordered' }),
+      isOrdered: (code) => code === 0 || code === RESTART_CODE,
+      onOrdered: (code) =>
+        this.resolveEnded({ kind: code === RESTART_CODE ? 'restart' : 'ordered' }),
       onDeath: ({ code, signal, bySentinel }) => {
         const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
         events.tell('BOARD-DIED', `the board process ${how}; the peer is told`, {

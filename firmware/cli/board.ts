@@ -5,10 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { watchdog as native } from '../../native/index.ts';
 import { Board } from '../board/board.ts';
 import { loadConfig } from '../board/config/load.ts';
+import { ConfigStore, now } from '../board/config/store.ts';
+import { trialVerdict } from '../board/config/versions.ts';
 import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
 import { prepareHands } from '../board/make-hands.ts';
-import { Supervised } from '../board/supervise.ts';
+import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
 import { parseStrictly } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
 
@@ -30,6 +32,7 @@ const SINK_WITHIN_MS = 500;
 /** With helper threads, collecting garbage waits for threads that do not go first. */
 const BOARD_FLAGS = ['--single-threaded-gc'];
 const SENTINEL_FD = 3;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** A parent that is gone cannot tell of this board's death any more. */
 const PARENT_LOOK_MS = 1_000;
 
@@ -41,14 +44,27 @@ export async function boardCommand(args: string[]): Promise<number> {
     return EXIT.ok;
   }
   const file = configFile(values);
-  const loaded = await loadConfig(file);
   if (values.check) {
+    await loadConfig(file);
     process.stdout.write(`${file}: all is well\n`);
     return EXIT.ok;
   }
   const events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
   const sink = EventSink.toDescriptor(STDOUT);
   events.listen((event) => sink.put(eventLine(event)));
+  let kind: SupervisedEnd['kind'];
+  do kind = await superviseOnce(file, events);
+  while (kind === 'restart');
+  await sink.close(SINK_WITHIN_MS);
+  return kind === 'ordered' ? EXIT.ok : EXIT.givenUp;
+}
+
+/** From the configuration as it is now until the board ends, or wants another start. */
+async function superviseOnce(file: string, events: EventLog): Promise<SupervisedEnd['kind']> {
+  const { returned, trouble } = new ConfigStore(file).settle();
+  if (returned !== null) events.tell('CONFIG-RETURNED', `it returned: ${returned}`);
+  if (trouble !== null) events.tell('CONFIG-TROUBLE', trouble);
+  const loaded = await loadConfig(file);
   const script = fileURLToPath(new URL('./twinstep.js', import.meta.url));
   const supervised = new Supervised({
     ...loaded,
@@ -63,19 +79,20 @@ export async function boardCommand(args: string[]): Promise<number> {
     asked = true;
     void supervised.stop();
   };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
-  process.on('SIGHUP', onSignal);
+  for (const signal of SIGNALS) process.on(signal, onSignal);
   supervised.start();
   const { kind } = await supervised.ended;
+  for (const signal of SIGNALS) process.off(signal, onSignal);
   supervised.close();
-  await sink.close(SINK_WITHIN_MS);
-  return kind === 'ordered' ? EXIT.ok : EXIT.givenUp;
+  return kind;
 }
 
 /** The child: not for people. */
 export async function boardProcess(args: string[]): Promise<number> {
   const file = configFile(parseStrictly(args, OPTIONS) as Values);
+  // The parent puts the one before in force, and reads it itself.
+  const store = new ConfigStore(file);
+  if (trialVerdict(store.held(), now()).is === 'over') return EXIT.restart;
   native.forgoCoreDumps();
   const loaded = await loadConfig(file);
   if (isPipe(SENTINEL_FD)) native.startSentinel(SENTINEL_FD);
@@ -86,12 +103,11 @@ export async function boardProcess(args: string[]): Promise<number> {
     stdout: STDOUT,
     onMute: () => process.kill(process.pid, 'SIGKILL'),
   });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-    process.on(signal, () => void board.shutDown());
+  for (const signal of SIGNALS) process.on(signal, () => void board.shutDown());
   watchParent(board);
   await board.ended;
   // Whatever else still holds the event loop has nothing to say any more.
-  process.exit(EXIT.ok);
+  process.exit(board.isToBeRestarted ? EXIT.restart : EXIT.ok);
 }
 
 interface Values {

@@ -6,6 +6,7 @@ export const CONTROL_COMMANDS = {
   'test-failover': 'let the watchdog reset this primary, to see the takeover',
   maintenance: 'on: take this board out of the pair; off: back in',
   'sync-up': 'allow or forbid bringing the other board into step',
+  restart: 'start this board anew with its configuration; the other one serves on',
   stop: 'stop this board; the other one serves on',
   'force-lead': 'lead from this disk, whatever the other board has',
 } as const;

@@ -50,6 +50,7 @@ const SHAPES: Readonly<Record<ControlCommand, Shape>> = {
     help: '  --no-wait       do not wait until it is done\n',
   },
   'sync-up': { options: {}, argument: ['allow', 'forbid'], help: '' },
+  restart: { options: {}, help: '' },
   stop: {
     options: { force: { type: 'boolean' }, ...NO_WAIT },
     help: '  --force         also when the guest then stops\n  --no-wait       do not wait until it has\n',
@@ -141,6 +142,8 @@ async function run(
       return await ask(client, { do: command, allowed: argument }, values);
     case 'stop':
       return await ask(client, { do: command, force }, values, 'ended');
+    case 'restart':
+      return await ask(client, { do: command }, values, 'ended');
     case 'test-failover':
     case 'force-lead':
       return await ask(client, { do: command }, values);

@@ -14,6 +14,8 @@ export const EXIT = {
   refused: 5,
   /** Begun, but not done within the time one waits. */
   unfinished: 6,
+  /** A board process that wants to be started again (supervise.ts). */
+  restart: 7,
   /** A mistake of this program. */
   broken: 70,
 } as const;

@@ -30,6 +30,7 @@ function fakeBoard(): Controlled {
       return wish.wish === 'switch-over' ? { ok: false, why: 'nobody there' } : { ok: true };
     },
     setSyncAllowed: (allowed) => asked.push(`sync ${allowed}`),
+    restart: () => ({ ok: true }),
     stop: (force) => {
       asked.push(`stop ${force}`);
       return { ok: true };

@@ -157,6 +157,7 @@ export class FakeHands implements Hands {
       lastTakeover: this.takeover,
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],
       diskBusySinceMs: null,
+      peerAbout: null,
     };
   }
 

@@ -62,6 +62,7 @@ function fakeBoard(): Controlled {
       return { ok: true };
     },
     setSyncAllowed: () => {},
+    restart: () => ({ ok: true }),
     stop: () => ({ ok: false, why: 'this board serves and nobody can take over' }),
     alarms: () => status.alarms,
     alarmHistory: () => [],

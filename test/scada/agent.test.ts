@@ -41,6 +41,7 @@ class ShownBoard {
       status: () => this.shown,
       wish: () => ({ ok: false, why: 'not here' }),
       setSyncAllowed: () => {},
+      restart: () => ({ ok: true }),
       stop: () => ({ ok: false, why: 'not here' }),
       alarms: () => [],
       alarmHistory: () => [],

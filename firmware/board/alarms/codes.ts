@@ -65,6 +65,8 @@ export const ALARM_CODES = {
   'SUPERVISOR-GONE': state('error', 'the supervisor of this board is gone'),
   'NOT-FIRST': state('warning', 'this board has no right to go before other programs'),
   STALLS: state('warning', 'this board stands still now and then'),
+  'CONFIG-TRIAL': state('warning', 'a configuration is on trial and goes unless it is confirmed'),
+  'CONFIG-UNUSED': state('warning', 'this board runs with another configuration than its file'),
   'ALARMS-UNSAVED': state('warning', 'the history of alarms cannot be written'),
 } as const satisfies Readonly<Record<string, AlarmWords>>;
 

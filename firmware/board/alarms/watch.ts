@@ -172,8 +172,21 @@ function conditions(status: Status): Map<AlarmCode, string> {
   const broken = status.disks.find(({ trouble }) => trouble !== null);
   note('DISK-FAILED', broken !== undefined, `${broken?.path}: ${broken?.trouble}`);
   const noDog = watchdog.kind === 'none' ? 'the configuration names none' : watchdog.why;
+  noteConfig(status, note);
   note('WATCHDOG-OFF', !watchdog.armed && role !== 'stopped', `no watchdog: ${noDog}`);
   return found;
+}
+
+function noteConfig(
+  { config }: Status,
+  note: (code: AlarmCode, isSo: boolean, text?: string) => void,
+): void {
+  if (config === null) return;
+  const { running, file, trial } = config;
+  const left = trial === null ? 0 : Math.ceil(trial.leftMs / 60_000);
+  const goes = `the configuration of ${trial?.by} goes in ${left} min unless it is confirmed`;
+  note('CONFIG-TRIAL', trial !== null, goes);
+  note('CONFIG-UNUSED', file?.hash !== running.hash);
 }
 
 function notePaths(

@@ -5,9 +5,11 @@ import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
 import { systemWords } from '../../host/errors.ts';
+import { pairHashOf } from './pair-hash.ts';
 import { type Parsed, parseConfig, withMacs } from './parse.ts';
 import type { Problem } from './toml.ts';
 import type { BoardConfig } from './types.ts';
+import { hashOf } from './versions.ts';
 
 /** All that is wrong with a configuration, a line each. */
 export class ConfigError extends Error {
@@ -24,14 +26,43 @@ export function problemLine(file: string, { line, text }: Problem): string {
   return line === 0 ? `${file}: ${text}` : `${file}:${line}: ${text}`;
 }
 
+/** Which configuration this is, so that two can be told apart. */
+export interface ConfigVersion {
+  /** Of the whole file. */
+  readonly hash: string;
+  /** Of what must be equal on both boards. */
+  readonly pairHash: string;
+  readonly changedMs: number;
+}
+
 export interface Loaded {
+  readonly file: string;
   readonly config: BoardConfig;
   readonly pairingKey: Uint8Array;
+  readonly version: ConfigVersion;
 }
 
 /** Throws a ConfigError. */
 export async function loadConfig(file: string): Promise<Loaded> {
-  const parsed = await readConfig(file);
+  const text = await readText(file);
+  const { mtimeMs } = await stat(file);
+  return {
+    ...(await checkConfig(file, text)),
+    ...{ file, version: versionOf(file, text, mtimeMs) },
+  };
+}
+
+export function versionOf(file: string, text: string, changedMs: number): ConfigVersion {
+  const { config } = parseConfig(text, dirname(resolve(file)));
+  return { hash: hashOf(text), pairHash: pairHashOf(config), changedMs };
+}
+
+/** The same for a text that may become this file. Throws a ConfigError. */
+export async function checkConfig(
+  file: string,
+  text: string,
+): Promise<Pick<Loaded, 'config' | 'pairingKey'>> {
+  const parsed = parseConfig(text, dirname(resolve(file)));
   const { config, document } = parsed;
   const problems = [...parsed.problems];
   const note = (path: string, text: string) =>
@@ -56,13 +87,15 @@ export async function loadConfig(file: string): Promise<Loaded> {
 
 /** For commands that need to know where the board is, not whether it could run. */
 export async function readConfig(file: string): Promise<Parsed> {
-  let text: string;
+  return parseConfig(await readText(file), dirname(resolve(file)));
+}
+
+async function readText(file: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file, 'utf8');
   } catch (error) {
     throw new ConfigError(file, [{ line: 0, text: systemWords(error) }]);
   }
-  return parseConfig(text, dirname(resolve(file)));
 }
 
 async function readKey(path: string): Promise<Uint8Array> {

@@ -1,6 +1,7 @@
 // A TOML file as values and the line of each key. The library parses; lines it does not tell, so a
-// small scan of our own finds them. A syntax error costs its line only, so that all are found at once.
+// small scan of our own (toml-scan.ts) finds them. A syntax error costs its line only, so that all are found at once.
 import { parse, TomlError } from 'smol-toml';
+import { statementsOf } from './toml-scan.ts';
 
 export interface Problem {
   /** 1 is the first; 0: no line to point at. */
@@ -54,69 +55,10 @@ function inWords(error: TomlError): string {
   return `not TOML: ${first.replace(/^Invalid TOML document: /, '')}`;
 }
 
-/** Where each table and key begins. Values are skipped, whatever they are. */
+/** Where each table and key begins. */
 function scanLines(text: string): Map<string, number> {
   const places = new Map<string, number>();
-  let table = '';
-  let line = 1;
-  let at = 0;
-  while (at < text.length) {
-    const end = endOfStatement(text, at);
-    const statement = text.slice(at, end);
-    const lead = /^\s*/.exec(statement)?.[0] ?? '';
-    const found = line + count(lead);
-    const header = /^\[\[?([^\]]+)\]/.exec(statement.trimStart());
-    const key = /^((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=/.exec(
-      statement.trimStart(),
-    );
-    if (header !== null) {
-      table = bare(header[1]!);
-      if (!places.has(table)) places.set(table, found);
-    } else if (key !== null) {
-      const path = table === '' ? bare(key[1]!) : `${table}.${bare(key[1]!)}`;
-      if (!places.has(path)) places.set(path, found);
-    }
-    line += count(statement);
-    at = end;
-  }
+  for (const { kind, path, line } of statementsOf(text))
+    if (kind !== 'other' && !places.has(path)) places.set(path, line);
   return places;
-}
-
-function bare(name: string): string {
-  return name
-    .split('.')
-    .map((part) => part.trim().replace(/^(["'])(.*)\1$/, '$2'))
-    .join('.');
-}
-
-function count(text: string): number {
-  return text.split('\n').length - 1;
-}
-
-/** Behind the line end that closes the statement at `from`: not inside a string or a list. */
-function endOfStatement(text: string, from: number): number {
-  let depth = 0;
-  for (let at = from; at < text.length; at++) {
-    const quote = /^("""|'''|"|')/.exec(text.slice(at, at + 3))?.[0];
-    if (quote !== undefined) at = endOfString(text, at + quote.length, quote) - 1;
-    else if (text[at] === '#') at = indexOrEnd(text, '\n', at) - 1;
-    else if (text[at] === '[' || text[at] === '{') depth += 1;
-    else if (text[at] === ']' || text[at] === '}') depth -= 1;
-    else if (text[at] === '\n' && depth <= 0) return at + 1;
-  }
-  return text.length;
-}
-
-function endOfString(text: string, from: number, quote: string): number {
-  for (let at = from; at < text.length; at++) {
-    if (text[at] === '\\' && quote[0] === '"') at += 1;
-    else if (text.startsWith(quote, at)) return at + quote.length;
-    else if (text[at] === '\n' && quote.length === 1) return at;
-  }
-  return text.length;
-}
-
-function indexOrEnd(text: string, what: string, from: number): number {
-  const at = text.indexOf(what, from);
-  return at < 0 ? text.length : at;
 }

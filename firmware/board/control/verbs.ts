@@ -14,6 +14,8 @@ export interface Controlled {
   setSyncAllowed(allowed: boolean): void;
   /** Begins to stop; the socket closes when the board has stopped. */
   stop(force: boolean): WishAnswer;
+  /** The same, and starts again with its configuration; refused where the guest would stand still. */
+  restart(): WishAnswer;
   alarms(): readonly AlarmView[];
   /** The newest `most` changes, oldest first. */
   alarmHistory(most: number): readonly AlarmChange[];
@@ -79,6 +81,7 @@ const VERBS: Readonly<Record<string, { readonly fields: readonly string[]; reado
       run: (board, { force = false }) =>
         typeof force === 'boolean' ? board.stop(force) : no('"force" must be true or false'),
     },
+    restart: { fields: [], run: (board) => board.restart() },
     'sync-up': {
       fields: ['allowed'],
       run: (board, { allowed }) => {

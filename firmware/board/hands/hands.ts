@@ -12,6 +12,7 @@ import { CPU_MODEL, firmwareVersion } from '../../host/identity.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
+import { type About, decodeAbout, encodeAbout } from '../about.ts';
 import type { EventCode } from '../event-codes.ts';
 import { Chain } from './chain.ts';
 import type { BoardFacts } from './compat.ts';
@@ -37,6 +38,8 @@ export interface HandsOptions {
   readonly makeChannel: ChannelFactory;
   readonly events: HandsEvents;
   readonly limits?: Partial<HandsLimits>;
+  /** What the peer is told of this board, for people. */
+  readonly about?: About;
   /** @default performance.now */
   readonly nowMs?: () => number;
   /** Who carries what the guest says; @default the world of this host. */
@@ -71,6 +74,7 @@ export class BoardHands implements Hands {
   private takeover: TakeoverRecord | undefined;
   private announcing: NodeJS.Timeout[] = [];
   private closing: Promise<void> | undefined;
+  private peerAbout: About | null = null;
 
   /**
    * Opens disks and world, all or nothing; throws one clear line. Then the hands can be made, once, for
@@ -349,6 +353,7 @@ export class BoardHands implements Hands {
       up: () => {
         this.leading.linkUp();
         this.following.linkUp();
+        this.sayAbout();
       },
       down: () => {
         this.leading.linkDown();
@@ -358,6 +363,12 @@ export class BoardHands implements Hands {
       cut: () => this.options.events.arbiter({ type: 'path-down', path: 'log' }),
       channel: (event) => this.tellOfChannel(event),
     };
+  }
+
+  private sayAbout(): void {
+    const { about } = this.options;
+    if (about === undefined) return;
+    this.link.send(encodeLogMessage({ type: 'about', about: encodeAbout(about) }), false);
   }
 
   private tellOfChannel(event: ChannelEvent): void {
@@ -407,6 +418,9 @@ export class BoardHands implements Hands {
         return;
       case 'drop':
         this.following.drop(message);
+        return;
+      case 'about':
+        this.peerAbout = decodeAbout(message.about);
         return;
     }
   }
@@ -459,6 +473,7 @@ export class BoardHands implements Hands {
       lastTakeover: this.takeover?.facts() ?? null,
       disks: seat.disks.map(({ path, trouble }) => ({ path, trouble })),
       diskBusySinceMs: seat.diskBusySinceMs,
+      peerAbout: this.peerAbout,
     };
   }
 

@@ -43,7 +43,9 @@ export type LogMessage =
     }
   | { readonly type: 'refuse'; readonly session: number; readonly reasons: readonly string[] }
   | { readonly type: 'synced'; readonly stream: number; readonly session: number }
-  | { readonly type: 'drop'; readonly session: number; readonly reason: string };
+  | { readonly type: 'drop'; readonly session: number; readonly reason: string }
+  /** For people: about.ts. */
+  | { readonly type: 'about'; readonly about: Uint8Array };
 
 export interface Ack {
   readonly type: 'ack';
@@ -122,6 +124,7 @@ const LOG_TYPE = {
   refuse: 0x08,
   synced: 0x09,
   drop: 0x0a,
+  about: 0x0b,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const BULK_TYPE = {
@@ -182,6 +185,8 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
         .raw(words)
         .done();
     }
+    case 'about':
+      return write(message.about.length).raw(message.about).done();
   }
 }
 
@@ -233,6 +238,8 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
       return { type: 'synced', stream: fields.u32(), session: fields.u32() };
     case LOG_TYPE.drop:
       return { type: 'drop', session: fields.u32(), reason: text(fields.rest()) };
+    case LOG_TYPE.about:
+      return { type: 'about', about: fields.rest() };
     default:
       return 'type';
   }

@@ -6,6 +6,7 @@
 
 import type { PairState } from '../../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
+import type { About } from '../about.ts';
 
 /** Who this board is just now; the brain tells before the actions that follow from it. */
 export interface Reign {
@@ -92,6 +93,8 @@ export interface HandsFacts {
   readonly disks: readonly { readonly path: string; readonly trouble: string | null }[];
   /** Since when a disk request has been under way, or null. */
   readonly diskBusySinceMs: number | null;
+  /** What the peer said of itself last; null: nothing yet. */
+  readonly peerAbout: About | null;
 }
 
 /** Actions the brain carries out itself. */

@@ -10,6 +10,12 @@ const path = {
   rejected: 0,
 } as const;
 
+const config = {
+  hash: '1f'.repeat(32),
+  pairHash: '2e'.repeat(32),
+  changedMs: Date.UTC(2026, 1, 3, 4, 5, 6),
+};
+
 export function healthyStatus(): Status {
   return {
     format: 1,
@@ -48,6 +54,7 @@ export function healthyStatus(): Status {
     guest: { state: 'leading', icount: '123456789012', virtualNs: '7500000000000', lives: 1 },
     disks: [{ path: '/var/lib/twinstep/disk0.img', trouble: null }],
     versions: { firmware: '0.1.0' },
+    config: { running: config, file: config, trial: null },
     peer: {
       role: 'backup',
       boot: 9,
@@ -59,6 +66,7 @@ export function healthyStatus(): Status {
       isHeard: true,
       health: 0,
       icount: '123456780000',
+      about: { ...config, hash: '3d'.repeat(32), name: 'press-7-b', firmware: '0.1.0' },
     },
     lastEvent: null,
     alarms: [],

@@ -1,0 +1,40 @@
+// The thread of config-watch.ts: looks at the file every second, and ends a trial whose time is over.
+import { statSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { versionOf } from './config/load.ts';
+import { ConfigStore, now } from './config/store.ts';
+import { type Held, hashOf, RETURNED, trialVerdict } from './config/versions.ts';
+import type { ConfigLook, TrialFacts } from './config-watch.ts';
+
+const LOOK_MS = 1_000;
+const store = new ConfigStore((workerData as { file: string }).file);
+
+function look(): ConfigLook {
+  const { returned, trouble } = store.settle();
+  try {
+    const held = store.held();
+    const { current } = held;
+    const { file } = store;
+    const version = current === null ? null : versionOf(file, current, statSync(file).mtimeMs);
+    const [newest] = held.old;
+    const gone = newest?.by === RETURNED ? hashOf(newest.text) : null;
+    return { file: version, trial: trialFacts(held), gone, returned, trouble };
+  } catch (error) {
+    return { file: null, trial: null, gone: null, returned, trouble: (error as Error).message };
+  }
+}
+
+function trialFacts(held: Held): TrialFacts | null {
+  const { trial } = held;
+  const verdict = trialVerdict(held, now());
+  if (trial === null || verdict.is !== 'waits') return null;
+  const { by, minutes, toHash: hash } = trial;
+  return { by, minutes, leftMs: verdict.leftMs, hash };
+}
+
+const timer = setInterval(() => parentPort?.postMessage(look()), LOOK_MS);
+parentPort?.postMessage(look());
+parentPort?.on('message', () => {
+  clearInterval(timer);
+  process.exit(0);
+});
