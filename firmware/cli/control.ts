@@ -6,9 +6,9 @@ import { readConfig } from '../board/config/load.ts';
 import { ControlClient, NoBoardError } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';
 import type { Status } from '../board/status.ts';
+import { statusLines } from '../console/status-screen.ts';
 import { CONTROL_COMMANDS, type ControlCommand } from './control-commands.ts';
 import { parseStrictlyWith } from './guest-options.ts';
-import { eventText, statusScreen } from './status-screen.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 interface Values {
@@ -199,7 +199,9 @@ async function waitFor(
 }
 
 function showStatus(status: Status, { json }: Values): number {
-  return print(json ? `${JSON.stringify(status, null, 2)}\n` : statusScreen(status));
+  return print(
+    json ? `${JSON.stringify(status, null, 2)}\n` : `${statusLines(status).join('\n')}\n`,
+  );
 }
 
 async function showEvents(client: ControlClient, { json, follow }: Values): Promise<number> {
@@ -216,6 +218,12 @@ async function showEvents(client: ControlClient, { json, follow }: Values): Prom
   const answer = await client.ask({ do: 'events' });
   if (answer.ok) for (const event of answer.events ?? []) show(event);
   return EXIT.ok;
+}
+
+function eventText({ wallMs, code, severity, text }: BoardEvent): string {
+  const time = new Date(wallMs).toISOString().slice(11, 23);
+  const mark = severity === 'info' ? '' : `${severity.toUpperCase()} `;
+  return `${time} ${mark}${code}: ${text}\n`;
 }
 
 function print(text: string): number {

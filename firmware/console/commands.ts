@@ -1,6 +1,7 @@
 // The commands of the console, each a dialogue. What changes the pair is in requests.ts. Pure.
 import { isAlarmCode } from '../board/alarms/codes.ts';
 import type { Status } from '../board/status.ts';
+import { configure, confirmConfig, factoryReset, showHistory } from './configure.ts';
 import type { Row, UserRole } from './grammar.ts';
 import {
   ask,
@@ -25,6 +26,7 @@ import {
   versionsScreen,
 } from './screens.ts';
 import { statusLines } from './status-screen.ts';
+import type { Session } from './talk.ts';
 import type { Settings } from './terminal.ts';
 
 export interface Context {
@@ -32,6 +34,7 @@ export interface Context {
   readonly role: UserRole;
   readonly version: string;
   readonly settings: Settings;
+  readonly session: Session;
 }
 
 export interface Command extends Row {
@@ -48,6 +51,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   'show tech-support': 'everything, for the maker',
   'show log': 'what happened',
   'show alarms': 'what is wrong',
+  'show config': 'the file of this board',
+  confirm: 'a configuration that is on trial',
   request: 'change what the pair does',
   'request maintenance': 'take this board out of the pair, or back in',
   'request sync-up': 'allow or forbid bringing the other board into step',
@@ -235,6 +240,7 @@ export const COMMANDS: readonly Command[] = [
     ofStatus((status, { version }) => versionsScreen(status, version)),
   ),
   at('operator', 'show config', 'the file of this board, with its mistakes', showConfig),
+  at('operator', 'show config history', 'the versions before it', showHistory),
   at('operator', 'show tech-support', 'all there is', techSupport(false)),
   at(
     'operator',
@@ -272,6 +278,11 @@ export const COMMANDS: readonly Command[] = [
     'lead from this disk, whatever the other board has',
     requests.forceLead,
   ),
+  at('operator', 'configure', 'change the file of this board', configure),
+  at('admin', 'confirm', 'keep the configuration that is on trial', confirmConfig(true)),
+  at('admin', 'confirm no', 'take it back at once', confirmConfig(false)),
+  at('admin', 'request restart', 'start this board with its configuration', requests.restart),
+  at('admin', 'request factory-reset', 'forget configuration, pairing and users', factoryReset),
   at('admin', 'request reboot', 'start this machine anew', requests.power('reboot')),
   at('admin', 'request power-off', 'switch this machine off', requests.power('power-off')),
   at('operator', 'guest console', 'COM1 of the guest; Ctrl-] leaves', guestConsole),

@@ -8,7 +8,10 @@ export function mayDo(role: UserRole, needed: UserRole): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
 
-/** A word as it is, or `<NAME>` that anything fits, or `[NAME]` that may also be left out. */
+/**
+ * A word as it is, or `<NAME>` that anything fits, or `[NAME]` that may also be left out, or at the end
+ * `<NAME...>`: the rest of the line, with its blanks.
+ */
 export interface Row {
   readonly words: string;
   readonly help: string;
@@ -38,6 +41,8 @@ export function meaningOf<R extends Row>(rows: readonly R[], line: string): Mean
   const words = wordsOf(line);
   const { found, why } = walk(rows, words);
   if (why !== null) return { ok: false, why };
+  const open = found.find(({ tokens }) => isOpen(tokens) && words.length >= tokens.length);
+  if (open !== undefined) return { ok: true, row: open.row, args: [restOf(line, open.tokens)] };
   const whole = found.find(
     ({ tokens }) =>
       tokens.length === words.length ||
@@ -63,8 +68,10 @@ export function nextWords<R extends Row>(
   if (why !== null) return [];
   const next = new Map<string, string>();
   for (const { row, tokens } of found) {
-    const token = tokens[words.length];
-    if (token === undefined) next.set('<Enter>', row.help);
+    const token =
+      isOpen(tokens) && words.length >= tokens.length ? '<Enter>' : tokens[words.length];
+    if (token === '<Enter>') next.set(token, row.help);
+    else if (token === undefined) next.set('<Enter>', row.help);
     else if (!isLiteral(token)) {
       next.set(token.replace('[', '<').replace(']', '>'), row.help);
       if (token.startsWith('[')) next.set('<Enter>', row.help);
@@ -105,12 +112,25 @@ function walk<R extends Row>(rows: readonly R[], words: readonly string[]): Walk
     const [only] = fits;
     if (fits.length > 1) return { found: [], why: `"${word}" may be ${fits.join(', ')}` };
     const kept = found.filter(({ tokens }) =>
-      only === undefined ? tokens[n] !== undefined && !isLiteral(tokens[n]) : tokens[n] === only,
+      isOpen(tokens) && n >= tokens.length
+        ? true
+        : only === undefined
+          ? tokens[n] !== undefined && !isLiteral(tokens[n])
+          : tokens[n] === only,
     );
     if (kept.length === 0) return { found: [], why: `"${word}" makes no sense here; ? helps` };
     found = kept;
   }
   return { found, why: null };
+}
+
+function isOpen(tokens: readonly string[]): boolean {
+  return tokens.at(-1)!.endsWith('...>');
+}
+
+/** What the last token stands for: all but the words before it. */
+function restOf(line: string, tokens: readonly string[]): string {
+  return line.trim().replace(new RegExp(`^(\\S+\\s+){${tokens.length - 1}}`), '');
 }
 
 function isLiteral(token: string | undefined): boolean {

@@ -8,6 +8,7 @@ import { readConfig } from '../board/config/load.ts';
 import type { BoardConfig } from '../board/config/types.ts';
 import { systemWords } from '../host/errors.ts';
 import { BoardLink, type BoardLinkEvents } from './board-link.ts';
+import { ConfigDesk } from './config-desk.ts';
 import { diagnose, problemsOf } from './diagnose.ts';
 import { Lockout } from './lockout.ts';
 import type { Begun, Call, ConfigText, Done, LoginAnswer } from './needs.ts';
@@ -40,11 +41,14 @@ export class ConsoleHost {
   private config: BoardConfig | null = null;
   private lockout = new Lockout();
   private guest: Socket | null = null;
+  private readonly desk: ConfigDesk;
 
   constructor(options: HostOptions, events: HostEvents) {
     this.options = options;
     this.events = events;
     this.usersFile = options.usersFile ?? join(dirname(options.configFile), 'users');
+    const { configFile: file, line } = options;
+    this.desk = new ConfigDesk({ file, line, usersFile: this.usersFile });
   }
 
   async carryOut(call: Call): Promise<unknown> {
@@ -67,6 +71,14 @@ export class ConsoleHost {
         return await diagnose(this.options.configFile);
       case 'config':
         return await this.configText();
+      case 'config-open':
+      case 'config-close':
+      case 'config-check':
+      case 'config-commit':
+      case 'config-history':
+      case 'config-confirm':
+      case 'factory-reset':
+        return await this.desk.carryOut(call);
       case 'power':
         return await done(() => this.options.power(call.what));
       case 'open-guest':
@@ -87,6 +99,7 @@ export class ConsoleHost {
   close(): void {
     this.leaveGuest();
     this.link?.close();
+    this.desk.close();
   }
 
   private async begin(): Promise<Begun> {
@@ -165,7 +178,7 @@ export class ConsoleHost {
     } catch {
       // One of the problems.
     }
-    return { file, text, problems: await problemsOf(file) };
+    return { file, text, problems: await problemsOf(file), trial: this.desk.trialWords() };
   }
 
   private async openGuest(): Promise<Done> {

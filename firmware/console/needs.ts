@@ -1,8 +1,6 @@
 // What a dialogue may ask of the terminal that runs it. A dialogue is a generator: it yields a need and
 // goes on with the answer, so it reads like the conversation it is and does no I/O. Pure.
-import type { AlarmChange, AlarmView } from '../board/alarms/book.ts';
-import type { BoardEvent } from '../board/events.ts';
-import type { Status } from '../board/status.ts';
+import type { Answer } from '../board/control/verbs.ts';
 import type { UserRole } from './grammar.ts';
 
 /** Done by the outside; the answer comes later. */
@@ -19,6 +17,7 @@ export type Call =
   | { readonly do: 'ask'; readonly request: Request }
   | { readonly do: 'diagnose' }
   | { readonly do: 'config' }
+  | ConfigCall
   | { readonly do: 'power'; readonly what: 'reboot' | 'power-off' }
   | { readonly do: 'open-guest' };
 
@@ -40,22 +39,42 @@ export type LoginAnswer =
 
 export type Done = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
-export type BoardAnswer =
-  | {
-      readonly ok: true;
-      readonly status?: Status;
-      readonly events?: readonly BoardEvent[];
-      readonly alarms?: readonly AlarmView[];
-      readonly history?: readonly AlarmChange[];
-      readonly acked?: number;
-    }
-  /** `isAbsent`: no board answers at all. */
-  | { readonly ok: false; readonly why: string; readonly isAbsent?: boolean };
+/** What the board said, or why nobody did; `isAbsent`: no board answers at all. */
+export type BoardAnswer = Answer & { readonly isAbsent?: boolean };
 
 export interface ConfigText {
   readonly file: string;
   readonly text: string;
   readonly problems: readonly string[];
+  /** Who put it on trial and how long it still has, in words. */
+  readonly trial: string | null;
+}
+
+/** What is done with the board's file; config-desk.ts. */
+export type ConfigCall =
+  | { readonly do: 'config-open'; readonly user: string }
+  | { readonly do: 'config-close' }
+  | { readonly do: 'config-check'; readonly text: string }
+  | {
+      readonly do: 'config-commit';
+      readonly text: string;
+      /** What the editor began with. */
+      readonly base: string | null;
+      readonly user: string;
+      readonly minutes: number | null;
+    }
+  | { readonly do: 'config-history' }
+  | { readonly do: 'config-confirm'; readonly keep: boolean }
+  | { readonly do: 'factory-reset' };
+
+export type ConfigOpened =
+  | { readonly ok: true; readonly file: string; readonly text: string | null }
+  | { readonly ok: false; readonly why: string };
+
+export interface OldConfig {
+  readonly replacedMs: number;
+  readonly by: string;
+  readonly text: string;
 }
 
 export type Need =

@@ -2,7 +2,16 @@
 // the service is even offered; the board itself decides, here it is only said early and in words. Pure.
 import type { Status } from '../board/status.ts';
 import { type Context, statusOr, tellNoBoard } from './commands.ts';
-import { ask, call, type Dialogue, type Done, print, type Request, readLine } from './needs.ts';
+import {
+  ask,
+  type ConfigText,
+  call,
+  type Dialogue,
+  type Done,
+  print,
+  type Request,
+  readLine,
+} from './needs.ts';
 
 type Run = (args: readonly string[], context: Context) => Dialogue;
 
@@ -92,6 +101,28 @@ export function* forceLead(): Dialogue {
     'This board leads from ITS disk. What the other board has and this one has not IS LOST.';
   if (yield* confirm(words, status.board.name))
     yield* wish({ do: 'force-lead' }, ({ role }) => role === 'solo');
+}
+
+/** The board process alone: it takes its configuration, the machine stays up. */
+export function* restart(): Dialogue {
+  const status = yield* statusOr();
+  if (status === null) return;
+  const { problems } = yield* call<ConfigText>({ do: 'config' });
+  if (problems.length > 0)
+    return yield* print(`Refused: its configuration is wrong.\n${problems.join('\n')}\n`);
+  const handsOver = status.role === 'protected' ? ' It hands over to the other board first.' : '';
+  const words = `${status.board.name} starts anew; until it is back in step there is no redundancy.${handsOver}`;
+  if (!(yield* confirm(words, null))) return;
+  const { boot } = status.board;
+  const answer = yield* ask({ do: 'restart' });
+  if (!answer.ok) return yield* print(`Refused: ${answer.why}.\n`);
+  for (let look = 0; look < WAIT_LOOKS; look++) {
+    yield { need: 'wait', ms: LOOK_MS };
+    const now = yield* ask({ do: 'status' });
+    if (now.ok && now.status !== undefined && now.status.board.boot > boot)
+      return yield* print('Done: it runs with its configuration. Wait for RUN-Redundant.\n');
+  }
+  yield* print('It is not back yet: look at "show status".\n');
 }
 
 /** Orderly: the board stops first, and it refuses when it serves and nobody can take over. */

@@ -1,5 +1,6 @@
 // What the other `show` commands print, each from what the board answered. Pure.
 import type { AlarmChange, AlarmView } from '../board/alarms/book.ts';
+import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import { PATH_WORDS } from '../board/notices.ts';
 import type { Status } from '../board/status.ts';
@@ -83,37 +84,62 @@ export function alarmsScreen(
   ].join('\n');
 }
 
-export function versionsScreen({ versions, peer, sync, board }: Status, console: string): string {
-  const match =
-    sync.phase === 'refused'
-      ? `DO NOT FIT: ${sync.refusals.join('; ')}`
-      : peer?.isHeard === true
-        ? 'the boards compared each other at sync-up; no difference is told'
-        : 'the other board is not heard';
+export function versionsScreen(status: Status, console: string): string {
+  const { versions, config, peer, board } = status;
+  const there = peer?.about ?? null;
+  const name = there === null ? 'other' : there.name;
+  const head = `${''.padEnd(13)}${board.name.padEnd(33)}${name}`;
+  const pair = (label: string, here: string, other: string) =>
+    `${label.padEnd(13)}${here.padEnd(33)}${other}`.trimEnd();
   return [
-    row('firmware', versions.firmware),
-    row('console', console),
-    row('start', `number ${board.boot}, ${span(board.upMs)} ago`),
-    ...wrap(match, COLUMNS - 11).map((line, n) => row(n === 0 ? 'other' : '', line)),
+    head,
+    pair('firmware', versions.firmware, there?.firmware ?? 'has not said'),
+    pair('runs with', versionWords(config?.running), there === null ? '' : versionWords(there)),
+    pair('its file', versionWords(config?.file), ''),
+    pair('console', console, ''),
+    pair('start', `number ${board.boot}, ${span(board.upMs)} ago`, ''),
+    '',
+    ...wrap(verdictOfVersions(status), COLUMNS),
     '',
   ].join('\n');
 }
 
-/** Nothing secret is shown, whatever somebody has written into the file. */
-export function configScreen({ file, text, problems }: ConfigText): string {
-  const lines = text
-    .split('\n')
-    .map((line) =>
-      line.replace(
-        /^(\s*(?![\w-]*-file\b)[\w-]*(?:password|secret|token)[\w-]*\s*=).*/i,
-        '$1 "********"',
-      ),
+function versionWords(version: { hash: string; changedMs: number } | null | undefined): string {
+  if (version === undefined || version === null) return 'none';
+  return `${version.hash.slice(0, 8)} of ${timeOf(version.changedMs).slice(0, 19)}`;
+}
+
+/** Two files are never equal (names, addresses), so what must be is compared. */
+function verdictOfVersions({ versions, config, peer, sync }: Status): string {
+  const there = peer?.about ?? null;
+  const sentences: string[] = [];
+  if (sync.phase === 'refused')
+    sentences.push(`The boards DO NOT FIT: ${sync.refusals.join('; ')}.`);
+  if (there === null) sentences.push('The other board has not said what it runs.');
+  else {
+    const isSame = there.firmware === versions.firmware;
+    sentences.push(isSame ? 'Both run the same firmware.' : 'The boards run DIFFERENT FIRMWARE.');
+    const isEqual = there.pairHash === config?.running.pairHash;
+    sentences.push(
+      isEqual
+        ? 'What both configurations must share is equal.'
+        : 'What both configurations must share DIFFERS: compare "show config" on both.',
     );
+    if (peer?.isHeard !== true) sentences.push('The other board is silent now.');
+  }
+  if (config !== null && config.file?.hash !== config.running.hash)
+    sentences.push('The file of this board was changed: it counts from the next start on.');
+  return sentences.join(' ');
+}
+
+/** Nothing secret is shown, whatever somebody has written into the file. */
+export function configScreen({ file, text, problems, trial }: ConfigText): string {
   const wrong =
     problems.length === 0
       ? 'This configuration holds.'
       : `THIS CONFIGURATION IS WRONG (${problems.length}):\n${problems.join('\n')}`;
-  return `# ${file}\n${lines.join('\n').trimEnd()}\n\n${wrong}\n`;
+  const onTrial = trial === null ? '' : `${trial}\n`;
+  return `# ${file}\n${masked(text).trimEnd()}\n\n${wrong}\n${onTrial}`;
 }
 
 export function logScreen(events: readonly BoardEvent[], most: number): string {

@@ -3,11 +3,11 @@
 import type { Readable, Writable } from 'node:stream';
 import type { BoardEvent } from '../board/events.ts';
 import { wrap } from './ascii.ts';
-import { commandsFor, GROUPS } from './commands.ts';
+import { GROUPS } from './commands.ts';
 import { ConsoleHost, type HostOptions } from './host.ts';
 import { eventLine } from './screens.ts';
 import { span, statusLines } from './status-screen.ts';
-import { type Session, talk } from './talk.ts';
+import { rowsOf, type Session, talk } from './talk.ts';
 import { Terminal, type TerminalCounters } from './terminal.ts';
 
 export interface ShellOptions extends HostOptions {
@@ -43,6 +43,7 @@ export class Shell {
       role: null,
       status: null,
       board: '',
+      modeRows: null,
       settings: {
         rows: options.isTerminal ? 24 : 0,
         columns: 80,
@@ -61,7 +62,7 @@ export class Shell {
       guestEnded: (why) => this.withTerminal(() => this.terminal.guestEnded(why)),
     });
     const around = {
-      rows: () => (session.role === null ? [] : commandsFor(session.role)),
+      rows: () => rowsOf(session),
       groups: GROUPS,
       liveScreen: (columns: number) => this.liveScreen(session, columns),
     };

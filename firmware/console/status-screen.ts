@@ -11,7 +11,8 @@ const LINES_MAX = 23;
 const CLOSING_MAX = 3;
 
 export function statusLines(status: Status, columns = 80): string[] {
-  const closing = ['', ...wrap(mayBeSwitchedOff(status), columns, 2).slice(0, CLOSING_MAX)];
+  const last = wrap(mayBeSwitchedOff(status), columns, 2).slice(0, CLOSING_MAX);
+  const closing = ['', ...last.map((line) => clip(line, columns))];
   const before = LINES_MAX - closing.length;
   const lines = [
     headline(status),

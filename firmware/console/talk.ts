@@ -2,7 +2,7 @@
 // it does and how the pair is, each time anew. Pure.
 import type { Status } from '../board/status.ts';
 import { type Command, type Context, commandsFor, newPassword } from './commands.ts';
-import { meaningOf, type UserRole } from './grammar.ts';
+import { meaningOf, type Row, type UserRole } from './grammar.ts';
 import {
   type Begun,
   call,
@@ -25,7 +25,14 @@ export interface Session {
   /** Of the board, as it was told last; null: none answers. */
   status: Status | null;
   board: string;
+  /** Of the mode, where it has commands of its own; null: those of the role. */
+  modeRows: readonly Row[] | null;
   readonly settings: Settings;
+}
+
+/** What may be typed now. */
+export function rowsOf({ modeRows, role }: Session): readonly Row[] {
+  return modeRows ?? (role === null ? [] : commandsFor(role));
 }
 
 const TRIES = 3;
@@ -41,6 +48,7 @@ export function* talk(session: Session): Dialogue {
     ...user,
     version: begun.version,
     settings: session.settings,
+    session,
   };
   yield* print('? shows what may be typed, "show status" how things are.\n');
   yield* commandLoop(session, context);
@@ -96,6 +104,8 @@ function* commandLoop(session: Session, context: Context): Dialogue {
       yield* meaning.row.run(meaning.args, context);
     } catch (error) {
       if (error instanceof Hangup || !(error instanceof Interrupted)) throw error;
+    } finally {
+      session.modeRows = null;
     }
   }
 }
@@ -103,5 +113,7 @@ function* commandLoop(session: Session, context: Context): Dialogue {
 export function promptOf({ status, board, role }: Session): string {
   const mark = role === 'viewer' ? '>' : '#';
   if (status === null) return `${board} NO-BOARD${mark} `;
-  return `${status.board.name} ${roleWord(status.role)} ${status.pairState}${mark} `;
+  const trial = status.config?.trial ?? null;
+  const left = trial === null ? '' : ` TRIAL ${Math.ceil(trial.leftMs / 60_000)}min`;
+  return `${status.board.name} ${roleWord(status.role)} ${status.pairState}${left}${mark} `;
 }

@@ -36,6 +36,8 @@ export interface TerminalCounters {
   dropped: number;
 }
 
+/** More than fit on a screen are shown as words alone. */
+const HELP_LINES_MAX = 20;
 const TYPED_AHEAD_MAX = 2_000;
 const GUEST_ESCAPE = 0x1d;
 const LIVE_END = '(live; q ends)';
@@ -260,7 +262,11 @@ export class Terminal {
 
   private help(): void {
     const next = nextWords(this.around.rows(), this.editor.beforeCursor, this.around.groups);
-    const lines = next.map(({ word, help }) => `  ${word.padEnd(16)}${help}`);
+    const width = Math.max(16, ...next.map(({ word }) => word.length + 2));
+    const lines =
+      next.length > HELP_LINES_MAX
+        ? [`  ${next.map(({ word }) => word).join('  ')}`]
+        : next.map(({ word, help }) => `  ${word.padEnd(width)}${help}`.trimEnd());
     this.write(`?\n${lines.length === 0 ? '  nothing fits here' : lines.join('\n')}\n`);
     this.out.push(this.editor.redraw());
   }

@@ -6,7 +6,7 @@ import { type Status, safeToRemove } from '../../firmware/board/status.ts';
 import { TakeoverRecord } from '../../firmware/board/takeover.ts';
 import { Ticker } from '../../firmware/board/ticker.ts';
 import { WatchDog } from '../../firmware/board/watch-dog.ts';
-import { span, statusScreen } from '../../firmware/cli/status-screen.ts';
+import { span, statusLines } from '../../firmware/console/status-screen.ts';
 import { initialState } from '../../watchdog/arbiter.ts';
 import { type ArbiterState, ROLES, type Statement } from '../../watchdog/arbiter-types.ts';
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
@@ -204,7 +204,7 @@ test('the screen holds whatever there is to say', () => {
     gate: { mode: 'closed', waiting: 1e6, oldestMs: 1e6 },
     link: { up: true, rttUs: 1e6, frameBytes: 9000 },
     sync: { phase: 'refused', refusals: [long, long], percent: 0, etaS: 1e9, isAllowed: false },
-    lastTakeover: { kind: 'takeover', blackoutMs: 1e9, cause: long },
+    lastTakeover: { kind: 'takeover', blackoutMs: 1e9, cause: long, wallMs: 1 },
     guest: {
       state: 'leading',
       icount: '18446744073709551615',
@@ -217,9 +217,10 @@ test('the screen holds whatever there is to say', () => {
       { path: long, trouble: long },
     ],
     peer: { role: 'protected', generation: 1, standing: 'shared', isHeard: false, ready: false },
+    alarms: [],
     lastEvent: { wallMs: 1, code: 'ROLE-ISOLATED', severity: 'critical', text: long },
   } as unknown as Status;
-  const lines = statusScreen(status).split('\n').slice(0, -1);
+  const lines = statusLines(status);
   assert.ok(lines.length <= 24, `${lines.length} lines`);
   assert.ok(lines.every((line) => line.length <= 80));
   assert.equal([59e3, 61e3, 3_661e3, 90_000e3].map(span), [

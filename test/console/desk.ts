@@ -1,13 +1,14 @@
 // A technician at a terminal whose outside is a script: every call is answered at once, or kept.
 import type { Status } from '../../firmware/board/status.ts';
-import { commandsFor, GROUPS } from '../../firmware/console/commands.ts';
+import { GROUPS } from '../../firmware/console/commands.ts';
 import type { UserRole } from '../../firmware/console/grammar.ts';
 import type { Call } from '../../firmware/console/needs.ts';
 import type { eventLine } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
-import { type Session, talk } from '../../firmware/console/talk.ts';
+import { rowsOf, type Session, talk } from '../../firmware/console/talk.ts';
 import { Terminal } from '../../firmware/console/terminal.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
+import { checkedProblems, FakeFile } from './fake-file.ts';
 import { Screen } from './screen.ts';
 
 export class Desk {
@@ -24,6 +25,7 @@ export class Desk {
   /** Calls of this kind are not answered. */
   holds: Call['do'] | null = null;
   nowMs = 0;
+  readonly file = new FakeFile();
   /** What the board answers to a wish. */
   wish: { ok: true } | { ok: false; why: string } = { ok: true };
 
@@ -33,13 +35,14 @@ export class Desk {
       role: null,
       status: this.status,
       board: '',
+      modeRows: null,
       settings: { rows: 24, columns: 80, idleMs: 600_000 },
     };
     const { session } = this;
     this.terminal = new Terminal(
       talk(session),
       {
-        rows: () => (session.role === null ? [] : commandsFor(session.role)),
+        rows: () => rowsOf(session),
         groups: GROUPS,
         liveScreen: (columns) => (this.status === null ? [] : statusLines(this.status, columns)),
       },
@@ -92,8 +95,23 @@ export class Desk {
           : { ok: false, why: 'Login incorrect.' };
       case 'diagnose':
         return ['', 'No supervisor runs.', '  board.toml:3: [board] side is missing'];
+      case 'config-open':
+        return { ok: true, file: '/etc/board.toml', text: this.file.text };
+      case 'config-check':
+        return checkedProblems(call.text);
+      case 'config-commit':
+        return this.file.commit(call);
+      case 'config-history':
+        return this.file.history;
+      case 'config-confirm':
+        return { ok: false, why: 'no configuration is on trial' };
       case 'config':
-        return { file: '/etc/board.toml', text: 'a = 1\npassword = "x"', problems: [] };
+        return {
+          file: '/etc/board.toml',
+          text: 'a = 1\npassword = "x"',
+          problems: [],
+          trial: null,
+        };
       case 'ask':
         return this.askBoard(call.request.do);
       default:

@@ -29,6 +29,11 @@ const MIB = 1 << 20;
 export function parseConfig(text: string, folder: string): Parsed {
   const document = readToml(text);
   const reader = new ConfigReader(document, folder);
+  const config = readTables(reader);
+  return { config, document, problems: reader.finish() };
+}
+
+function readTables(reader: ConfigReader): BoardConfig {
   const board = reader.table('board');
   const name = board.matching('name', NAME, 'letters, digits, ".", "_", "-", at most 31');
   const head = {
@@ -51,7 +56,7 @@ export function parseConfig(text: string, folder: string): Parsed {
   };
   if (config.front.interface !== '' && config.front.interface === config.log.interface)
     reader.problem('log.interface', '[log] and [front] must have an interface each');
-  return { config, document, problems: reader.finish() };
+  return config;
 }
 
 function serial(table: TableReader): BoardConfig['serial'] {
@@ -113,6 +118,13 @@ function nics(table: TableReader): GuestNic[] {
     const given = macs[nic];
     return { tap, mac: given === undefined ? UNSET_MAC : macAddress(table, given) };
   });
+}
+
+/** Every key a file may have, in the order of the documentation. */
+export function knownKeys(): string[] {
+  const reader = new ConfigReader(readToml('[mqtt]\n'), '/');
+  readTables(reader);
+  return [...reader.asked].flatMap(([table, keys]) => [...keys].map((key) => `${table}.${key}`));
 }
 
 /** Replaced by `withMacs`, which needs the pairing key. */
