@@ -2,6 +2,8 @@
 export const CONTROL_COMMANDS = {
   status: 'show the board: role, pair, paths, guest; may it be switched off?',
   events: 'show what happened on the board, and what happens',
+  alarms: 'show what is wrong on the board, and what was',
+  ack: 'acknowledge an alarm, or all',
   'switch-over': 'make the other board the primary, without loss',
   'test-failover': 'let the watchdog reset this primary, to see the takeover',
   maintenance: 'on: take this board out of the pair; off: back in',

@@ -1,11 +1,13 @@
 // The commands that ask a running board over its control socket: each says what it asked and how it
 // ended, in words or as JSON.
 import { join } from 'node:path';
+import { isAlarmCode } from '../board/alarms/codes.ts';
 import { CONTROL_SOCKET } from '../board/board.ts';
 import { readConfig } from '../board/config/load.ts';
 import { ControlClient, NoBoardError } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';
 import type { Status } from '../board/status.ts';
+import { alarmsScreen } from '../console/screens.ts';
 import { statusLines } from '../console/status-screen.ts';
 import { CONTROL_COMMANDS, type ControlCommand } from './control-commands.ts';
 import { parseStrictlyWith } from './guest-options.ts';
@@ -19,6 +21,8 @@ interface Values {
   readonly force?: boolean;
   readonly follow?: boolean;
   readonly 'no-wait'?: boolean;
+  readonly history?: string;
+  readonly by?: string;
 }
 
 const COMMON = {
@@ -33,6 +37,8 @@ const NO_WAIT = { 'no-wait': { type: 'boolean' } } as const;
 interface Shape {
   readonly options: Parameters<typeof parseStrictlyWith>[1];
   readonly argument?: readonly [string, string];
+  /** What any one word may stand for. */
+  readonly word?: string;
   readonly help: string;
 }
 
@@ -41,6 +47,15 @@ const SHAPES: Readonly<Record<ControlCommand, Shape>> = {
   events: {
     options: { follow: { type: 'boolean', short: 'f' } },
     help: '  --follow, -f    go on until the board ends\n',
+  },
+  alarms: {
+    options: { history: { type: 'string' } },
+    help: '  --history N     the newest N changes too (with --json 20 at least)\n',
+  },
+  ack: {
+    options: { by: { type: 'string' } },
+    word: 'CODE',
+    help: '  CODE            of the alarm, or "all"\n  --by NAME       who has seen it (the operator)\n',
   },
   'switch-over': { options: NO_WAIT, help: '  --no-wait       do not wait until it is done\n' },
   'test-failover': { options: {}, help: '' },
@@ -68,9 +83,12 @@ export async function controlCommand(name: string, args: string[]): Promise<numb
   const given = values as Values;
   if (given.help) return print(helpOf(command, shape));
   const argument = argumentOf(command, shape, positionals);
+  const code = command === 'ack' ? alarmCode(positionals[0]!) : 'all';
   const path = await socketOf(given);
   const client = await ControlClient.open(path);
   try {
+    if (command === 'alarms') return await showAlarms(client, given);
+    if (command === 'ack') return await acknowledge(client, code, given);
     return await run(client, command, argument, given);
   } catch (error) {
     if (!(error instanceof NoBoardError)) throw error;
@@ -80,9 +98,8 @@ export async function controlCommand(name: string, args: string[]): Promise<numb
   }
 }
 
-function helpOf(command: ControlCommand, { argument, help }: Shape): string {
-  const [one, other] = argument ?? [];
-  const place = one === undefined ? '' : ` ${one}|${other}`;
+function helpOf(command: ControlCommand, { argument, word, help }: Shape): string {
+  const place = [argument?.join('|') ?? word].map((it) => (it === undefined ? '' : ` ${it}`));
   return `usage: twinstep ${command}${place} --config FILE | --socket PATH [OPTIONS]
 
 ${CONTROL_COMMANDS[command]}.
@@ -98,10 +115,14 @@ board refuses (it says why), 6 when it was begun but is not done in time.
 
 function argumentOf(
   command: ControlCommand,
-  { argument }: Shape,
+  { argument, word }: Shape,
   positionals: readonly string[],
 ): boolean {
   const [first, ...rest] = positionals;
+  if (word !== undefined) {
+    if (first === undefined || rest.length > 0) throw new UsageError(`say "${command} ${word}"`);
+    return false;
+  }
   if (argument === undefined) {
     if (first !== undefined) throw new UsageError(`"${first}" is too much`);
     return false;
@@ -122,7 +143,7 @@ async function socketOf({ config, socket }: Values): Promise<string> {
 
 async function run(
   client: ControlClient,
-  command: ControlCommand,
+  command: Exclude<ControlCommand, 'alarms' | 'ack'>,
   argument: boolean,
   values: Values,
 ): Promise<number> {
@@ -202,6 +223,45 @@ function showStatus(status: Status, { json }: Values): number {
   return print(
     json ? `${JSON.stringify(status, null, 2)}\n` : `${statusLines(status).join('\n')}\n`,
   );
+}
+
+const HISTORY_MAX = 500;
+const HISTORY_JSON = 20;
+
+async function showAlarms(client: ControlClient, { json, history }: Values): Promise<number> {
+  const lines = history === undefined ? (json ? HISTORY_JSON : 0) : Number(history);
+  if (!(Number.isInteger(lines) && lines >= 0 && lines <= HISTORY_MAX))
+    throw new UsageError(`--history must be a number, 0 to ${HISTORY_MAX}`);
+  const answer = await client.ask({ do: 'alarms', history: lines });
+  if (!answer.ok) throw new NoBoardError(answer.why);
+  const { alarms = [], history: past = [] } = answer;
+  return print(
+    json ? `${JSON.stringify({ alarms, history: past }, null, 2)}\n` : alarmsScreen(alarms, past),
+  );
+}
+
+function alarmCode(given: string): string {
+  if (given.toLowerCase() === 'all') return 'all';
+  const code = given.toUpperCase();
+  if (!isAlarmCode(code))
+    throw new UsageError(`"${given}" is no alarm; "twinstep alarms" lists them`);
+  return code;
+}
+
+async function acknowledge(
+  client: ControlClient,
+  code: string,
+  { json, by }: Values,
+): Promise<number> {
+  const answer = await client.ask({ do: 'ack', code, ...(by === undefined ? {} : { by }) });
+  if (!answer.ok) {
+    if (json) print(`${JSON.stringify({ ok: false, why: answer.why })}\n`);
+    else process.stderr.write(`twinstep ack: refused: ${answer.why}\n`);
+    return EXIT.refused;
+  }
+  const { acked = 0 } = answer;
+  if (json) return print(`${JSON.stringify({ ok: true, acked })}\n`);
+  return print(acked === 0 ? 'nothing to acknowledge\n' : `acknowledged: ${acked}\n`);
 }
 
 async function showEvents(client: ControlClient, { json, follow }: Values): Promise<number> {

@@ -251,6 +251,7 @@ export const COMMANDS: readonly Command[] = [
   at('viewer', 'monitor status', 'the status screen, live', monitor('status')),
   at('viewer', 'monitor log', 'events as they come', monitor('log')),
   at('operator', 'ack <CODE>', 'acknowledge an alarm, or "all"', ackAlarm),
+  at('operator', 'request acknowledge <CODE>', 'the same as "ack"', ackAlarm),
   at('operator', 'request switch-over', 'the other board leads, without loss', requests.switchOver),
   at(
     'operator',

@@ -158,8 +158,8 @@ test(
     assert.is(shown.code, 0);
     const lines = shown.out.trimEnd().split('\n');
     assert.ok(lines.length <= 24 && lines.every((line) => line.length <= 80), shown.out);
-    assert.match(lines[0]!, /alone \(a\) {2}RUN-Solo {2}SOLO {2}generation 5/);
-    assert.match(lines.at(-1)!, /SWITCHED OFF\? {2}NO: it serves alone/);
+    assert.match(lines[0]!, /^Board alone \(A\) {3}PRIMARY \(solo\) {3}RUN-Solo {3}generation 5$/);
+    assert.match(lines.at(-1)!, /^Do NOT switch off alone: it serves alone/);
     const parsed: Status = JSON.parse((await twinstep('status', '--config', file, '--json')).out);
     assert.is(parsed.board.boot, 1001);
     assert.is(parsed.watchdog.armed, true);
@@ -168,6 +168,16 @@ test(
     assert.match(refused.err, /refused: this board serves and nobody can take over/);
     assert.is((await twinstep('switch-over', '--config', file, '--json')).code, 5);
     assert.match((await twinstep('maintenance', '--config', file)).err, /say "maintenance on" or/);
+    const alarms = JSON.parse((await twinstep('alarms', '--config', file, '--json')).out);
+    assert.ok(Array.isArray(alarms.alarms) && Array.isArray(alarms.history));
+    assert.match(
+      (await twinstep('alarms', '--history', '5', '--config', file)).out,
+      /History|alarms/,
+    );
+    assert.is((await twinstep('ack', 'NO-SUCH', '--config', file)).code, 2);
+    assert.match((await twinstep('ack', 'all', '--config', file)).out, /^(acknowledged|nothing)/);
+    const acked = await twinstep('ack', 'watchdog-bit', '--json', '--config', file);
+    assert.equal(JSON.parse(acked.out), { ok: true, acked: 0 });
     const listed = await twinstep('events', '--config', file);
     assert.match(listed.out, /WARNING ROLE-SOLO: solo: /);
     const stopped = await twinstep('stop', '--config', file, '--force');

@@ -2,6 +2,7 @@
 // starts, but for the guest.
 import { Board } from '../../firmware/board/board.ts';
 import { loadConfig } from '../../firmware/board/config/load.ts';
+import { RESTART_CODE } from '../../firmware/board/supervise.ts';
 import { watchdog as native } from '../../native/index.ts';
 import { FakeHands, FakeLink } from './fake-hands.ts';
 
@@ -32,4 +33,4 @@ setInterval(() => {
   if (process.ppid !== parent) process.exit(9);
 }, 200);
 await board.ended;
-process.exit(0);
+process.exit(board.isToBeRestarted ? RESTART_CODE : 0);

@@ -1,0 +1,170 @@
+// A configuration on trial, with real processes: it goes at its time while the board runs, and before the
+// board reads it at its start; a board starts anew on wish and says which configuration it runs.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../firmware/board/config/load.ts';
+import { ConfigStore, now } from '../../firmware/board/config/store.ts';
+import { hashOf } from '../../firmware/board/config/versions.ts';
+import { ControlClient } from '../../firmware/board/control/client.ts';
+import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
+import type { Status } from '../../firmware/board/status.ts';
+import { Supervised } from '../../firmware/board/supervise.ts';
+import { assert, repoPath, suite } from '../harness/index.ts';
+import { until } from '../watchdog/pty.ts';
+
+const test = suite('board/trial');
+const SOON_MS = 20_000;
+const LONG = { timeoutMs: 60_000 };
+let folder = '';
+let file = '';
+let supervised: Supervised | null = null;
+
+const OLD = `# kept
+[board]
+name = "alone"
+side = "a"
+state-dir = "state"
+pairing-key-file = "key"
+[log]
+interface = "none"
+[serial]
+port = "none"
+[front]
+interface = "lo"
+bind = "127.0.0.31"
+peer = "127.0.0.32"
+port = ${30_000 + (process.pid % 20_000)}
+gateway = "none"
+[watchdog]
+kind = "stand-in"
+[guest]
+kernel = "kernel"
+`;
+const NEW = OLD.replace('"alone"', '"renamed"');
+
+test.before.each(() => {
+  folder = mkdtempSync(join(tmpdir(), 'twinstep-trial-'));
+  file = join(folder, 'board.toml');
+  writeFileSync(join(folder, 'key'), new Uint8Array(32).fill(3), { mode: 0o600 });
+  writeFileSync(join(folder, 'kernel'), '');
+  writeFileSync(file, OLD);
+});
+test.after.each(async () => {
+  await supervised?.stop();
+  supervised?.close();
+  supervised = null;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** As if it had been committed a while ago. */
+function onTrial(leftMs: number): void {
+  const clock = now();
+  const agoMs = 60_000 - leftMs;
+  const then = { ...clock, wallMs: clock.wallMs - agoMs, bootMs: clock.bootMs - agoMs };
+  new ConfigStore(file).commit({ text: NEW, by: 'eva', minutes: 1 }, OLD, then);
+}
+
+async function start(): Promise<Supervised> {
+  supervised = new Supervised({
+    ...(await loadConfig(file)),
+    events: new EventLog({ wallMs: () => Date.now(), monoMs: () => performance.now() }),
+    command: process.execPath,
+    args: [repoPath('dist/test/board/fake-board.js'), file],
+    stdio: 'ignore',
+  });
+  supervised.start();
+  return supervised;
+}
+
+async function connected(): Promise<ControlClient> {
+  const endMs = performance.now() + SOON_MS;
+  for (;;) {
+    try {
+      return await ControlClient.open(join(folder, 'state/control.sock'));
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+test(
+  'nobody confirms: the file returns at its time, and the board starts anew with it',
+  async () => {
+    onTrial(4_000);
+    const board = await start();
+    const client = await connected();
+    const events: BoardEvent[] = [];
+    let status: Status | null = null;
+    client.onTold = (told) => {
+      if (told.event !== undefined) events.push(told.event);
+      if (told.status !== undefined) status = told.status;
+    };
+    await client.ask({ do: 'subscribe', after: 0, statusEveryMs: 50 });
+    await until(
+      'the status tells of the trial',
+      () => status?.config?.trial?.by === 'eva',
+      SOON_MS,
+    );
+    assert.is((status as Status | null)?.config?.running.hash, hashOf(NEW));
+    assert.is((await board.ended).kind, 'restart');
+    const codes = events.map(({ code }) => code as string);
+    for (const code of ['CONFIG-TRIAL', 'CONFIG-RETURNED', 'RESTART-ASKED'])
+      assert.ok(codes.includes(code), `${code}: ${codes.join(' ')}`);
+    assert.is(readFileSync(file, 'utf8'), OLD, 'byte for byte');
+    client.close();
+    board.close();
+    const again = await start();
+    const next = await connected();
+    assert.is((await next.status()).board.name, 'alone');
+    next.close();
+    await again.stop();
+  },
+  LONG,
+);
+
+test(
+  'confirmed in time: it stays; a board starts anew on wish',
+  async () => {
+    onTrial(3_000);
+    const board = await start();
+    assert.ok(new ConfigStore(file).confirm());
+    const client = await connected();
+    assert.equal(await client.ask({ do: 'restart' }), { ok: true });
+    assert.is((await board.ended).kind, 'restart');
+    assert.is(readFileSync(file, 'utf8'), NEW);
+    assert.is(new ConfigStore(file).settle().returned, null);
+    client.close();
+  },
+  LONG,
+);
+
+test(
+  'the machine was off meanwhile: the board returns to the one before ere it reads it',
+  async () => {
+    const clock = now();
+    // Another start of the machine: the wall clock counts. And one with which no board could start.
+    const then = { wallMs: clock.wallMs - 61_000, bootId: 'before', bootMs: 1e9 };
+    const broken = NEW.replace('kernel = "kernel"', 'kernel = "gone"');
+    new ConfigStore(file).commit({ text: broken, by: 'eva', minutes: 1 }, OLD, then);
+    const cli = repoPath('dist/firmware/cli/twinstep.js');
+    const child = spawn(process.execPath, [cli, 'board', '--config', file], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let out = '';
+    child.stdout.on('data', (bytes) => {
+      out += bytes;
+    });
+    await until('it tells of it', () => out.includes('CONFIG-RETURNED'), SOON_MS);
+    assert.is(readFileSync(file, 'utf8'), OLD);
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    await exit;
+  },
+  LONG,
+);
+
+test.run();
