@@ -16,14 +16,14 @@ import { AlarmKeeper } from './alarms/keeper.ts';
 import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
-import { ConfigWatch, mayRestart } from './config-watch.ts';
+import { ConfigWatch } from './config-watch.ts';
 import { ControlServer } from './control/server.ts';
 import type { Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import { goFirstAll } from './go-first.ts';
 import type { Hands, HandsEvents } from './hands/types.ts';
-import type { Status } from './status.ts';
+import { mayRestart, type Status } from './status.ts';
 
 /** A board that cannot start, in words. */
 export class BoardError extends Error {

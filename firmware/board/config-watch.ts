@@ -3,7 +3,7 @@
 import { Worker } from 'node:worker_threads';
 import type { ConfigVersion } from './config/load.ts';
 import type { EventLog } from './events.ts';
-import type { Status } from './status.ts';
+import { mayRestart, type Status } from './status.ts';
 
 export interface ConfigStatus {
   /** What this board started with. */
@@ -85,10 +85,4 @@ export class ConfigWatch {
     this.trial = trial;
     this.trouble = trouble;
   }
-}
-
-/** Without the guest standing still for longer than a hand-over. */
-export function mayRestart({ guest, role, pairState, safeToRemove }: Status): boolean {
-  if (role === 'protected') return pairState === 'RUN-Redundant';
-  return guest.state === 'none' || safeToRemove.ok;
 }

@@ -251,3 +251,9 @@ export function safeToRemove(state: ArbiterState, nowMs: number): Status['safeTo
         : no('nobody serves: its disk may hold the newest state');
   }
 }
+
+/** Without the guest standing still for longer than a hand-over. */
+export function mayRestart({ guest, role, pairState, safeToRemove }: Status): boolean {
+  if (role === 'protected') return pairState === 'RUN-Redundant';
+  return guest.state === 'none' || safeToRemove.ok;
+}

@@ -1,6 +1,6 @@
 // `twinstep console`: the technician's console on this terminal. Under getty, over ssh, or by hand.
 import { spawn } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { makeRawTerminal, restoreTerminal } from '../../native/index.ts';
 import { Shell } from '../console/shell.ts';
@@ -19,6 +19,7 @@ The technician's console on this terminal: login, then "show status". docs/conso
 Ends with 0 when the session ends; under getty the next one begins.
 `;
 const CONFIG_DEFAULT = '/etc/twinstep/board.toml';
+const ORDERS = '/run/twinstep/orders';
 const COMMANDS = { reboot: 'reboot', 'power-off': 'poweroff' } as const;
 
 export async function consoleCommand(args: string[]): Promise<number> {
@@ -77,7 +78,14 @@ function lineName(): string {
   }
 }
 
+/** The appliance takes these words by a pipe; elsewhere who runs the console must have the right to. */
 function power(what: 'reboot' | 'power-off'): Promise<void> {
+  if (statSync(ORDERS, { throwIfNoEntry: false })?.isFIFO() === true) {
+    const pipe = openSync(ORDERS, constants.O_WRONLY | constants.O_NONBLOCK);
+    writeSync(pipe, `${COMMANDS[what]}\n`);
+    closeSync(pipe);
+    return Promise.resolve();
+  }
   return new Promise((done, fail) => {
     const child = spawn(COMMANDS[what], [], { stdio: 'ignore' });
     child.once('error', fail);

@@ -25,6 +25,7 @@ import {
   logScreen,
   versionsScreen,
 } from './screens.ts';
+import { setup } from './setup.ts';
 import { statusLines } from './status-screen.ts';
 import type { Session } from './talk.ts';
 import type { Settings } from './terminal.ts';
@@ -53,6 +54,9 @@ export const GROUPS: Readonly<Record<string, string>> = {
   'show alarms': 'what is wrong',
   'show config': 'the file of this board',
   confirm: 'a configuration that is on trial',
+  set: 'change a value of the candidate',
+  delete: 'take a value or a whole table out of it',
+  commit: 'put the candidate in force',
   request: 'change what the pair does',
   'request maintenance': 'take this board out of the pair, or back in',
   'request sync-up': 'allow or forbid bringing the other board into step',
@@ -208,6 +212,13 @@ function* setUser([user = '', role = '']: readonly string[]): Dialogue {
   yield* setPassword(user, role);
 }
 
+/** A board that is set up already is changed by "configure". */
+function* firstSetup(args: readonly string[], context: Context): Dialogue {
+  const { text, file } = yield* call<ConfigText>({ do: 'config' });
+  if (text !== '') return yield* print(`Refused: there is a ${file} already: "configure".\n`);
+  yield* setup(args, context);
+}
+
 function* help(): Dialogue {
   yield* show(`?           what may come next, at any place, without Enter
 Tab         completes a word; words may be shortened: "sh st"
@@ -280,6 +291,7 @@ export const COMMANDS: readonly Command[] = [
     requests.forceLead,
   ),
   at('operator', 'configure', 'change the file of this board', configure),
+  at('admin', 'setup', 'first start: questions, and pairing with the other board', firstSetup),
   at('admin', 'confirm', 'keep the configuration that is on trial', confirmConfig(true)),
   at('admin', 'confirm no', 'take it back at once', confirmConfig(false)),
   at('admin', 'request restart', 'start this board with its configuration', requests.restart),

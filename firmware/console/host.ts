@@ -1,5 +1,5 @@
 // The outside of a console: carries out what the dialogues call for. Every answer is words, never a throw.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { ConfigDesk } from './config-desk.ts';
 import { diagnose, problemsOf } from './diagnose.ts';
 import { Lockout } from './lockout.ts';
 import type { Begun, Call, ConfigText, Done, LoginAnswer } from './needs.ts';
+import { SetupDesk } from './setup-desk.ts';
 import { isPassword, loadUsers, makeUser, saveUsers, writeSafely } from './users.ts';
 
 export interface HostOptions {
@@ -42,12 +43,14 @@ export class ConsoleHost {
   private lockout = new Lockout();
   private guest: Socket | null = null;
   private readonly desk: ConfigDesk;
+  private readonly setup: SetupDesk;
 
   constructor(options: HostOptions, events: HostEvents) {
     this.options = options;
     this.events = events;
     this.usersFile = options.usersFile ?? join(dirname(options.configFile), 'users');
     const { configFile: file, line } = options;
+    this.setup = new SetupDesk(file);
     this.desk = new ConfigDesk({ file, line, usersFile: this.usersFile });
   }
 
@@ -79,6 +82,17 @@ export class ConsoleHost {
       case 'config-confirm':
       case 'factory-reset':
         return await this.desk.carryOut(call);
+      case 'setup-facts':
+      case 'setup-check':
+      case 'pair-begin':
+      case 'pair-decide':
+      case 'pair-stop':
+        return await this.setup.carryOut(call);
+      case 'setup-write': {
+        const written = (await this.setup.carryOut(call)) as Done;
+        if (written.ok) await this.connect();
+        return written;
+      }
       case 'power':
         return await done(() => this.options.power(call.what));
       case 'open-guest':
@@ -100,10 +114,20 @@ export class ConsoleHost {
     this.leaveGuest();
     this.link?.close();
     this.desk.close();
+    void this.setup.close();
   }
 
   private async begin(): Promise<Begun> {
     const { configFile, version, line } = this.options;
+    await this.connect();
+    const { config } = this;
+    const board = config === null || config.name === '' ? hostname() : config.name;
+    const isBare = !existsSync(configFile);
+    return { version, line, board, hasUsers: await this.hasUsers(), isBare };
+  }
+
+  private async connect(): Promise<void> {
+    const { configFile } = this.options;
     try {
       this.config = (await readConfig(configFile)).config;
     } catch {
@@ -111,12 +135,11 @@ export class ConsoleHost {
     }
     const { config } = this;
     if (config !== null) {
+      this.link?.close();
       this.link = new BoardLink(join(config.stateDir, CONTROL_SOCKET), this.events);
       await this.link.start();
       this.lockout = readLockout(join(config.stateDir, LOCKOUT_FILE));
     }
-    const board = config === null || config.name === '' ? hostname() : config.name;
-    return { version, line, board, hasUsers: await this.hasUsers() };
   }
 
   private async hasUsers(): Promise<boolean> {

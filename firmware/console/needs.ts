@@ -18,6 +18,7 @@ export type Call =
   | { readonly do: 'diagnose' }
   | { readonly do: 'config' }
   | ConfigCall
+  | SetupCall
   | { readonly do: 'power'; readonly what: 'reboot' | 'power-off' }
   | { readonly do: 'open-guest' };
 
@@ -31,6 +32,8 @@ export interface Begun {
   readonly line: string;
   readonly board: string;
   readonly hasUsers: boolean;
+  /** There is no configuration yet. */
+  readonly isBare: boolean;
 }
 
 export type LoginAnswer =
@@ -69,6 +72,28 @@ export type ConfigCall =
 
 export type ConfigOpened =
   | { readonly ok: true; readonly file: string; readonly text: string | null }
+  | { readonly ok: false; readonly why: string };
+
+/** The first start of a board; setup-desk.ts. */
+export type SetupCall =
+  | { readonly do: 'setup-facts' }
+  | { readonly do: 'setup-check'; readonly text: string }
+  | { readonly do: 'pair-begin'; readonly port: string }
+  | { readonly do: 'pair-decide'; readonly same: boolean }
+  | { readonly do: 'pair-stop' }
+  | { readonly do: 'setup-write'; readonly text: string; readonly user: string };
+
+export interface SetupFacts {
+  readonly cards: readonly string[];
+  readonly serialPorts: readonly string[];
+  readonly hasWatchdog: boolean;
+}
+
+export type PairMet =
+  | { readonly ok: true; readonly code: string }
+  | { readonly ok: false; readonly why: string };
+export type PairSide =
+  | { readonly ok: true; readonly side: 'a' | 'b' }
   | { readonly ok: false; readonly why: string };
 
 export interface OldConfig {

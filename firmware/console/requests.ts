@@ -1,6 +1,6 @@
 // What changes the pair: each says first what it does, asks, and shows how it went. Nothing that would stop
 // the service is even offered; the board itself decides, here it is only said early and in words. Pure.
-import type { Status } from '../board/status.ts';
+import { mayRestart, type Status } from '../board/status.ts';
 import { type Context, statusOr, tellNoBoard } from './commands.ts';
 import {
   ask,
@@ -107,6 +107,7 @@ export function* forceLead(): Dialogue {
 export function* restart(): Dialogue {
   const status = yield* statusOr();
   if (status === null) return;
+  if (!mayRestart(status)) return yield* print(`Refused: ${status.safeToRemove.why}.\n`);
   const { problems } = yield* call<ConfigText>({ do: 'config' });
   if (problems.length > 0)
     return yield* print(`Refused: its configuration is wrong.\n${problems.join('\n')}\n`);

@@ -15,6 +15,7 @@ import {
   readLine,
   readSecret,
 } from './needs.ts';
+import { setup } from './setup.ts';
 import { roleWord } from './status-screen.ts';
 import type { Settings } from './terminal.ts';
 
@@ -51,7 +52,20 @@ export function* talk(session: Session): Dialogue {
     session,
   };
   yield* print('? shows what may be typed, "show status" how things are.\n');
+  if (begun.isBare && user.role === 'admin') yield* firstStart(context);
   yield* commandLoop(session, context);
+}
+
+function* firstStart(context: Context): Dialogue {
+  yield* print('This board is bare: it has no configuration and no partner.\n');
+  try {
+    const given = yield* readLine('Set it up now, together with the other one? [yes/no] ');
+    if (given.trim().toLowerCase() === 'yes') yield* setup([], context);
+    else yield* print('"setup" does it later.\n');
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    yield* print('Nothing is written. "setup" begins anew.\n');
+  }
 }
 
 interface User {

@@ -88,7 +88,13 @@ export class Desk {
   private answer(call: Call): unknown {
     switch (call.do) {
       case 'begin':
-        return { version: '0.1.0', line: 'ttyS0', board: 'press-7-a', hasUsers: this.hasUsers };
+        return {
+          version: '0.1.0',
+          line: 'ttyS0',
+          board: 'press-7-a',
+          hasUsers: this.hasUsers,
+          isBare: false,
+        };
       case 'login':
         return call.password === 'secret12'
           ? { ok: true, role: this.role }

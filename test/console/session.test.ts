@@ -1,8 +1,8 @@
 // `twinstep console` as a process on a real pseudo-terminal, and in tmux: what a technician with a serial
 // cable does, against a control server with a fake board, and with no board at all.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,13 +13,13 @@ import type { Status } from '../../firmware/board/status.ts';
 import { makeUser, saveUsers } from '../../firmware/console/users.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, needs, repoPath, seededRandom, suite } from '../harness/index.ts';
-import { PtyEnd, until } from '../watchdog/pty.ts';
-import { golden, Screen } from './screen.ts';
+import { until } from '../watchdog/pty.ts';
+import { golden } from './screen.ts';
+import { SOON_MS, Technician } from './technician.ts';
 
 const test = suite('console/session');
 const CLI = repoPath('dist/firmware/cli/twinstep.js');
 const LONG = { timeoutMs: 120_000 };
-const SOON_MS = 40_000;
 const PASSWORD = 'correct horse';
 let folder = '';
 let file = '';
@@ -106,70 +106,8 @@ test.after.each(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A console on a terminal of its own. */
-class Technician {
-  readonly screen = new Screen();
-  readonly pty = new PtyEnd();
-  readonly child: ChildProcess;
-  readonly settingsBefore: string;
-  errors = '';
-  private raw = '';
-  private seen = 0;
-
-  constructor() {
-    const fd = openSync(this.pty.slavePath, 'r+');
-    spawnSync('stty', ['-F', this.pty.slavePath, 'sane']);
-    this.settingsBefore = this.settings();
-    this.pty.onData = (bytes) => {
-      const text = Buffer.from(bytes).toString('latin1');
-      this.raw += text;
-      this.screen.put(text);
-    };
-    this.child = spawn(process.execPath, [CLI, 'console', '--config', file], {
-      stdio: [fd, fd, 'pipe'],
-    });
-    this.child.stderr?.on('data', (bytes) => {
-      this.errors += bytes;
-    });
-    closeSync(fd);
-  }
-
-  settings(): string {
-    return spawnSync('stty', ['-F', this.pty.slavePath, '-g'], { encoding: 'utf8' }).stdout;
-  }
-
-  /** Types only when it is asked for. */
-  async at(prompt: string, keys: string): Promise<void> {
-    await this.sees(prompt);
-    this.pty.write(Buffer.from(keys, 'latin1'));
-  }
-
-  async sees(what: string): Promise<void> {
-    try {
-      await until(what, () => this.raw.indexOf(what, this.seen) >= 0, SOON_MS);
-    } catch (error) {
-      throw new Error(`${(error as Error).message}\n${this.screen.all}\n${this.errors}`);
-    }
-    this.seen = this.raw.indexOf(what, this.seen) + what.length;
-  }
-
-  async login(): Promise<void> {
-    await this.at('login: ', 'eva\r');
-    await this.at('Password: ', `${PASSWORD}\r`);
-  }
-
-  async end(): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      const exit = once(this.child, 'exit');
-      this.child.kill('SIGKILL');
-      await exit;
-    }
-    this.pty.close();
-  }
-}
-
 async function withTechnician(work: (technician: Technician) => Promise<void>): Promise<void> {
-  const technician = new Technician();
+  const technician = new Technician(file, { user: 'eva', password: PASSWORD });
   try {
     await work(technician);
   } finally {
@@ -279,17 +217,101 @@ test(
   () =>
     withTechnician(async (technician) => {
       const random = seededRandom();
-      await technician.login();
-      await technician.sees('# ');
-      for (let n = 0; n < 32; n++) {
-        const noise = random.bytes(1_000).map((byte) => ([4, 10, 13].includes(byte) ? 0xee : byte));
-        await until('the line takes it', () => technician.pty.write(noise), SOON_MS);
+      const before = readFileSync(file, 'utf8');
+      const flood = async () => {
+        for (let n = 0; n < 32; n++) {
+          const bytes = random.bytes(1_000);
+          const noise = bytes.map((byte) => ([4, 10, 13].includes(byte) ? 0xee : byte));
+          await until('the line takes it', () => technician.pty.write(noise), SOON_MS);
+        }
+        await until('Ctrl-C', () => technician.pty.write(Buffer.from('\x03')), SOON_MS);
+      };
+      await technician.sees('login: ');
+      await flood();
+      // A name without end is one wrong name.
+      for (let n = 0; n < 16; n++) {
+        const letters = new Uint8Array(1_000).fill(0x61);
+        await until('the line takes it', () => technician.pty.write(letters), SOON_MS);
       }
+      technician.types('\r');
+      await technician.at('Password: ', 'x\r');
+      await technician.sees('Login incorrect.');
+      await technician.login();
+      await technician.at('RUN-Redundant# ', 'configure\r');
+      await technician.sees('configure# ');
+      await flood();
+      technician.types('exit\r');
+      await technician.sees('RUN-Redundant# ');
+      assert.is(readFileSync(file, 'utf8'), before);
+      await flood();
       await until('Ctrl-C', () => technician.pty.write(Buffer.from('\x03show alarms\r')), SOON_MS);
       await technician.sees('NOT acknowledged');
       assert.equal(asked, []);
       assert.is(technician.child.exitCode, null);
     }),
+  LONG,
+);
+
+test(
+  'factory reset: configuration, key and users go; the record of past reigns and the alarms stay',
+  async () => {
+    await board?.close();
+    board = null;
+    const kept = ['alarms.log', 'kernel', 'reign.0', 'reign.1'];
+    for (const name of kept) writeFileSync(join(folder, name), 'kept');
+    await withTechnician(async (technician) => {
+      await technician.login();
+      await technician.at('NO-BOARD# ', 'configure\r');
+      await technician.at('configure# ', 'set board.sync-up forbidden\r');
+      await technician.at('configure*# ', 'commit\r');
+      await technician.at('configure# ', 'exit\r');
+      await technician.at('NO-BOARD# ', 'request factory-reset\r');
+      await technician.at('(press-7-a) to go on: ', 'press-7-a\r');
+      await technician.sees('This board is bare.');
+    });
+    const left = readdirSync(folder).filter((name) => !/^(com1|console\.lockout)$/.test(name));
+    assert.equal(left.sort(), kept);
+    assert.ok(kept.every((name) => readFileSync(join(folder, name), 'utf8') === 'kept'));
+    await withTechnician((technician) => technician.sees('Set the password of "admin"'));
+  },
+  LONG,
+);
+
+test(
+  'the configuration by two consoles: one edits, the other is told who; commit and back',
+  () =>
+    withTechnician((one) =>
+      withTechnician(async (other) => {
+        await Promise.all([one.login(), other.login()]);
+        await one.at('RUN-Redundant# ', 'configure\r');
+        await one.sees('configure# ');
+        await other.at('RUN-Redundant# ', 'configure\r');
+        await other.sees('It cannot be edited: eva on remote since ');
+        one.types('set guest.memory-mib 64\r');
+        await one.at('configure*# ', 'commit\r');
+        await one.sees('In force.');
+        assert.is(readFileSync(file, 'utf8'), `${CONFIG}memory-mib = 64\n`);
+        await one.at('configure# ', 'set front.bind nonsense\r');
+        await one.at('configure*# ', 'set guest.kernel nowhere\r');
+        await one.at('configure*# ', 'commit\r');
+        await one.sees('THE CANDIDATE IS WRONG (2)');
+        // The line is hung up in the middle: the candidate is gone, the next one may edit.
+        await one.end();
+        other.types('configure\r');
+        await other.at('configure# ', 'rollback 1\r');
+        await other.at('configure*# ', 'commit confirmed 5\r');
+        await other.sees('On trial.');
+        assert.is(readFileSync(file, 'utf8'), CONFIG);
+        await other.at('configure# ', 'exit\r');
+        await other.at('RUN-Redundant# ', 'show config\r');
+        await other.sees('On trial by eva: it returns in 5 min');
+        await other.at('RUN-Redundant# ', 'confirm no\r');
+        await other.sees('The version before is in force again.');
+        assert.is(readFileSync(file, 'utf8'), `${CONFIG}memory-mib = 64\n`);
+        await other.at('RUN-Redundant# ', 'show config history\r');
+        await other.sees('went by itself, not confirmed');
+      }),
+    ),
   LONG,
 );
 
@@ -332,6 +354,28 @@ test(
       await tmux('send-keys', 'shw status', 'Home', 'Right', 'Right', 'o', 'Enter');
       const pane = await sees(/switch over first\.\n.*RUN-Redundant#/);
       golden('tmux-status', `${pane.trimEnd().replace(/Twinstep \S+/, 'Twinstep X')}\n`);
+      // A smaller window; the console is told, as over a serial line it cannot see it.
+      await tmux('resize-window', '-x', '60', '-y', '15');
+      await tmux('send-keys', 'terminal width 60', 'Enter', 'terminal length 14', 'Enter');
+      await tmux('send-keys', 'clear', 'C-u', 'show links', 'Enter');
+      const small = await sees(/gateway[\s\S]*RUN-Redundant#/);
+      assert.ok(small.split('\n').every((line) => line.length <= 60));
+      // A large block, without and with line ends: letters that do not fit are refused.
+      await tmux('set-buffer', 'x'.repeat(8_000));
+      await tmux('paste-buffer');
+      await sees(/xxxx/);
+      await tmux('send-keys', 'C-c');
+      await sees(/\^C\n.*RUN-Redundant#/);
+      await tmux('set-buffer', 'no such thing\n'.repeat(500));
+      await tmux('paste-buffer');
+      await sees(/makes no sense here/);
+      await tmux('send-keys', 'C-c', 'C-u');
+      await tmux('send-keys', 'monitor log', 'Enter');
+      await sees(/Events as they come/);
+      await tmux('send-keys', 'C-c');
+      await tmux('send-keys', 'show alarms', 'Enter');
+      await sees(/NOT acknowledged/);
+      assert.equal(asked, []);
     } finally {
       await tmux('kill-server');
     }

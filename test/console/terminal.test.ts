@@ -279,6 +279,24 @@ test(
   { timeoutMs: 60_000 },
 );
 
+test('at the login: noise and endless lines change nothing, and ask the board nothing', () => {
+  const random = seededRandom();
+  const desk = new Desk();
+  for (let n = 0; n < 100; n++) {
+    desk.terminal.input(random.bytes(500).map((byte) => (MEANT.has(byte) ? 0xee : byte)));
+    desk.terminal.takeOutput();
+  }
+  desk.terminal.input(Buffer.alloc(1 << 20, 0x61));
+  desk.terminal.takeOutput();
+  assert.ok(desk.terminal.counters.refused > 1_000_000);
+  assert.equal(
+    desk.calls.map((call) => call.do),
+    ['begin'],
+  );
+  desk.type('\x03').login();
+  assert.match(desk.screen.text, /RUN-Redundant#\n$/);
+});
+
 test(
   'random keys never break a session',
   () => {

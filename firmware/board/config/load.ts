@@ -61,6 +61,8 @@ export function versionOf(file: string, text: string, changedMs: number): Config
 export async function checkConfig(
   file: string,
   text: string,
+  /** Of a board that has none on its disk yet. */
+  key?: Uint8Array,
 ): Promise<Pick<Loaded, 'config' | 'pairingKey'>> {
   const parsed = parseConfig(text, dirname(resolve(file)));
   const { config, document } = parsed;
@@ -69,7 +71,7 @@ export async function checkConfig(
     problems.push({ line: document.lineOf(path), text: `[${path.replace('.', '] ')} ${text}` });
   let pairingKey: Uint8Array = new Uint8Array(PAIRING_KEY_BYTES);
   try {
-    pairingKey = await readKey(config.pairingKeyFile);
+    pairingKey = key ?? (await readKey(config.pairingKeyFile));
   } catch (error) {
     note('board.pairing-key-file', (error as Error).message);
   }
