@@ -40,6 +40,7 @@ export class ScadaAgent {
   /** Of which start of the board, and up to which number, the events are told. */
   private told = { boot: 0, seq: 0 };
   private isStopped = false;
+  private isSpeaking = false;
   private isSilent = false;
 
   constructor(options: AgentOptions) {
@@ -47,8 +48,16 @@ export class ScadaAgent {
   }
 
   start(): void {
-    for (const teller of this.options.tellers) teller.start();
     void this.connect();
+  }
+
+  /** Nobody speaks to a broker before there is something to say: the first birth is a whole one. */
+  private say(snapshot: Snapshot, status: Status | undefined): void {
+    this.last = snapshot;
+    for (const teller of this.options.tellers) teller.update(snapshot, status);
+    if (this.isSpeaking) return;
+    this.isSpeaking = true;
+    for (const teller of this.options.tellers) teller.start();
   }
 
   async stop(why: string): Promise<void> {
@@ -56,7 +65,7 @@ export class ScadaAgent {
     clearTimeout(this.timer);
     clearTimeout(this.silence);
     this.client?.close();
-    await Promise.all(this.options.tellers.map((teller) => teller.stop(why)));
+    if (this.isSpeaking) await Promise.all(this.options.tellers.map((teller) => teller.stop(why)));
   }
 
   private async connect(): Promise<void> {
@@ -95,8 +104,7 @@ export class ScadaAgent {
   private tell(status: Status): void {
     this.listen();
     this.isSilent = false;
-    this.last = snapshotOf(status, { wallMs: this.options.wallMs() });
-    for (const teller of this.options.tellers) teller.update(this.last, status);
+    this.say(snapshotOf(status, { wallMs: this.options.wallMs() }), status);
   }
 
   private take(client: ControlClient, event: BoardEvent): void {
@@ -115,8 +123,6 @@ export class ScadaAgent {
     if (this.isStopped || this.isSilent) return;
     this.isSilent = true;
     this.options.onNotice(why);
-    if (this.last === undefined) return;
-    this.last = unreachable(this.last, `the board does not answer: ${why}`);
-    for (const teller of this.options.tellers) teller.update(this.last, undefined);
+    this.say(unreachable(this.last, `the board does not answer: ${why}`), undefined);
   }
 }

@@ -154,6 +154,20 @@ test(
   { timeoutMs: 30_000 },
 );
 
+test('a board that never answered is said so from the first birth on', async () => {
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const agent = agentOf(broker, { name: 'board-n', path: join(folder, 'nobody.sock') });
+  agent.start();
+  const { payload } = await host.kind('NBIRTH');
+  const value = (name: string) => payload.metrics.find((one) => one.name === name)?.value;
+  assert.is(value('Board/Reachable'), false);
+  assert.is(value(LEVEL), 1);
+  await agent.stop('test ends');
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
 test(
   'a board that hangs keeps its socket open; what it said last is not called true',
   async () => {
