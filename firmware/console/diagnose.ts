@@ -1,12 +1,22 @@
 // What can be said of a board that does not answer: its processes, its configuration with every mistake,
 // the last things it told. Reads only.
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+} from 'node:fs';
 import { ConfigError, loadConfig, problemLine, readConfig } from '../board/config/load.ts';
 
 const TAIL_BYTES = 16 << 10;
 const TAIL_LINES = 8;
 
 export async function diagnose(file: string): Promise<string[]> {
+  if (!existsSync(file))
+    return ['', `This board is bare: there is no ${file} yet. "setup" makes one.`];
   const problems = await problemsOf(file);
   const lines = ['', ...processWords(file), ''];
   if (problems.length === 0) lines.push('The configuration holds.');

@@ -5,15 +5,17 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decodeAbout, encodeAbout } from '../../firmware/board/about.ts';
 import { loadConfig } from '../../firmware/board/config/load.ts';
 import { ConfigStore, now } from '../../firmware/board/config/store.ts';
 import { hashOf } from '../../firmware/board/config/versions.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
-import type { Status } from '../../firmware/board/status.ts';
+import { mayRestart, type Status } from '../../firmware/board/status.ts';
 import { Supervised } from '../../firmware/board/supervise.ts';
-import { assert, repoPath, suite } from '../harness/index.ts';
+import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
+import { healthyStatus } from './alarms/statuses.ts';
 
 const test = suite('board/trial');
 const SOON_MS = 20_000;
@@ -125,6 +127,36 @@ test(
   },
   LONG,
 );
+
+test('a board starts anew only where the guest does not stop by it', () => {
+  const healthy = healthyStatus();
+  const may = (change: Partial<Status>) => mayRestart({ ...healthy, ...change });
+  const no = { ok: false, why: '' };
+  assert.ok(may({}), 'the primary of a redundant pair hands over');
+  assert.not.ok(may({ pairState: 'RUN-Solo', role: 'solo', safeToRemove: no }));
+  for (const pairState of ['RUN-Solo', 'SYNCUP', 'STOP', 'STARTUP'] as const)
+    assert.not.ok(may({ pairState }), pairState);
+  for (const role of ['source', 'granting', 'isolated', 'promoting', 'leaving'] as const)
+    assert.not.ok(may({ role, safeToRemove: no }), role);
+  assert.ok(may({ role: 'backup', safeToRemove: { ok: true, why: '' } }));
+  const guest = { ...healthy.guest, state: 'none' } as const;
+  assert.ok(may({ role: 'seeking', safeToRemove: no, guest }));
+});
+
+test('what the peer says of itself: whatever comes, it is read or it is none', () => {
+  const random = seededRandom();
+  const about = { ...healthyStatus().config!.running, name: 'press-7-b', firmware: '0.1.0' };
+  const bytes = encodeAbout(about);
+  assert.equal(decodeAbout(bytes), about);
+  for (let n = 0; n < 2_000; n++) {
+    const changed = bytes.slice(0, random.chance(0.5) ? random.int(bytes.length) : bytes.length);
+    if (changed.length > 0) changed[random.int(changed.length)]! ^= 1 + random.int(255);
+    const read = decodeAbout(random.chance(0.3) ? random.bytes(random.int(200)) : changed);
+    assert.ok(read === null || /^[ -~]*$/.test(read.name + read.firmware + read.hash));
+  }
+  assert.is(decodeAbout(encodeAbout({ ...about, name: '\x1b[2J' })), null);
+  assert.is(decodeAbout(encodeAbout({ ...about, changedMs: 9e15 })), null);
+});
 
 test(
   'confirmed in time: it stays; a board starts anew on wish',

@@ -303,7 +303,7 @@ test(
     await one.technician.at('NO-BOARD# ', 'setup\r');
     await one.technician.at('Name of this board', '\x03');
     await one.technician.at('NO-BOARD# ', 'show status\r');
-    await one.technician.sees('no such file');
+    await one.technician.sees('This board is bare: there is no ');
     one.isBare();
     const other = new Bench('b');
     other.serial.close();
