@@ -7,6 +7,7 @@ import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts';
+import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
 const test = suite('vtx/engine');
@@ -241,6 +242,16 @@ test(
     const healed = syncUp(plant, make);
     assert.equal(healed.digest.take(), plant.digest.take());
     for (const each of [plant, again.plant, healed]) each.close();
+  },
+  slow,
+);
+
+test(
+  'a guest that keeps what the clock said is found out by a digest; after a sync-up it follows to the end',
+  () => {
+    const found = keepsTime(engineOf('vtx-exits'), seededRandom('keeper'));
+    assert.is(found.divergence, probe.tellsTsc ? undefined : 'memory');
+    assert.equal(found.healed, found.wanted);
   },
   slow,
 );

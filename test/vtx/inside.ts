@@ -8,18 +8,28 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
+import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
 const SCALE = Number(process.argv[2] ?? '1');
 const random = seededRandom('inside');
 const probe = probeKvm();
-/** Of the emulated processor, not ours: it shows without any step or exit of ours in between. */
-const KNOWN_ERRORS: readonly string[] =
-  process.argv[3] === 'bochs-vmx'
-    ? // INVLPG of the second page leaves it the decoded instruction over both.
-      ['its second half remapped']
-    : [];
+/** Of the emulated processor, not ours: native/vtx/UNPROVEN.md has them by name. */
+const ERRORS: Record<string, readonly string[]> = {
+  // INVLPG of the second page leaves it the decoded instruction over both.
+  'bochs-vmx': ['its second half remapped'],
+  'qemu-svm': [
+    // Segment limits are not checked.
+    'protected mode: 32-bit gates, limits, what 64-bit mode dropped: FAILED',
+    '16-bit protected mode, real mode: FAILED',
+    // A write to an MMX register leaves the exponent of the x87 register as it was.
+    'MMX registers are the x87 mantissas: FAILED',
+  ],
+};
+const KNOWN_ERRORS = ERRORS[process.argv[3] ?? ''] ?? [];
+const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+const failuresIn = (text: string) => text.split('\n').filter((line) => line.includes('FAILED'));
 let passed = 0;
 let failed = 0;
 
@@ -72,9 +82,15 @@ function steps(name: string, instructions: number): string {
   const soft = new TestMachine(loadGuest(name));
   let pieces = 0;
   while (hard.icount < BigInt(instructions)) {
-    const until = hard.icount + 1n + BigInt(random.int(instructions / 4));
+    const until = hard.icount + 1n + BigInt(random.int(instructions / 8));
     const stop = hard.run(until);
-    mustBe(stop, soft.run(until), `the end of a run to ${until}`);
+    const wanted = soft.run(until);
+    const errors = failuresIn(hard.devices.text);
+    if (errors.length > 0 && errors.every(isKnown)) {
+      for (const line of errors) say(`# an error of this emulator: ${line}`);
+      break;
+    }
+    mustBe(stop, wanted, `the end of a run to ${until}`);
     mustBe(differences(hard.view, soft.view), [], `the difference at ${until}`);
     pieces++;
     if (stop !== 'limit') break;
@@ -115,8 +131,7 @@ function free(name: string): string {
   const machine = new TestMachine(loadGuest(name), undefined, vtx('exits'));
   const stop = machine.run(10_000_000n);
   const { text, exitCode } = machine.devices;
-  const failures = text.split('\n').filter((line) => line.includes('FAILED'));
-  const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+  const failures = failuresIn(text);
   const complaints = failures.filter((line) => !isKnown(line));
   if (stop !== 'done' || (exitCode !== 0 && failures.length === 0) || complaints.length > 0)
     throw new Error([`ended with ${stop}, ${exitCode}`, ...complaints].join('\n'));
@@ -246,6 +261,18 @@ function clockReader(tellsTsc: boolean): string {
   return `found at entry ${entryIndex} (${what}); equal again after a sync-up`;
 }
 
+/** What was read never leaves the guest: only a digest can know. A sync-up, and the log goes on. */
+function clockKeeper(tellsTsc: boolean): string {
+  const found = keepsTime(engineOf('vtx-exits'), random);
+  if (tellsTsc) {
+    mustBe(found.divergence ?? 'none', 'none', 'the divergence');
+    return 'RDTSC told by us: digests equal to the end';
+  }
+  mustBe(found.divergence, 'memory', 'what differed');
+  mustBe(found.healed, found.wanted, 'the fingerprint after the rest of the log');
+  return `found by the digest at entry ${found.entryIndex}; after a sync-up ${found.entriesAfter} entries on, digests equal`;
+}
+
 for (const line of probe.words) say(`# ${line}`);
 test('this KVM is usable', () => {
   mustBe(probe.isUsable, true, 'usable');
@@ -264,6 +291,7 @@ test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits',
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
+test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
