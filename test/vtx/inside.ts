@@ -2,6 +2,7 @@
 // engine, without the harness, as a script of its own. Says one line a test, as TAP does, on a serial
 // line; ends with the count.
 import { commission } from '../../firmware/host/commissioning.ts';
+import type { EngineKind } from '../../firmware/host/vtx-engine.ts';
 import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
@@ -9,6 +10,7 @@ import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
 import { keepsTime } from './keeper.ts';
+import { takeOverBetweenProcesses } from './pair.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
@@ -37,21 +39,33 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+function isOk(name: string, found: string, begunMs: number): void {
+  passed++;
+  say(`ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`);
+}
+
+function isNotOk(name: string, error: unknown): void {
+  failed++;
+  say(`not ok ${passed + failed} - ${name}`);
+  const lines = String((error as Error).message).split('\n');
+  for (const line of lines.slice(0, 12)) say(`  ${line}`);
+}
+
 function test(name: string, body: () => string): void {
   const begunMs = performance.now();
   try {
-    const found = body();
-    passed++;
-    say(
-      `ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`,
-    );
+    isOk(name, body(), begunMs);
   } catch (error) {
-    failed++;
-    say(`not ok ${passed + failed} - ${name}`);
-    for (const line of String((error as Error).message)
-      .split('\n')
-      .slice(0, 12))
-      say(`  ${line}`);
+    isNotOk(name, error);
+  }
+}
+
+async function later(name: string, body: () => Promise<string>): Promise<void> {
+  const begunMs = performance.now();
+  try {
+    isOk(name, await body(), begunMs);
+  } catch (error) {
+    isNotOk(name, error);
   }
 }
 
@@ -243,6 +257,14 @@ function takeover(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: num
   return found;
 }
 
+/** The same with a process for each board, the log channel between them, and a kill. */
+async function pair(engine: EngineKind, sliceMax: number, rounds: number): Promise<string> {
+  const [seed, killAfter] = [random.int(1000), 1 + random.int(60)];
+  const found = await takeOverBetweenProcesses({ engine, seed, sliceMax, killAfter, rounds });
+  mustBe(found.problems, [], 'what did not hold');
+  return found.words;
+}
+
 /** A guest that shows the processor's own clock: found out and healed, or the same with our patch. */
 function clockReader(tellsTsc: boolean): string {
   const make = engineOf('vtx-exits');
@@ -287,8 +309,10 @@ test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
 test('commissioning', () => commissioning(probe.countsBranches ? 5_000 : 10));
-test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
-test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
+test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400, 60));
+test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
+await later('two processes: SIGKILL of the primary, at exits', () => pair('vtx-exits', 60, 200));
+await later('two processes: SIGKILL of the primary, in steps', () => pair('vtx-steps', 1_600, 60));
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));

@@ -67,7 +67,7 @@ const BOCHS: Emulator = {
   needs: ['bochs', 'grub-mkrescue', 'xorriso'],
   module: 'kvm-intel',
   minutesMax: 45,
-  scale: 0.1,
+  scale: 1,
   start({ kernel, initrd }, folder) {
     makeIso(kernel, initrd, folder);
     writeFileSync(join(folder, 'bochsrc'), BOCHSRC);
@@ -140,7 +140,8 @@ async function follow(emulator: Emulator, child: ChildProcess, serial: string): 
     const whole = wasEnded ? text.length : text.lastIndexOf('\n') + 1;
     for (const raw of text.slice(seen, whole).split('\n')) {
       const line = raw.replace(/\r/g, '').trimEnd();
-      if (/^(ok|not ok|#|1\.\.| {2})/.test(line)) console.log(`${emulator.name}: ${line}`);
+      if (/^(ok|not ok|#|1\.\.|\d+ passed| {2})/.test(line))
+        console.log(`${emulator.name}: ${line}`);
       if (line.startsWith('ok ')) result.passed++;
       if (line.startsWith('not ok')) result.failed++;
       if (line.startsWith('# end')) isThrough = true;
