@@ -101,7 +101,7 @@ export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
     area,
     'warn',
     `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
-    'load the patched kvm modules (native/vtx/kernel)',
+    'load kvm modules with our patch (buildroot/patches/linux); the appliance has them',
   );
 }
 
