@@ -64,17 +64,24 @@ function open(port: StreamPort, handler: ChannelHandler): Channel {
   return channel;
 }
 
+/** Where it is, should it never come to an end. */
+const note = (words: string) => process.stderr.write(`${role}: ${words}\n`);
+
 async function lead(): Promise<void> {
+  let channel!: Channel;
   const encoder = new EntryEncoder();
   const gate = new OutputGate<Said>((items) => {
     for (const said of items) tell({ kind: 'said', said });
   });
   gate.setMode('acked');
   let unmarked: Said[] = [];
-  const channel = open(await StreamPort.connect(path as string), {
-    acked: (through) => gate.acked(through),
+  const port = await StreamPort.connect(path as string);
+  await new Promise<void>((resolve) => {
+    channel = open(port, {
+      acked: (through) => gate.acked(through),
+      event: ({ type }) => (type === 'up' ? resolve() : note(`channel ${type}`)),
+    });
   });
-  while (!channel.isUp) await turn();
   plant.heard = (output, sequence) => unmarked.push(saidOf(output, sequence));
   const recorder = recorderOf(plant, new OutputCounter(), (entry, urgent) => {
     const cover = channel.append(encoder.encode(entry), { urgent });
@@ -83,6 +90,7 @@ async function lead(): Promise<void> {
     unmarked = [];
   });
   plant.start();
+  note('leads');
   while (liveOn(plant, recorder, random, Number(sliceMax))) {
     do await turn();
     while (!channel.fits(ENTRY_BYTES_ROOM));
@@ -112,6 +120,7 @@ async function backUp(): Promise<void> {
   await Promise.all([new Promise((resolve) => process.once('message', resolve)), port.ended]);
   const { progress } = takeIn();
   channel.stop();
+  note(`goes live behind ${received.length} entries`);
   const atGoLive = plant.fingerprint();
 
   const written: Entry[] = [];

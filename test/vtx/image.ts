@@ -21,6 +21,8 @@ export interface ImageOptions {
   readonly scale: number;
   /** The emulator's name, whose own errors are known. */
   readonly emulator: string;
+  /** A regular expression for the tests to run. */
+  readonly only: string;
   /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
@@ -124,7 +126,7 @@ class Tree {
   }
 }
 
-function init({ module, scale, emulator }: ImageOptions): string {
+function init({ module, scale, emulator, only }: ImageOptions): string {
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -132,7 +134,7 @@ mount -t devtmpfs dev /dev
 for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
 echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} 2>&1
+${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} '${only}' 2>&1
 echo "# end $?"
 sync
 poweroff -f

@@ -2,7 +2,7 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER]
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP]
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -170,7 +170,10 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
   const scale = options.scale ?? emulator.scale;
   const say = (line: string) => console.log(`${emulator.name}: # ${line}`);
   const image = vtxImage(
-    { module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
+    {
+      ...{ module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
+      only: options.only ?? '',
+    },
     say,
   );
   const folder = repoPath(`.cache/vtx/${emulator.name}`);
@@ -182,7 +185,7 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { scale: { type: 'string' }, modules: { type: 'string' } },
+  options: { scale: { type: 'string' }, modules: { type: 'string' }, only: { type: 'string' } },
 });
 const wanted = [QEMU, BOCHS].filter(
   ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
@@ -192,7 +195,10 @@ const total: Result = { passed: 0, failed: 0 };
 try {
   for (const emulator of wanted) {
     const options = scale === undefined ? {} : { scale };
-    const { passed, failed } = await run(emulator, { ...options, modules: values.modules });
+    const { passed, failed } = await run(emulator, {
+      ...options,
+      ...{ modules: values.modules, only: values.only ?? '' },
+    });
     total.passed += passed;
     total.failed += failed;
   }

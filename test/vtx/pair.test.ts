@@ -12,13 +12,13 @@ test.needs(needsGcc());
 
 const random = seededRandom('pair');
 
-for (let n = 0; n < 3; n++) {
+for (let n = 0; n < 2; n++) {
   test(
     `takeover ${n + 1}: SIGKILL of the primary, the backup goes on behind the last entry it holds`,
     async () => {
       const { problems } = await takeOverBetweenProcesses({
         ...{ engine: 'vtx-steps', seed: random.int(1000), sliceMax: 1_600 },
-        ...{ killAfter: 1 + random.int(60), rounds: 60 },
+        ...{ killAfter: 1 + random.int(40), rounds: 40, timeoutMs: 110_000 },
       });
       assert.equal(problems, []);
     },

@@ -21,6 +21,7 @@ export interface PairOptions {
   readonly killAfter: number;
   /** What the backup lives on alone. */
   readonly rounds: number;
+  readonly timeoutMs?: number;
 }
 
 export interface Takeover {
@@ -34,7 +35,7 @@ class Process {
   readonly child: ChildProcess;
   readonly ended: Promise<void>;
   report: BackupReport | undefined;
-  private stderr = '';
+  words = '';
   private wakers: (() => void)[] = [];
   private isGone = false;
 
@@ -42,7 +43,7 @@ class Process {
     const args = [role, engine, path, seed, sliceMax, rounds].map(String);
     this.child = fork(BOARD, args, { serialization: 'advanced', stdio: 'pipe' });
     this.child.stderr?.on('data', (bytes) => {
-      this.stderr += bytes;
+      this.words = `${this.words}${bytes}`.slice(-1500);
     });
     this.child.on('message', (message) => this.hear(message as FromBoard));
     this.ended = new Promise((resolve) => {
@@ -58,7 +59,7 @@ class Process {
 
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo()) {
-      if (this.isGone) throw new Error(`the process ended: ${this.stderr.slice(-1500)}`);
+      if (this.isGone) throw new Error('a board ended before its time');
       await new Promise<void>((resolve) => {
         this.wakers.push(resolve);
       });
@@ -82,6 +83,9 @@ export async function takeOverBetweenProcesses(options: PairOptions): Promise<Ta
   const path = join(folder, 'cable');
   const backup = new Process('backup', path, options);
   let primary: Process | undefined;
+  const tooLong = setTimeout(() => {
+    for (const each of [primary, backup]) each?.child.kill('SIGKILL');
+  }, options.timeoutMs ?? 60_000);
   try {
     await backup.until(() => backup.isListening);
     primary = new Process('primary', path, options);
@@ -92,7 +96,11 @@ export async function takeOverBetweenProcesses(options: PairOptions): Promise<Ta
     backup.child.send('the primary is dead');
     await backup.until(() => backup.report !== undefined);
     return judge(options.engine, said, backup.report as BackupReport);
+  } catch (error) {
+    const said = [primary, backup].map((each) => `${each?.said.length} outputs, ${each?.words}`);
+    throw new Error(`${(error as Error).message}\n${said.join('\n')}`);
   } finally {
+    clearTimeout(tooLong);
     for (const each of [primary, backup]) {
       each?.child.kill('SIGKILL');
       await each?.ended;
