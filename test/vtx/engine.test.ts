@@ -7,6 +7,7 @@ import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts';
+import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
@@ -242,6 +243,18 @@ test(
     const healed = syncUp(plant, make);
     assert.equal(healed.digest.take(), plant.digest.take());
     for (const each of [plant, again.plant, healed]) each.close();
+  },
+  slow,
+);
+
+test(
+  'exits: a run without any is closed by registers and pages, and replayed',
+  async () => {
+    const found = await closesSlices(seededRandom('closing'), 12);
+    assert.is(found.progress, 'ended');
+    assert.equal(found.replayed, found.recorded);
+    assert.ok(found.slices >= 12);
+    assert.ok(found.pages > 64, `${found.pages} pages`);
   },
   slow,
 );

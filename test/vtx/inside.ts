@@ -9,6 +9,7 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
+import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
@@ -260,6 +261,16 @@ function takeover(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: num
   return found;
 }
 
+async function closing(): Promise<string> {
+  const { slices, pages, bytesTyped, recorded, replayed, progress } = await closesSlices(
+    random,
+    20,
+  );
+  mustBe(progress, 'ended', 'the replay');
+  mustBe(replayed, recorded, 'the fingerprint');
+  return `${slices} slices closed with ${pages} pages, ${bytesTyped} bytes typed, digests equal`;
+}
+
 /** The same with a process for each board, the log channel between them, and a kill. */
 async function pair(engine: EngineKind, sliceMax: number, rounds: number): Promise<string> {
   const [seed, killAfter] = [random.int(1000), 1 + random.int(60)];
@@ -319,6 +330,7 @@ test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits',
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
 await later('two processes: SIGKILL of the primary, at exits', () => pair('vtx-exits', 60, 200));
 await later('two processes: SIGKILL of the primary, in steps', () => pair('vtx-steps', 1_600, 60));
+await later('a run without exits is closed by registers and pages', closing);
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));

@@ -7,6 +7,7 @@ import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import { OutputCounter, OutputTap } from '../../firmware/lockstep/outputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
+import type { SliceMemory } from '../../firmware/lockstep/slice-pages.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
 import type { Engine } from '../../firmware/machine/contracts.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
@@ -29,9 +30,9 @@ export const engineOf =
 
 /**
  * The plant controller; a guest that says what RDTSC tells it, again and again; and one that reads it
- * once, keeps it in memory and never mentions it.
+ * once, keeps it in memory and never mentions it; one that computes, and looks at the line now and then.
  */
-export type PlantGuest = 'plc' | 'clock-reader' | 'clock-keeper';
+export type PlantGuest = 'plc' | 'clock-reader' | 'clock-keeper' | 'cruncher';
 
 const READS_AND_TELLS = [
   ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee], // COM1: eight bits a byte
@@ -46,9 +47,29 @@ const READS_AND_KEEPS = [
   ...[0xeb, -9],
 ];
 
+// Between two looks at the line, 30,000 rounds over 64 pages without an exit.
+const CRUNCHES = [
+  ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee],
+  ...[0xbe, 0, 0, 0x20, 0], // mov esi, 200000
+  ...[0xb9, 0x30, 0x75, 0, 0], // mov ecx, 30000
+  ...[0x69, 0xc0, 0x0d, 0x66, 0x19, 0], // imul eax, eax, 1664525
+  ...[0x05, 0x5f, 0xf3, 0x6e, 0x3c], // add eax, 1013904223
+  ...[0x89, 0xc2, 0x81, 0xe2, 0xfc, 0xff, 0x03, 0], // mov edx, eax; and edx, 3fffc
+  ...[0x01, 0x04, 0x16], // add [esi + edx], eax
+  ...[0x49, 0x75, -25], // dec ecx; jnz
+  ...[0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 1, 0x74, -39], // mov dx, 3fd; in al, dx; test al, 1; jz
+  ...[0x66, 0xba, 0xf8, 0x03, 0xec, 0xfe, 0xc0, 0xee], // mov dx, 3f8; in al, dx; inc al; out dx, al
+  ...[0xeb, -49],
+];
+const CODE = {
+  'clock-reader': READS_AND_TELLS,
+  'clock-keeper': READS_AND_KEEPS,
+  cruncher: CRUNCHES,
+};
+
 function kernelOf(guest: PlantGuest): Uint8Array {
   if (guest === 'plc') return new Uint8Array(readFileSync(buildGuest('plc')));
-  const data = Uint8Array.from(guest === 'clock-reader' ? READS_AND_TELLS : READS_AND_KEEPS);
+  const data = Uint8Array.from(CODE[guest]);
   const entry = 0x10_0000;
   const segment = { virtual: entry, physical: entry, data, memoryBytes: data.length };
   return elfImage({ is64: false, entry, multibootFlags: 0, segments: [segment] });
@@ -62,6 +83,7 @@ export class Plant {
   readonly disk = new MemoryDisk();
   readonly machine: Machine;
   readonly digest: MachineDigest;
+  readonly slices: SliceMemory | undefined;
   readonly guest: PlantGuest;
   text = '';
   frames = 0;
@@ -83,11 +105,15 @@ export class Plant {
         hasConsole: true,
       }),
     });
+    const dirty = new DirtyPages(this.engine, MEMORY_BYTES);
     this.digest = new MachineDigest({
       state: () => this.machine.state() as never,
       memory: new MemoryDigest(this.memory),
-      dirty: new DirtyPages(this.engine, MEMORY_BYTES),
+      dirty,
     });
+    const isAtExits = this.engine.kind === 'vtx-exits';
+    const memory = new Uint8Array(this.memory.buffer);
+    this.slices = isAtExits ? { memory, takeDirty: dirty.reader() } : undefined;
   }
 
   /** Power on; `tap` has its target by now, as outputs may come at once. */
@@ -154,6 +180,7 @@ export function recorderOf(
 ): Recorder {
   return new Recorder({
     ...{ machine: plant.machine, tap: plant.tap, digest: plant.digest, outputs, append },
+    slices: plant.slices,
     onOutput: (output, sequence) => plant.onOutput(output, sequence),
     onDiskRequest: (request) => plant.disk.submit(request),
   });
