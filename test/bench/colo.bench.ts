@@ -27,40 +27,35 @@ export async function comparisons(): Promise<Comparison[] | { skipped: string }>
 }
 
 function blackouts({ blackouts: of }: Measured, { blackoutMs, failed }: ColoMeasured) {
-  const { tcp = [], udp = [] } = of[CRASH] ?? {};
-  if (blackoutMs.tcp.length === 0) return [];
-  const all = blackoutMs.tcp.length + failed.length;
-  return (['udp', 'tcp'] as const).map((kind) =>
+  const { tcp = [] } = of[CRASH] ?? {};
+  if (blackoutMs.length === 0) return [];
+  const all = blackoutMs.length + failed.length;
+  return [
     pair(
-      `blackout, ${CRASH}, ${kind}, p50 of ${tcp.length} and ${all} (COLO: ${failed.length} failed; ours with, COLO without detection)`,
+      `blackout, ${CRASH}, TCP, p50 of ${tcp.length} and ${all} (COLO: ${failed.length} failed; ours with, COLO without detection)`,
       'ms',
-      quantile({ tcp, udp }[kind], 0.5),
-      quantile(blackoutMs[kind], 0.5),
+      quantile(tcp, 0.5),
+      quantile(blackoutMs, 0.5),
     ),
-  );
+  ];
 }
 
 function costs(twin: Measured, colo: ColoMeasured): Comparison[] {
   const p50 = (values: readonly number[]) => quantile(values, 0.5);
   const share = (of: { alone: readonly number[]; protected: readonly number[] }) =>
     p50(of.alone) / p50(of.protected);
-  const added = (kind: 'udp' | 'tcp', what: string): Comparison => {
-    const ours = twin[`${kind}Us` as const];
-    const [alone, shielded] = [
-      p50(colo.alone[`${kind}Ms` as const]),
-      p50(colo.protected[`${kind}Ms` as const]),
-    ];
+  const added = (what: string): Comparison => {
+    const [alone, shielded] = [p50(colo.alone.tcpMs), p50(colo.protected.tcpMs)];
     return pair(
-      `${what}, p50: added by protection (alone ${(ours.alone / 1000).toFixed(1)} and ${alone.toFixed(1)} ms)`,
+      `${what}, p50: added by protection (alone ${(twin.tcpUs.alone / 1000).toFixed(1)} and ${alone.toFixed(1)} ms)`,
       'ms',
-      (ours.protected - ours.alone) / 1000,
+      (twin.tcpUs.protected - twin.tcpUs.alone) / 1000,
       shielded - alone,
     );
   };
   const benchS = { alone: colo.alone.benchS, protected: colo.protected.benchS };
   return [
-    added('udp', 'a datagram echoed by the guest'),
-    added('tcp', 'a line answered by the guest over TCP'),
+    added('a line answered by the guest over TCP'),
     {
       ...pair(
         `shell benchmark in the guest, protected ÷ alone in throughput (alone ${p50(twin.benchS.alone).toFixed(1)} and ${p50(benchS.alone).toFixed(1)} s)`,
@@ -72,7 +67,7 @@ function costs(twin: Measured, colo: ColoMeasured): Comparison[] {
     },
     pair('the link while the guest is idle', 'kbit/s', twin.idleKbps, colo.idleKbps),
     pair(
-      'the link with 100 lines and 250 datagrams a second',
+      'the link with 100 lines a second (ours: 250 datagrams as well)',
       'kbit/s',
       twin.loadedKbps,
       p50(colo.loadedKbps),
