@@ -26,6 +26,8 @@ export const FAULTS = [
   'front cable of the primary',
   'switch-over',
 ] as const;
+/** The faults named on the command line, else all. */
+const CHOSEN = FAULTS.filter((name) => process.argv.length < 3 || process.argv.includes(name));
 const QUIET_MS = 5_000;
 const SAMPLE_MS = 100;
 const ANSWERS = 400;
@@ -112,7 +114,7 @@ async function blackouts(chaos: Chaos): Promise<Measured['blackouts']> {
   const random = seededRandom('bench');
   const found: Record<string, { udp: number[]; tcp: number[]; rejoin: number[] }> = {};
   for (let round = 0; round < ROUNDS; round++)
-    for (const name of FAULTS) {
+    for (const name of CHOSEN) {
       const { blackoutMs, rejoinGapMs, udpBlackoutMs, udpRejoinGapMs } = await chaos.round(
         faultNamed(name),
         random,
