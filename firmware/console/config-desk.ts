@@ -88,12 +88,11 @@ export class ConfigDesk {
     }
   }
 
-  private async commit(
-    call: Extract<ConfigCall, { do: 'config-commit' }>,
-  ): Promise<Done & { readonly problems?: readonly string[] }> {
+  /** Checked once more: what the dialogue was told may have changed since. */
+  private async commit(call: Extract<ConfigCall, { do: 'config-commit' }>): Promise<Done> {
     const { text, user: by, minutes, base } = call;
     const problems = await this.problemsOf(text);
-    if (problems.length > 0) return { ok: false, why: 'it is wrong', problems };
+    if (problems.length > 0) return { ok: false, why: problems.join('; ') };
     try {
       if (this.lock === null) throw new Error('nobody edits here any more');
       this.store.commit({ text, by, minutes }, base);

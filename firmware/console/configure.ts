@@ -208,20 +208,37 @@ function* trial(draft: Draft, [given = '']: readonly string[]): Dialogue {
 function* commit(draft: Draft, minutes: number | null): Dialogue {
   const { text, base, context } = draft;
   if (text === (base ?? '')) return yield* print('Nothing has changed.\n');
+  const problems = yield* problemsOf(draft);
+  if (problems.length > 0)
+    return yield* show(`${problemWords(problems)}Nothing is changed: it is wrong.\n`);
+  if (base !== null && !(yield* isMeant(base, text))) return yield* print('Nothing is changed.\n');
   const { user } = context;
-  const done = yield* call<Done & { problems?: readonly string[] }>({
+  const done = yield* call<Done>({
     ...{ do: 'config-commit', text, base, user, minutes },
   });
-  if (!done.ok) {
-    if (done.problems !== undefined) yield* show(problemWords(done.problems));
-    return yield* print(`Nothing is changed: ${done.why}.\n`);
-  }
+  if (!done.ok) return yield* print(`Nothing is changed: ${done.why}.\n`);
   draft.base = text;
   const kept =
     minutes === null
       ? 'In force.'
       : `On trial. Enter "confirm" within ${minutes} min, or the version before comes back by itself.`;
   yield* print(`${kept} ${effectWords(context.session.status)}\n`);
+}
+
+/** What makes a board another one for its peer: allowed, but not by a slip. */
+const IDENTITY: Readonly<Record<string, string>> = {
+  'board.state-dir':
+    'The state folder holds the record of past reigns: in another one this board is new, and waits for an operator.',
+  'board.side': 'Two boards of one side do not hear each other: the other one must change as well.',
+  'board.pairing-key-file': 'With another key the boards do not hear each other.',
+};
+
+function* isMeant(base: string, text: string): Dialogue<boolean> {
+  const [before, after] = [valuesOf(base), valuesOf(text)];
+  const changed = Object.keys(IDENTITY).filter((key) => before.get(key) !== after.get(key));
+  if (changed.length === 0) return true;
+  for (const key of changed) yield* print(`${key}: ${IDENTITY[key]}\n`);
+  return (yield* readLine('Is that meant? [yes/no] ')).trim().toLowerCase() === 'yes';
 }
 
 /** A running board has its configuration in memory: what makes it take another one. */

@@ -103,6 +103,17 @@ test('minutes: 1 to 1440; a first configuration is for good', () => {
   assert.match(bare.screen.all, 'THE CANDIDATE IS WRONG');
 });
 
+test('what makes it another board for its peer is asked for: state folder, side, key', () => {
+  const desk = inMode();
+  desk.type('set board.state-dir /elsewhere\rcommit\rno\r');
+  assert.is(desk.file.text, GOOD);
+  assert.match(desk.screen.all.replace(/\n\s*/g, ' '), 'the record of past reigns');
+  desk.type('commit\ryes\r');
+  assert.match(desk.file.text!, 'state-dir = "/elsewhere"');
+  desk.type('set board.side b\rcommit\rno\r');
+  assert.match(desk.file.text!, 'side = "a"');
+});
+
 test('factory reset: refused where it serves, asked for by name', () => {
   const desk = new Desk().login();
   desk.type('request factory-reset\r');

@@ -32,7 +32,7 @@ export class FakeFile {
 
   commit({ text, minutes, user: by, base }: Extract<ConfigCall, { do: 'config-commit' }>): unknown {
     const problems = checkedProblems(text);
-    if (problems.length > 0) return { ok: false, why: 'it is wrong', problems };
+    if (problems.length > 0) return { ok: false, why: problems.join('; ') };
     if (base !== this.text) return { ok: false, why: 'the file was changed meanwhile' };
     const replacedMs = Date.UTC(2026, 2, 1, 10, this.history.length);
     if (this.text !== null) this.history.unshift({ by, replacedMs, text: this.text });
