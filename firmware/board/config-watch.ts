@@ -1,7 +1,10 @@
 // Looks after the configuration file while the board runs: is it still what the board started with, is it
-// on trial, has it returned. The disk is behind a thread: a slow one must not stop the tick.
+// on trial, has it returned. Nothing here waits for the disk: a slow one must not stop the tick.
+import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { watchdog as native } from '../../native/index.ts';
 import type { ConfigVersion } from './config/load.ts';
+import { TRIAL_NAME } from './config/versions.ts';
 import type { EventLog } from './events.ts';
 import { mayRestart, type Status } from './status.ts';
 
@@ -31,31 +34,40 @@ export interface ConfigLook {
   readonly trouble: string | null;
 }
 
+const EVERY_MS = 1_000;
+
 export class ConfigWatch {
+  private readonly path: string;
   private readonly running: ConfigVersion;
   private readonly events: EventLog;
-  private readonly worker: Worker;
-  private readonly ended: Promise<void>;
+  private readonly timer: NodeJS.Timeout;
   private file: ConfigVersion | null;
   private trial: TrialFacts | null = null;
+  private trialSeenMs = 0;
   private trouble: string | null = null;
   /** What the board runs with was on trial, and is in force no more. */
   private hasReturned = false;
+  /** What the last look was at. */
+  private seen: string;
+  private looking: Promise<void> | null = null;
 
   constructor(file: string, running: ConfigVersion, events: EventLog) {
+    this.path = file;
     this.running = running;
     this.file = running;
     this.events = events;
-    this.worker = new Worker(new URL('./config-worker.js', import.meta.url), {
-      workerData: { file },
-    });
-    this.worker.on('message', (look: ConfigLook) => this.take(look));
-    this.worker.on('error', (error) => events.tell('CONFIG-TROUBLE', error.message));
-    this.ended = new Promise((resolve) => this.worker.once('exit', () => resolve()));
+    this.seen = `${running.changedMs} none`;
+    this.timer = setInterval(() => {
+      this.looking ??= this.look().finally(() => {
+        this.looking = null;
+      });
+    }, EVERY_MS);
   }
 
   get status(): ConfigStatus {
-    return { running: this.running, file: this.file, trial: this.trial };
+    const { running, file, trial } = this;
+    const leftMs = Math.max(0, this.trialLeftMs());
+    return { running, file, trial: trial === null ? null : { ...trial, leftMs } };
   }
 
   /** The board runs with a configuration that nobody confirmed, and may start anew now. */
@@ -64,8 +76,31 @@ export class ConfigWatch {
   }
 
   async close(): Promise<void> {
-    this.worker.postMessage('end');
-    await this.ended;
+    clearInterval(this.timer);
+    await this.looking;
+  }
+
+  private trialLeftMs(): number {
+    return (this.trial?.leftMs ?? 0) - (native.bootClockMs() - this.trialSeenMs);
+  }
+
+  /** A thread costs 19 MiB, so there is one only when there is something to read or to do. */
+  private async look(): Promise<void> {
+    const [file, trial] = await Promise.all([changed(this.path), changed(this.path + TRIAL_NAME)]);
+    const seen = `${file} ${trial}`;
+    const isDue = this.trial !== null && this.trialLeftMs() <= 0;
+    if (seen === this.seen && !isDue) return;
+    try {
+      this.take(await lookInThread(this.path));
+      this.seen = seen;
+    } catch (error) {
+      this.tellTrouble((error as Error).message);
+    }
+  }
+
+  private tellTrouble(trouble: string | null): void {
+    if (trouble !== null && trouble !== this.trouble) this.events.tell('CONFIG-TROUBLE', trouble);
+    this.trouble = trouble;
   }
 
   private take({ file, trial, gone, returned, trouble }: ConfigLook): void {
@@ -80,9 +115,28 @@ export class ConfigWatch {
       else events.tell('CONFIG-CHANGED', undefined, { hash: file?.hash ?? null });
     }
     this.hasReturned = gone === running.hash && file !== null && file.hash !== running.hash;
-    if (trouble !== null && trouble !== this.trouble) events.tell('CONFIG-TROUBLE', trouble);
+    this.tellTrouble(trouble);
     this.file = file;
     this.trial = trial;
-    this.trouble = trouble;
+    this.trialSeenMs = native.bootClockMs();
   }
+}
+
+async function changed(path: string): Promise<string> {
+  try {
+    return String((await stat(path)).mtimeMs);
+  } catch {
+    return 'none';
+  }
+}
+
+function lookInThread(file: string): Promise<ConfigLook> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./config-worker.js', import.meta.url), {
+      workerData: { file },
+    });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new Error('the look at the configuration ended early')));
+  });
 }

@@ -1,4 +1,5 @@
-// The thread of config-watch.ts: looks at the file every second, and ends a trial whose time is over.
+// The thread of config-watch.ts: one look at the file, its versions and its trial; ends a trial whose time is
+// over.
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { versionOf } from './config/load.ts';
@@ -6,7 +7,6 @@ import { ConfigStore, now } from './config/store.ts';
 import { type Held, hashOf, RETURNED, trialVerdict } from './config/versions.ts';
 import type { ConfigLook, TrialFacts } from './config-watch.ts';
 
-const LOOK_MS = 1_000;
 const store = new ConfigStore((workerData as { file: string }).file);
 
 function look(): ConfigLook {
@@ -32,9 +32,4 @@ function trialFacts(held: Held): TrialFacts | null {
   return { by, minutes, leftMs: verdict.leftMs, hash };
 }
 
-const timer = setInterval(() => parentPort?.postMessage(look()), LOOK_MS);
 parentPort?.postMessage(look());
-parentPort?.on('message', () => {
-  clearInterval(timer);
-  process.exit(0);
-});
