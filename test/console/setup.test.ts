@@ -179,7 +179,7 @@ test(
     const wrong = code === '111 111' ? '222222' : '111111';
     one.technician.types(`${wrong}\r`);
     await one.technician.sees('NOT PAIRED: the codes differ: someone may be on the line');
-    other.technician.types('\r');
+    other.technician.types(`${code}\r`);
     await other.technician.sees('NOT PAIRED: the other console refused');
     for (const bench of [one, other]) {
       await bench.technician.at('NO-BOARD# ', 'setup\r');
