@@ -9,10 +9,10 @@ import { DebianError } from '../guests/linux/debian.ts';
 import { buildGuest } from '../softcpu/guest.ts';
 import { type Appliance, appliance } from './appliance.ts';
 import { figuresOf, mib } from './figures.ts';
-import { hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
+import { FIRST_WORDS, hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
 import { CACHE } from './parts.ts';
 import { makeStick } from './stick.ts';
-import { asDisk, tryUpdates } from './updates.ts';
+import { tryUpdates } from './updates.ts';
 
 const run = join(CACHE, 'run');
 const DISK_BYTES = 3 * 2 ** 30;
@@ -30,7 +30,7 @@ async function during(
   try {
     const grubMs = await machine.says(/Twinstep: slot [AB]/, 180_000);
     const dataMs = await machine.says(/Starting data: .*OK/s, 180_000);
-    const consoleMs = await machine.says(/board: |twinstep>/, 180_000);
+    const consoleMs = await machine.says(FIRST_WORDS, 180_000);
     const times = `kernel from GRUB ${seconds(grubMs)}, data ${seconds(dataMs)}, console ${seconds(consoleMs)}`;
     console.log(`${title}: ${times} after power-on`);
     await body(machine);
@@ -38,18 +38,6 @@ async function during(
     await machine.stop();
     writeFileSync(join(run, `${title.replaceAll(' ', '-')}.txt`), plain(machine.text));
   }
-}
-
-/** A guest that needs no more than itself and an empty disk: the small plant controller. */
-function giveGuest(bytes: number): string {
-  const at = '/data/guest';
-  return [
-    `dd if=/dev/vdb of=${at}/guest.elf bs=4096`,
-    `truncate -s ${bytes} ${at}/guest.elf`,
-    `truncate -s 262144 ${at}/disk.img`,
-    `chown twinstep:twinstep ${at}/guest.elf ${at}/disk.img`,
-    'sync',
-  ].join(' && ');
 }
 
 function freshDisk(made: Appliance): string {
@@ -84,13 +72,16 @@ async function main(args: readonly string[]): Promise<void> {
     memoryMib: MEMORY_MIB,
     ...(uefi === undefined ? {} : { uefi }),
   };
-  const guest = asDisk(run, 'guest', readFileSync(buildGuest('plc')));
-  await during('first start', { ...plan, extraDisks: [guest.disk] }, async (machine) => {
+  await during('first start', plan, async (machine) => {
     const kib = Number((await machine.shell('df -k /data | tail -n 1')).split(/\s+/)[1]);
     console.log(`data partition grown to ${mib(kib * 1024)} of a disk of ${mib(DISK_BYTES)}`);
-    await machine.shell(giveGuest(guest.bytes));
   });
-  const stick = makeStick(made.tools, run);
+  // The small plant controller: it needs no more than itself and an empty disk.
+  const stick = makeStick(made.tools, run, {
+    side: 'a',
+    ...{ address: '192.168.10.2', peer: '192.168.10.3', gateway: '192.168.10.1' },
+    guest: readFileSync(buildGuest('plc')),
+  });
   await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
     const status = 'twinstep status --config /data/twinstep/board.toml';
     await machine.eventually(`${status} >/dev/null`, 180_000);

@@ -1,0 +1,68 @@
+// The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
+//   --smoke     power cut of the primary alone     FAULT...   these, by their ids     --list   says the ids
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { appliance } from '../appliance/appliance.ts';
+import { hasQemu } from '../appliance/machine.ts';
+import { CACHE } from '../appliance/parts.ts';
+import { DebianError } from '../guests/linux/debian.ts';
+import { needs } from '../harness/index.ts';
+import { enterNamespace } from '../harness/netns.ts';
+import { FAULTS } from './faults.ts';
+import { BoardsRig } from './rig.ts';
+import { type Row, table, tell } from './story.ts';
+
+const folder = join(CACHE, 'boards');
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--list')) {
+    for (const { id, name } of FAULTS) console.log(`${id.padEnd(10)} ${name}`);
+    return 0;
+  }
+  const ids = args.includes('--smoke') ? ['power'] : args.filter((arg) => !arg.startsWith('-'));
+  const faults = FAULTS.filter(({ id }) => ids.length === 0 || ids.includes(id));
+  // Packages come from an archive: there is none in the namespace.
+  const made = appliance((words) => console.error(words));
+  await enterNamespace();
+  for (const { met, why } of [
+    { met: hasQemu(), why: 'needs qemu-system-x86_64 (Debian: qemu-system-x86)' },
+    needs.networkNamespaces(),
+    needs.device('/dev/net/tun'),
+  ]) {
+    if (met) continue;
+    console.log(`not run: ${why}`);
+    return 0;
+  }
+  console.log(`Not the real image: ${made.differences}`);
+  mkdirSync(folder, { recursive: true });
+  const rig = await BoardsRig.make(made, folder);
+  const rows: Row[] = [];
+  let isWell = true;
+  try {
+    await rig.begin((words) => console.log(words));
+    for (const fault of faults) {
+      const row = await tell(rig, fault);
+      rows.push(row);
+      console.log(`${rig.seconds()} ${table([row]).split('\n').at(-1)}`);
+      isWell &&= row.faults.length === 0;
+    }
+  } catch (error) {
+    console.error(error);
+    isWell = false;
+  } finally {
+    await rig.close();
+  }
+  const text = table(rows);
+  writeFileSync(join(folder, 'table.md'), `${text}\n`);
+  console.log(`\n${text}\n`);
+  console.log(isWell ? 'All of this was seen in this run.' : 'NOT well: see above.');
+  return isWell ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof DebianError)) throw error;
+  console.error(`test:boards: ${error.message}`);
+  process.exitCode = 1;
+}
