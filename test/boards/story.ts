@@ -1,4 +1,6 @@
 // One fault as a story: what it was, and what client, console and SCADA saw of it.
+
+import type { WindowFacts } from '../twin/client.ts';
 import { SIDES } from '../twin/network.ts';
 import type { Fault, Scene } from './faults.ts';
 import type { BoardsRig } from './rig.ts';
@@ -8,7 +10,7 @@ export interface Row {
   readonly client: string;
   readonly console: string;
   readonly scada: string;
-  readonly inStepAgainS: number;
+  readonly inStepAgainS: number | null;
   readonly faults: readonly string[];
 }
 
@@ -16,7 +18,18 @@ export interface Row {
 const ENOUGH = 10;
 const ANSWERS_MS = 120_000;
 
-export async function tell(rig: BoardsRig, fault: Fault): Promise<Row> {
+export interface Seen {
+  readonly scene: Scene;
+  readonly startMs: number;
+  /** Undefined: the guest ended with the fault, and so did its client. */
+  readonly facts: WindowFacts | undefined;
+  readonly prompts: string;
+  /** What the client was told wrong. */
+  readonly faults: readonly string[];
+}
+
+/** Out of RUN-Redundant into the fault, up to the client being served again. */
+export async function seen(rig: BoardsRig, fault: Fault): Promise<Seen> {
   const primary = await rig.redundant();
   const scene: Scene = {
     rig,
@@ -31,20 +44,27 @@ export async function tell(rig: BoardsRig, fault: Fault): Promise<Row> {
   await fault.happen(scene);
   const facts = fault.endsGuest ? undefined : await client.answers(ENOUGH, ANSWERS_MS);
   const prompts = await promptsOf(rig);
+  return { scene, startMs, facts, prompts, faults: client.faults.splice(0) };
+}
+
+/** And back into RUN-Redundant. */
+export async function tell(rig: BoardsRig, fault: Fault): Promise<Row> {
+  const { scene, startMs, facts, prompts, faults } = await seen(rig, fault);
   await fault.mend?.(scene);
   await rig.redundant();
   const inStepAgainS = (performance.now() - startMs) / 1000;
   const after = await rig.client.answers(ENOUGH, ANSWERS_MS);
+  const ms = (gap: number | undefined): string => (gap ?? 0).toFixed(0);
   return {
     fault: fault.name,
     client:
       facts === undefined
-        ? `served again by the guest started anew`
-        : `longest pause ${Math.max(facts.longestGapMs, after.longestGapMs).toFixed(0)} ms`,
+        ? 'served again by the guest started anew'
+        : `pause ${ms(facts.longestGapMs)} ms; ${ms(after.longestGapMs)} ms until in step again`,
     console: prompts,
     scada: rig.scada?.words() ?? 'no broker here',
     inStepAgainS,
-    faults: client.faults.splice(0),
+    faults: [...faults, ...rig.client.faults.splice(0)],
   };
 }
 
@@ -62,7 +82,7 @@ async function promptsOf(rig: BoardsRig): Promise<string> {
 export function table(rows: readonly Row[]): string {
   const lines = rows.map(({ fault, client, console, scada, inStepAgainS, faults }) => {
     const lost = faults.length === 0 ? 'nothing lost' : faults.join(', ');
-    return `| ${fault} | ${client}; ${lost} | ${console} | ${scada} | ${inStepAgainS.toFixed(0)} |`;
+    return `| ${fault} | ${client}; ${lost} | ${console} | ${scada} | ${inStepAgainS?.toFixed(0) ?? '-'} |`;
   });
   return [
     '| fault | the client | the console, when it was over | SCADA, in order | in step again, s |',
