@@ -1,5 +1,6 @@
 // From the board to SCADA: a process of its own that reads the control socket, so that no broker can
-// make the board wait. When the board does not answer, SCADA is told so at once, and nothing else.
+// make the board wait. When the board does not answer, SCADA is told so at once, and nothing else. A board
+// that hangs keeps its socket open: one whose status is overdue does not answer either.
 
 import { ControlClient } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';
@@ -22,7 +23,9 @@ export interface AgentOptions {
   readonly onNotice: (text: string) => void;
 }
 
-const STATUS_EVERY_MS = 1_000;
+const STATUS_EVERY_MS = 500;
+/** What was told last is not believed longer than this. */
+const SILENT_MS = 1_500;
 const RETRY_MS = 250;
 /** Events that change what the status says: it is asked for at once. */
 const TELLING =
@@ -32,10 +35,12 @@ export class ScadaAgent {
   private readonly options: AgentOptions;
   private client: ControlClient | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private silence: NodeJS.Timeout | undefined;
   private last: Snapshot | undefined;
   /** Of which start of the board, and up to which number, the events are told. */
   private told = { boot: 0, seq: 0 };
   private isStopped = false;
+  private isSpeaking = false;
   private isSilent = false;
 
   constructor(options: AgentOptions) {
@@ -43,21 +48,31 @@ export class ScadaAgent {
   }
 
   start(): void {
-    for (const teller of this.options.tellers) teller.start();
     void this.connect();
+  }
+
+  /** Nobody speaks to a broker before there is something to say: the first birth is a whole one. */
+  private say(snapshot: Snapshot, status: Status | undefined): void {
+    this.last = snapshot;
+    for (const teller of this.options.tellers) teller.update(snapshot, status);
+    if (this.isSpeaking) return;
+    this.isSpeaking = true;
+    for (const teller of this.options.tellers) teller.start();
   }
 
   async stop(why: string): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
+    clearTimeout(this.silence);
     this.client?.close();
-    await Promise.all(this.options.tellers.map((teller) => teller.stop(why)));
+    if (this.isSpeaking) await Promise.all(this.options.tellers.map((teller) => teller.stop(why)));
   }
 
   private async connect(): Promise<void> {
     try {
       const client = await ControlClient.open(this.options.socket);
       this.client = client;
+      this.listen();
       const { board } = await client.status();
       if (board.boot !== this.told.boot) this.told = { boot: board.boot, seq: 0 };
       client.onTold = ({ event, status }) => {
@@ -70,15 +85,26 @@ export class ScadaAgent {
     } catch (error) {
       this.lost((error as Error).message);
     }
+    clearTimeout(this.silence);
     this.client?.close();
     this.client = undefined;
     if (!this.isStopped) this.timer = setTimeout(() => void this.connect(), RETRY_MS);
   }
 
+  /** A board that says nothing for too long is closed, which is an end like any other. */
+  private listen(): void {
+    clearTimeout(this.silence);
+    if (this.isStopped) return;
+    this.silence = setTimeout(() => {
+      this.lost(`it said nothing for ${SILENT_MS} ms`);
+      this.client?.close();
+    }, SILENT_MS);
+  }
+
   private tell(status: Status): void {
+    this.listen();
     this.isSilent = false;
-    this.last = snapshotOf(status, { wallMs: this.options.wallMs() });
-    for (const teller of this.options.tellers) teller.update(this.last, status);
+    this.say(snapshotOf(status, { wallMs: this.options.wallMs() }), status);
   }
 
   private take(client: ControlClient, event: BoardEvent): void {
@@ -97,8 +123,6 @@ export class ScadaAgent {
     if (this.isStopped || this.isSilent) return;
     this.isSilent = true;
     this.options.onNotice(why);
-    if (this.last === undefined) return;
-    this.last = unreachable(this.last, `the board does not answer: ${why}`);
-    for (const teller of this.options.tellers) teller.update(this.last, undefined);
+    this.say(unreachable(this.last, `the board does not answer: ${why}`), undefined);
   }
 }

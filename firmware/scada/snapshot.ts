@@ -55,8 +55,17 @@ export function snapshotOf(status: Status, extras: SnapshotExtras): Snapshot {
   return { node, device: leads(status.role) ? guest(status) : undefined };
 }
 
-/** The board's own process does not answer: what was known of it is not known any more. */
-export function unreachable(before: Snapshot, why: string): Snapshot {
+/** The board's own process does not answer: what was known of it is not known any more, if it ever was. */
+export function unreachable(before: Snapshot | undefined, why: string): Snapshot {
+  if (before === undefined) {
+    const node = [
+      flag(NAME.reachable, false),
+      count(NAME.serviceLevel, 1),
+      flag(NAME.safeToRemove, false),
+      text(NAME.why, why),
+    ];
+    return { node, device: undefined };
+  }
   const node: Reading[] = before.node.map((reading) => ({ ...reading, value: null }));
   const set = (name: string, value: Reading['value']) => {
     const at = node.findIndex((reading) => reading.name === name);

@@ -1,6 +1,7 @@
 // The whole way from two boards to a host application: control sockets, agents, Debian's mosquitto. What
 // the host sees through a takeover and a broker that dies in the middle of it; never a wrong "healthy".
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
@@ -86,7 +87,7 @@ function configOf(broker: Mosquitto, node: string): ScadaConfig {
   };
 }
 
-function agentOf(broker: Mosquitto, board: ShownBoard): ScadaAgent {
+function agentOf(broker: Mosquitto, board: Pick<ShownBoard, 'name' | 'path'>): ScadaAgent {
   const config = configOf(broker, board.name);
   const common = { config, wallMs: () => Date.now(), onNotice: () => {} };
   const bdSeqFile = join(folder, `${board.name}.bdseq`);
@@ -133,6 +134,8 @@ test(
     b.becomes('solo', 'RUN-Solo');
     await broker.start();
     host = await Host.connect(broker);
+    // Some board may have been back before it.
+    await askForBirths(host);
     await host.says('board-b', 'Board/Role', 'solo');
     assert.is(host.value('board-b', LEVEL), 150);
     await host.heard.until(({ kind, node }) => kind === 'DBIRTH' && node === 'board-b');
@@ -150,6 +153,82 @@ test(
   },
   { timeoutMs: 30_000 },
 );
+
+test('a board that never answered is said so from the first birth on', async () => {
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const agent = agentOf(broker, { name: 'board-n', path: join(folder, 'nobody.sock') });
+  agent.start();
+  const { payload } = await host.kind('NBIRTH');
+  const value = (name: string) => payload.metrics.find((one) => one.name === name)?.value;
+  assert.is(value('Board/Reachable'), false);
+  assert.is(value(LEVEL), 1);
+  await agent.stop('test ends');
+  await host.client.endAsync(true);
+  await broker.close();
+});
+
+test(
+  'a board that hangs keeps its socket open; what it said last is not called true',
+  async () => {
+    const broker = await Mosquitto.start();
+    const a = new ShownBoard('board-h');
+    await a.start();
+    a.becomes('protected', 'RUN-Redundant');
+    const path = join(folder, 'hangs.sock');
+    const between = new Between(path, a.path);
+    const agent = agentOf(broker, { name: a.name, path });
+    const host = await Host.connect(broker);
+    agent.start();
+    await host.says('board-h', LEVEL, 255);
+    between.hang(true);
+    await host.says('board-h', 'Board/Reachable', false);
+    assert.is(host.value('board-h', LEVEL), 1);
+    assert.is(host.value('board-h', 'Pair/Redundant'), null);
+    between.hang(false);
+    await host.says('board-h', LEVEL, 255);
+    await agent.stop('test ends');
+    await host.client.endAsync(true);
+    await between.close();
+    await a.dies();
+    await broker.close();
+  },
+  { timeoutMs: 30_000 },
+);
+
+/** A wire to a board's socket; while it hangs, everything is accepted and nothing arrives. */
+class Between {
+  private readonly server: Server;
+  private readonly sockets = new Set<Socket>();
+  private isHanging = false;
+
+  constructor(path: string, board: string) {
+    this.server = createServer((socket) => {
+      const there = connect(board);
+      for (const [from, to] of [
+        [socket, there],
+        [there, socket],
+      ] as const) {
+        this.sockets.add(from);
+        from.on('error', () => {});
+        from.on('close', () => to.destroy());
+        from.pipe(to);
+        if (this.isHanging) from.unpipe(to).pause();
+      }
+    }).listen(path);
+  }
+
+  hang(isHanging: boolean): void {
+    this.isHanging = isHanging;
+    if (isHanging) for (const socket of this.sockets) socket.unpipe().pause();
+    else for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
 
 async function askForBirths(host: Host): Promise<void> {
   const { encodePayload } = await import('../../firmware/scada/payload.ts');

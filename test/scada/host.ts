@@ -1,7 +1,6 @@
 // A host application on a broker: everything it hears, and waits for what comes.
 import mqtt, { type MqttClient } from 'mqtt';
 import { decodePayload, type Payload } from '../../firmware/scada/payload.ts';
-import type { Mosquitto } from './mosquitto.ts';
 
 /** What came, and a wait for what comes. */
 export class Awaited<T> {
@@ -30,13 +29,19 @@ export interface Heard {
   readonly payload: Payload;
 }
 
+export interface Broker {
+  readonly address?: string;
+  readonly port: number;
+}
+
 /** A host application. */
 export class Host {
   readonly heard = new Awaited<Heard>();
   readonly client: MqttClient;
 
-  static async connect(broker: Mosquitto, options: object = {}): Promise<Host> {
-    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`, {
+  static async connect(broker: Broker, options: object = {}): Promise<Host> {
+    const { address = '127.0.0.1', port } = broker;
+    const client = await mqtt.connectAsync(`mqtt://${address}:${port}`, {
       ...{ reconnectPeriod: 50, ...options },
     });
     const host = new Host(client);
@@ -57,11 +62,13 @@ export class Host {
     return this.heard.until((one) => one.kind === kind, after);
   }
 
-  /** The newest value of a metric of a node, of its births and data. */
+  /** The newest value of a metric of a node; nothing from before its last birth or death is believed. */
   value(node: string, name: string): unknown {
     for (const heard of this.heard.all.toReversed()) {
+      if (heard.node === node && heard.kind === 'NDEATH') return undefined;
       const metric = heard.payload.metrics.find((one) => one.name === name && !one.isHistorical);
       if (heard.node === node && metric !== undefined) return metric.value;
+      if (heard.node === node && heard.kind === 'NBIRTH') return undefined;
     }
     return undefined;
   }

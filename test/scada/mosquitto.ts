@@ -1,4 +1,4 @@
-// Debian's mosquitto on loopback, plain or with mutual TLS, started, killed and started again.
+// Debian's mosquitto, plain or with mutual TLS, started, killed and started again.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,17 +11,20 @@ const PROGRAM = '/usr/sbin/mosquitto';
 export const hasMosquitto = { met: existsSync(PROGRAM), why: 'needs Debian package mosquitto' };
 
 export class Mosquitto {
+  readonly address: string;
   readonly port: number;
   readonly folder: string;
   private process: ChildProcess | undefined;
 
-  static async start(options: { tls?: Certificates } = {}): Promise<Mosquitto> {
-    const broker = new Mosquitto(await freePort(), options.tls);
+  static async start(options: { tls?: Certificates; address?: string } = {}): Promise<Mosquitto> {
+    const { tls, address = '127.0.0.1' } = options;
+    const broker = new Mosquitto(address, await freePort(address), tls);
     await broker.start();
     return broker;
   }
 
-  private constructor(port: number, tls: Certificates | undefined) {
+  private constructor(address: string, port: number, tls: Certificates | undefined) {
+    this.address = address;
     this.port = port;
     this.folder = mkdtempSync(join(tmpdir(), 'twinstep-mosquitto-'));
     const secure = tls && [
@@ -33,7 +36,7 @@ export class Mosquitto {
     // As root it would change to a user who cannot read this folder.
     const lines = [
       'user root',
-      `listener ${port} 127.0.0.1`,
+      `listener ${port} ${address}`,
       'allow_anonymous true',
       ...(secure ?? []),
     ];
@@ -45,7 +48,7 @@ export class Mosquitto {
     this.process = child;
     for (;;) {
       if (child.exitCode !== null) throw new Error(`mosquitto ended with ${child.exitCode}`);
-      if (await answers(this.port)) return;
+      if (await answers(this.address, this.port)) return;
     }
   }
 
@@ -63,8 +66,8 @@ export class Mosquitto {
   }
 }
 
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
+async function answers(address: string, port: number): Promise<boolean> {
+  const socket = connect(port, address);
   try {
     await once(socket, 'connect');
     return true;
@@ -75,8 +78,8 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+async function freePort(address: string): Promise<number> {
+  const server = createServer().listen(0, address);
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
   server.close();

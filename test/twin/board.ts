@@ -31,6 +31,16 @@ const FAVOUR = -15;
 const FOLDER_MIB = 96;
 /** Shorter than on a real board, so that a hang is over soon. */
 const WATCHDOG = { timeoutMs: 2000, petMs: 500 } as const;
+/** The launched process ends with whoever launched it. */
+const MORTAL = ['setpriv', '--pdeathsig', 'KILL'] as const;
+/** And is the first of a process namespace, which ends with it. */
+const ALL_AT_ONCE = [...MORTAL, 'unshare', '--pid', '--fork', '--kill-child'] as const;
+/** Soon enough for a demonstration; a connection is believed for one and a half times this. */
+const SCADA = `[mqtt]
+servers = ["BROKER"]
+plaintext = "allowed"
+keepalive-s = 2
+`;
 
 export interface BoardOptions {
   readonly side: Side;
@@ -44,6 +54,8 @@ export interface BoardOptions {
   readonly more?: string;
   /** For the guest's command line. */
   readonly append?: string;
+  /** Where SCADA listens: the board's agent tells it (`twinstep scada`). */
+  readonly broker?: string;
 }
 
 export class BoardUnderTest {
@@ -57,6 +69,7 @@ export class BoardUnderTest {
   private readonly options: BoardOptions;
   private readonly folder: string;
   private supervisor: ChildProcess | undefined;
+  private agent: ChildProcess | undefined;
   private control: ControlClient | undefined;
   private isClosed = false;
 
@@ -89,7 +102,8 @@ export class BoardUnderTest {
 
   private configuration(): string {
     const { side, folder, guest, pairingKeyFile, serialPort } = this.options;
-    const { more = '', append: words = '' } = this.options;
+    const { more = '', append: words = '', broker } = this.options;
+    const scada = broker === undefined ? '' : SCADA.replace('BROKER', broker);
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
     const text = (value: string) => JSON.stringify(value);
     const inside = (name: string) => text(join(folder, name));
@@ -123,7 +137,7 @@ on-power-off = "restart"
 [limits]
 watchdog-timeout-ms = ${WATCHDOG.timeoutMs}
 pet-ms = ${WATCHDOG.petMs}
-${more}`;
+${more}${scada}`;
   }
 
   get isOn(): boolean {
@@ -132,24 +146,24 @@ ${more}`;
 
   start(): void {
     if (this.supervisor !== undefined) throw new Error(`board ${this.side} is on already`);
+    // On its own machine a board shares its processor with nobody. (Without the right to it, it runs all the same.)
+    const favoured = ['nice', '-n', '-10'];
+    const child = this.inside([...favoured, ...ALL_AT_ONCE], 'board');
+    child.once('exit', () => {
+      if (this.supervisor === child) this.supervisor = undefined;
+      this.onNews();
+    });
+    this.supervisor = child;
+    if (this.options.broker !== undefined) this.agent = this.inside(MORTAL, 'scada');
+  }
+
+  /** `twinstep VERB` in this board's namespaces; what it writes is kept. */
+  private inside(launcher: readonly string[], verb: string): ChildProcess {
     const { namespace, folder } = this.options;
     const command = [
-      ...['--net', '--mount', '--target', String(namespace.pid)],
-      // On its own machine a board shares its processor with nobody. (Without the right to it, it runs all the same.)
-      ...[
-        'nice',
-        '-n',
-        '-10',
-        'setpriv',
-        '--pdeathsig',
-        'KILL',
-        'unshare',
-        '--pid',
-        '--fork',
-        '--kill-child',
-      ],
+      ...['--net', '--mount', '--target', String(namespace.pid), ...launcher],
       ...[process.execPath, '--enable-source-maps', repoPath('dist/firmware/cli/twinstep.js')],
-      ...['board', '--config', join(folder, 'board.toml')],
+      ...[verb, '--config', join(folder, 'board.toml')],
     ];
     const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'pipe'] });
     const log = (bytes: Buffer) => {
@@ -157,11 +171,7 @@ ${more}`;
     };
     child.stdout.on('data', log);
     child.stderr.on('data', log);
-    child.once('exit', () => {
-      if (this.supervisor === child) this.supervisor = undefined;
-      this.onNews();
-    });
-    this.supervisor = child;
+    return child;
   }
 
   /** kill -9 of the board process; its supervisor lives, tells of it and starts it again. */
@@ -181,7 +191,8 @@ ${more}`;
 
   /** Supervisor, board and watchdog at once, as when the plug is pulled. */
   async cutPower(): Promise<void> {
-    const { supervisor } = this;
+    const { supervisor, agent } = this;
+    agent?.kill('SIGKILL');
     if (supervisor === undefined) return;
     const gone = once(supervisor, 'exit');
     // The first process of the namespace takes all others with it.

@@ -7,6 +7,7 @@ export function closingTable({
   talking,
   syncUps,
   logKbps,
+  scada,
   failures,
 }: Story): string {
   const head = `${'what happened'.padEnd(52)} ${'blackout ms'.padStart(11)} ${'in step again s'.padStart(15)} ${'bytes lost'.padStart(10)}`;
@@ -38,6 +39,10 @@ export function closingTable({
     );
   if (talking !== undefined && talking.faults.length === 0)
     lines.push(`plant LAN: ${talking.frames} frames of the guest, never from two boards at a time`);
+  if (scada !== undefined)
+    lines.push(
+      `SCADA (${scada.broker}): ${scada.births} births, ${scada.deaths} deaths, ${scada.afterMs.length} changes of state, known ${most(scada.afterMs)} ms after the board at most`,
+    );
   lines.push('');
   lines.push(
     failures.length === 0

@@ -39,7 +39,11 @@ async function demo(guest: PlantGuest): Promise<number> {
     story.step('the guest boots on board a, board b comes into step');
     chaos = await Chaos.start(guest, {
       more: busy ? PATIENT : '',
-      onRig: (rig) => screen.watch(rig),
+      hasScada: true,
+      onRig: (rig) => {
+        screen.watch(rig);
+        if (rig.scada !== undefined) rig.scada.onTold = (words) => screen.scada(words);
+      },
       onEvent: (side, event) => {
         story.event(side, event);
         screen.event(side, event);

@@ -9,6 +9,7 @@ import { repoPath } from '../harness/index.ts';
 import { BoardUnderTest } from './board.ts';
 import { type ClientOptions, PlantClient } from './client.ts';
 import { Network, other, SIDES, type Side } from './network.ts';
+import { PlantScada } from './plant-scada.ts';
 import { SerialCable } from './serial-cable.ts';
 
 /** Both keys are of this rig alone. */
@@ -21,6 +22,8 @@ export interface RigOptions {
   readonly more?: string;
   /** More words of the guest's command line. */
   readonly append?: string;
+  /** With a broker on the plant LAN, which both boards tell. */
+  readonly hasScada?: boolean;
   /** Called as soon as there is a rig, before anything runs. */
   readonly onRig?: (rig: TwinRig) => void;
   readonly onEvent?: (side: Side, event: BoardEvent) => void;
@@ -31,19 +34,21 @@ export class TwinRig {
   readonly serial: SerialCable;
   readonly boards: Readonly<Record<Side, BoardUnderTest>>;
   readonly client: PlantClient;
+  readonly scada: PlantScada | undefined;
   readonly pairingKey: Uint8Array = PAIRING_KEY;
   private readonly folder: string;
   private readonly waits = new Set<() => void>();
 
   private constructor(
     folder: string,
-    parts: Pick<TwinRig, 'network' | 'serial' | 'boards' | 'client'>,
+    parts: Pick<TwinRig, 'network' | 'serial' | 'boards' | 'client' | 'scada'>,
   ) {
     this.folder = folder;
     this.network = parts.network;
     this.serial = parts.serial;
     this.boards = parts.boards;
     this.client = parts.client;
+    this.scada = parts.scada;
     for (const side of SIDES) this.boards[side].onNews = () => this.news();
   }
 
@@ -54,6 +59,7 @@ export class TwinRig {
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
     const network = await Network.make();
+    const scada = options.hasScada === true ? await PlantScada.start() : undefined;
     const serial = await SerialCable.make();
     const board = (side: Side) => {
       const own = join(folder, side);
@@ -62,14 +68,19 @@ export class TwinRig {
         ...{ side, guest, pairingKeyFile, folder: own },
         ...(more === undefined ? {} : { more }),
         ...(append === undefined ? {} : { append }),
+        ...(scada === undefined ? {} : { broker: scada.url }),
         namespace: network.boards[side],
         serialPort: serial.paths[side],
       });
-      if (onEvent !== undefined) made.onEvent = (event) => onEvent(side, event);
+      made.onEvent = (event) => {
+        scada?.event(side, event);
+        onEvent?.(side, event);
+      };
       return made;
     };
     const boards = { a: board('a'), b: board('b') };
-    const rig = new TwinRig(folder, { network, serial, boards, client: new PlantClient(client) });
+    const parts = { network, serial, boards, scada, client: new PlantClient(client) };
+    const rig = new TwinRig(folder, parts);
     onRig?.(rig);
     return rig;
   }
@@ -77,6 +88,7 @@ export class TwinRig {
   async close(): Promise<void> {
     this.client.close();
     for (const side of SIDES) await this.boards[side].close();
+    await this.scada?.close();
     this.serial.close();
     await this.network.close();
     rmSync(this.folder, { recursive: true, force: true });

@@ -40,6 +40,8 @@ const TOLD: ReadonlySet<string> = new Set([
 
 export interface Screen {
   event(side: Side, event: BoardEvent): void;
+  /** What SCADA heard. */
+  scada(words: string): void;
   step(words: string): void;
   /** The rig exists from here on. */
   watch(rig: TwinRig): void;
@@ -51,6 +53,10 @@ export class PlainScreen implements Screen {
 
   event(side: Side, { code, text }: BoardEvent): void {
     if (TOLD.has(code)) this.line(`  board ${side}: ${text}`);
+  }
+
+  scada(words: string): void {
+    this.line(`    SCADA: ${words}`);
   }
 
   step(words: string): void {
@@ -72,6 +78,7 @@ export class LiveScreen implements Screen {
   private readonly startMs = performance.now();
   private stepMs = performance.now();
   private last = '';
+  private heard = 'nothing yet';
   private rig: TwinRig | undefined;
   private client = 'not connected yet';
   private readonly timers: NodeJS.Timeout[];
@@ -89,6 +96,10 @@ export class LiveScreen implements Screen {
 
   event(side: Side, { code, text }: BoardEvent): void {
     if (code !== 'BOARD-STALLED' && !code.startsWith('PATH-')) this.last = `board ${side}: ${text}`;
+  }
+
+  scada(words: string): void {
+    this.heard = words;
   }
 
   step(): void {
@@ -132,6 +143,7 @@ export class LiveScreen implements Screen {
       `  output    ${leads === undefined ? '-' : gateWords(leads)}`,
       `  client    ${this.client}`,
       `  last      ${this.last}`,
+      `  SCADA     ${this.heard}`,
       '',
       ...story.chapters.map((chapter) => `  ${chapterWords(chapter, story.now)}`),
       '',

@@ -5,7 +5,7 @@ import { seededRandom } from '../harness/index.ts';
 import type { Chaos } from './chaos.ts';
 import { faultNamed } from './faults.ts';
 import type { DiskVerdict } from './images.ts';
-import type { Side } from './network.ts';
+import { SIDES, type Side } from './network.ts';
 import type { RoundResult } from './round.ts';
 import type { Talking } from './talkers.ts';
 
@@ -25,6 +25,14 @@ export interface Chapter {
   failure?: string;
 }
 
+export interface ScadaHeard {
+  readonly broker: string;
+  readonly births: number;
+  readonly deaths: number;
+  /** From the board's own word to SCADA's knowing, of each change of state. */
+  readonly afterMs: readonly number[];
+}
+
 export interface SyncUp {
   readonly pauseMs: number;
   readonly totalMs: number;
@@ -39,6 +47,8 @@ export class Story {
   readonly syncUps: SyncUp[] = [];
   /** Log rates seen while in step, kbit/s. */
   readonly logKbps: number[] = [];
+  /** What a SCADA host on the plant LAN heard. */
+  scada: ScadaHeard | undefined;
   /** Anything that is not as it must be. */
   readonly failures: string[] = [];
   /** Called at every change of `now`. */
@@ -81,6 +91,19 @@ export class Story {
     this.talking = await chaos.talkers();
     this.failures.push(...this.talking.faults, ...chaos.rig.client.faults);
     if (chaos.rig.client.connections !== 1) this.failures.push('more than one connection');
+    await this.askScada(chaos);
     this.step('done');
+  }
+
+  /** It must end with what both boards say of themselves. */
+  private async askScada({ rig }: Chaos): Promise<void> {
+    const { scada } = rig;
+    if (scada === undefined) return;
+    this.step('SCADA is asked what it knows');
+    for (const side of SIDES) await scada.says(side, 'RUN-Redundant');
+    this.failures.push(...scada.unpaid);
+    const { counts, told, brokerName: broker } = scada;
+    const afterMs = told.map((one) => one.afterMs);
+    this.scada = { broker, births: counts.NBIRTH, deaths: counts.NDEATH, afterMs };
   }
 }

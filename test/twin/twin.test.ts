@@ -4,6 +4,7 @@ import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from './chaos.ts';
 import { faultNamed } from './faults.ts';
+import { SIDES } from './network.ts';
 import { plantOrWhy } from './plant-guest.ts';
 
 const { guest, why = '' } = plantOrWhy();
@@ -21,7 +22,7 @@ let chaos: Chaos | undefined;
 test(
   'two boards come into step around a running guest',
   async () => {
-    chaos = await Chaos.start(guest!);
+    chaos = await Chaos.start(guest!, { hasScada: true });
     assert.ok((await chaos.rig.client.answers(50, 20_000)).answered >= 50);
   },
   { timeoutMs: START_MS },
@@ -68,6 +69,21 @@ test('never two boards talked', async () => {
   assert.ok(frames > 500, `${frames} frames`);
   assert.ok(changes >= 4, `${changes} changes`);
 });
+
+test(
+  'SCADA ends with what both boards say, and heard of every change on the way',
+  async () => {
+    const { scada } = chaos!.rig;
+    assert.ok(scada !== undefined);
+    for (const side of SIDES) await scada.says(side, 'RUN-Redundant');
+    assert.equal(scada.unpaid, []);
+    // A power cut ends the agent too; a crash and a hang do not, but take the guest away.
+    assert.ok(scada.counts.NDEATH >= 1, 'deaths');
+    assert.ok(scada.counts.DBIRTH >= 4, 'the guest was born at each takeover');
+    assert.ok(scada.told.length >= 10, `${scada.told.length} changes of state`);
+  },
+  { timeoutMs: 20_000 },
+);
 
 test('one connection lived through all of it', () => {
   assert.equal(chaos?.rig.client.faults, []);
