@@ -102,33 +102,35 @@ function expect(what: string, found: string, wanted: RegExp): void {
   if (!wanted.test(found)) throw new Error(`${what}: ${wanted} was due`);
 }
 
-/** The board is commissioned. Throws when something goes another way than it must. */
+/** `stick`: commissions the board at its first start. Throws when something goes another way than it must. */
 export async function tryUpdates(
   made: Appliance,
   plan: MachinePlan,
   folder: string,
+  stick: string,
 ): Promise<void> {
   const bundles = new Bundles(made, folder);
-  const machine = new Machine({ ...plan, extraDisks: bundles.disks });
+  const machine = new Machine({ ...plan, extraDisks: [stick, ...bundles.disks] });
+  const install = (kind: Kind) => bundles.install(machine, kind, 1);
   try {
     expect('the board runs from slot', await starts(machine), /^A$/);
-    expect('bundle without a signature', await bundles.install(machine, 'unsigned'), /refused/);
-    expect('bundle cut short', await bundles.install(machine, 'truncated'), /refused/);
-    expect('signed bundle', await bundles.install(machine, 'good'), /installed/);
+    expect('bundle without a signature', await install('unsigned'), /refused/);
+    expect('bundle cut short', await install('truncated'), /refused/);
+    expect('signed bundle', await install('good'), /installed/);
     expect('after it', await environment(machine), /ORDER=B A.*B_TRY=0/);
     expect('restarted, slot', await restart(machine), /^B$/);
     const goodMs = await machine.eventually('ls /data/rauc/confirmed-B', 300_000);
     console.log(`slot B confirmed ${(goodMs / 1000).toFixed(0)} s after power-on of the first`);
     const limit = 's/^CONFIRM_LIMIT_S=.*/CONFIRM_LIMIT_S=30/';
     await machine.shell(`sed -i ${limit} /data/twinstep/appliance.conf; sync`);
-    const sick = await bundles.install(machine, 'sick');
+    const sick = await install('sick');
     expect('signed bundle whose board does not run', sick, /installed/);
     expect('restarted, slot', await restart(machine), /^A$/);
     const from = machine.text.length;
     expect('its health check fails: slot', await starts(machine, from), /^B$/);
     expect('after it', await environment(machine), /A_OK=0/);
     // Again into slot A, this time for the power cuts.
-    expect('signed bundle', await bundles.install(machine, 'good'), /installed/);
+    expect('signed bundle', await install('good'), /installed/);
   } finally {
     await machine.stop();
     writeFileSync(join(folder, 'updates.txt'), machine.text);

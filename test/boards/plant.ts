@@ -16,6 +16,8 @@ export const ADDRESS: Readonly<Record<Side, string>> = { a: '10.77.0.11', b: '10
 const BROKER_PORT = 1883;
 export const BROKER = `mqtt://${GATEWAY}:${BROKER_PORT}`;
 const PROGRAMS = { broker: '/usr/sbin/mosquitto', watcher: '/usr/bin/mosquitto_sub' };
+/** Does not outlive this process. */
+const TIED = ['--pdeathsig', 'KILL'];
 export const hasBroker = (): boolean => Object.values(PROGRAMS).every((path) => existsSync(path));
 
 export const frontTap = (side: Side): string => `front-${side}`;
@@ -43,10 +45,12 @@ export class Scada {
     const file = join(folder, 'mosquitto.conf');
     const lines = ['user root', `listener ${BROKER_PORT} ${GATEWAY}`, 'allow_anonymous true'];
     writeFileSync(file, `${lines.join('\n')}\n`);
-    this.children.push(spawn(PROGRAMS.broker, ['-c', file], { stdio: 'ignore' }));
+    this.children.push(
+      spawn('setpriv', [...TIED, PROGRAMS.broker, '-c', file], { stdio: 'ignore' }),
+    );
     while (!(await answers())) await sleep(50);
     const topics = SIDES.flatMap((side) => ['-t', statusTopic(side)]);
-    const watcher = spawn(PROGRAMS.watcher, ['-h', GATEWAY, '-v', ...topics], {
+    const watcher = spawn('setpriv', [...TIED, PROGRAMS.watcher, '-h', GATEWAY, '-v', ...topics], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.children.push(watcher);

@@ -73,7 +73,7 @@ async function promptsOf(rig: BoardsRig): Promise<string> {
   const words: string[] = [];
   for (const side of SIDES) {
     const board = rig.boards[side];
-    if (!board.isOn || board.role === '' || board.technician === undefined) continue;
+    if (!board.isOn || board.role === '' || board.technician?.isThere !== true) continue;
     words.push(await board.technician.prompt().catch(() => `emulated-${side} does not answer`));
   }
   return words.join('; ') || 'nobody is there';

@@ -8,7 +8,7 @@ const COMMAND_MS = 30_000;
 
 export class Technician {
   private readonly machine: Machine;
-  /** Of the machine's text: what was read already. */
+  /** Of the machine's text: where the newest session began. */
   private read = 0;
 
   constructor(machine: Machine) {
@@ -20,7 +20,7 @@ export class Technician {
     const { machine } = this;
     const from = this.read;
     await machine.says(/login: $|no users yet[\s\S]*: $/, LOGIN_MS, from);
-    if (/no users yet/.test(plain(machine.text.slice(from)))) {
+    if (!/login: $/.test(plain(machine.text))) {
       await this.answer(PASSWORD, /:.*:[^:]*: $/s, from);
       await this.answer(PASSWORD, PROMPT, machine.text.length);
     } else {
@@ -28,6 +28,12 @@ export class Technician {
       await this.answer(PASSWORD, PROMPT, machine.text.length);
     }
     await this.command('terminal length 0');
+    this.read = machine.text.length;
+  }
+
+  /** Logged in, and the machine has not started anew since. */
+  get isThere(): boolean {
+    return this.read > 0 && !/Twinstep: slot/.test(this.machine.text.slice(this.read));
   }
 
   /** What a command shows, its echo and the next prompt apart. */
