@@ -181,9 +181,10 @@ interface WatchdogCalls {
   forgoCoreDumps(): number;
   /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
   arpOpen(interfaceName: string): number;
-  arpAsk(fd: number, interfaceName: string, target: Buffer): number;
-  /** How many frames from `target` have arrived since the last call. */
-  arpAnswers(fd: number, target: Buffer): number;
+  /** Asks one station, six bytes, or all: ff:ff:ff:ff:ff:ff. */
+  arpAsk(fd: number, interfaceName: string, target: Buffer, station: Buffer): number;
+  /** How many frames from `target` have arrived since the last call; the newest one's sender goes to `station`. */
+  arpAnswers(fd: number, target: Buffer, station: Buffer): number;
 }
 
 /** What a position counts (docs/decisions/0050). `stepped-branches`: a counter made of steps, for tests. */

@@ -50,6 +50,15 @@ watchdog::Ipv4 address(const Info& info, size_t index) {
   throw Napi::TypeError::New(info.Env(), "an IPv4 address must be a Buffer of 4 bytes");
 }
 
+// The station address in a Buffer of the caller, who may want it written.
+Napi::Buffer<uint8_t> station(const Info& info, size_t index) {
+  if (info.Length() > index && info[index].IsBuffer()) {
+    const auto buffer = info[index].As<Napi::Buffer<uint8_t>>();
+    if (buffer.Length() == std::tuple_size_v<watchdog::Mac>) return buffer;
+  }
+  throw Napi::TypeError::New(info.Env(), "a station address must be a Buffer of 6 bytes");
+}
+
 Napi::Value number(const Info& info, const char* call, const watchdog::Result& result) {
   if (result.error != 0) fail(info.Env(), call, result.error);
   return Napi::Number::New(info.Env(), static_cast<double>(result.value));
@@ -106,12 +115,19 @@ Napi::Value arp_open(const Info& info) {
 
 Napi::Value arp_ask(const Info& info) {
   const std::string interface = text(info, 1, "interface");
-  const auto result = watchdog::arp_ask(integer(info, 0, "fd"), interface, address(info, 2));
+  watchdog::Mac to{};
+  std::memcpy(to.data(), station(info, 3).Data(), to.size());
+  const auto result = watchdog::arp_ask(integer(info, 0, "fd"), interface, address(info, 2), to);
   return number(info, "ARP question", result);
 }
 
 Napi::Value arp_answers(const Info& info) {
-  return number(info, "ARP answer", watchdog::arp_answers(integer(info, 0, "fd"), address(info, 1)));
+  auto from = station(info, 2);
+  watchdog::Mac heard{};
+  std::memcpy(heard.data(), from.Data(), heard.size());
+  const auto result = watchdog::arp_answers(integer(info, 0, "fd"), address(info, 1), heard);
+  std::memcpy(from.Data(), heard.data(), heard.size());
+  return number(info, "ARP answer", result);
 }
 
 }  // namespace

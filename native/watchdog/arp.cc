@@ -23,9 +23,9 @@ struct [[gnu::packed]] Arp {
   uint8_t hardware_bytes = 6;
   uint8_t protocol_bytes = 4;
   uint16_t operation = htons(ARPOP_REQUEST);
-  std::array<uint8_t, 6> sender_mac{};
+  Mac sender_mac{};
   Ipv4 sender{};
-  std::array<uint8_t, 6> target_mac{};
+  Mac target_mac{};
   Ipv4 target{};
 };
 static_assert(sizeof(Arp) == 28);
@@ -55,7 +55,7 @@ Result arp_open(const std::string& interface) {
   return {fd, 0};
 }
 
-Result arp_ask(int fd, const std::string& interface, const Ipv4& target) {
+Result arp_ask(int fd, const std::string& interface, const Ipv4& target, const Mac& to) {
   ifreq request;
   std::memset(&request, 0, sizeof request);
   interface.copy(request.ifr_name, IFNAMSIZ - 1);
@@ -65,14 +65,14 @@ Result arp_ask(int fd, const std::string& interface, const Ipv4& target) {
   arp.target = target;
   sockaddr_ll address = address_of(static_cast<int>(if_nametoindex(interface.c_str())));
   address.sll_halen = 6;
-  std::fill_n(address.sll_addr, 6, uint8_t{0xff});
+  std::copy(to.begin(), to.end(), address.sll_addr);
   const ssize_t sent = sendto(fd, &arp, sizeof arp, MSG_DONTWAIT,
                               reinterpret_cast<const sockaddr*>(&address), sizeof address);
   if (sent < 0) return {0, errno};
   return {sent, 0};
 }
 
-Result arp_answers(int fd, const Ipv4& target) {
+Result arp_answers(int fd, const Ipv4& target, Mac& from) {
   int64_t found = 0;
   // Bounded, so that a flood of ARP cannot hold the event loop.
   for (int frame = 0; frame < 256; frame++) {
@@ -84,7 +84,9 @@ Result arp_answers(int fd, const Ipv4& target) {
     }
     if (got < static_cast<ssize_t>(sizeof arp)) continue;
     // Its questions count as well as its answers: whoever speaks from that address is there.
-    if (arp.protocol == htons(ETHERTYPE_IP) && arp.sender == target) found++;
+    if (arp.protocol != htons(ETHERTYPE_IP) || arp.sender != target) continue;
+    from = arp.sender_mac;
+    found++;
   }
   return {found, 0};
 }

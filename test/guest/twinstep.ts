@@ -8,6 +8,8 @@ import { repoPath } from '../harness/index.ts';
 import { Transcript } from './console.ts';
 
 const COMMAND = repoPath('dist/firmware/cli/twinstep.js');
+/** A guest whose test has died must not run on. */
+const MORTAL = ['--pdeathsig', 'KILL', process.execPath, COMMAND];
 
 export interface Outcome {
   code: number | null;
@@ -73,7 +75,7 @@ export class Running {
 
 /** On pipes; a script's way. */
 export function startPiped(...args: string[]): Running {
-  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: 'pipe' });
+  const child = spawn('setpriv', [...MORTAL, ...args], { stdio: 'pipe' });
   // A guest that ends before it read everything is no error here.
   child.stdin.on('error', () => {});
   return new Running(child, (text) => void child.stdin.write(text));
@@ -90,7 +92,7 @@ export interface Terminal {
 export function startOnTerminal(...args: string[]): Terminal {
   const { master, slave } = openPty(false);
   const settings = () => spawnSync('stty', ['-a'], { stdio: [slave, 'pipe', 'pipe'] }).stdout;
-  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: [slave, slave, 'pipe'] });
+  const child = spawn('setpriv', [...MORTAL, ...args], { stdio: [slave, slave, 'pipe'] });
   const reader = new ReadStream(master);
   const running = new Running(child, (text) => writeSync(master, text));
   reader.on('data', (chunk: Buffer) => running.console.add(String(chunk)));

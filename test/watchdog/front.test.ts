@@ -117,6 +117,38 @@ test('the probe asks, counts answers, and opens anew after the interface was gon
   assert.throws(() => new GatewayProbe({ interfaceName: 'x', gateway: 'gate' }), /not an IPv4/);
 });
 
+test('who answers is asked alone; all are asked only while nobody answers, soon rarely', () => {
+  const everybody = Buffer.alloc(6, 0xff).toString('hex');
+  const asked: string[] = [];
+  let speaker: Buffer | undefined;
+  const calls = {
+    arpOpen: () => 1_000_000,
+    arpAsk: (_fd: number, _name: string, _target: Buffer, station: Buffer) =>
+      asked.push(station.toString('hex')),
+    arpAnswers: (_fd: number, _target: Buffer, station: Buffer) => {
+      speaker?.copy(station);
+      return speaker === undefined ? 0 : 1;
+    },
+  };
+  const probe = new GatewayProbe({ interfaceName: 'x', gateway: '192.0.2.9', calls });
+  probe.stop = () => Reflect.set(probe, 'fd', null);
+  const probes = (count: number, station: string | undefined) => {
+    speaker = station === undefined ? undefined : Buffer.from(station, 'hex');
+    asked.length = 0;
+    for (let n = 0; n < count; n++) probe.probe();
+    return asked.filter((to) => to === everybody).length;
+  };
+  assert.is(probes(5, undefined), 5, 'nobody is known yet');
+  assert.is(probes(100, '020000000001'), 0);
+  assert.is(asked.length, 100);
+  assert.is(probes(2, undefined), 0, 'one lost answer is no change');
+  assert.is(probes(1, undefined), 1, 'it may have moved');
+  assert.is(probes(1, '020000000002'), 0);
+  assert.equal(asked, ['020000000002'], 'and is asked where it is now');
+  const wide = probes(1_000, undefined);
+  assert.ok(wide >= 100 && wide <= 112, `${wide} broadcasts of 1000 probes to nobody`);
+});
+
 test.run();
 
 const arp = suite('watchdog/gateway-probe');

@@ -180,7 +180,8 @@ test('the real calls: errno by name, on a file that is no watchdog and on none',
   closeSync(fd);
   assert.throws(() => watchdog.support('x' as never), /must be a number/);
   assert.throws(() => watchdog.arpOpen('no-such-if'), /No such device/);
-  assert.throws(() => watchdog.arpAnswers(0, Buffer.alloc(3)), /4 bytes/);
+  assert.throws(() => watchdog.arpAnswers(0, Buffer.alloc(3), Buffer.alloc(6)), /4 bytes/);
+  assert.throws(() => watchdog.arpAnswers(0, Buffer.alloc(4), Buffer.alloc(5)), /6 bytes/);
   const uptimeMs = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000;
   assert.ok(Math.abs(watchdog.bootClockMs() - uptimeMs) < 1000, 'the clock of boot, in ms');
 });
