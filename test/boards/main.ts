@@ -1,5 +1,5 @@
 // The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
-//   --smoke     power cut of the primary alone     FAULT...   these, by their ids     --list   says the ids
+//   --smoke     power cut of the primary alone     FAULT...   these, in this order     --list   says the ids
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appliance } from '../appliance/appliance.ts';
@@ -13,6 +13,12 @@ import { BoardsRig } from './rig.ts';
 import { type Row, table, tell } from './story.ts';
 
 const folder = join(CACHE, 'boards');
+
+function faultOf(id: string): Fault {
+  const fault = FAULTS.find((known) => known.id === id);
+  if (fault === undefined) throw new Error(`there is no fault "${id}": see --list`);
+  return fault;
+}
 
 /** The others are tried all the same. */
 function notAsItMust({ name: fault }: Fault, error: Error): Row {
@@ -34,7 +40,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const ids = args.includes('--smoke') ? ['power'] : args.filter((arg) => !arg.startsWith('-'));
-  const faults = FAULTS.filter(({ id }) => ids.length === 0 || ids.includes(id));
+  const faults = ids.length === 0 ? FAULTS : ids.map(faultOf);
   // Packages come from an archive: there is none in the namespace.
   const made = appliance((words) => console.error(words));
   await enterNamespace();

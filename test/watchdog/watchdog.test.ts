@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { watchdog } from '../../native/index.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
-import { DEFAULT_HEALTH_LIMITS, Health } from '../../watchdog/health.ts';
+import { DEFAULT_HEALTH_LIMITS, Health, healthLimitsFor } from '../../watchdog/health.ts';
+import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { FrameReader, pathKeys } from '../../watchdog/path-frame.ts';
 import { DEFAULT_RESTARTS, restartDelayMs, Supervisor } from '../../watchdog/supervisor.ts';
 import { type WdtCalls, WdtDevice } from '../../watchdog/wdt-device.ts';
@@ -405,6 +406,11 @@ test('without a record that can be believed it says nothing; after too many deat
   assert.is(words, 0);
   assert.match(givenUp, /hardware watchdog/);
   await supervisor.stop();
+});
+
+test('patience with stalls is patience of the health verdict, and never less than usual', () => {
+  assert.equal(healthLimitsFor(DEFAULT_LIMITS.stallMs), DEFAULT_HEALTH_LIMITS);
+  assert.equal(healthLimitsFor(3_000), { loopLagMs: 3_000, vcpuStuckMs: 12_000, diskMs: 12_000 });
 });
 
 test.run();
