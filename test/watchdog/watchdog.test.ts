@@ -133,6 +133,8 @@ test('arming sets the timeout, reads it back, and says who caused the last reset
   }
   const old = await fakeDevice({ options: 0x8180 }).device.arm();
   assert.is(old.ok && old.facts.causedLastReset, null, 'a driver that cannot say');
+  const shy = await fakeDevice({ options: 0x80 | 0x100, bootStatus: 0x20 }).device.arm();
+  assert.is(shy.ok && shy.facts.causedLastReset, true, 'a driver that says it unannounced');
 });
 
 test('a device that will not do is refused in words and closed in order', async () => {
