@@ -5,7 +5,7 @@
 // Bytes come from a file or a peer: decoding never throws, it answers with a reason.
 import { ByteReader, ByteWriter } from './varint.ts';
 
-export const ENTRY_FORMAT_VERSION = 1;
+export const ENTRY_FORMAT_VERSION = 2;
 
 export type SerialPortName = 'com1' | 'com2' | 'console';
 export type DiskStatus = 'ok' | 'io-error' | 'unsupported';
@@ -26,6 +26,11 @@ export type EntryBody =
   | { readonly kind: 'digest'; readonly state: bigint; readonly memory: bigint }
   /** A checkpoint was taken here; `id` names it. */
   | { readonly kind: 'checkpoint'; readonly id: bigint }
+  /**
+   * The run since this position, closed where no position is: the next one is where these registers
+   * stand, over these pages. Parts without `state` come first, if it is much.
+   */
+  | { readonly kind: 'slice-close'; readonly state: Uint8Array; readonly pages: Uint8Array }
   /** The log ends here in order: nothing is missing. */
   | { readonly kind: 'end' };
 
@@ -79,6 +84,7 @@ export const KIND = {
   digest: 10,
   checkpoint: 11,
   end: 12,
+  'slice-close': 13,
 } as const satisfies Record<EntryBody['kind'], number>;
 
 export const ENTROPY_SEED_BYTES = 32;
@@ -163,6 +169,10 @@ export class EntryEncoder {
       case 'checkpoint':
         out.varint(body.id);
         return;
+      case 'slice-close':
+        block(out, body.state);
+        block(out, body.pages);
+        return;
       case 'serial-line':
         out.u8(lineBits(body));
         return;
@@ -244,6 +254,10 @@ export class EntryDecoder {
         return { kind: 'checkpoint', id: reader.varint() };
       case KIND.end:
         return { kind: 'end' };
+      case KIND['slice-close']: {
+        const state = reader.raw(reader.count());
+        return { kind: 'slice-close', state, pages: reader.raw(reader.count()) };
+      }
       default:
         return 'kind';
     }

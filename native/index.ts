@@ -208,6 +208,10 @@ export interface VtxCounters {
 /** The engine over /dev/kvm; methods throw an Error with its words when KVM gives up. */
 export interface VtxEngine extends SoftEngine {
   readonly counters: VtxCounters;
+  /** Positions at exits, after a kick: the guest has run since the last one and stands whole. */
+  isBetween(): boolean;
+  /** Where it stands becomes the next position. */
+  closeSlice(): void;
 }
 
 export interface KvmProbe {

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kernelConfiguration } from './kernel-config.ts';
+import { kernelPatches } from './kernel-patches.ts';
 import { lint } from './lint.ts';
 import { filesOf, isShell, optionsOf, ROOT, TREE } from './tree.ts';
 
@@ -213,6 +214,7 @@ export const GATES: Readonly<Record<string, Gate>> = {
   shellcheck,
   'grub scripts': grubScript,
   'kernel fragments': kernelFragments,
+  'kernel patches': kernelPatches,
   bundles,
   'check-package': checkPackage,
   'defconfig round trip': roundTrip,

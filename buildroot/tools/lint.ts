@@ -65,15 +65,18 @@ const reasonsAreGiven: Rule = (_tree, files) =>
     .filter((option) => !/\w{2,}.*\w/.test(option.reason))
     .map((option) => `${option.file}:${option.line}: ${option.name} without a reason above it`);
 
+/** Patches have the whitespace of what they patch. */
 const whitespace: Rule = (_tree, files) =>
-  files.flatMap((file) =>
-    file.text.split('\n').flatMap((line, index) => {
-      const tabs = isFragment(file) || /_defconfig$|\.cfg$/.test(file.path) ? /\t/ : /^\t* +\t/;
-      const isTab = tabs.test(line) && !file.path.endsWith('genimage.cfg');
-      const wrong = /[ \t]$/.test(line) ? 'trailing space' : isTab ? 'tab' : undefined;
-      return wrong === undefined ? [] : [`${file.path}:${index + 1}: ${wrong}`];
-    }),
-  );
+  files
+    .filter((file) => !file.path.endsWith('.patch'))
+    .flatMap((file) =>
+      file.text.split('\n').flatMap((line, index) => {
+        const tabs = isFragment(file) || /_defconfig$|\.cfg$/.test(file.path) ? /\t/ : /^\t* +\t/;
+        const isTab = tabs.test(line) && !file.path.endsWith('genimage.cfg');
+        const wrong = /[ \t]$/.test(line) ? 'trailing space' : isTab ? 'tab' : undefined;
+        return wrong === undefined ? [] : [`${file.path}:${index + 1}: ${wrong}`];
+      }),
+    );
 
 const endsWithNewline: Rule = (_tree, files) =>
   files.filter((file) => !file.text.endsWith('\n')).map((file) => `${file.path}: no last newline`);

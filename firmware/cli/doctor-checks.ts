@@ -93,7 +93,7 @@ export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
     return find(
       area,
       'warn',
-      `software, exact to the instruction; hardware only at exits (--engine vtx-exits): ${words}`,
+      `software, exact to the instruction; hardware only at exits (--engine vtx-exits: every page a computing guest writes goes into the log): ${words}`,
       'a processor whose branch counter guests may use makes the hardware engine exact',
     );
   if (found.tellsTsc) return find(area, 'ok', `hardware, exact: ${words}`);
@@ -101,7 +101,7 @@ export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
     area,
     'warn',
     `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
-    'load the patched kvm modules (native/vtx/kernel)',
+    'load kvm modules with our patch (buildroot/patches/linux); the appliance has them',
   );
 }
 

@@ -26,10 +26,20 @@ const POSITIONS = {
 /** Throws the native Error with KVM's words where it gives up. */
 export class VtxEngine extends NativeEngine {
   readonly kind: VtxKind;
+  readonly #vtx: NativeVtx;
 
   constructor(memory: GuestMemory, kind: VtxKind) {
-    super(new NativeVtx(memory, POSITIONS[kind]));
+    const native = new NativeVtx(memory, POSITIONS[kind]);
+    super(native);
+    this.#vtx = native;
     this.kind = kind;
+  }
+
+  get isBetween(): boolean {
+    return this.#vtx.isBetween();
+  }
+  closeSlice(): void {
+    this.#vtx.closeSlice();
   }
 }
 

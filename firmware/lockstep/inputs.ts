@@ -53,7 +53,9 @@ export function toDiskInput(entry: DiskCompletion, local: LocalCompletion): Disk
 
 /** Entries that put something into the machine; markers do not. */
 export function isInput(body: EntryBody): boolean {
-  return !['output', 'digest', 'checkpoint', 'end', 'disk-completion'].includes(body.kind);
+  return !['output', 'digest', 'checkpoint', 'end', 'slice-close', 'disk-completion'].includes(
+    body.kind,
+  );
 }
 
 /** What a machine has that an entry can name. */

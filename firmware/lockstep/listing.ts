@@ -33,6 +33,8 @@ function bodyText(body: Entry['body']): string {
       return `state ${hex(body.state)}, memory ${hex(body.memory)}`;
     case 'checkpoint':
       return String(body.id);
+    case 'slice-close':
+      return `${body.state.length > 0 ? 'closed' : 'to be closed'}, ${body.pages.length >> 12} pages`;
     case 'end':
       return '';
   }

@@ -17,6 +17,7 @@ import type { SliceEnd } from '../machine/machine-types.ts';
 import type { MachineDigest } from './digest.ts';
 import { toEntryBody } from './inputs.ts';
 import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
+import { packPages, type SliceMemory } from './slice-pages.ts';
 
 export interface RecorderOptions {
   machine: Machine;
@@ -28,6 +29,8 @@ export interface RecorderOptions {
   onDiskRequest: (request: Extract<Output, { kind: 'disk-request' }>) => void;
   /** Outputs made so far: those of the replay before going live. */
   outputs?: OutputCounter;
+  /** For engines whose slices can end between positions. */
+  slices?: SliceMemory | undefined;
 }
 
 export class Recorder {
@@ -54,9 +57,29 @@ export class Recorder {
   }
 
   runSlice(limitIcount: Icount): SliceEnd {
+    // What was written before is the same wherever this log is replayed.
+    this.options.slices?.takeDirty();
     const end = this.machine.runSlice(limitIcount);
+    if (end === 'open') this.closeSlice();
     this.markPending();
-    return end;
+    return end === 'open' ? 'kick' : end;
+  }
+
+  /** The guest was kicked out of a long run in which no position came: the log gets what it did. */
+  private closeSlice(): void {
+    const { slices } = this.options;
+    const { icount } = this.machine;
+    const state = this.machine.closeSlice();
+    if (slices !== undefined) {
+      const parts = packPages(slices);
+      const none = new Uint8Array(0);
+      parts.forEach((pages, n) => {
+        const isLast = n === parts.length - 1;
+        const body = { kind: 'slice-close', state: isLast ? state : none, pages } as const;
+        this.options.append({ icount, body }, false);
+      });
+    }
+    this.machine.settleSlice();
   }
 
   /** Writes a digest entry for this position; call it between slices. */

@@ -13,6 +13,7 @@ import {
   toDiskInput,
 } from './inputs.ts';
 import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
+import { unpackPages } from './slice-pages.ts';
 
 /** The first difference between the log and this machine, with both sides. */
 export interface Divergence {
@@ -68,6 +69,7 @@ export class Replayer {
   private readonly options: ReplayerOptions;
   private readonly queue: Entry[] = [];
   private queueHead = 0;
+  private slicePages = new Map<number, Uint8Array>();
   private ended = false;
   private agreed: Agreement | undefined;
 
@@ -105,7 +107,8 @@ export class Replayer {
     if (entry === undefined) return 'waiting';
     if (this.machine.icount < entry.icount) {
       const end = this.machine.runSlice(entry.icount);
-      if (end === 'kick' && this.machine.icount < entry.icount) return 'kicked';
+      const isKicked = end === 'kick' || end === 'open';
+      if (isKicked && this.machine.icount < entry.icount) return 'kicked';
     }
     if (this.machine.icount !== entry.icount) {
       return this.diverge(entry, 'position', String(entry.icount), this.whereabouts());
@@ -140,6 +143,8 @@ export class Replayer {
         this.machine.inject(outcome.input);
         return 'applied';
       }
+      case 'slice-close':
+        return this.closeSlice(entry, body.state, body.pages);
       case 'checkpoint':
         return 'applied';
       case 'end':
@@ -150,6 +155,22 @@ export class Replayer {
         this.machine.inject(body as Input);
         return 'applied';
     }
+  }
+
+  /** Pages are kept until the state comes: a log that ends before it leaves this machine as it was. */
+  private closeSlice(entry: Entry, state: Uint8Array, part: Uint8Array): Progress {
+    const problem = unpackPages(part, this.machine.ram.bytes, this.slicePages);
+    if (problem !== undefined) return this.diverge(entry, 'log', 'pages of this guest', problem);
+    if (state.length === 0) return 'applied';
+    const pages = this.slicePages;
+    this.slicePages = new Map();
+    try {
+      this.machine.adoptSlice(state, pages);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return this.diverge(entry, 'log', 'a state of this engine', why);
+    }
+    return 'applied';
   }
 
   private checkOutput(entry: Entry, sequence: bigint, hash: number): Progress {

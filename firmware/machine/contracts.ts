@@ -89,6 +89,11 @@ export interface Engine {
   // last call into the bitmap, one bit a page, and clears them in the engine.
   takeDirtyPages(bitmap: Uint8Array): void;
 
+  // For engines that cannot stop at every instruction. After a kick: whether the guest has run since the
+  // last position and stands whole. closeSlice() makes where it stands the next position.
+  readonly isBetween?: boolean;
+  closeSlice?(): void;
+
   // What another thread needs to kick this engine; structured-cloneable. A kick is sticky until
   // run() has reported it.
   readonly kickToken: KickToken;

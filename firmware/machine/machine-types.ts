@@ -14,7 +14,7 @@ import type {
 } from './contracts.ts';
 import type { EntropyState } from './entropy.ts';
 
-export type SliceEnd = 'limit' | 'kick' | 'idle' | 'stopped';
+export type SliceEnd = 'limit' | 'kick' | 'open' | 'idle' | 'stopped';
 export type StopReason =
   | { readonly kind: 'reset' | 'off' | 'triple-fault' }
   | { readonly kind: 'debug-exit'; readonly code: number };

@@ -159,6 +159,7 @@ export class Machine {
     if (reason === ExitReason.kick) {
       // A kick may be seen where no limit can stop: after a fault was delivered, or between a read
       // and its retirement. One instruction further is a position everybody finds again.
+      if (this.#kickStop !== NO_KICK && this.#engine.isBetween === true) return this.#end('open');
       if (this.#kickStop === NO_KICK) this.#kickStop = this.#engine.icount() + 1n;
       return undefined;
     }
@@ -217,6 +218,30 @@ export class Machine {
     this.#apply(input);
     this.#schedule.touchAll();
     this.#settle();
+  }
+
+  // After a slice that ended 'open', the guest having been kicked twice on its way to the next position:
+  // where it stands becomes one. Answers the state a replica is given; then settleSlice(), as there.
+  closeSlice(): Uint8Array {
+    this.#engine.closeSlice?.();
+    return this.#engine.getState();
+  }
+
+  settleSlice(): void {
+    this.#engine.setInterruptLine(this.pic.isRaised);
+    this.#schedule.touchAll();
+    this.#settle();
+  }
+
+  // The replica's side: pages by number in RAM, then the state. Throws what the engine says of a state.
+  adoptSlice(state: Uint8Array, pages: ReadonlyMap<number, Uint8Array>): void {
+    for (const [page, bytes] of pages) {
+      const offset = page * PAGE_BYTES;
+      const low = Math.min(this.ram.bytes, LOW_RAM_MAX);
+      this.ram.write(offset < low ? offset : HIGH_RAM_BASE + offset - low, bytes);
+    }
+    this.#engine.setState(state);
+    this.settleSlice();
   }
 
   #apply(input: Input): void {

@@ -206,6 +206,8 @@ Napi::Function EngineObject<E>::define(Napi::Env env) {
       T::template InstanceAccessor<&T::kick_token>("kickToken")};
   if constexpr (std::is_same_v<E, vtx::Engine>) {
     all.push_back(T::template InstanceAccessor<&T::counters>("counters"));
+    all.push_back(T::template InstanceMethod<&T::template safe<&T::is_between>>("isBetween"));
+    all.push_back(T::template InstanceMethod<&T::template safe<&T::close_slice>>("closeSlice"));
   }
   return T::DefineClass(env, Kind<E>::kName, all);
 }
@@ -419,6 +421,18 @@ void EngineObject<E>::close(const Napi::CallbackInfo&) {
   forget_token();
   engine_.reset();
   memory_.reset();
+}
+
+template <class E>
+Napi::Value EngineObject<E>::is_between(const Napi::CallbackInfo& info) {
+  bool between = false;
+  if constexpr (std::is_same_v<E, vtx::Engine>) between = open(info).is_between();
+  return Napi::Boolean::New(info.Env(), between);
+}
+
+template <class E>
+void EngineObject<E>::close_slice(const Napi::CallbackInfo& info) {
+  if constexpr (std::is_same_v<E, vtx::Engine>) open(info).close_slice();
 }
 
 template <class E>

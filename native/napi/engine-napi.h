@@ -47,6 +47,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value counters(const Napi::CallbackInfo& info);
+  Napi::Value is_between(const Napi::CallbackInfo& info);
+  void close_slice(const Napi::CallbackInfo& info);
   // Turns what an engine throws into an Error with its words.
   template <auto Method>
   auto safe(const Napi::CallbackInfo& info) -> decltype((this->*Method)(info));

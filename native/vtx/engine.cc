@@ -173,7 +173,7 @@ const char* Engine::set_state(const State& in) {
   loaded_ = State{};
   floating_loaded_ = false;
   flush_ = true;
-  waiting_ = answered_ = on_reference_ = must_run_ = read_answered_ = hand_over_counts_ = false;
+  moved_ = waiting_ = answered_ = on_reference_ = must_run_ = read_answered_ = hand_over_counts_ = false;
   posted_.clear();
   posted_next_ = 0;
   position_ = in.icount;

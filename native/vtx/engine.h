@@ -70,6 +70,11 @@ class Engine {
   void memory_written(u64 physical, u64 bytes);
   void take_dirty_pages(u64* bitmap, size_t words);
 
+  // Positions::Exits, after a kick: the guest has run since the last position and stands whole, so that
+  // its state can be taken; and where it stands becomes the next position.
+  bool is_between();
+  void close_slice();
+
   Positions positions() const { return positions_; }
   const Counters& counters() const { return counters_; }
   const Landing& landing() const { return landing_; }
@@ -89,6 +94,7 @@ class Engine {
   bool step_hardware();
   bool step_kvm();
   void begin_steps();
+  void forget_translations(bool stepping);
   void take_step_back(bool pending);
   const soft::ExitRecord& step_reference(u64 limit);
   bool fetch(const soft::State& s, u8* bytes, u32& available);
@@ -157,6 +163,7 @@ class Engine {
   bool read_answered_ = false;     // and has the value it asked for
   bool hand_over_counts_ = false;  // the instruction KVM handed over is a unit of position
   bool halted_ = false, shutdown_ = false, nmi_pending_ = false;
+  bool moved_ = false;             // the guest has run since the last unit
 
   std::unique_ptr<BranchCounter> branches_;
   u64 branches_seen_ = 0;

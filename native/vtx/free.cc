@@ -79,6 +79,24 @@ const ExitRecord& Engine::run_free(u64 limit) {
   }
 }
 
+// ---- slices closed where no position is -----------------------------------------------------------
+
+bool Engine::is_between() {
+  if (positions_ != Positions::Exits || !moved_) return false;
+  if (waiting_ || answered_ || on_reference_ || posted_next_ < posted_.size()) return false;
+  if (is_shut_down() || halted()) return false;
+  return holder_ == Holder::Reference || !is_delivering(kvm_);
+}
+
+void Engine::close_slice() {
+  to_reference();
+  State s;
+  reference_.get_state(s);
+  s.icount = ++position_;
+  moved_ = false;
+  if (const char* why = reference_.set_state(s)) throw Failure(why);
+}
+
 // ---- in the guest ---------------------------------------------------------------------------------
 
 void Engine::go_on(u64 limit) {
@@ -105,6 +123,7 @@ void Engine::to_kvm() {
   to_reference();
   reference_.get_state(state_);
   kvm_.single_step(false);
+  if (flush_) forget_translations(false);
   load_all(kvm_, state_);
   stepping_ = floating_loaded_ = false;
   halted_ = state_.halted;
@@ -120,6 +139,7 @@ void Engine::enter() {
   run.request_interrupt_window = line_;
   run.immediate_exit = 0;
   if (kicked_.load()) return;
+  moved_ = true;
   if (!run_kvm()) {
     count_branches();
     return;
@@ -161,6 +181,7 @@ void Engine::take_exit() {
 }
 
 void Engine::unit() {
+  moved_ = false;
   position_++;
   counters_.exits++;
 }

@@ -25,7 +25,7 @@ class Failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Of our kernel patch (native/vtx/kernel): RDTSC and RDTSCP leave to user space.
+// Of our kernel patch (buildroot/patches/linux): RDTSC and RDTSCP leave to user space.
 inline constexpr u32 kCapRdtscExit = 0x5453;
 inline constexpr u32 kReasonRdtsc = 1u << 16, kReasonRdtscp = 1u << 17;
 

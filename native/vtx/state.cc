@@ -228,6 +228,13 @@ void save_all(Kvm& kvm, State& to) {
   to.nmi_blocked = e.nmi.masked;
 }
 
+bool is_delivering(Kvm& kvm) {
+  kvm_vcpu_events e{};
+  kvm.get(KVM_GET_VCPU_EVENTS, e, "events");
+  return e.exception.injected || e.exception.pending || e.interrupt.injected || e.nmi.injected ||
+         e.nmi.pending;
+}
+
 // ---- CPUID ----------------------------------------------------------------------------------------
 
 void load_cpuid(Kvm& kvm, Hidden hidden) {

@@ -21,6 +21,9 @@ void save_floating(Kvm& kvm, soft::State& to);
 // Everything KVM holds; what it does not (icount, TSC, random numbers, MTRRs) is left as it is.
 void save_all(Kvm& kvm, soft::State& to);
 
+// KVM was interrupted while it delivered something: a state that cannot be saved.
+bool is_delivering(Kvm& kvm);
+
 // MSRs the guest reaches without an exit, in a free run.
 bool is_fast_msr(u32 index);
 

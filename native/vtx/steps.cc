@@ -71,19 +71,21 @@ bool Engine::may_step(u64 limit) {
   return s.faults_here == 0;
 }
 
+// KVM forgets translations when paging changes: change it; loading the state changes it back.
+void Engine::forget_translations(bool stepping) {
+  State other = state_;
+  other.cr4 ^= soft::CR4_PGE;
+  load_system(kvm_, other, stepping);
+  flush_ = false;
+}
+
 // Hands the state to KVM, as far as it differs from what KVM has.
 void Engine::begin_steps() {
   if (holder_ == Holder::Kvm) return;
   if (flush_ || !same_system(state_, loaded_)) {
-    if (flush_) {
-      // KVM forgets translations when paging changes: change it, and back.
-      State other = state_;
-      other.cr4 ^= soft::CR4_PGE;
-      load_system(kvm_, other, true);
-    }
+    if (flush_) forget_translations(true);
     load_system(kvm_, state_, true);
     loaded_ = state_;
-    flush_ = false;
   }
   load_registers(kvm_, state_);
   kvm_.single_step(true);

@@ -13,6 +13,7 @@ import { LOG_INTERFACE, other, type Side } from '../twin/network.ts';
 import { plantOrWhy } from '../twin/plant-guest.ts';
 import type { TwinRig } from '../twin/rig.ts';
 import { quantile } from './frame.ts';
+import { tcpPingPong, udpPingPong } from './ping-pong.ts';
 import { compilePeer } from './veth.ts';
 
 const ROUNDS = Number(process.env.TWINSTEP_BENCH_ROUNDS ?? '8');
@@ -25,10 +26,13 @@ export const FAULTS = [
   'front cable of the primary',
   'switch-over',
 ] as const;
+/** The faults named on the command line, else all. */
+const CHOSEN = FAULTS.filter((name) => process.argv.length < 3 || process.argv.includes(name));
 const QUIET_MS = 5_000;
 const SAMPLE_MS = 100;
 const ANSWERS = 400;
 const ANSWER_MS = 60_000;
+const PING_PONGS = 200;
 const PING_COUNT = '2000';
 const PING_BYTES = '200';
 
@@ -43,8 +47,11 @@ export interface BlackoutMs {
 export interface Measured {
   readonly blackouts: Readonly<Record<string, BlackoutMs>>;
   readonly benchS: { readonly alone: number[]; readonly protected: number[] };
+  /** One small request at a time, p50. */
   readonly udpUs: { readonly alone: number; readonly protected: number };
   readonly tcpUs: { readonly alone: number; readonly protected: number };
+  /** A datagram while 100 lines and 250 datagrams a second are asked, p50. */
+  readonly busyUs: { readonly alone: number; readonly protected: number };
   readonly linkUs: number;
   readonly idleKbps: number;
   readonly loadedKbps: number;
@@ -73,13 +80,17 @@ async function measureAll(guest: PlantGuest): Promise<Measured> {
     const linkUs = await rawRoundTripUs(rig);
     const benchS = { alone: [] as number[], protected: [] as number[] };
     let aloneFacts = protectedFacts;
+    const single = { protected: await singleUs(rig), alone: { udp: 0, tcp: 0 } };
     for (let round = 0; round < THROUGHPUT_ROUNDS; round++) {
       benchS.protected.push(await guestBenchS(rig));
       const backup = other(await rig.redundant());
       await rig.boards[backup].ask({ do: 'maintenance', on: true });
       await rig.until('alone', () => !rig.isRedundant && rig.primary !== undefined, ANSWER_MS);
       benchS.alone.push(await guestBenchS(rig));
-      if (round === 0) aloneFacts = await steady(rig);
+      if (round === 0) {
+        aloneFacts = await steady(rig);
+        single.alone = await singleUs(rig);
+      }
       await rig.boards[backup].ask({ do: 'maintenance', on: false });
       await rig.redundant();
     }
@@ -87,11 +98,12 @@ async function measureAll(guest: PlantGuest): Promise<Measured> {
     return {
       blackouts: await blackouts(chaos),
       ...{ benchS, linkUs, idleKbps, loadedKbps, lagMs, syncUps },
-      udpUs: {
+      udpUs: { alone: single.alone.udp, protected: single.protected.udp },
+      tcpUs: { alone: single.alone.tcp, protected: single.protected.tcp },
+      busyUs: {
         alone: p50(aloneFacts.udpLatenciesMs),
         protected: p50(protectedFacts.udpLatenciesMs),
       },
-      tcpUs: { alone: p50(aloneFacts.latenciesMs), protected: p50(protectedFacts.latenciesMs) },
     };
   } finally {
     await chaos.close();
@@ -102,7 +114,7 @@ async function blackouts(chaos: Chaos): Promise<Measured['blackouts']> {
   const random = seededRandom('bench');
   const found: Record<string, { udp: number[]; tcp: number[]; rejoin: number[] }> = {};
   for (let round = 0; round < ROUNDS; round++)
-    for (const name of FAULTS) {
+    for (const name of CHOSEN) {
       const { blackoutMs, rejoinGapMs, udpBlackoutMs, udpRejoinGapMs } = await chaos.round(
         faultNamed(name),
         random,
@@ -119,6 +131,14 @@ async function blackouts(chaos: Chaos): Promise<Measured['blackouts']> {
 async function steady(rig: TwinRig): Promise<WindowFacts> {
   await rig.client.window();
   return await rig.client.answers(ANSWERS, ANSWER_MS);
+}
+
+async function singleUs(rig: TwinRig): Promise<{ udp: number; tcp: number }> {
+  rig.client.pause();
+  const udp = quantile(await udpPingPong(PING_PONGS), 0.5);
+  const tcp = quantile(await tcpPingPong(PING_PONGS), 0.5);
+  rig.client.resume();
+  return { udp, tcp };
 }
 
 /** The shell benchmark of the guest, wall time, nothing else asked of it. */

@@ -51,7 +51,7 @@ function blackoutComparisons({ blackouts: of }: Measured): Comparison[] {
 }
 
 function costComparisons(measured: Measured): Comparison[] {
-  const { benchS, udpUs, tcpUs, linkUs, idleKbps, loadedKbps, lagMs } = measured;
+  const { benchS, udpUs, tcpUs, busyUs, linkUs, idleKbps, loadedKbps, lagMs } = measured;
   const latency = (name: string, us: { alone: number; protected: number }): Comparison => ({
     ...valueAgainst('raw round trip of the link', linkUs),
     name: `${name}, p50: added by protection (alone ${us.alone.toFixed(0)} us; goal: ratio at most ${BAR.latencyRatio})`,
@@ -69,6 +69,7 @@ function costComparisons(measured: Measured): Comparison[] {
     },
     latency('a datagram echoed by the guest', udpUs),
     latency('a line answered by the guest over TCP', tcpUs),
+    latency('a datagram while 100 lines and 250 datagrams a second are asked', busyUs),
     {
       ...valueAgainst('the bar', BAR.idleKbps),
       name: `log of an idle guest (with 100 lines and 250 datagrams a second: ${loadedKbps.toFixed(0)})`,

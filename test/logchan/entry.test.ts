@@ -48,6 +48,10 @@ const VECTOR_LOG: Entry[] = [
   { icount: 1n << 40n, body: { kind: 'control', action: 'nmi' } },
   { icount: 1n << 40n, body: { kind: 'digest', state: 0x0123456789abcdefn, memory: 1n } },
   { icount: 1n << 40n, body: { kind: 'checkpoint', id: 200n } },
+  {
+    icount: 1n << 40n,
+    body: { kind: 'slice-close', state: Uint8Array.of(1, 2), pages: Uint8Array.of(3) },
+  },
   { icount: (1n << 64n) - 1n, body: { kind: 'end' } },
 ];
 
@@ -59,7 +63,7 @@ function encodeAll(entries: readonly Entry[]): string[] {
 function randomBody(random: SeededRandom, at: { ns: bigint; sequence: bigint }): EntryBody {
   const port = random.pick(['com1', 'com2', 'console'] as const);
   const small = random.bytes(random.int(40));
-  switch (random.int(12)) {
+  switch (random.int(13)) {
     case 0:
       at.ns += random.bigint(random.int(40));
       return { kind: 'clock-step', ns: at.ns, multiplier: random.bigint(35) + 1n };
@@ -99,6 +103,8 @@ function randomBody(random: SeededRandom, at: { ns: bigint; sequence: bigint }):
       return { kind: 'digest', state: random.bigint(64), memory: random.bigint(64) };
     case 10:
       return { kind: 'checkpoint', id: random.bigint(60) };
+    case 11:
+      return { kind: 'slice-close', state: small, pages: random.bytes(random.int(300)) };
     default:
       return { kind: 'end' };
   }
@@ -191,7 +197,7 @@ test('each refusal has its reason', () => {
     });
   refuse('', 'cut');
   refuse('0000', 'kind');
-  refuse('0d00', 'kind');
+  refuse('0e00', 'kind');
   refuse('1c00', 'aux');
   refuse('33000161', 'aux');
   refuse('3800', 'aux');

@@ -54,6 +54,8 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
           return head(11) + varint(body.id);
         case 'end':
           return head(12);
+        case 'slice-close':
+          return head(13) + sized(body.state) + sized(body.pages);
       }
     })();
     position = icount;

@@ -50,7 +50,7 @@ const LOOPS = {
   'a long REP': raw.forever(
     raw.increment(COUNTER),
     raw.movEdi(0x10000),
-    raw.movEcx(0x100000),
+    raw.movEcx(on.isHardware ? 0x1000 : 0x100000),
     raw.repStosb,
   ),
   'code that patches itself': raw.forever(

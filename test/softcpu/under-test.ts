@@ -17,7 +17,7 @@ export const on = {
   isHardware,
   make: isHardware ? vtxEngine : softEngine,
   /** How far into a guest's life tests go. */
-  horizon: isHardware ? 6_000n : 1n << 60n,
+  horizon: isHardware ? 4_000n : 1n << 60n,
   /** Of what the software engine does `usual` times. */
   times: (usual: number) => (isHardware ? Math.max(1, Math.floor(usual / 10)) : usual),
   timeoutMs: (isHardware ? 120_000 : 60_000) * patience,

@@ -58,7 +58,7 @@ test('doctor says which engine, and why', () => {
     ['ok', 'warn', 'warn', 'warn', 'ok'],
   );
   assert.match(found[0]?.found ?? '', /^hardware, exact: as found$/);
-  assert.match(found[1]?.todo ?? '', /patched kvm modules/);
+  assert.match(found[1]?.todo ?? '', /kvm modules with our patch/);
   assert.match(found[2]?.found ?? '', /--engine vtx-exits/);
   assert.match(found[4]?.found ?? '', /^software, .*no hardware engine: \/dev\/kvm/);
 });

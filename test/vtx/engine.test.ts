@@ -7,6 +7,8 @@ import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts';
+import { closesSlices } from './closing.ts';
+import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
 const test = suite('vtx/engine');
@@ -241,6 +243,28 @@ test(
     const healed = syncUp(plant, make);
     assert.equal(healed.digest.take(), plant.digest.take());
     for (const each of [plant, again.plant, healed]) each.close();
+  },
+  slow,
+);
+
+test(
+  'exits: a run without any is closed by registers and pages, and replayed',
+  async () => {
+    const found = await closesSlices(seededRandom('closing'), 12);
+    assert.is(found.progress, 'ended');
+    assert.equal(found.replayed, found.recorded);
+    assert.ok(found.slices >= 12);
+    assert.ok(found.pages > 64, `${found.pages} pages`);
+  },
+  slow,
+);
+
+test(
+  'a guest that keeps what the clock said is found out by a digest; after a sync-up it follows to the end',
+  () => {
+    const found = keepsTime(engineOf('vtx-exits'), seededRandom('keeper'));
+    assert.is(found.divergence, probe.tellsTsc ? undefined : 'memory');
+    assert.equal(found.healed, found.wanted);
   },
   slow,
 );

@@ -21,7 +21,9 @@ export interface ImageOptions {
   readonly scale: number;
   /** The emulator's name, whose own errors are known. */
   readonly emulator: string;
-  /** A folder with kvm.ko and the others of our own build; Debian's when left out. */
+  /** A regular expression for the tests to run. */
+  readonly only: string;
+  /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
 
@@ -35,10 +37,7 @@ export function vtxImage(options: ImageOptions, say: (line: string) => void): Vt
   const debian = new Debian(join(folder, 'debian'));
   say('package lists');
   debian.update();
-  const release = debian
-    .dependsOn('linux-image-cloud-amd64')
-    .find((name) => name.startsWith('linux-image-'));
-  if (release === undefined) throw new Error('no cloud kernel among the packages');
+  const release = kernelPackage(debian, options.modules);
   say(`kernel ${release}`);
   const files = debian.unpack(release);
   const busybox = join(debian.unpack('busybox-static'), 'bin/busybox');
@@ -49,13 +48,24 @@ export function vtxImage(options: ImageOptions, say: (line: string) => void): Vt
   return { kernel: join(boot, vmlinuz), initrd, release: release.replace('linux-image-', '') };
 }
 
+/** Debian's cloud kernel, or the one our own modules were built for. */
+function kernelPackage(debian: Debian, modules: string | undefined): string {
+  if (modules !== undefined)
+    return `linux-image-${readFileSync(join(modules, 'kernel'), 'utf8').trim()}`;
+  const found = debian
+    .dependsOn('linux-image-cloud-amd64')
+    .find((name) => name.startsWith('linux-image-'));
+  if (found === undefined) throw new Error('no cloud kernel among the packages');
+  return found;
+}
+
 function contents(kernelFiles: string, busybox: string, options: ImageOptions): CpioEntry[] {
   const tree = new Tree();
   tree.file('/bin/busybox', readFileSync(busybox), 0o755);
   for (const name of APPLETS) tree.link(`/bin/${name}`, 'busybox');
   tree.file('/init', init(options), 0o755);
   for (const [name, path] of modules(kernelFiles, options))
-    tree.file(`/modules/${name}`, readFileSync(path));
+    tree.file(`/modules/${name}`, unpacked(path));
   for (const path of [process.execPath, ...librariesOf(process.execPath), ...librariesOf(addon())])
     tree.file(path, readFileSync(path), 0o755);
   tree.file('/twinstep/package.json', readFileSync(repoPath('package.json')));
@@ -116,7 +126,7 @@ class Tree {
   }
 }
 
-function init({ module, scale, emulator }: ImageOptions): string {
+function init({ module, scale, emulator, only }: ImageOptions): string {
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -124,7 +134,7 @@ mount -t devtmpfs dev /dev
 for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
 echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} 2>&1
+${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} '${only}' 2>&1
 echo "# end $?"
 sync
 poweroff -f
@@ -138,10 +148,16 @@ function modules(kernelFiles: string, options: ImageOptions): [string, string][]
   return ['irqbypass', 'kvm', options.module].map((name) => {
     const own = options.modules === undefined ? undefined : join(options.modules, `${name}.ko`);
     if (own !== undefined && name !== 'irqbypass') return [`${name}.ko`, own];
-    const path = paths.find((one) => one.endsWith(`/${name}.ko`));
+    const path = paths.find((one) => new RegExp(`/${name}\\.ko(\\.xz)?$`).test(one));
     if (path === undefined) throw new Error(`the kernel package holds no ${name}.ko`);
     return [`${name}.ko`, join(root, path)];
   });
+}
+
+/** Newer kernels come with compressed modules. */
+function unpacked(path: string): Uint8Array {
+  if (!path.endsWith('.xz')) return readFileSync(path);
+  return spawnSync('xz', ['-dc', path], { maxBuffer: 1 << 26 }).stdout;
 }
 
 function librariesOf(program: string): string[] {

@@ -2,24 +2,38 @@
 // engine, without the harness, as a script of its own. Says one line a test, as TAP does, on a serial
 // line; ends with the count.
 import { commission } from '../../firmware/host/commissioning.ts';
+import type { EngineKind } from '../../firmware/host/vtx-engine.ts';
 import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
+import { closesSlices } from './closing.ts';
+import { keepsTime } from './keeper.ts';
+import { takeOverBetweenProcesses } from './pair.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
 const SCALE = Number(process.argv[2] ?? '1');
+const ONLY = new RegExp(process.argv[4] ?? '');
 const random = seededRandom('inside');
 const probe = probeKvm();
-/** Of the emulated processor, not ours: it shows without any step or exit of ours in between. */
-const KNOWN_ERRORS: readonly string[] =
-  process.argv[3] === 'bochs-vmx'
-    ? // INVLPG of the second page leaves it the decoded instruction over both.
-      ['its second half remapped']
-    : [];
+/** Of the emulated processor, not ours: native/vtx/UNPROVEN.md has them by name. */
+const ERRORS: Record<string, readonly string[]> = {
+  // INVLPG of the second page leaves it the decoded instruction over both.
+  'bochs-vmx': ['its second half remapped'],
+  'qemu-svm': [
+    // Segment limits are not checked.
+    'protected mode: 32-bit gates, limits, what 64-bit mode dropped: FAILED',
+    '16-bit protected mode, real mode: FAILED',
+    // A write to an MMX register leaves the exponent of the x87 register as it was.
+    'MMX registers are the x87 mantissas: FAILED',
+  ],
+};
+const KNOWN_ERRORS = ERRORS[process.argv[3] ?? ''] ?? [];
+const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+const failuresIn = (text: string) => text.split('\n').filter((line) => line.includes('FAILED'));
 let passed = 0;
 let failed = 0;
 
@@ -27,21 +41,35 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+function isOk(name: string, found: string, begunMs: number): void {
+  passed++;
+  say(`ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`);
+}
+
+function isNotOk(name: string, error: unknown): void {
+  failed++;
+  say(`not ok ${passed + failed} - ${name}`);
+  const lines = String((error as Error).message).split('\n');
+  for (const line of lines.slice(0, 12)) say(`  ${line}`);
+}
+
 function test(name: string, body: () => string): void {
+  if (!ONLY.test(name)) return;
   const begunMs = performance.now();
   try {
-    const found = body();
-    passed++;
-    say(
-      `ok ${passed + failed} - ${name} # ${found}, ${(performance.now() - begunMs).toFixed(0)} ms`,
-    );
+    isOk(name, body(), begunMs);
   } catch (error) {
-    failed++;
-    say(`not ok ${passed + failed} - ${name}`);
-    for (const line of String((error as Error).message)
-      .split('\n')
-      .slice(0, 12))
-      say(`  ${line}`);
+    isNotOk(name, error);
+  }
+}
+
+async function later(name: string, body: () => Promise<string>): Promise<void> {
+  if (!ONLY.test(name)) return;
+  const begunMs = performance.now();
+  try {
+    isOk(name, await body(), begunMs);
+  } catch (error) {
+    isNotOk(name, error);
   }
 }
 
@@ -72,9 +100,15 @@ function steps(name: string, instructions: number): string {
   const soft = new TestMachine(loadGuest(name));
   let pieces = 0;
   while (hard.icount < BigInt(instructions)) {
-    const until = hard.icount + 1n + BigInt(random.int(instructions / 4));
+    const until = hard.icount + 1n + BigInt(random.int(instructions / 8));
     const stop = hard.run(until);
-    mustBe(stop, soft.run(until), `the end of a run to ${until}`);
+    const wanted = soft.run(until);
+    const errors = failuresIn(hard.devices.text);
+    if (errors.length > 0 && errors.every(isKnown)) {
+      for (const line of errors) say(`# an error of this emulator: ${line}`);
+      break;
+    }
+    mustBe(stop, wanted, `the end of a run to ${until}`);
     mustBe(differences(hard.view, soft.view), [], `the difference at ${until}`);
     pieces++;
     if (stop !== 'limit') break;
@@ -115,8 +149,7 @@ function free(name: string): string {
   const machine = new TestMachine(loadGuest(name), undefined, vtx('exits'));
   const stop = machine.run(10_000_000n);
   const { text, exitCode } = machine.devices;
-  const failures = text.split('\n').filter((line) => line.includes('FAILED'));
-  const isKnown = (line: string) => KNOWN_ERRORS.some((words) => line.startsWith(words));
+  const failures = failuresIn(text);
   const complaints = failures.filter((line) => !isKnown(line));
   if (stop !== 'done' || (exitCode !== 0 && failures.length === 0) || complaints.length > 0)
     throw new Error([`ended with ${stop}, ${exitCode}`, ...complaints].join('\n'));
@@ -173,18 +206,21 @@ function landings(skid: number, branches: number): string {
   const whole = new TestMachine(loadGuest('busy'), undefined, make(1));
   whole.run(BigInt(branches));
   let pieces = new TestMachine(loadGuest('busy'), undefined, make(2));
-  let landed = 0;
+  let [landed, missed, latest] = [0, 0, 0];
   while (pieces.icount < BigInt(branches)) {
     const until = pieces.icount + 1n + BigInt(random.int(branches / 8));
     pieces.run(until < BigInt(branches) ? until : BigInt(branches));
     const next = TestMachine.from(pieces.view, make(landed));
     landed += counters(pieces).landed;
+    missed += counters(pieces).missed;
+    latest = Math.max(latest, counters(pieces).skidMax);
     pieces.close();
     pieces = next;
   }
   mustBe(differences(whole.view, pieces.view), [], 'the difference');
-  const { skidMax, missed } = counters(whole);
-  return `${landed} landings, latest alarm ${skidMax} branches, ${missed} missed`;
+  const all = counters(whole);
+  latest = Math.max(latest, all.skidMax);
+  return `${landed + all.landed} landings, latest alarm ${latest} branches, ${missed + all.missed} missed`;
 }
 
 // ---- record and replay ----------------------------------------------------------------------------
@@ -228,6 +264,27 @@ function takeover(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: num
   return found;
 }
 
+async function closing(): Promise<string> {
+  const { slices, pages, bytesTyped, recorded, replayed, progress } = await closesSlices(
+    random,
+    20,
+  );
+  mustBe(progress, 'ended', 'the replay');
+  mustBe(replayed, recorded, 'the fingerprint');
+  return `${slices} slices closed with ${pages} pages, ${bytesTyped} bytes typed, digests equal`;
+}
+
+/** The same with a process for each board, the log channel between them, and a kill. */
+async function pair(engine: EngineKind, sliceMax: number, rounds: number): Promise<string> {
+  const [seed, killAfter] = [random.int(1000), 1 + random.int(60)];
+  const found = await takeOverBetweenProcesses({
+    ...{ engine, seed, sliceMax, killAfter, rounds },
+    timeoutMs: 240_000,
+  });
+  mustBe(found.problems, [], 'what did not hold');
+  return found.words;
+}
+
 /** A guest that shows the processor's own clock: found out and healed, or the same with our patch. */
 function clockReader(tellsTsc: boolean): string {
   const make = engineOf('vtx-exits');
@@ -246,6 +303,18 @@ function clockReader(tellsTsc: boolean): string {
   return `found at entry ${entryIndex} (${what}); equal again after a sync-up`;
 }
 
+/** What was read never leaves the guest: only a digest can know. A sync-up, and the log goes on. */
+function clockKeeper(tellsTsc: boolean): string {
+  const found = keepsTime(engineOf('vtx-exits'), random);
+  if (tellsTsc) {
+    mustBe(found.divergence ?? 'none', 'none', 'the divergence');
+    return 'RDTSC told by us: digests equal to the end';
+  }
+  mustBe(found.divergence, 'memory', 'what differed');
+  mustBe(found.healed, found.wanted, 'the fingerprint after the rest of the log');
+  return `found by the digest at entry ${found.entryIndex}; after a sync-up ${found.entriesAfter} entries on, digests equal`;
+}
+
 for (const line of probe.words) say(`# ${line}`);
 test('this KVM is usable', () => {
   mustBe(probe.isUsable, true, 'usable');
@@ -260,10 +329,14 @@ test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
 test('commissioning', () => commissioning(probe.countsBranches ? 5_000 : 10));
-test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400 * SCALE, 60));
-test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400 * SCALE, 60));
+test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400, 60));
+test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
+await later('two processes: SIGKILL of the primary, at exits', () => pair('vtx-exits', 60, 200));
+await later('two processes: SIGKILL of the primary, in steps', () => pair('vtx-steps', 1_600, 60));
+await later('a run without exits is closed by registers and pages', closing);
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
+test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

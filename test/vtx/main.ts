@@ -2,7 +2,7 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER]
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP]
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -67,7 +67,7 @@ const BOCHS: Emulator = {
   needs: ['bochs', 'grub-mkrescue', 'xorriso'],
   module: 'kvm-intel',
   minutesMax: 45,
-  scale: 0.1,
+  scale: 1,
   start({ kernel, initrd }, folder) {
     makeIso(kernel, initrd, folder);
     writeFileSync(join(folder, 'bochsrc'), BOCHSRC);
@@ -140,7 +140,8 @@ async function follow(emulator: Emulator, child: ChildProcess, serial: string): 
     const whole = wasEnded ? text.length : text.lastIndexOf('\n') + 1;
     for (const raw of text.slice(seen, whole).split('\n')) {
       const line = raw.replace(/\r/g, '').trimEnd();
-      if (/^(ok|not ok|#|1\.\.| {2})/.test(line)) console.log(`${emulator.name}: ${line}`);
+      if (/^(ok|not ok|#|1\.\.|\d+ passed| {2})/.test(line))
+        console.log(`${emulator.name}: ${line}`);
       if (line.startsWith('ok ')) result.passed++;
       if (line.startsWith('not ok')) result.failed++;
       if (line.startsWith('# end')) isThrough = true;
@@ -169,7 +170,10 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
   const scale = options.scale ?? emulator.scale;
   const say = (line: string) => console.log(`${emulator.name}: # ${line}`);
   const image = vtxImage(
-    { module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
+    {
+      ...{ module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
+      only: options.only ?? '',
+    },
     say,
   );
   const folder = repoPath(`.cache/vtx/${emulator.name}`);
@@ -181,7 +185,7 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { scale: { type: 'string' }, modules: { type: 'string' } },
+  options: { scale: { type: 'string' }, modules: { type: 'string' }, only: { type: 'string' } },
 });
 const wanted = [QEMU, BOCHS].filter(
   ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
@@ -191,7 +195,10 @@ const total: Result = { passed: 0, failed: 0 };
 try {
   for (const emulator of wanted) {
     const options = scale === undefined ? {} : { scale };
-    const { passed, failed } = await run(emulator, { ...options, modules: values.modules });
+    const { passed, failed } = await run(emulator, {
+      ...options,
+      ...{ modules: values.modules, only: values.only ?? '' },
+    });
     total.passed += passed;
     total.failed += failed;
   }

@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 import { createEngine, type EngineKind } from '../../firmware/host/vtx-engine.ts';
 import { DirtyPages, MachineDigest } from '../../firmware/lockstep/digest.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
-import { OutputTap } from '../../firmware/lockstep/outputs.ts';
+import { OutputCounter, OutputTap } from '../../firmware/lockstep/outputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
+import type { SliceMemory } from '../../firmware/lockstep/slice-pages.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
 import type { Engine } from '../../firmware/machine/contracts.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
@@ -17,9 +18,9 @@ import { type SeededRandom, seededRandom } from '../harness/index.ts';
 import { MemoryDisk } from '../lockstep/rig.ts';
 import { elfImage } from '../machine/boot/images.ts';
 import { buildGuest } from '../softcpu/guest.ts';
+import { liveThrough, PLANT_MAC, type WorldOptions } from './world.ts';
 
 const MEMORY_BYTES = 8 << 20;
-const MAC = [2, 0, 0, 0, 0, 1];
 
 export type MakeMachineEngine = (memory: GuestMemory) => Engine;
 export const engineOf =
@@ -27,17 +28,49 @@ export const engineOf =
   (memory) =>
     createEngine(memory, kind);
 
-/** The plant controller, or a guest that says what RDTSC tells it, again and again. */
-export type PlantGuest = 'plc' | 'clock-reader';
+/**
+ * The plant controller; a guest that says what RDTSC tells it, again and again; and one that reads it
+ * once, keeps it in memory and never mentions it; one that computes, and looks at the line now and then.
+ */
+export type PlantGuest = 'plc' | 'clock-reader' | 'clock-keeper' | 'cruncher';
 
-function clockReader(): Uint8Array {
-  const [entry, com1] = [0x10_0000, [0xf8, 0x03]];
-  const again = [0x0f, 0x31, 0x66, 0xba, ...com1, 0xee]; // rdtsc; mov dx, 3f8; out dx, al
-  const data = Uint8Array.from([
-    ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee], // eight bits a byte
-    ...again,
-    ...[0xeb, -again.length - 2],
-  ]);
+const READS_AND_TELLS = [
+  ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee], // COM1: eight bits a byte
+  ...[0x0f, 0x31, 0x66, 0xba, 0xf8, 0x03, 0xee], // rdtsc; mov dx, 3f8; out dx, al
+  ...[0xeb, -9],
+];
+const READS_AND_KEEPS = [
+  ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee],
+  ...[0x0f, 0x31, 0xa3, 0, 0, 0x20, 0], // rdtsc; mov [200000], eax
+  ...[0x31, 0xc0, 0x31, 0xd2], // xor eax, eax; xor edx, edx
+  ...[0xb0, 0x2e, 0x66, 0xba, 0xf8, 0x03, 0xee], // mov al, '.'; mov dx, 3f8; out dx, al
+  ...[0xeb, -9],
+];
+
+// Between two looks at the line, 30,000 rounds over 64 pages without an exit.
+const CRUNCHES = [
+  ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee],
+  ...[0xbe, 0, 0, 0x20, 0], // mov esi, 200000
+  ...[0xb9, 0x30, 0x75, 0, 0], // mov ecx, 30000
+  ...[0x69, 0xc0, 0x0d, 0x66, 0x19, 0], // imul eax, eax, 1664525
+  ...[0x05, 0x5f, 0xf3, 0x6e, 0x3c], // add eax, 1013904223
+  ...[0x89, 0xc2, 0x81, 0xe2, 0xfc, 0xff, 0x03, 0], // mov edx, eax; and edx, 3fffc
+  ...[0x01, 0x04, 0x16], // add [esi + edx], eax
+  ...[0x49, 0x75, -25], // dec ecx; jnz
+  ...[0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 1, 0x74, -39], // mov dx, 3fd; in al, dx; test al, 1; jz
+  ...[0x66, 0xba, 0xf8, 0x03, 0xec, 0xfe, 0xc0, 0xee], // mov dx, 3f8; in al, dx; inc al; out dx, al
+  ...[0xeb, -49],
+];
+const CODE = {
+  'clock-reader': READS_AND_TELLS,
+  'clock-keeper': READS_AND_KEEPS,
+  cruncher: CRUNCHES,
+};
+
+function kernelOf(guest: PlantGuest): Uint8Array {
+  if (guest === 'plc') return new Uint8Array(readFileSync(buildGuest('plc')));
+  const data = Uint8Array.from(CODE[guest]);
+  const entry = 0x10_0000;
   const segment = { virtual: entry, physical: entry, data, memoryBytes: data.length };
   return elfImage({ is64: false, entry, multibootFlags: 0, segments: [segment] });
 }
@@ -50,9 +83,11 @@ export class Plant {
   readonly disk = new MemoryDisk();
   readonly machine: Machine;
   readonly digest: MachineDigest;
+  readonly slices: SliceMemory | undefined;
   readonly guest: PlantGuest;
   text = '';
   frames = 0;
+  heard: ((output: ExternalOutput, sequence: bigint) => void) | undefined;
 
   constructor(make: MakeMachineEngine, guest: PlantGuest = 'plc') {
     this.guest = guest;
@@ -65,31 +100,35 @@ export class Plant {
       entropySeed: new Uint8Array(32).fill(5),
       multiplier: 10n << 32n,
       plug: plugVirtio({
-        nics: [{ mac: Uint8Array.from(MAC) }],
+        nics: [{ mac: Uint8Array.from(PLANT_MAC) }],
         disks: [{ sectors: this.disk.bytes.length / 512, isReadOnly: false, serial: 'plant' }],
         hasConsole: true,
       }),
     });
+    const dirty = new DirtyPages(this.engine, MEMORY_BYTES);
     this.digest = new MachineDigest({
       state: () => this.machine.state() as never,
       memory: new MemoryDigest(this.memory),
-      dirty: new DirtyPages(this.engine, MEMORY_BYTES),
+      dirty,
     });
+    const isAtExits = this.engine.kind === 'vtx-exits';
+    const memory = new Uint8Array(this.memory.buffer);
+    this.slices = isAtExits ? { memory, takeDirty: dirty.reader() } : undefined;
   }
 
   /** Power on; `tap` has its target by now, as outputs may come at once. */
   start(): this {
-    const kernel =
-      this.guest === 'plc' ? new Uint8Array(readFileSync(buildGuest('plc'))) : clockReader();
+    const kernel = kernelOf(this.guest);
     this.machine.start(boot(this.machine.ram, { kernel, initrd: undefined, commandLine: '' }));
     return this;
   }
 
-  readonly onOutput = (output: ExternalOutput): void => {
+  onOutput(output: ExternalOutput, sequence: bigint): void {
+    this.heard?.(output, sequence);
     if (output.kind === 'net-tx') this.frames++;
     if (output.kind === 'serial-tx' && output.port === 'com1')
       this.text += String.fromCharCode(output.byte);
-  };
+  }
 
   fingerprint(): Record<string, string> {
     const { state, memory } = this.digest.take();
@@ -109,16 +148,42 @@ export class Plant {
   }
 }
 
-export interface Recorded {
+/** A life with everything written down. */
+export class Recording {
   readonly plant: Plant;
-  readonly entries: Entry[];
+  readonly entries: Entry[] = [];
+  readonly outputs = new OutputCounter();
+  readonly recorder: Recorder;
+
+  constructor(make: MakeMachineEngine, guest: PlantGuest = 'plc') {
+    this.plant = new Plant(make, guest);
+    this.recorder = recorderOf(this.plant, this.outputs, (entry) => this.entries.push(entry));
+    this.plant.start();
+  }
+
+  run(random: SeededRandom, options: WorldOptions): this {
+    liveThrough(this.plant, this.recorder, random, options);
+    this.recorder.writeDigest();
+    return this;
+  }
+
+  end(): this {
+    this.recorder.end();
+    return this;
+  }
 }
 
-export interface WorldOptions {
-  /** Rounds of run, answer, disturb. */
-  readonly rounds: number;
-  /** A slice is at most this long, in units of the engine's positions. */
-  readonly sliceMax: number;
+export function recorderOf(
+  plant: Plant,
+  outputs: OutputCounter,
+  append: (entry: Entry, urgent: boolean) => void,
+): Recorder {
+  return new Recorder({
+    ...{ machine: plant.machine, tap: plant.tap, digest: plant.digest, outputs, append },
+    slices: plant.slices,
+    onOutput: (output, sequence) => plant.onOutput(output, sequence),
+    onDiskRequest: (request) => plant.disk.submit(request),
+  });
 }
 
 export function recordPlant(
@@ -126,64 +191,8 @@ export function recordPlant(
   seed: number,
   options: WorldOptions,
   guest: PlantGuest = 'plc',
-): Recorded {
-  const plant = new Plant(make, guest);
-  const entries: Entry[] = [];
-  const recorder = new Recorder({
-    machine: plant.machine,
-    tap: plant.tap,
-    digest: plant.digest,
-    append: (entry) => entries.push(entry),
-    onOutput: plant.onOutput,
-    onDiskRequest: (request) => plant.disk.submit(request),
-  });
-  plant.start();
-  drive(plant, recorder, seededRandom('plant', seed), options);
-  recorder.writeDigest();
-  recorder.end();
-  return { plant, entries };
-}
-
-/** What happens around the guest, at moments it cannot predict. */
-function drive(
-  plant: Plant,
-  recorder: Recorder,
-  random: SeededRandom,
-  { rounds, sliceMax }: WorldOptions,
-): void {
-  const { machine } = plant;
-  for (let round = 0; round < rounds && machine.stopReason === undefined; round++) {
-    const end = recorder.runSlice(machine.icount + BigInt(1 + random.int(sliceMax)));
-    if (end === 'stopped') return;
-    for (const id of plant.disk.waiting) {
-      if (end === 'idle' || random.chance(0.5)) recorder.inject(plant.disk.take(id));
-    }
-    if (end === 'idle') wake(plant, recorder, random);
-    if (random.chance(0.1)) disturb(recorder, random);
-    if (random.chance(0.05)) recorder.writeDigest();
-  }
-}
-
-function wake({ machine }: Plant, recorder: Recorder, random: SeededRandom): void {
-  const nowNs = machine.nowNs();
-  const deadline = machine.nextDeadlineNs() ?? nowNs + 1_000_000n;
-  const ns = (deadline > nowNs ? deadline : nowNs) + BigInt(random.int(50_000));
-  recorder.inject({ kind: 'clock-step', ns, multiplier: machine.multiplier });
-}
-
-function disturb(recorder: Recorder, random: SeededRandom): void {
-  if (random.chance(0.5)) {
-    // Bytes without a meaning to the guest come back plus one.
-    const bytes = Uint8Array.from({ length: 1 + random.int(6) }, () => 0x30 + random.int(10));
-    recorder.inject({ kind: 'serial-rx', port: 'com1', bytes });
-    return;
-  }
-  const frame = Buffer.alloc(60 + random.int(200));
-  frame.set(MAC, 0);
-  frame.set([2, 0, 0, 0, 0, 9], 6);
-  frame.set([0x88, 0xb6], 12);
-  frame.set(random.bytes(frame.length - 14), 14);
-  recorder.inject({ kind: 'net-rx', nic: 0, frame });
+): Recording {
+  return new Recording(make, guest).run(seededRandom('plant', seed), options).end();
 }
 
 export interface Replayed {
@@ -192,26 +201,33 @@ export interface Replayed {
   readonly progress: Progress;
 }
 
+export function replayerOf(plant: Plant, outputs = new OutputCounter()): Replayer {
+  return new Replayer({
+    ...{ machine: plant.machine, tap: plant.tap, digest: plant.digest, outputs },
+    onOutput: (output, sequence) => plant.onOutput(output, sequence),
+    onDiskRequest: (request) => plant.disk.submit(request),
+    localCompletion: (_disk, id) => plant.disk.local(id),
+    targets: { nics: 1, disks: 1, hasConsole: true },
+  });
+}
+
+/** As far as this log leads. */
+export function follow(plant: Plant, replayer: Replayer, entries: readonly Entry[]): Replayed {
+  for (const entry of entries) replayer.push(entry);
+  let progress: Progress = 'applied';
+  while (progress === 'applied') progress = replayer.advance();
+  return { plant, replayer, progress };
+}
+
 export function replayPlant(
   make: MakeMachineEngine,
   entries: readonly Entry[],
   guest: PlantGuest = 'plc',
 ): Replayed {
   const plant = new Plant(make, guest);
-  const replayer = new Replayer({
-    machine: plant.machine,
-    tap: plant.tap,
-    digest: plant.digest,
-    onOutput: plant.onOutput,
-    onDiskRequest: (request) => plant.disk.submit(request),
-    localCompletion: (_disk, id) => plant.disk.local(id),
-    targets: { nics: 1, disks: 1, hasConsole: true },
-  });
+  const replayer = replayerOf(plant);
   plant.start();
-  for (const entry of entries) replayer.push(entry);
-  let progress: Progress = 'applied';
-  while (progress === 'applied') progress = replayer.advance();
-  return { plant, replayer, progress };
+  return follow(plant, replayer, entries);
 }
 
 /** A board that stands where the other one stands, whatever it was before: sync-up without the wire. */
@@ -230,18 +246,10 @@ export function takeOver(
   options: WorldOptions,
 ): number {
   let entries = 0;
-  const recorder = new Recorder({
-    outputs: replayer.outputs,
-    machine: plant.machine,
-    tap: plant.tap,
-    digest: plant.digest,
-    append: () => {
-      entries++;
-    },
-    onOutput: plant.onOutput,
-    onDiskRequest: (request) => plant.disk.submit(request),
+  const recorder = recorderOf(plant, replayer.outputs, () => {
+    entries++;
   });
   recorder.markPending();
-  drive(plant, recorder, seededRandom('takeover', seed), options);
+  liveThrough(plant, recorder, seededRandom('takeover', seed), options);
   return entries;
 }

@@ -347,6 +347,13 @@ test('the clock never runs backwards, and constants that contradict each other d
   bench.nowMs -= 1;
   assert.throws(() => bench.fire({ type: 'tick' }), /backwards/);
   const bad = (change: object) => () => checkLimits({ ...DEFAULT_LIMITS, ...change });
+  // The sharper set that docs/CONFIG.md offers.
+  checkLimits({
+    ...DEFAULT_LIMITS,
+    heartbeatMs: { ...DEFAULT_LIMITS.heartbeatMs, serial: 10 },
+    silentMs: { ...DEFAULT_LIMITS.silentMs, serial: 52 },
+    witnessSilentMs: 50,
+  });
   assert.throws(bad({ heartbeatMs: { log: 20, serial: 20, front: 5 } }), /two lost heartbeats/);
   assert.throws(bad({ stallMs: 40 }), /cannot have noticed/);
   assert.throws(bad({ petMs: 6000 }), /late pet/);

@@ -41,13 +41,13 @@ export class Lead {
   private restUntilNs = 0n;
 
   constructor({ life, sink, digestIntervalNs, outputs, offsetNs, realNs }: LeadOptions) {
-    const { machine, tap, digest, outbox, kickToken } = life;
+    const { machine, tap, digest, outbox, kickToken, slices } = life;
     this.life = life;
     this.sink = sink;
     this.outputs = outputs;
     this.realNs = realNs;
     this.recorder = new Recorder({
-      ...{ machine, tap, digest, outputs },
+      ...{ machine, tap, digest, outputs, slices },
       append: (entry) => this.sink?.append(entry),
       onOutput: (output, sequence) => {
         outbox.add(output, sequence);

@@ -7,6 +7,7 @@ import { LockstepError } from '../../lockstep/errors.ts';
 import type { Birth } from '../../lockstep/item-stream.ts';
 import { encodeLiveState, type LiveState } from '../../lockstep/live-state.ts';
 import { type OutputCounter, OutputTap } from '../../lockstep/outputs.ts';
+import type { SliceMemory } from '../../lockstep/slice-pages.ts';
 import { boot } from '../../machine/boot/boot.ts';
 import type { DiskRequest, Engine, StateValue } from '../../machine/contracts.ts';
 import { Machine } from '../../machine/machine.ts';
@@ -33,6 +34,8 @@ export class Life {
   readonly outbox = new Outbox();
   readonly digest: MachineDigest | undefined;
   readonly kickToken: bigint;
+  /** Where the engine's slices can end between positions: what its recorder needs. */
+  readonly slices: SliceMemory | undefined;
 
   private readonly engine: Engine;
   private readonly dirty: DirtyPages;
@@ -67,6 +70,9 @@ export class Life {
     this.engine = createEngine(memory, config.engine ?? 'soft');
     this.kickToken = this.engine.kickToken;
     this.dirty = new DirtyPages(this.engine, config.memoryBytes);
+    if (this.engine.kind === 'vtx-exits') {
+      this.slices = { memory: new Uint8Array(memory.buffer), takeDirty: this.dirty.reader() };
+    }
     let plugged: PluggedDevices | undefined;
     this.machine = new Machine({
       engine: this.engine,

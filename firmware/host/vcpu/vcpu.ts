@@ -101,6 +101,9 @@ export class VcpuStartError extends Error {
 const alone = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
 
+/** Positions at exits: two kicks without one between them close a slice. */
+const KICK_INTERVAL_MS = 5;
+
 export class Vcpu {
   /** Settles when the thread is gone; rejects when it broke. */
   readonly ended: Promise<VcpuEnd>;
@@ -114,6 +117,8 @@ export class Vcpu {
   private readonly words = new FactWords();
   private readonly calls: Calls;
   private kickToken: bigint | undefined;
+  /** For an engine that would not end a slice by itself. */
+  private readonly kicker: NodeJS.Timeout | undefined;
   private token = 0;
   private framesSent = 0;
   private end: VcpuEnd | undefined;
@@ -152,8 +157,12 @@ export class Vcpu {
         if (this.end !== undefined) resolve(this.end);
         else reject(new Error('the vCPU thread ended without a word'));
         this.calls.close();
+        clearInterval(this.kicker);
       });
     });
+    if (config.engine === 'vtx-exits') {
+      this.kicker = setInterval(() => this.kick(), KICK_INTERVAL_MS);
+    }
     // Whoever starts waits for `started`; `ended` is for later and may fail before anyone looks.
     this.ended.catch(() => {});
   }
@@ -297,7 +306,11 @@ export class Vcpu {
     this.worker.postMessage(message);
     Atomics.add(this.control, CONTROL.wake, 1);
     Atomics.notify(this.control, CONTROL.wake);
-    if (isPrompt && this.kickToken !== undefined) kick(this.kickToken);
+    if (isPrompt) this.kick();
+  }
+
+  private kick(): void {
+    if (this.kickToken !== undefined) kick(this.kickToken);
   }
 
   private take(message: FromWorker): void {
