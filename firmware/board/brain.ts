@@ -97,7 +97,10 @@ export class Brain {
     const now = nowMs();
     this.bornMs = now;
     this.tickedMs = now;
-    this.health = new Health(parts.healthLimits ?? healthLimitsFor(parts.config.limits.stallMs), now);
+    this.health = new Health(
+      parts.healthLimits ?? healthLimitsFor(parts.config.limits.stallMs),
+      now,
+    );
     this.verdict = this.health.verdict(now);
     this.state = initialState(
       {
