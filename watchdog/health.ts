@@ -19,6 +19,16 @@ export const DEFAULT_HEALTH_LIMITS: HealthLimits = {
   diskMs: 4_000,
 };
 
+/** Whose limits say that it may stand still for long is not unfit for it: at the defaults nothing changes. */
+export function healthLimitsFor(stallMs: number): HealthLimits {
+  const { loopLagMs, vcpuStuckMs, diskMs } = DEFAULT_HEALTH_LIMITS;
+  return {
+    loopLagMs: Math.max(loopLagMs, stallMs),
+    vcpuStuckMs: Math.max(vcpuStuckMs, 4 * stallMs),
+    diskMs: Math.max(diskMs, 4 * stallMs),
+  };
+}
+
 export interface Verdict {
   readonly ok: boolean;
   /** Bit n: `PROBES[n]` fails. */

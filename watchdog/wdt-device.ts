@@ -129,9 +129,10 @@ export class WdtDevice implements Watchdog {
   }
 
   private lastReset(fd: number, options: number): boolean | null {
-    if ((options & OPTION.cardReset) === 0) return null;
     try {
-      return (this.calls.bootStatus(fd) & OPTION.cardReset) !== 0;
+      // Some drivers say it without announcing that they can (i6300esb): a yes is a yes, a no is none.
+      if ((this.calls.bootStatus(fd) & OPTION.cardReset) !== 0) return true;
+      return (options & OPTION.cardReset) === 0 ? null : false;
     } catch {
       return null;
     }

@@ -8,6 +8,7 @@ import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
 import { systemWords } from '../host/errors.ts';
+import { groupId } from '../host/group.ts';
 import { firmwareVersion } from '../host/identity.ts';
 import type { About } from './about.ts';
 import type { AlarmChange, AlarmView } from './alarms/book.ts';
@@ -50,6 +51,8 @@ export interface BoardOptions {
 }
 
 export const CONTROL_SOCKET = 'control.sock';
+/** Where there is such a group, its members may use the control socket. */
+const CONTROL_GROUP = 'twinstep';
 export const ALARMS_FILE = 'alarms.log';
 const LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
@@ -138,7 +141,31 @@ export class Board implements Controlled {
     };
     this.brain = await Brain.start(parts);
     this.lookTimer = setInterval(() => this.look(), LOOK_MS);
-    this.control = await ControlServer.open(join(config.stateDir, CONTROL_SOCKET), this);
+    this.control = await this.openControl();
+  }
+
+  /** Without its group the socket is the board's own user's: a board that serves is worth more. */
+  private async openControl(): Promise<ControlServer> {
+    const { stateDir, controlGroup } = this.options.config;
+    const path = join(stateDir, CONTROL_SOCKET);
+    if (controlGroup === 'none') return await ControlServer.open(path, this);
+    const name = controlGroup ?? CONTROL_GROUP;
+    const group = groupId(name);
+    if (group === null) {
+      if (controlGroup !== null) this.tellClosed(`there is no group "${name}"`);
+      return await ControlServer.open(path, this);
+    }
+    try {
+      return await ControlServer.open(path, this, group);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+      this.tellClosed(`the board's user is not in the group "${name}"`);
+      return await ControlServer.open(path, this);
+    }
+  }
+
+  private tellClosed(why: string): void {
+    this.events.tell('CONTROL-OWN-USER', undefined, { why });
   }
 
   status(): Status {

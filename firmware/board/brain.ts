@@ -5,7 +5,7 @@
 import { strict as assert } from 'node:assert';
 import { arbitrate, initialState, pairState } from '../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, ArbiterState, Wish } from '../../watchdog/arbiter-types.ts';
-import { DEFAULT_HEALTH_LIMITS, Health, type HealthLimits } from '../../watchdog/health.ts';
+import { Health, type HealthLimits, healthLimitsFor } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import type { Watchdog } from '../../watchdog/wdt-device.ts';
@@ -99,7 +99,10 @@ export class Brain {
     const now = nowMs();
     this.bornMs = now;
     this.tickedMs = now;
-    this.health = new Health(parts.healthLimits ?? DEFAULT_HEALTH_LIMITS, now);
+    this.health = new Health(
+      parts.healthLimits ?? healthLimitsFor(parts.config.limits.stallMs),
+      now,
+    );
     this.verdict = this.health.verdict(now);
     this.state = initialState(
       {

@@ -10,11 +10,13 @@ import { parseStrictly } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
-const HELP = `usage: twinstep scada --config FILE
+const HELP = `usage: twinstep scada --config FILE [--keep FOLDER]
 
 Tells SCADA of the board that runs on this machine: MQTT, Sparkplug B 3.0, as the table [mqtt] of its
 configuration says (docs/CONFIG.md). Goes on when the board ends, and says that it does not answer. No
 command from a broker is obeyed but the request for a rebirth.
+
+  --keep FOLDER    where it keeps the number of its births, across starts (the board's state-dir)
 
 Ends with 0 after SIGTERM, 1 when the configuration is wrong or has no [mqtt].
 `;
@@ -24,8 +26,9 @@ const BD_SEQ_FILE = 'mqtt.bdseq';
 export async function scadaCommand(args: string[]): Promise<number> {
   const values = parseStrictly(args, {
     config: { type: 'string' },
+    keep: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
-  }) as { config?: string; help?: boolean };
+  }) as { config?: string; keep?: string; help?: boolean };
   if (values.help) {
     process.stdout.write(HELP);
     return EXIT.ok;
@@ -38,7 +41,7 @@ export async function scadaCommand(args: string[]): Promise<number> {
   }
   const agent = new ScadaAgent({
     socket: join(config.stateDir, CONTROL_SOCKET),
-    tellers: tellersOf(config.mqtt, config.stateDir),
+    tellers: tellersOf(config.mqtt, values.keep ?? config.stateDir),
     wallMs: () => Date.now(),
     onNotice: say,
   });
@@ -52,13 +55,13 @@ export async function scadaCommand(args: string[]): Promise<number> {
 
 const say = (text: string) => process.stderr.write(`twinstep scada: ${text}\n`);
 
-function tellersOf(config: ScadaConfig, stateDir: string): Teller[] {
+function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   const clientId = `${config.group}-${config.node}`.replace(/[^A-Za-z0-9]/g, '-');
   const tellers: Teller[] = [
     new ScadaSession({
       config,
       clientId,
-      bdSeqFile: join(stateDir, BD_SEQ_FILE),
+      bdSeqFile: join(keepDir, BD_SEQ_FILE),
       wallMs: () => Date.now(),
       onNotice: say,
     }),

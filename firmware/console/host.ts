@@ -117,9 +117,15 @@ export class ConsoleHost {
     void this.setup.close();
   }
 
+  /** Beside the users: the console's own user cannot write where the board keeps its reign. */
+  private get lockoutFile(): string {
+    return join(dirname(this.usersFile), LOCKOUT_FILE);
+  }
+
   private async begin(): Promise<Begun> {
     const { configFile, version, line } = this.options;
     await this.connect();
+    this.lockout = readLockout(this.lockoutFile);
     const { config } = this;
     const board = config === null || config.name === '' ? hostname() : config.name;
     const isBare = !existsSync(configFile);
@@ -138,7 +144,6 @@ export class ConsoleHost {
       this.link?.close();
       this.link = new BoardLink(join(config.stateDir, CONTROL_SOCKET), this.events);
       await this.link.start();
-      this.lockout = readLockout(join(config.stateDir, LOCKOUT_FILE));
     }
   }
 
@@ -173,9 +178,8 @@ export class ConsoleHost {
 
   /** The next console on this line, a second later, must know. */
   private async keepLockout(): Promise<void> {
-    if (this.config === null) return;
     try {
-      await writeSafely(join(this.config.stateDir, LOCKOUT_FILE), this.lockout.toJson());
+      await writeSafely(this.lockoutFile, this.lockout.toJson());
     } catch {
       // It holds for this session.
     }

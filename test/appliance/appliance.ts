@@ -38,6 +38,13 @@ export function appliance(say: (words: string) => void): Appliance {
   return { disk, tools, keys, differences };
 }
 
+/** Whether the image is there as the sources have it now: then it can be had without an archive. */
+export function isAssembled(): boolean {
+  const stamp = join(CACHE, 'made');
+  if (!existsSync(stamp)) return false;
+  return (JSON.parse(readFileSync(stamp, 'utf8')) as Made).digest === digestOfSources();
+}
+
 interface Made {
   readonly digest: string;
   readonly disk: Disk;

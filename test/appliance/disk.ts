@@ -1,11 +1,14 @@
 // The disk image, as the real build makes it: GRUB by the module lists of the defconfig, the root as
 // squashfs, post-image.sh with genimage.cfg.
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TREE } from '../../buildroot/tools/tree.ts';
 import { CACHE, type Packages } from './parts.ts';
 import type { Root } from './root.ts';
 import type { Tools } from './tools.ts';
+
+/** As make-bundle.sh wants them. */
+const SIGNING = ['signer.cert.pem', 'signer.key.pem', 'ca.cert.pem'];
 
 export interface Disk {
   readonly image: string;
@@ -37,8 +40,7 @@ export function makeDisk(packages: Packages, tools: Tools, root: Root, keys: str
   });
   rmSync(build, { recursive: true, force: true });
   const bundle = join(images, 'update.raucb');
-  const [cert, key, ca] = ['signer.cert.pem', 'signer.key.pem', 'ca.cert.pem'];
-  const signing = [cert, key, ca].map((name) => join(keys, name as string));
+  const signing = SIGNING.map((name) => join(keys, name));
   tools.run(join(TREE, 'tools/make-bundle.sh'), [squashfs, '9.9.9', ...signing, bundle]);
   return {
     image: join(images, 'twinstep.img'),
@@ -46,6 +48,21 @@ export function makeDisk(packages: Packages, tools: Tools, root: Root, keys: str
     rootBytes: statSync(squashfs).size,
     bundleBytes: statSync(bundle).size,
   };
+}
+
+/** A signed update whose `twinstep` does nothing but end: made when it is first wanted. */
+export function sickBundle(tools: Tools, keys: string): string {
+  const images = join(CACHE, 'images');
+  const bundle = join(images, 'sick.raucb');
+  if (existsSync(bundle)) return bundle;
+  const squashfs = join(images, 'sick.squashfs');
+  const sick = ['-p', 'usr/bin/twinstep f 755 0 0 echo exit 1', '-e', 'usr/bin/twinstep'];
+  const options = ['-noappend', '-comp', 'gzip', '-all-root', '-no-progress', '-processors', '2'];
+  tools.run('mksquashfs', [join(CACHE, 'root'), squashfs, ...options, ...sick]);
+  const signing = SIGNING.map((name) => join(keys, name));
+  tools.run(join(TREE, 'tools/make-bundle.sh'), [squashfs, '9.9.10', ...signing, bundle]);
+  rmSync(squashfs);
+  return bundle;
 }
 
 function makeGrub(packages: Packages, tools: Tools, images: string): void {

@@ -21,6 +21,7 @@ const LATER = [
   'dm_verity',
   'virtio_net',
   'virtio_rng',
+  'virtio_console',
   'kvm',
   'kvm_intel',
   'kvm_amd',

@@ -1,7 +1,7 @@
 // One emulated board: QEMU by software, an i6300ESB watchdog, front and log card, three serial lines
 // (technician, peer, a root shell for the host), its own disk.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 
@@ -16,17 +16,44 @@ export interface MachinePlan {
   readonly memoryMib: number;
   /** UEFI firmware; without it the machine has a BIOS. */
   readonly uefi?: string;
+  /** Front and log, as QEMU's -netdev, with the ids `front` and `log`. */
   readonly networks?: readonly string[];
-  readonly peerLine?: string;
+  /** A socket for the line to the peer and one for the board's events, in the folder. */
+  readonly isOfPair?: boolean;
+  /** Of the board in its plant; 1 where nothing is said. */
+  readonly number?: number;
 }
 
+/** Sockets of a machine, in its folder. */
+export const SOCKETS = {
+  host: 'host.sock',
+  qmp: 'qmp.sock',
+  peer: 'peer.sock',
+  events: 'events.sock',
+} as const;
+
+/** What a technician meets first: the console, or what stands for it when it cannot run. */
+export const FIRST_WORDS = /board: |login: |no users yet/;
+
 /** Cards by the place configuration names them by. */
-export const PCI = { front: '0000:00:05.0', log: '0000:00:06.0' } as const;
+export const PCI = { front: '0000:00:10.0', log: '0000:00:11.0' } as const;
 
 const UEFI = ['/usr/share/OVMF/OVMF_CODE.fd', '/usr/share/ovmf/OVMF.fd'];
 export const uefiFirmware = (): string | undefined => UEFI.find((path) => existsSync(path));
 export const hasQemu = (): boolean =>
   spawnSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' }).status === 0;
+
+const socketOf = (plan: MachinePlan, name: keyof typeof SOCKETS): string =>
+  `socket,id=${name},path=${join(plan.folder, SOCKETS[name])},server=on,wait=off`;
+
+/** Two boards in one plant have cards with addresses of their own, as real ones do. */
+const mac = (plan: MachinePlan, card: number): string =>
+  `02:77:00:00:0${plan.number ?? 1}:0${card}`;
+
+const eventsPort = (plan: MachinePlan): string[] => [
+  ...['-chardev', socketOf(plan, 'events'), '-device', 'virtio-serial-pci'],
+  ...['-device', 'virtserialport,chardev=events,name=twinstep.events'],
+];
 
 function argumentsOf(plan: MachinePlan): string[] {
   const networks = plan.networks ?? [
@@ -46,12 +73,25 @@ function argumentsOf(plan: MachinePlan): string[] {
       `file=${file},if=virtio,format=raw,readonly=on`,
     ]),
     ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
-    ...['-netdev', networks[0] as string, '-device', 'virtio-net-pci,netdev=front,addr=5'],
-    ...['-netdev', networks[1] as string, '-device', 'e1000e,netdev=log,addr=6'],
+    ...[
+      '-netdev',
+      networks[0] as string,
+      '-device',
+      `virtio-net-pci,netdev=front,addr=10,mac=${mac(plan, 1)}`,
+    ],
+    ...[
+      '-netdev',
+      networks[1] as string,
+      '-device',
+      `e1000e,netdev=log,addr=11,mac=${mac(plan, 2)}`,
+    ],
     ...['-chardev', 'stdio,id=console,signal=off', '-device', 'isa-serial,chardev=console,index=0'],
-    ...['-chardev', plan.peerLine ?? 'null,id=peer', '-device', 'isa-serial,chardev=peer,index=1'],
-    ...['-chardev', `socket,id=host,path=${join(plan.folder, 'host.sock')},server=on,wait=off`],
-    ...['-device', 'isa-serial,chardev=host,index=2'],
+    ...['-chardev', plan.isOfPair ? socketOf(plan, 'peer') : 'null,id=peer'],
+    ...['-device', 'isa-serial,chardev=peer,index=1'],
+    ...['-chardev', socketOf(plan, 'host'), '-device', 'isa-serial,chardev=host,index=2'],
+    ...(plan.isOfPair ? eventsPort(plan) : []),
+    // The last socket: when it is there, all are.
+    ...['-chardev', socketOf(plan, 'qmp'), '-mon', 'chardev=qmp,mode=control'],
   ];
 }
 
@@ -76,7 +116,10 @@ export class Machine {
 
   constructor(plan: MachinePlan) {
     this.plan = plan;
-    this.child = spawn('qemu-system-x86_64', argumentsOf(plan), {
+    for (const name of Object.values(SOCKETS)) rmSync(join(plan.folder, name), { force: true });
+    // It does not outlive this process.
+    const tied = ['--pdeathsig', 'KILL', 'qemu-system-x86_64'];
+    this.child = spawn('setpriv', [...tied, ...argumentsOf(plan)], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.child.stdout?.on('data', (bytes: Buffer) => {
@@ -126,12 +169,25 @@ export class Machine {
   /** The host's shell answers when all init scripts have run. */
   private async connected(): Promise<void> {
     if (this.host !== undefined) return;
-    const host = connect(join(this.plan.folder, 'host.sock'));
+    const host = connect(this.socket('host'));
     this.host = host;
     host.on('data', (bytes: Buffer) => {
       this.hostText += bytes.toString('latin1').replaceAll('\r', '');
     });
     host.on('error', () => {});
+  }
+
+  socket(name: keyof typeof SOCKETS): string {
+    return join(this.plan.folder, SOCKETS[name]);
+  }
+
+  /** A sign of life on a socket of this machine: QEMU makes them before it starts. */
+  async hasSockets(): Promise<void> {
+    await this.until(() => existsSync(this.socket('qmp')), 'sockets', 10_000);
+  }
+
+  get isOff(): boolean {
+    return this.ended;
   }
 
   type(text: string): void {

@@ -1,7 +1,8 @@
 // The command behind `npm run image:emulated`: assembles the image, starts it as it leaves the factory
 // and once more commissioned, and says what it measured.
 //   --no-boot   only assembles        --uefi     starts it by UEFI
-//   --update    then updates it, tries bundles it must refuse, and starts it until it falls back
+//   --update    then updates it, tries bundles it must refuse, one whose board does not run, and power cuts
+//   --only-update  that alone
 import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ROOT } from '../../buildroot/tools/tree.ts';
@@ -9,10 +10,10 @@ import { DebianError } from '../guests/linux/debian.ts';
 import { buildGuest } from '../softcpu/guest.ts';
 import { type Appliance, appliance } from './appliance.ts';
 import { figuresOf, mib } from './figures.ts';
-import { hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
+import { FIRST_WORDS, hasQemu, Machine, type MachinePlan, plain, uefiFirmware } from './machine.ts';
 import { CACHE } from './parts.ts';
 import { makeStick } from './stick.ts';
-import { asDisk, tryUpdates } from './updates.ts';
+import { tryUpdates } from './updates.ts';
 
 const run = join(CACHE, 'run');
 const DISK_BYTES = 3 * 2 ** 30;
@@ -30,7 +31,7 @@ async function during(
   try {
     const grubMs = await machine.says(/Twinstep: slot [AB]/, 180_000);
     const dataMs = await machine.says(/Starting data: .*OK/s, 180_000);
-    const consoleMs = await machine.says(/board: |twinstep>/, 180_000);
+    const consoleMs = await machine.says(FIRST_WORDS, 180_000);
     const times = `kernel from GRUB ${seconds(grubMs)}, data ${seconds(dataMs)}, console ${seconds(consoleMs)}`;
     console.log(`${title}: ${times} after power-on`);
     await body(machine);
@@ -40,18 +41,6 @@ async function during(
   }
 }
 
-/** A guest that needs no more than itself and an empty disk: the small plant controller. */
-function giveGuest(bytes: number): string {
-  const at = '/data/guest';
-  return [
-    `dd if=/dev/vdb of=${at}/guest.elf bs=4096`,
-    `truncate -s ${bytes} ${at}/guest.elf`,
-    `truncate -s 262144 ${at}/disk.img`,
-    `chown twinstep:twinstep ${at}/guest.elf ${at}/disk.img`,
-    'sync',
-  ].join(' && ');
-}
-
 function freshDisk(made: Appliance): string {
   rmSync(run, { recursive: true, force: true });
   mkdirSync(run, { recursive: true });
@@ -59,6 +48,30 @@ function freshDisk(made: Appliance): string {
   made.tools.run('cp', ['--sparse=always', made.disk.image, disk]);
   truncateSync(disk, DISK_BYTES);
   return disk;
+}
+
+/** As it leaves the factory, and commissioned: times, memory, ports. */
+async function look(plan: MachinePlan, stick: string): Promise<void> {
+  await during('first start', plan, async (machine) => {
+    const kib = Number((await machine.shell('df -k /data | tail -n 1')).split(/\s+/)[1]);
+    console.log(`data partition grown to ${mib(kib * 1024)} of a disk of ${mib(DISK_BYTES)}`);
+  });
+  await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
+    const status = 'twinstep status --config /data/twinstep/board.toml';
+    await machine.eventually(`${status} >/dev/null`, 180_000);
+    // A new board does not lead alone by itself: its peer may know better. An operator says so.
+    await machine.eventually('twinstep force-lead --config /data/twinstep/board.toml', 180_000);
+    const leadsMs = await machine.eventually(`${status} | grep -q RUN-Solo`, 180_000);
+    console.log(`the board leads alone ${seconds(leadsMs)} after power-on`);
+    console.log(await machine.shell(status));
+    for (const figure of await figuresOf(machine)) console.log(figure);
+    const goodMs = await machine.eventually('ls /data/rauc/confirmed-A', 300_000);
+    console.log(`slot A confirmed ${seconds(goodMs)} after power-on`);
+    const log = await machine.shell(
+      'cat /data/log/messages; cat /run/twinstep/*error 2>/dev/null || :',
+    );
+    writeFileSync(join(run, 'commissioned-log.txt'), log);
+  });
 }
 
 async function main(args: readonly string[]): Promise<void> {
@@ -84,30 +97,14 @@ async function main(args: readonly string[]): Promise<void> {
     memoryMib: MEMORY_MIB,
     ...(uefi === undefined ? {} : { uefi }),
   };
-  const guest = asDisk(run, 'guest', readFileSync(buildGuest('plc')));
-  await during('first start', { ...plan, extraDisks: [guest.disk] }, async (machine) => {
-    const kib = Number((await machine.shell('df -k /data | tail -n 1')).split(/\s+/)[1]);
-    console.log(`data partition grown to ${mib(kib * 1024)} of a disk of ${mib(DISK_BYTES)}`);
-    await machine.shell(giveGuest(guest.bytes));
+  // The small plant controller: it needs no more than itself and an empty disk.
+  const stick = makeStick(made.tools, run, {
+    side: 'a',
+    ...{ address: '192.168.10.2', peer: '192.168.10.3', gateway: '192.168.10.1' },
+    guest: readFileSync(buildGuest('plc')),
   });
-  const stick = makeStick(made.tools, run);
-  await during('commissioned', { ...plan, extraDisks: [stick] }, async (machine) => {
-    const status = 'twinstep status --config /data/twinstep/board.toml';
-    await machine.eventually(`${status} >/dev/null`, 180_000);
-    // A new board does not lead alone by itself: its peer may know better. An operator says so.
-    await machine.eventually('twinstep force-lead --config /data/twinstep/board.toml', 180_000);
-    const leadsMs = await machine.eventually(`${status} | grep -q RUN-Solo`, 180_000);
-    console.log(`the board leads alone ${seconds(leadsMs)} after power-on`);
-    console.log(await machine.shell(status));
-    for (const figure of await figuresOf(machine)) console.log(figure);
-    const goodMs = await machine.eventually('ls /data/rauc/confirmed-A', 300_000);
-    console.log(`slot A confirmed ${seconds(goodMs)} after power-on`);
-    const log = await machine.shell(
-      'cat /data/log/messages; cat /run/twinstep/*error 2>/dev/null || :',
-    );
-    writeFileSync(join(run, 'commissioned-log.txt'), log);
-  });
-  if (args.includes('--update')) await tryUpdates(made, plan, run);
+  if (!args.includes('--only-update')) await look(plan, stick);
+  if (args.some((arg) => /update$/.test(arg))) await tryUpdates(made, plan, run, stick);
 }
 
 try {

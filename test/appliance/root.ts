@@ -42,7 +42,7 @@ const LIBRARIES =
   libgssapi-krb5-2 libldap-2.5-0 libbrotli1 libunistring2 libhogweed6 libgmp10 libp11-kit0 libtasn1-6 libkrb5-3 libk5crypto3
   libkrb5support0 libkeyutils1 libsasl2-2 libdbus-1-3 libexpat1 libsystemd0 libapparmor1 libaudit1 libgcrypt20
   libgpg-error0 liblz4-1 libefivar1 libcrypt1 libnl-3-200 libnl-genl-3-200`.split(/\s+/);
-const SYSTEM_GROUPS = { root: 0, daemon: 1, tty: 5, disk: 6, dialout: 18, messagebus: 904 };
+const SYSTEM_GROUPS = { root: 0, daemon: 1, tty: 5, disk: 6, dialout: 18, messagebus: 990 };
 
 export interface Root {
   readonly folder: string;
@@ -176,7 +176,7 @@ function writeUsers(root: string): void {
   const groups = new Map<string, { gid: number; members: string[] }>(
     Object.entries(SYSTEM_GROUPS).map(([name, gid]) => [name, { gid, members: [] }]),
   );
-  const passwd = ['root:x:0:0:root:/root:/bin/false', 'messagebus:x:904:904:D-Bus:/:/bin/false'];
+  const passwd = ['root:x:0:0:root:/root:/bin/false', 'messagebus:x:990:990:D-Bus:/:/bin/false'];
   const rows = readFileSync(join(BOARD, 'users_table.txt'), 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))

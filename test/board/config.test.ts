@@ -37,6 +37,7 @@ test('the shortest file is enough', () => {
     name: 'press-7-a',
     side: 'a',
     stateDir: '/var/lib/twinstep',
+    controlGroup: null,
     pairingKeyFile: '/etc/twinstep/pairing.key',
     eventsFile: null,
     syncAllowed: true,
@@ -73,8 +74,10 @@ test('the example loads, and shows every key with its default', () => {
   // Every key stands there, those with a default as a comment that says the default.
   const full = parseConfig(text.replace(/^#(\[[a-z]+\]|[a-z0-9-]+ = )/gm, '$1'), '/etc/twinstep');
   assert.equal(full.problems, []);
-  const { eventsFile, guest, mqtt, ...rest } = full.config;
-  const { eventsFile: _, guest: usual, mqtt: none, ...usually } = given.config;
+  const { eventsFile, controlGroup, guest, mqtt, ...rest } = full.config;
+  const { eventsFile: _, controlGroup: own, guest: usual, mqtt: none, ...usually } = given.config;
+  assert.is(own, null, 'as it is where nothing is said: the group is taken if there is one');
+  assert.is(controlGroup, 'twinstep');
   assert.is(none, null);
   assert.is(mqtt?.keepaliveS, 5);
   assert.equal(rest, usually);

@@ -1,5 +1,5 @@
 // The control socket: requests and answers, bytes that make no sense, clients that do not read.
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { ControlServer, LINE_BYTES_MAX } from '../../firmware/board/control/serv
 import { answerLine, type Controlled } from '../../firmware/board/control/verbs.ts';
 import { EventLog } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
+import { groupId } from '../../firmware/host/group.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 
@@ -82,6 +83,35 @@ test('each verb reaches the board; its answer comes back in order', async () => 
   ]);
   client.close();
   assert.is(statSync(path).mode & 0o777, 0o600, 'for this user alone');
+});
+
+test('a group may use it, and nobody else', async () => {
+  const shared = join(folder, 'shared.sock');
+  const group = process.getgid?.() ?? 0;
+  const other = await ControlServer.open(shared, fakeBoard(), group);
+  const { mode, gid } = statSync(shared);
+  assert.is(mode & 0o777, 0o660);
+  assert.is(gid, group);
+  await other.close();
+});
+
+test('a group that cannot be given leaves no socket behind', async () => {
+  const refused = join(folder, 'refused.sock');
+  let why = '';
+  await ControlServer.open(refused, fakeBoard(), 0xffff_fff0 + 0x100).catch((error) => {
+    why = error.message;
+  });
+  assert.is.not(why, '');
+  assert.is(existsSync(refused), false);
+});
+
+test('groups are found by their whole name', () => {
+  const file = join(folder, 'group');
+  writeFileSync(file, 'twin:x:5:\ntwinstep:x:900:console\nbroken:x::\n');
+  assert.is(groupId('twinstep', file), 900);
+  assert.is(groupId('step', file), null);
+  assert.is(groupId('broken', file), null);
+  assert.is(groupId('twinstep', join(folder, 'none')), null);
 });
 
 test('alarms and their acknowledgement', () => {

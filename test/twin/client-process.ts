@@ -5,7 +5,7 @@ import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
 import type { ClientOrder, ClientWord, WindowFacts } from './client.ts';
 import { Answers, lineOf } from './client-lines.ts';
-import { FrameClient } from './frame-client.ts';
+import { AGAIN_MS, FrameClient } from './frame-client.ts';
 import { Gap } from './gap.ts';
 import { GUEST_IP } from './network.ts';
 
@@ -164,9 +164,11 @@ class UdpProbe {
   }
 }
 
-const [, , kind = 'lines', lineMs = '5', udpMs = '0'] = process.argv;
+const [, , kind = 'lines', lineMs = '5', udpMs = '0', againMs = AGAIN_MS] = process.argv;
 const client =
-  kind === 'lines' ? new Client(Number(lineMs)) : new FrameClient(Number(lineMs), tell);
+  kind === 'lines'
+    ? new Client(Number(lineMs))
+    : new FrameClient(Number(lineMs), Number(againMs), tell);
 const udp = kind === 'lines' && Number(udpMs) > 0 ? new UdpProbe(Number(udpMs)) : undefined;
 process.on('message', (order: ClientOrder) => {
   if (order.do === 'connect') client.connect();

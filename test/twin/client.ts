@@ -39,6 +39,8 @@ export interface ClientOptions {
   readonly kind?: 'lines' | 'frames';
   readonly lineMs?: number;
   readonly udpMs?: number;
+  /** Of `frames`: how long an answer may take before the question is asked again. */
+  readonly againMs?: number;
 }
 
 export class PlantClient {
@@ -54,10 +56,11 @@ export class PlantClient {
   private connected: () => void = () => {};
   private broken: () => void = () => {};
 
-  constructor({ kind = 'lines', lineMs = 5, udpMs = 0 }: ClientOptions = {}) {
+  constructor({ kind = 'lines', lineMs = 5, udpMs = 0, againMs }: ClientOptions = {}) {
+    const again = againMs === undefined ? [] : [String(againMs)];
     this.process = fork(
       repoPath('dist/test/twin/client-process.js'),
-      [kind, String(lineMs), String(udpMs)],
+      [kind, String(lineMs), String(udpMs), ...again],
       { execArgv: ['--enable-source-maps'] },
     );
     this.process.on('message', (word: ClientWord) => this.hear(word));

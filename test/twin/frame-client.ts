@@ -11,7 +11,7 @@ const ETHERTYPE = 0x88b6;
 const QUESTION_BYTES = 200;
 /** In the payload, behind the Ethernet header. */
 const NUMBER_AT = 30;
-const AGAIN_MS = 20;
+export const AGAIN_MS = 20;
 const KEPT = 4096;
 
 export interface NumberFault {
@@ -43,6 +43,7 @@ export class Numbers {
 
 export class FrameClient {
   private readonly intervalMs: number;
+  private readonly againMs: number;
   private readonly tell: (word: ClientWord) => void;
   private readonly numbers = new Numbers();
   private readonly gap = new Gap();
@@ -55,8 +56,9 @@ export class FrameClient {
   private answersSince = 0;
   private latencies: number[] = [];
 
-  constructor(intervalMs: number, tell: (word: ClientWord) => void) {
+  constructor(intervalMs: number, againMs: number, tell: (word: ClientWord) => void) {
     this.intervalMs = intervalMs;
+    this.againMs = againMs;
     this.tell = tell;
     this.ring = new PacketRing({
       ...{ interface: PLANT_INTERFACE, ethertype: ETHERTYPE, payloadBytesMax: 1500 },
@@ -93,7 +95,7 @@ export class FrameClient {
   private ask(): void {
     const nowMs = performance.now();
     if (this.open === undefined) this.gap.idle(nowMs);
-    else if (nowMs - this.open.againMs < AGAIN_MS) return;
+    else if (nowMs - this.open.againMs < this.againMs) return;
     this.open = { sinceMs: this.open?.sinceMs ?? nowMs, againMs: nowMs };
     this.shared.lengths[0] = QUESTION_BYTES;
     this.ring.send(0, 1);

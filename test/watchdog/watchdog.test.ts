@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { watchdog } from '../../native/index.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GenerationStore } from '../../watchdog/generation-store.ts';
-import { DEFAULT_HEALTH_LIMITS, Health } from '../../watchdog/health.ts';
+import { DEFAULT_HEALTH_LIMITS, Health, healthLimitsFor } from '../../watchdog/health.ts';
+import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { FrameReader, pathKeys } from '../../watchdog/path-frame.ts';
 import { DEFAULT_RESTARTS, restartDelayMs, Supervisor } from '../../watchdog/supervisor.ts';
 import { type WdtCalls, WdtDevice } from '../../watchdog/wdt-device.ts';
@@ -132,6 +133,8 @@ test('arming sets the timeout, reads it back, and says who caused the last reset
   }
   const old = await fakeDevice({ options: 0x8180 }).device.arm();
   assert.is(old.ok && old.facts.causedLastReset, null, 'a driver that cannot say');
+  const shy = await fakeDevice({ options: 0x80 | 0x100, bootStatus: 0x20 }).device.arm();
+  assert.is(shy.ok && shy.facts.causedLastReset, true, 'a driver that says it unannounced');
 });
 
 test('a device that will not do is refused in words and closed in order', async () => {
@@ -405,6 +408,11 @@ test('without a record that can be believed it says nothing; after too many deat
   assert.is(words, 0);
   assert.match(givenUp, /hardware watchdog/);
   await supervisor.stop();
+});
+
+test('patience with stalls is patience of the health verdict, and never less than usual', () => {
+  assert.equal(healthLimitsFor(DEFAULT_LIMITS.stallMs), DEFAULT_HEALTH_LIMITS);
+  assert.equal(healthLimitsFor(3_000), { loopLagMs: 3_000, vcpuStuckMs: 12_000, diskMs: 12_000 });
 });
 
 test.run();

@@ -22,6 +22,7 @@ export const APPEND_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/;
 const INTERFACE = /^[^\s/:]{1,15}$/;
 const INTERFACE_WORDS = 'the name of a network interface, 1 to 15 letters';
+const GROUP = /^[a-z_][a-z0-9_-]{0,30}$/;
 const BAUDS = { min: 9_600, max: 4_000_000 };
 const PORTS = { min: 1, max: 65_535 };
 const MIB = 1 << 20;
@@ -42,6 +43,7 @@ function readTables(reader: ConfigReader): BoardConfig {
     stateDir: board.path('state-dir', '/var/lib/twinstep'),
     pairingKeyFile: board.path('pairing-key-file', '/etc/twinstep/pairing.key'),
     eventsFile: board.optionalPath('events-file') ?? null,
+    controlGroup: controlGroup(board),
     syncAllowed: board.choice('sync-up', ['allowed', 'forbidden'], 'allowed') === 'allowed',
   };
   const config: BoardConfig = {
@@ -57,6 +59,11 @@ function readTables(reader: ConfigReader): BoardConfig {
   if (config.front.interface !== '' && config.front.interface === config.log.interface)
     reader.problem('log.interface', '[log] and [front] must have an interface each');
   return config;
+}
+
+function controlGroup(table: TableReader): string | null {
+  if (table.raw('control-group') === undefined) return null;
+  return table.matching('control-group', GROUP, 'the name of a group, or "none"');
 }
 
 function serial(table: TableReader): BoardConfig['serial'] {

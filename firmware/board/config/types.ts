@@ -13,6 +13,8 @@ export interface BoardConfig {
   readonly pairingKeyFile: string;
   /** Events as JSON lines go here too; null: to standard output alone. */
   readonly eventsFile: string | null;
+  /** Whose members may use the control socket. Null: that of CONTROL_GROUP, where there is one. */
+  readonly controlGroup: string | null;
   readonly syncAllowed: boolean;
   readonly log: { readonly interface: string };
   /** Null: this pair has no serial line. */

@@ -1,6 +1,6 @@
 // The control socket: many clients, each with its requests in order. A subscriber that does not read
 // is dropped with a notice; nothing a client does or omits makes the board wait.
-import { existsSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { plain } from '../events.ts';
 import { LineReader } from './lines.ts';
@@ -34,14 +34,21 @@ export class ControlServer {
   private readonly server: Server;
   private readonly clients = new Set<Client>();
 
-  /** Throws an Error in words when another process answers at this path. */
-  static async open(path: string, board: Controlled): Promise<ControlServer> {
+  /**
+   * Throws an Error in words when another process answers at this path. For its owner alone, and for
+   * the members of a group if one is given.
+   */
+  static async open(
+    path: string,
+    board: Controlled,
+    groupId: number | null = null,
+  ): Promise<ControlServer> {
     if (existsSync(path)) {
       if (await answers(path)) throw new Error(`${path}: another board answers there`);
       rmSync(path, { force: true });
     }
     const control = new ControlServer(path, board);
-    await control.listen();
+    await control.listen(groupId);
     return control;
   }
 
@@ -59,7 +66,8 @@ export class ControlServer {
     rmSync(this.path, { force: true });
   }
 
-  private async listen(): Promise<void> {
+  private async listen(groupId: number | null): Promise<void> {
+    // Closed to all others from its first moment; opened when it belongs to the right group.
     const before = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -70,6 +78,14 @@ export class ControlServer {
       process.umask(before);
     }
     this.server.on('error', () => {});
+    if (groupId === null) return;
+    try {
+      chownSync(this.path, -1, groupId);
+      chmodSync(this.path, 0o660);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
   private accept(socket: Socket): void {

@@ -25,6 +25,12 @@ conf() {
 	printf '%s' "${conf_value:-${2:-}}"
 }
 
+# give_order WORD: into the pipe of orders; fails when nobody reads it.
+give_order() {
+	[ -p "$RUN/orders" ] || return 1
+	printf '%s\n' "$1" | timeout 10 dd of="$RUN/orders" conv=notrunc 2>/dev/null
+}
+
 is_mounted() {
 	awk -v at="$1" '$5 == at { found = 1 } END { exit !found }' /proc/self/mountinfo
 }
@@ -40,6 +46,10 @@ is_commissioned() {
 
 booted_slot() {
 	sed -n 's/.*rauc\.slot=\([AB]\).*/\1/p' /proc/cmdline
+}
+
+other_slot() {
+	if [ "$(booted_slot)" = A ]; then echo B; else echo A; fi
 }
 
 image_version() {

@@ -1,0 +1,89 @@
+// The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
+//   --smoke     power cut of the primary alone     FAULT...   these, in this order     --list   says the ids
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { appliance } from '../appliance/appliance.ts';
+import { hasQemu } from '../appliance/machine.ts';
+import { CACHE } from '../appliance/parts.ts';
+import { DebianError } from '../guests/linux/debian.ts';
+import { needs } from '../harness/index.ts';
+import { enterNamespace } from '../harness/netns.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import { BoardsRig } from './rig.ts';
+import { type Row, table, tell } from './story.ts';
+
+const folder = join(CACHE, 'boards');
+
+function faultOf(id: string): Fault {
+  const fault = FAULTS.find((known) => known.id === id);
+  if (fault === undefined) throw new Error(`there is no fault "${id}": see --list`);
+  return fault;
+}
+
+/** The others are tried all the same. */
+function notAsItMust({ name: fault }: Fault, error: Error): Row {
+  console.error(error.message);
+  const why = error.message.split('\n')[0] ?? '';
+  return {
+    fault,
+    client: '',
+    console: '',
+    scada: '',
+    inStepAgainS: null,
+    faults: [`NOT SHOWN: ${why}`],
+  };
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--list')) {
+    for (const { id, name } of FAULTS) console.log(`${id.padEnd(10)} ${name}`);
+    return 0;
+  }
+  const ids = args.includes('--smoke') ? ['power'] : args.filter((arg) => !arg.startsWith('-'));
+  const faults = ids.length === 0 ? FAULTS : ids.map(faultOf);
+  // Packages come from an archive: there is none in the namespace.
+  const made = appliance((words) => console.error(words));
+  await enterNamespace();
+  for (const { met, why } of [
+    { met: hasQemu(), why: 'needs qemu-system-x86_64 (Debian: qemu-system-x86)' },
+    needs.networkNamespaces(),
+    needs.device('/dev/net/tun'),
+  ]) {
+    if (met) continue;
+    console.log(`not run: ${why}`);
+    return 0;
+  }
+  console.log(`Not the real image: ${made.differences}`);
+  mkdirSync(folder, { recursive: true });
+  const rig = await BoardsRig.make(made, folder);
+  const rows: Row[] = [];
+  let isWell = true;
+  try {
+    await rig.begin((words) => console.log(words));
+    for (const fault of faults) {
+      const row = await tell(rig, fault).catch((error: Error) => notAsItMust(fault, error));
+      rows.push(row);
+      console.log(`${rig.seconds()} ${table([row]).split('\n').at(-1)}`);
+      writeFileSync(join(folder, 'table.md'), `${table(rows)}\n`);
+      isWell &&= row.faults.length === 0;
+      if (row.faults.length > 0) await rig.recover();
+    }
+  } catch (error) {
+    console.error(error);
+    isWell = false;
+  } finally {
+    await rig.close();
+  }
+  const text = table(rows);
+  console.log(`\n${text}\n`);
+  console.log(isWell ? 'All of this was seen in this run.' : 'NOT well: see above.');
+  return isWell ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof DebianError)) throw error;
+  console.error(`test:boards: ${error.message}`);
+  process.exitCode = 1;
+}
