@@ -20,7 +20,7 @@ const CLIPPED_LINES = 60;
  * Whole boards run in the real-time class, as on their own hardware: beside them nothing else keeps
  * its times, nor they theirs. They run after all others, one at a time.
  */
-const ALONE = /^(twin|board\/hands)\//;
+const ALONE = /^(twin|boards|board\/hands)\/|^console\/pair/;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
