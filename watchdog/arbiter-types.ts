@@ -167,8 +167,8 @@ export type ArbiterEvent =
   | { readonly type: 'sync-done'; readonly partner: Grant }
   /** Follower: all of the log up to the primary's mark is here. */
   | { readonly type: 'marked'; readonly mark: 'grant' | 'leave'; readonly session: number }
-  /** Follower: replay went wrong; this machine is not the primary's any more. */
-  | { readonly type: 'diverged' }
+  /** Follower: this machine is not the primary's any more: replay went wrong, or it was dropped. */
+  | { readonly type: 'diverged'; readonly why?: string }
   | { readonly type: 'guest-discarded' }
   | ({ readonly type: 'wish' } & Wish);
 

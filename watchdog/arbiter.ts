@@ -202,7 +202,7 @@ function take(turn: Turn, event: ArbiterEvent): Done {
       if (event.session === state.session) state.mark = event.mark;
       return;
     case 'diverged':
-      return diverged(turn);
+      return diverged(turn, event.why);
     case 'guest-discarded':
       return discarded(turn);
     case 'wish':
@@ -210,12 +210,12 @@ function take(turn: Turn, event: ArbiterEvent): Done {
   }
 }
 
-function diverged(turn: Turn): Done {
+function diverged(turn: Turn, why = 'diverged from the primary'): Done {
   const { state } = turn;
   if (state.role !== 'backup' && state.role !== 'target') return;
   renounce(turn);
   turn.actions.push({ do: 'sync-target', session: state.session });
-  enter(turn, 'target', 'diverged from the primary');
+  enter(turn, 'target', why);
 }
 
 function discarded(turn: Turn): Done {

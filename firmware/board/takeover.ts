@@ -62,10 +62,10 @@ export class TakeoverRecord {
   isComplete(nowMs: number): boolean {
     const { decision, gateMs, hands } = this;
     if (this.told || decision === null || gateMs === null) return false;
-    const waitedMs = nowMs - decision.decidedMs - gateMs;
-    const isLive = hands !== null && hands.liveMs !== null;
-    const outputKnown = isLive && hands.firstOutputMs !== null;
-    if (!outputKnown && waitedMs < FIRST_OUTPUT_WAIT_MS) return false;
+    // A backup that has much to replay first is not done before that: nobody is served meanwhile.
+    if (hands === null || hands.liveMs === null) return false;
+    const waitedMs = nowMs - decision.decidedMs - Math.max(gateMs, hands.liveMs);
+    if (hands.firstOutputMs === null && waitedMs < FIRST_OUTPUT_WAIT_MS) return false;
     this.told = true;
     return true;
   }

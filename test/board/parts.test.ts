@@ -41,6 +41,8 @@ test('a takeover: complete when the first output is out, or an idle guest has be
   record.decided({ ...decision, kind: 'takeover', decidedMs: 2_000, silenceMs: null });
   assert.is(record.isComplete(9_000), false, 'the gate is not open yet');
   record.gateOpened(2_020);
+  record.handsSay({ ...live, liveMs: null, generation: 6 });
+  assert.is(record.isComplete(9_000), false, 'it still replays: nobody is served');
   record.handsSay({ ...live, generation: 6 });
   assert.is(record.isComplete(3_019), false);
   assert.is(record.isComplete(3_020), true);

@@ -190,7 +190,7 @@ export class Following {
   drop({ session, reason }: Of<'drop'>): void {
     if (session !== this.shared.reign()?.session || !this.isFollower()) return;
     this.event('LAG-DROPPED', `the leader goes on without this board: ${reason}`);
-    this.shared.events.arbiter({ type: 'diverged' });
+    this.shared.events.arbiter({ type: 'diverged', why: `dropped by the primary: ${reason}` });
   }
 
   /** All that came in this turn is in memory: say so, now. */
