@@ -47,7 +47,10 @@ test('appliance.conf is read and never executed', () => {
 test('the example names every key the scripts read, and no other', () => {
   const read = new Set<string>();
   for (const part of ['etc/init.d', 'usr/libexec/twinstep']) {
-    for (const entry of readdirSync(join(OVERLAY, part), { withFileTypes: true, recursive: true })) {
+    for (const entry of readdirSync(join(OVERLAY, part), {
+      withFileTypes: true,
+      recursive: true,
+    })) {
       if (!entry.isFile()) continue;
       const text = readFileSync(join(entry.parentPath ?? entry.path, entry.name), 'utf8');
       for (const [, key] of text.matchAll(/\$\(conf ([A-Z_]+)/g)) read.add(key as string);
