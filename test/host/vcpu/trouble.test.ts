@@ -112,20 +112,25 @@ test('whatever byte of the log is altered, the follower says so and goes no furt
   }
 });
 
+const FRAME_BYTES_MIN = 40;
+
 test('pieces that are lost, cut, repeated or out of order are no log', async () => {
   const random = seededRandom('pieces');
   for (const how of ['lost', 'cut', 'twice', 'noise', 'swapped'] as const) {
     const [a, b] = await pair(random);
     let count = 0;
+    let hit = Number.POSITIVE_INFINITY;
     let kept: Uint8Array | undefined;
     a.to = (bytes) => {
       count++;
-      if (count !== 5) b.vcpu.push(bytes);
+      // One that holds a frame: a piece with nothing but a digest says nothing that is missed.
+      if (count >= 5 && bytes.length > FRAME_BYTES_MIN) hit = Math.min(hit, count);
+      if (count !== hit) b.vcpu.push(bytes);
       else if (how === 'cut') b.vcpu.push(bytes.subarray(0, bytes.length - 1));
       else if (how === 'noise') b.vcpu.push(random.bytes(100));
       else if (how === 'swapped') kept = bytes;
       else if (how === 'twice') for (let i = 0; i < 2; i++) b.vcpu.push(bytes);
-      if (count === 6 && kept !== undefined) b.vcpu.push(kept);
+      if (count === hit + 1 && kept !== undefined) b.vcpu.push(kept);
     };
     while (b.divergences.length === 0) {
       a.ping();
