@@ -27,7 +27,12 @@ export const plc = (): TwinGuest => ({
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const CLIENT = Uint8Array.of(2, 0, 0, 0, 0, 9);
+/** How a frame of `ping()` begins, in the log as on the wire. */
+export const PING_HEAD = Buffer.of(...MAC, ...CLIENT, 0x88, 0xb6);
 export const DISK_BYTES = 4 << 20;
+
+/** How soon a fact is looked at again when nothing is said about it. */
+const LOOK_MS = 2;
 
 /** Lets events come; a turn of the event loop, not a time. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -139,12 +144,20 @@ export class Board {
     };
   }
 
-  /** Until it is so, looked at after everything this board says. */
+  /**
+   * Until it is so, looked at after everything this board says, and now and then: its facts are
+   * words of memory, and the last change of one may come after the last thing that was said.
+   */
   async until(isSo: () => boolean): Promise<void> {
-    while (!isSo()) {
-      await new Promise<void>((resolve) => {
-        this.wakers.push(resolve);
-      });
+    const look = setInterval(() => this.wakeAll(), LOOK_MS);
+    try {
+      while (!isSo()) {
+        await new Promise<void>((resolve) => {
+          this.wakers.push(resolve);
+        });
+      }
+    } finally {
+      clearInterval(look);
     }
   }
 
@@ -183,10 +196,8 @@ export class Board {
   /** A frame the guest answers with the next number. */
   ping(): void {
     const frame = new Uint8Array(60 + this.random.int(1000));
-    frame.set(MAC, 0);
-    frame.set(CLIENT, 6);
-    frame.set([0x88, 0xb6], 12);
-    frame.set(this.random.bytes(18), 14);
+    frame.set(PING_HEAD, 0);
+    frame.set(this.random.bytes(18), PING_HEAD.length);
     this.vcpu.send([{ kind: 'net-rx', nic: 0, frame }]);
   }
 
@@ -233,6 +244,10 @@ export class Board {
 
   private wake(): void {
     this.said++;
+    this.wakeAll();
+  }
+
+  private wakeAll(): void {
     for (const waker of this.wakers.splice(0)) waker();
   }
 }
