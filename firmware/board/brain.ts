@@ -18,6 +18,7 @@ import type { Hands, HandsEvents, HandsFacts, Reign } from './hands/types.ts';
 import { carryOutByHands } from './hands-actions.ts';
 import { Notices } from './notices.ts';
 import { Paths, type Witness } from './paths.ts';
+import { tooFarBehind } from './planned.ts';
 import { ReignKeeper, type Written } from './reign-keeper.ts';
 import { type Status, statusOf } from './status.ts';
 import { TakeoverRecord } from './takeover.ts';
@@ -160,8 +161,8 @@ export class Brain {
 
   wish(asked: Wish): WishAnswer {
     assert.ok(!this.isBusy, 'wishes come from outside, not from actions');
-    this.refusal = null;
-    this.fire({ type: 'wish', ...asked });
+    this.refusal = tooFarBehind(asked, this.state.role, this.hands.facts());
+    if (this.refusal === null) this.fire({ type: 'wish', ...asked });
     const why = this.refusal as string | null;
     const data = { ...asked };
     if (why === null)

@@ -116,6 +116,25 @@ test('a hand-over, and back: never without redundancy, the gate moves with the r
   assert.is(pair.twoGates, null);
 });
 
+test('a hand-over somebody plans waits for a backup that is far behind, unless he insists', async () => {
+  await protect();
+  pair.a.guest.lagMs = 88_000;
+  const why = 'the backup is 88.0 s behind and the guest would stand as long; ask again later';
+  const brain = pair.a.brain!;
+  for (const wish of ['switch-over', 'test-failover', 'maintenance-on'] as const) {
+    assert.equal(brain.wish({ wish }), { ok: false, why });
+  }
+  assert.equal(brain.wish({ wish: 'stop', force: false }), { ok: false, why });
+  assert.is(pair.a.codes.filter((code) => code === 'WISH-REFUSED').length, 4);
+  assert.is(brain.role, 'protected');
+  pair.a.guest.lagMs = 900;
+  assert.equal(brain.wish({ wish: 'switch-over' }), { ok: true });
+  await becomes('backup protected');
+  await until('redundant', redundant);
+  pair.b.guest.lagMs = 88_000;
+  assert.equal(pair.b.brain!.wish({ wish: 'stop', force: true }), { ok: true });
+});
+
 test('the primary falls silent: taken over within the silence window; back, it follows', async () => {
   await protect();
   await fallSilent();

@@ -40,6 +40,7 @@ export class FakeHands implements Hands {
   gateIs: Gate = 'closed';
   guest: HandsFacts['guest'] = 'none';
   /** A running guest moves; a stuck one does not. */
+  lagMs: number | null = null;
   isStuck = false;
   diskTrouble: string | null = null;
   target: number | null = null;
@@ -149,7 +150,8 @@ export class FakeHands implements Hands {
       virtualNs: 0n,
       runs,
       lives: 1,
-      lagMs: null,
+      lagMs: this.lagMs,
+      isFarBehind: (this.lagMs ?? 0) > 1000,
       logKbps: 0,
       gate: { mode: this.gateIs, waiting: 0, oldestMs: 0 },
       link: { up: this.link.isUp, rttUs: 50, frameBytes: 1500 },

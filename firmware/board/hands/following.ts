@@ -14,8 +14,6 @@ type Of<Type extends LogMessage['type']> = Extract<LogMessage, { type: Type }>;
 
 /** News of what is applied, when no log comes. */
 const PROGRESS_MS = 5;
-/** A machine that moves along but is never quite there: the governor brings it there. */
-const CATCH_UP_MS = 15_000;
 
 export class Following {
   private readonly shared: Shared;
@@ -147,7 +145,7 @@ export class Following {
     const { inbound, adopted, session, shared } = this;
     if (this.isSyncedSaid || session === undefined || adopted === undefined) return;
     if (inbound === undefined || !inbound.isAttached) return;
-    const isLate = shared.nowMs() - adopted.atMs > CATCH_UP_MS;
+    const isLate = shared.nowMs() - adopted.atMs > shared.limits.catchUpMs;
     if (!inbound.isCaughtUp(this.pieces()) && !isLate) return;
     this.isSyncedSaid = true;
     const { stream } = inbound;

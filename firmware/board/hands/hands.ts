@@ -4,28 +4,23 @@
 //
 // A gate order takes effect before it returns. What changes the guest runs in a chain, one after the
 // other. Everything that comes from the channel is worked off in the turn in which it comes.
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
 import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
-import { CPU_MODEL, firmwareVersion } from '../../host/identity.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
 import { type About, decodeAbout, encodeAbout } from '../about.ts';
 import type { EventCode } from '../event-codes.ts';
+import { Announcer } from './announcer.ts';
+import { factsOf } from './board-facts.ts';
 import { Chain } from './chain.ts';
 import type { BoardFacts } from './compat.ts';
 import { Following } from './following.ts';
-import { GuestSeat, type OpenOutside, restartsOn, type SeatFiles } from './guest-seat.ts';
+import { GuestSeat, type OpenOutside, type SeatFiles } from './guest-seat.ts';
 import { Leading } from './leading.ts';
 import { type ChannelFactory, Link, type LinkHandler } from './link.ts';
-import {
-  type BulkMessage,
-  encodeLogMessage,
-  type LogMessage,
-  MESSAGES_VERSION,
-} from './messages.ts';
+import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
 import { Outlet } from './outlet.ts';
 import type { HandsPlan } from './plan.ts';
 import { RateMeter } from './rate.ts';
@@ -46,12 +41,13 @@ export interface HandsOptions {
   readonly openOutside?: OpenOutside;
 }
 
-const HANDS_LIMITS: HandsLimits = { lag: LAG_LIMITS, sync: SYNC_PLAN_LIMITS, retryMs: 10_000 };
+const HANDS_LIMITS: HandsLimits = {
+  lag: LAG_LIMITS,
+  sync: SYNC_PLAN_LIMITS,
+  retryMs: 10_000,
+  catchUpMs: 15_000,
+};
 const STEP_MS = 50;
-/** A switch that was just starting up, or lost the first one. */
-const ANNOUNCE_MS = [0, 50, 500];
-/** Below the shortest silence after which another board may have gone on. */
-const ANNOUNCE_LATE_MS = 30;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = HandsFacts['guest'];
@@ -64,6 +60,7 @@ export class BoardHands implements Hands {
   private readonly options: HandsOptions;
   private readonly following: Following;
   private readonly chain: Chain;
+  private readonly announcer: Announcer;
   private readonly nowMs: () => number;
   private readonly boardFacts: BoardFacts;
   private readonly rate = new RateMeter();
@@ -72,7 +69,6 @@ export class BoardHands implements Hands {
   private phase: GuestPhase = 'none';
   private liveIcount = 0n;
   private takeover: TakeoverRecord | undefined;
-  private announcing: NodeJS.Timeout[] = [];
   private closing: Promise<void> | undefined;
   private peerAbout: About | null = null;
 
@@ -125,6 +121,7 @@ export class BoardHands implements Hands {
       released: (sequence) => this.leading.stream.released(sequence),
       nowMs,
     });
+    this.announcer = new Announcer(() => this.outlet.announce(), nowMs);
     const shared: Shared = {
       ...{ seat, nowMs, link: this.link, outlet: this.outlet, events: options.events },
       limits: { ...HANDS_LIMITS, ...options.limits },
@@ -147,7 +144,7 @@ export class BoardHands implements Hands {
   gate(gate: Gate): void {
     this.outlet.setMode(gate);
     // Who may say nothing must not say where the guest is either.
-    if (gate === 'closed') this.stopAnnouncing();
+    if (gate === 'closed') this.announcer.stop();
     // Nobody will ask for the log of this reign.
     if (gate === 'open' && this.leading.stream.state === 'keeping') this.leading.stopStream();
   }
@@ -275,25 +272,7 @@ export class BoardHands implements Hands {
   }
 
   announceGuest(): void {
-    this.stopAnnouncing();
-    for (const ms of ANNOUNCE_MS) this.announceIn(ms);
-  }
-
-  /**
-   * A board that was asleep meanwhile may have been followed by the other, and the switches would send it
-   * what is not its any more: it first listens for a moment, in which it is told and its gate closed.
-   */
-  private announceIn(ms: number): void {
-    const dueMs = this.nowMs() + ms;
-    const timer = setTimeout(() => {
-      if (this.nowMs() - dueMs > ANNOUNCE_LATE_MS) this.announceIn(ANNOUNCE_LATE_MS);
-      else this.outlet.announce();
-    }, ms);
-    this.announcing.push(timer);
-  }
-
-  private stopAnnouncing(): void {
-    for (const timer of this.announcing.splice(0)) clearTimeout(timer);
+    this.announcer.start();
   }
 
   sayOnLog(frame: Uint8Array): boolean {
@@ -307,7 +286,7 @@ export class BoardHands implements Hands {
 
   private async end(): Promise<void> {
     clearInterval(this.timer);
-    this.stopAnnouncing();
+    this.announcer.stop();
     this.outlet.setMode('closed');
     this.following.stop();
     this.leading.stop();
@@ -454,14 +433,14 @@ export class BoardHands implements Hands {
     const { seat, outlet, leading, following, link } = this;
     const facts = seat.vcpu?.facts();
     const channel = link.channel.state();
-    const isFlowing = leading.stream.state === 'flowing';
     return {
       guest: this.guestPhase(),
       icount: facts?.icount ?? 0n,
       virtualNs: facts?.virtualNs ?? 0n,
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,
-      lagMs: isFlowing && leading.stream.isApplied ? leading.stream.lagMs : null,
+      lagMs: leading.lagMs,
+      isFarBehind: leading.isFarBehind,
       logKbps: this.rate.kbps,
       gate: { mode: outlet.mode, waiting: outlet.waiting, oldestMs: outlet.oldestMs() },
       link: {
@@ -498,24 +477,5 @@ function seatEvents(hands: () => BoardHands | undefined): Parameters<typeof Gues
     onEnded: (end) => hands()?.guest.ended(end),
     onDiskTrouble: (words) => hands()?.guest.notice('DISK-TROUBLE', words),
     onNotice: (line) => hands()?.guest.notice('GUEST-NOTICE', line),
-  };
-}
-
-function factsOf(plan: HandsPlan, { kernel, initrd }: SeatFiles, seat: GuestSeat): BoardFacts {
-  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
-  const sum = (bytes: Uint8Array) => hex(createHash('sha256').update(bytes).digest());
-  return {
-    messagesVersion: MESSAGES_VERSION,
-    firmwareVersion: firmwareVersion(),
-    engine: 'soft',
-    cpuModel: CPU_MODEL,
-    memoryBytes: plan.memoryBytes,
-    commandLine: plan.append,
-    kernel: sum(kernel),
-    initrd: initrd === undefined ? '' : sum(initrd),
-    disks: seat.disks.map(({ bytes, isReadOnly }) => ({ bytes, isReadOnly })),
-    macs: plan.nics.map(({ mac }) => hex(mac)),
-    hasConsole: false,
-    restartsOn: restartsOn(plan),
   };
 }

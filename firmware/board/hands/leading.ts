@@ -29,6 +29,8 @@ export class Leading {
   private source: SyncSource | undefined;
   private syncs = 0;
   private refused: readonly string[] = [];
+  /** The target's machine goes along with this one. */
+  private isMoving = false;
   private isSynced = false;
   private isDropSaid = false;
   private syncShare = 0;
@@ -59,6 +61,7 @@ export class Leading {
     if (mark === 'grant' && this.stream.state === 'keeping') {
       this.stream.begin(partner, generation, icount);
       this.partner = partner;
+      this.isMoving = true;
       this.isSynced = true;
     }
     if (mark === 'grant' && this.stream.state !== 'flowing') {
@@ -97,6 +100,7 @@ export class Leading {
   stopStream(): void {
     const wasOn = this.stream.state !== 'off';
     this.stream.stop();
+    this.isMoving = false;
     this.isSynced = false;
     this.isDropSaid = false;
     this.governor.reset();
@@ -209,8 +213,16 @@ export class Leading {
     const { partner } = this;
     const isOurs = this.stream.state === 'flowing' && stream === this.stream.streamNumber;
     if (!isOurs || partner === undefined || session !== partner.session || this.isSynced) return;
-    this.isSynced = true;
+    this.isMoving = true;
     this.governor.forgive();
+    this.countInStep();
+  }
+
+  /** A machine that moves along far behind cannot go on for this one: not in step yet. */
+  private countInStep(): void {
+    const { partner } = this;
+    if (!this.isMoving || this.isSynced || this.isFarBehind || partner === undefined) return;
+    this.isSynced = true;
     this.event('SYNC-DONE', 'the other board is in step', { ...this.lastSync });
     this.shared.events.arbiter({ type: 'sync-done', partner });
   }
@@ -249,6 +261,17 @@ export class Leading {
 
   // ---- lag ----------------------------------------------------------------------------------
 
+  /** How far a follower that moves along is behind; null: there is none. */
+  get lagMs(): number | null {
+    const { stream } = this;
+    return stream.state === 'flowing' && stream.isApplied ? stream.lagMs : null;
+  }
+
+  /** A takeover now would be felt. */
+  get isFarBehind(): boolean {
+    return (this.lagMs ?? 0) > this.shared.limits.lag.hardMs;
+  }
+
   /** Often: with every acknowledgement, and by a timer. */
   govern(): void {
     const { stream, shared } = this;
@@ -262,7 +285,8 @@ export class Leading {
     const verdict = this.governor.step(stream.lagMs, now);
     if (verdict === 'changed') this.throttle();
     this.tellSlowed(before);
-    if (verdict !== 'drop' || !this.isSynced) return;
+    this.countInStep();
+    if (verdict !== 'drop' || !this.isMoving) return;
     this.backOff.dropped(now);
     this.governor.reset();
     this.throttle();

@@ -12,6 +12,8 @@ export interface HandsLimits {
   readonly sync: SyncPlanLimits;
   /** A refused or failed sync-up is tried again after so long. */
   readonly retryMs: number;
+  /** A machine that moves along but is never quite there counts after so long: the leader judges its lag. */
+  readonly catchUpMs: number;
 }
 
 export interface Shared {

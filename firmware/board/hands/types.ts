@@ -84,7 +84,10 @@ export interface HandsFacts {
   /** Is it executing (not idle, not paused): then its position must move. */
   readonly runs: boolean;
   readonly lives: number;
+  /** How far the backup is behind; null: nobody follows. */
   readonly lagMs: number | null;
+  /** So far that a takeover now would be felt. */
+  readonly isFarBehind: boolean;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
   readonly link: { readonly up: boolean; readonly rttUs: number; readonly frameBytes: number };
