@@ -16,6 +16,7 @@ import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { FrameReader, pathKeys } from '../../watchdog/path-frame.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
+import { loneConfig, STAND_IN } from './lone-config.ts';
 
 const test = suite('board/board');
 const KEY = new Uint8Array(32).fill(3);
@@ -54,32 +55,12 @@ test.after.each(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const config = (port: number): string => `
-[board]
-name = "alone"
-side = "a"
-state-dir = "state"
-pairing-key-file = "key"
-events-file = "events.jsonl"
-[log]
-interface = "none"
-[serial]
-port = "none"
-[front]
-interface = "lo"
-bind = "127.0.0.21"
-peer = "127.0.0.22"
-port = ${port}
-gateway = "none"
-[watchdog]
-kind = "stand-in"
-[guest]
-kernel = "kernel"
-[limits]
-seek-ms = 1000
-watchdog-timeout-ms = 1000
-pet-ms = 200
-`;
+const LIMITS = ['[limits]', 'seek-ms = 1000', 'watchdog-timeout-ms = 1000', 'pet-ms = 200'];
+const config = (port: number): string =>
+  loneConfig({
+    ...{ host: 21, port, board: ['events-file = "events.jsonl"'] },
+    ...{ more: STAND_IN, guest: LIMITS },
+  });
 
 async function start(): Promise<Supervised> {
   const events = new EventLog({ wallMs: () => Date.now(), monoMs: () => performance.now() });

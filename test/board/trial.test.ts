@@ -16,6 +16,7 @@ import { Supervised } from '../../firmware/board/supervise.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 import { healthyStatus } from './alarms/statuses.ts';
+import { loneConfig, STAND_IN } from './lone-config.ts';
 
 const test = suite('board/trial');
 const SOON_MS = 20_000;
@@ -24,27 +25,8 @@ let folder = '';
 let file = '';
 let supervised: Supervised | null = null;
 
-const OLD = `# kept
-[board]
-name = "alone"
-side = "a"
-state-dir = "state"
-pairing-key-file = "key"
-[log]
-interface = "none"
-[serial]
-port = "none"
-[front]
-interface = "lo"
-bind = "127.0.0.31"
-peer = "127.0.0.32"
-port = ${30_000 + (process.pid % 20_000)}
-gateway = "none"
-[watchdog]
-kind = "stand-in"
-[guest]
-kernel = "kernel"
-`;
+const PORT = 30_000 + (process.pid % 20_000);
+const OLD = `# kept${loneConfig({ host: 31, port: PORT, more: STAND_IN })}`;
 const NEW = OLD.replace('"alone"', '"renamed"');
 
 test.before.each(() => {

@@ -12,6 +12,7 @@ import { EventLog } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { makeUser, saveUsers } from '../../firmware/console/users.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
+import { loneConfig } from '../board/lone-config.ts';
 import { assert, needs, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 import { golden } from './screen.ts';
@@ -30,25 +31,10 @@ let com1: Server;
 let guestGot = '';
 let users: Map<string, Awaited<ReturnType<typeof makeUser>>>;
 
-const CONFIG = `
-[board]
-name = "press-7-a"
-side = "a"
-state-dir = "."
-pairing-key-file = "key"
-[log]
-interface = "none"
-[serial]
-port = "none"
-[front]
-interface = "lo"
-bind = "127.0.0.21"
-peer = "127.0.0.22"
-gateway = "none"
-[guest]
-kernel = "kernel"
-com1 = "socket=com1"
-`;
+const CONFIG = loneConfig({
+  ...{ name: 'press-7-a', stateDir: '.', host: 21 },
+  guest: ['com1 = "socket=com1"'],
+});
 
 function fakeBoard(): Controlled {
   const events = new EventLog({ wallMs: () => 1_000, monoMs: () => 2 });
