@@ -35,7 +35,8 @@ export class DiskReplica {
   private readonly underWay = new Map<number, UnderWay>();
   private file!: DiskFile;
   private lastId = 0;
-  private watched: BlockSet | undefined;
+  /** One of a sync-up that has just been stopped may still stand beside that of the next. */
+  private readonly watched = new Set<BlockSet>();
   private idleWaiters: (() => void)[] = [];
 
   /** Throws a DiskError: one clear line. */
@@ -90,18 +91,22 @@ export class DiskReplica {
   /** A request of the guest; `done` gets what its completion says. */
   request(request: DiskRequest, done: Done): void {
     const changes = request.operation !== 'read' && request.operation !== 'flush';
-    if (changes) this.watched?.markBytes(request.offset, request.bytes, REPLICA_BLOCK_BYTES);
+    if (changes) {
+      const { offset, bytes } = request;
+      for (const set of this.watched) set.markBytes(offset, bytes, REPLICA_BLOCK_BYTES);
+    }
     this.submit({ ...request, id: this.nextId() }, done, true);
   }
 
   /** From now on writes of the guest are marked in the set that this answers. */
   watch(): BlockSet {
-    this.watched = new BlockSet(this.blocks);
-    return this.watched;
+    const set = new BlockSet(this.blocks);
+    this.watched.add(set);
+    return set;
   }
 
-  unwatch(): void {
-    this.watched = undefined;
+  unwatch(set: BlockSet): void {
+    this.watched.delete(set);
   }
 
   blockBytes(block: number): number {

@@ -90,8 +90,7 @@ export class Leading {
   /** Nobody follows any more: from now on nobody keeps the log. */
   stop(): void {
     clearTimeout(this.retry);
-    this.source?.stop();
-    this.source = undefined;
+    this.endSource();
     this.partner = undefined;
     this.refused = [];
     this.stopStream();
@@ -123,9 +122,15 @@ export class Leading {
   wanted(want: Want): void {
     this.want = want;
     // It asks again: whatever was under way has failed there.
+    this.endSource();
+    this.startSync();
+  }
+
+  private endSource(): void {
     this.source?.stop();
     this.source = undefined;
-    this.startSync();
+    this.syncShare = 0;
+    this.throttle();
   }
 
   hashes(message: Extract<BulkMessage, { type: 'hashes' }>): void {
@@ -158,6 +163,8 @@ export class Leading {
       nowMs: shared.nowMs,
       beginStream: (icount) => this.beginStream(partner, icount),
       throttle: (share) => {
+        // A source that was stopped ends in its own time; the next one may be at work already.
+        if (this.source !== source) return;
         this.syncShare = share;
         this.throttle();
       },
@@ -264,7 +271,8 @@ export class Leading {
   /** How far a follower that moves along is behind; null: there is none. */
   get lagMs(): number | null {
     const { stream } = this;
-    return stream.state === 'flowing' && stream.isApplied ? stream.lagMs : null;
+    const moves = stream.isApplied || this.isMoving;
+    return stream.state === 'flowing' && moves ? stream.lagMs : null;
   }
 
   /** A takeover now would be felt. */
@@ -279,10 +287,11 @@ export class Leading {
       this.tellBroken();
       return;
     }
-    if (stream.state !== 'flowing' || !stream.isApplied) return;
+    const { lagMs } = this;
+    if (lagMs === null) return;
     const now = shared.nowMs();
     const before = this.governor.share;
-    const verdict = this.governor.step(stream.lagMs, now);
+    const verdict = this.governor.step(lagMs, now);
     if (verdict === 'changed') this.throttle();
     this.tellSlowed(before);
     this.countInStep();
@@ -290,7 +299,7 @@ export class Leading {
     this.backOff.dropped(now);
     this.governor.reset();
     this.throttle();
-    const words = `it is ${Math.round(stream.lagMs)} ms behind and cannot keep up`;
+    const words = `it is ${Math.round(lagMs)} ms behind and cannot keep up`;
     this.dropFollower('LAG-DROPPED', words);
     stream.break();
   }

@@ -125,7 +125,9 @@ export class SyncSource {
       return this.report;
     } finally {
       this.options.throttle(0);
-      for (const disk of disks) disk.unwatch();
+      disks.forEach((disk, index) => {
+        disk.unwatch(this.written[index]!);
+      });
     }
   }
 
