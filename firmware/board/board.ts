@@ -1,7 +1,7 @@
 // One board as a process: configuration in, brain, control socket and event sinks wired, and an end in
 // order. Knows all parts, decides nothing.
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { lockFile, watchdog as native } from '../../native/index.ts';
 import type { Wish } from '../../watchdog/arbiter-types.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
@@ -19,7 +19,7 @@ import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { ControlServer } from './control/server.ts';
-import type { Controlled } from './control/verbs.ts';
+import type { Access, Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import { goFirstAll } from './go-first.ts';
@@ -53,6 +53,9 @@ export interface BoardOptions {
 export const CONTROL_SOCKET = 'control.sock';
 /** Where there is such a group, its members may use the control socket. */
 const CONTROL_GROUP = 'twinstep';
+/** The same board for those who only look: agents. */
+export const READ_SOCKET = 'control-read.sock';
+const READ_GROUP = 'twinstep-read';
 export const ALARMS_FILE = 'alarms.log';
 const LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
@@ -72,7 +75,7 @@ export class Board implements Controlled {
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
   private brain: Brain | null = null;
-  private control: ControlServer | null = null;
+  private readonly controls: ControlServer[] = [];
   private stopping: Promise<void> | null = null;
   private resolveEnded: () => void = () => {};
 
@@ -141,31 +144,34 @@ export class Board implements Controlled {
     };
     this.brain = await Brain.start(parts);
     this.lookTimer = setInterval(() => this.look(), LOOK_MS);
-    this.control = await this.openControl();
+    for (const access of ['full', 'read'] as const)
+      this.controls.push(await this.openControl(access));
   }
 
-  /** Without its group the socket is the board's own user's: a board that serves is worth more. */
-  private async openControl(): Promise<ControlServer> {
-    const { stateDir, controlGroup } = this.options.config;
-    const path = join(stateDir, CONTROL_SOCKET);
-    if (controlGroup === 'none') return await ControlServer.open(path, this);
-    const name = controlGroup ?? CONTROL_GROUP;
+  /** Without its group a socket is the board's own user's: a board that serves is worth more. */
+  private async openControl(access: Access): Promise<ControlServer> {
+    const { stateDir, controlGroup, readGroup } = this.options.config;
+    const isFull = access === 'full';
+    const path = join(stateDir, isFull ? CONTROL_SOCKET : READ_SOCKET);
+    const given = isFull ? controlGroup : readGroup;
+    if (given === 'none') return await ControlServer.open(path, this, null, access);
+    const name = given ?? (isFull ? CONTROL_GROUP : READ_GROUP);
     const group = groupId(name);
     if (group === null) {
-      if (controlGroup !== null) this.tellClosed(`there is no group "${name}"`);
-      return await ControlServer.open(path, this);
+      if (given !== null) this.tellClosed(path, `there is no group "${name}"`);
+      return await ControlServer.open(path, this, null, access);
     }
     try {
-      return await ControlServer.open(path, this, group);
+      return await ControlServer.open(path, this, group, access);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
-      this.tellClosed(`the board's user is not in the group "${name}"`);
-      return await ControlServer.open(path, this);
+      this.tellClosed(path, `the board's user is not in the group "${name}"`);
+      return await ControlServer.open(path, this, null, access);
     }
   }
 
-  private tellClosed(why: string): void {
-    this.events.tell('CONTROL-OWN-USER', undefined, { why });
+  private tellClosed(path: string, why: string): void {
+    this.events.tell('CONTROL-OWN-USER', undefined, { socket: basename(path), why });
   }
 
   status(): Status {
@@ -255,7 +261,7 @@ export class Board implements Controlled {
     await this.configWatch?.close();
     await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
-    await this.control?.close();
+    for (const control of this.controls) await control.close();
     for (const sink of this.sinks) await sink.close(SINK_WITHIN_MS);
     closeSync(this.lock);
     this.resolveEnded();

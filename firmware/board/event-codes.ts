@@ -85,7 +85,7 @@ export const EVENT_CODES = {
   // What the operator asked for.
   'WISH-TAKEN': info('the operator asks'),
   'WISH-REFUSED': warning('refused'),
-  'CONTROL-OWN-USER': warning('the control socket is for the user of the board alone'),
+  'CONTROL-OWN-USER': warning('a control socket is for the user of the board alone'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 
   // Alarms, as firmware/board/alarms has them.

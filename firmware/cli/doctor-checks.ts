@@ -22,6 +22,7 @@ import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import { commission } from '../host/commissioning.ts';
+import { secretTrouble } from '../host/secret-file.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
 
@@ -203,7 +204,7 @@ function checkKey({ key }: DoctorOptions): Finding[] {
   const area = 'pairing key';
   if (key === undefined) return [find(area, 'warn', 'no file named', 'name it with --key')];
   try {
-    const { size, mode } = statSync(key);
+    const { size } = statSync(key);
     if (size !== PAIRING_KEY_BYTES) {
       return [
         find(
@@ -214,7 +215,7 @@ function checkKey({ key }: DoctorOptions): Finding[] {
         ),
       ];
     }
-    if ((mode & 0o077) !== 0) {
+    if (secretTrouble(key) !== null) {
       return [
         find(
           area,

@@ -1,6 +1,6 @@
 // `twinstep scada`: tells SCADA of the board on this machine, as [mqtt] of its configuration says.
 import { join } from 'node:path';
-import { CONTROL_SOCKET } from '../board/board.ts';
+import { READ_SOCKET } from '../board/board.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
@@ -10,13 +10,14 @@ import { parseStrictly } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
 import { version } from './version.ts';
 
-const HELP = `usage: twinstep scada --config FILE [--keep FOLDER]
+const HELP = `usage: twinstep scada --config FILE [--keep FOLDER] [--socket PATH]
 
 Tells SCADA of the board that runs on this machine: MQTT, Sparkplug B 3.0, as the table [mqtt] of its
 configuration says (docs/CONFIG.md). Goes on when the board ends, and says that it does not answer. No
 command from a broker is obeyed but the request for a rebirth.
 
   --keep FOLDER    where it keeps the number of its births, across starts (the board's state-dir)
+  --socket PATH    of the board; only what reads is asked there (state-dir/${READ_SOCKET})
 
 Ends with 0 after SIGTERM, 1 when the configuration is wrong or has no [mqtt].
 `;
@@ -27,8 +28,9 @@ export async function scadaCommand(args: string[]): Promise<number> {
   const values = parseStrictly(args, {
     config: { type: 'string' },
     keep: { type: 'string' },
+    socket: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
-  }) as { config?: string; keep?: string; help?: boolean };
+  }) as { config?: string; keep?: string; socket?: string; help?: boolean };
   if (values.help) {
     process.stdout.write(HELP);
     return EXIT.ok;
@@ -40,7 +42,7 @@ export async function scadaCommand(args: string[]): Promise<number> {
     throw new ConfigError(values.config, [{ line: 0, text: 'there is no table [mqtt]' }]);
   }
   const agent = new ScadaAgent({
-    socket: join(config.stateDir, CONTROL_SOCKET),
+    socket: values.socket ?? join(config.stateDir, READ_SOCKET),
     tellers: tellersOf(config.mqtt, values.keep ?? config.stateDir),
     wallMs: () => Date.now(),
     onNotice: say,

@@ -80,7 +80,7 @@ export class ConfigDesk {
   private async problemsOf(text: string): Promise<readonly string[]> {
     const { file } = this.options;
     try {
-      await checkConfig(file, text);
+      await checkConfig(file, text, { isAnothers: true });
       return [];
     } catch (error) {
       if (!(error instanceof ConfigError)) return [(error as Error).message];

@@ -6,6 +6,7 @@ import { ConfigError, checkConfig, problemLine } from '../board/config/load.ts';
 import { parseConfig } from '../board/config/parse.ts';
 import { ConfigStore, putFile } from '../board/config/store.ts';
 import { systemWords } from '../host/errors.ts';
+import { secretMode } from '../host/secret-file.ts';
 import type { Done, SetupCall, SetupFacts } from './needs.ts';
 import { type Met, PairingLine } from './pairing-line.ts';
 
@@ -64,7 +65,7 @@ export class SetupDesk {
 
   private async problemsOf(text: string, key: Uint8Array): Promise<readonly string[]> {
     try {
-      await checkConfig(this.file, text, key);
+      await checkConfig(this.file, text, { key, isAnothers: true });
       return [];
     } catch (error) {
       if (!(error instanceof ConfigError)) return [(error as Error).message];
@@ -81,7 +82,7 @@ export class SetupDesk {
     if (problems.length > 0) return { ok: false, why: problems.join('; ') };
     const { pairingKeyFile } = parseConfig(text, dirname(this.file)).config;
     try {
-      putFile(pairingKeyFile, key, 0o600);
+      putFile(pairingKeyFile, key, secretMode(pairingKeyFile));
       new ConfigStore(this.file).commit({ text, by: user, minutes: null }, null);
       this.key = null;
       return { ok: true };

@@ -159,6 +159,12 @@ test(
     assert.match((await twinstep('ack', 'all', '--config', file)).out, /^(acknowledged|nothing)/);
     const acked = await twinstep('ack', 'watchdog-bit', '--json', '--config', file);
     assert.equal(JSON.parse(acked.out), { ok: true, acked: 0 });
+    const readSocket = join(folder, 'state/control-read.sock');
+    assert.is((await twinstep('status', '--socket', readSocket)).code, 0);
+    assert.match(
+      (await twinstep('stop', '--force', '--socket', readSocket)).err,
+      /refused: "stop" changes something, and this socket only reads/,
+    );
     const listed = await twinstep('events', '--config', file);
     assert.match(listed.out, /WARNING ROLE-SOLO: solo: /);
     const stopped = await twinstep('stop', '--config', file, '--force');

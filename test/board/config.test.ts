@@ -38,6 +38,7 @@ test('the shortest file is enough', () => {
     side: 'a',
     stateDir: '/var/lib/twinstep',
     controlGroup: null,
+    readGroup: null,
     pairingKeyFile: '/etc/twinstep/pairing.key',
     eventsFile: null,
     syncAllowed: true,
@@ -74,10 +75,13 @@ test('the example loads, and shows every key with its default', () => {
   // Every key stands there, those with a default as a comment that says the default.
   const full = parseConfig(text.replace(/^#(\[[a-z]+\]|[a-z0-9-]+ = )/gm, '$1'), '/etc/twinstep');
   assert.equal(full.problems, []);
-  const { eventsFile, controlGroup, guest, mqtt, ...rest } = full.config;
-  const { eventsFile: _, controlGroup: own, guest: usual, mqtt: none, ...usually } = given.config;
+  const { eventsFile, controlGroup, readGroup, guest, mqtt, ...rest } = full.config;
+  const { eventsFile: _, controlGroup: own, guest: usual, mqtt: none, ...others } = given.config;
+  const { readGroup: ownReaders, ...usually } = others;
   assert.is(own, null, 'as it is where nothing is said: the group is taken if there is one');
   assert.is(controlGroup, 'twinstep');
+  assert.is(ownReaders, null);
+  assert.is(readGroup, 'twinstep-read');
   assert.is(none, null);
   assert.is(mqtt?.keepaliveS, 5);
   assert.equal(rest, usually);

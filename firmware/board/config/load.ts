@@ -5,6 +5,7 @@ import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
 import { systemWords } from '../../host/errors.ts';
+import { secretTrouble } from '../../host/secret-file.ts';
 import { pairHashOf } from './pair-hash.ts';
 import { type Parsed, parseConfig, withMacs } from './parse.ts';
 import type { Problem } from './toml.ts';
@@ -57,12 +58,18 @@ export function versionOf(file: string, text: string, changedMs: number): Config
   return { hash: hashOf(text), pairHash: pairHashOf(config), changedMs };
 }
 
+export interface CheckOptions {
+  /** Of a board that has none on its disk yet. */
+  readonly key?: Uint8Array;
+  /** Who asks is not the user who will run the board: the guest's files may be closed to it. */
+  readonly isAnothers?: boolean;
+}
+
 /** The same for a text that may become this file. Throws a ConfigError. */
 export async function checkConfig(
   file: string,
   text: string,
-  /** Of a board that has none on its disk yet. */
-  key?: Uint8Array,
+  { key, isAnothers = false }: CheckOptions = {},
 ): Promise<Pick<Loaded, 'config' | 'pairingKey'>> {
   const parsed = parseConfig(text, dirname(resolve(file)));
   const { config, document } = parsed;
@@ -76,7 +83,7 @@ export async function checkConfig(
     note('board.pairing-key-file', (error as Error).message);
   }
   for (const [key, path] of namedFiles(config)) {
-    const trouble = await troubleWith(path);
+    const trouble = await troubleWith(path, isAnothers);
     if (trouble !== null) note(key, trouble);
   }
   if (problems.length > 0)
@@ -105,8 +112,8 @@ async function readKey(path: string): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
     bytes = new Uint8Array(await readFile(path));
-    const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0) throw new Error('can be read by others: chmod 600');
+    const trouble = secretTrouble(path);
+    if (trouble !== null) throw new Error(trouble);
   } catch (error) {
     throw new Error(`${path}: ${systemWords(error)}`);
   }
@@ -123,12 +130,13 @@ function namedFiles({ guest }: BoardConfig): [string, string][] {
   ];
 }
 
-async function troubleWith(path: string): Promise<string | null> {
+async function troubleWith(path: string, mayBeClosed: boolean): Promise<string | null> {
   if (path === '') return null;
   try {
     await access(path, constants.R_OK);
     return null;
   } catch (error) {
+    if (mayBeClosed && (error as NodeJS.ErrnoException).code === 'EACCES') return null;
     return `${path}: ${systemWords(error)}`;
   }
 }

@@ -43,7 +43,8 @@ function readTables(reader: ConfigReader): BoardConfig {
     stateDir: board.path('state-dir', '/var/lib/twinstep'),
     pairingKeyFile: board.path('pairing-key-file', '/etc/twinstep/pairing.key'),
     eventsFile: board.optionalPath('events-file') ?? null,
-    controlGroup: controlGroup(board),
+    controlGroup: groupName(board, 'control-group'),
+    readGroup: groupName(board, 'read-group'),
     syncAllowed: board.choice('sync-up', ['allowed', 'forbidden'], 'allowed') === 'allowed',
   };
   const config: BoardConfig = {
@@ -61,9 +62,9 @@ function readTables(reader: ConfigReader): BoardConfig {
   return config;
 }
 
-function controlGroup(table: TableReader): string | null {
-  if (table.raw('control-group') === undefined) return null;
-  return table.matching('control-group', GROUP, 'the name of a group, or "none"');
+function groupName(table: TableReader, key: string): string | null {
+  if (table.raw(key) === undefined) return null;
+  return table.matching(key, GROUP, 'the name of a group, or "none"');
 }
 
 function serial(table: TableReader): BoardConfig['serial'] {

@@ -5,6 +5,10 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -150,8 +154,8 @@ export class ConfigStore {
   }
 
   private locked<T>(work: () => T): T {
-    mkdirSync(this.path(OLD_FOLDER), { recursive: true, mode: 0o750 });
-    const lock = openSync(this.path('.lock'), 'a', 0o640);
+    makeFolder(this.path(OLD_FOLDER));
+    const lock = openLock(this.path('.lock'));
     try {
       if (!lockFile(lock, true))
         throw new ConfigBusyError('another process is changing it just now: try again');
@@ -166,7 +170,12 @@ export class ConfigStore {
       this.onStep(step);
       switch (step.do) {
         case 'write':
-          writeSynced(`${this.path(step.name)}.new`, step.text, modeOf(this.file));
+          writeSynced(
+            `${this.path(step.name)}.new`,
+            step.text,
+            modeOf(this.file),
+            groupOf(this.path(step.name)),
+          );
           break;
         case 'rename':
           renameSync(`${this.path(step.name)}.new`, this.path(step.name));
@@ -214,6 +223,42 @@ function modeOf(file: string): number {
   }
 }
 
+/** Of the file that will be replaced; null: there is none, the folder decides. */
+function groupOf(file: string): number | null {
+  try {
+    return statSync(file).gid;
+  } catch {
+    return null;
+  }
+}
+
+/** Who is not in that group leaves the file to the group it has: a configuration that cannot be changed helps nobody. */
+function keepGroup(file: number, group: number): void {
+  try {
+    fchownSync(file, -1, group);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+  }
+}
+
+/** In a folder that hands its group on, the group writes here too: a trial of one user is taken back by another. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  mkdirSync(path, { recursive: true, mode: 0o750 });
+  if (isShared(path)) chmodSync(path, 0o2770);
+}
+
+function openLock(path: string): number {
+  const isNew = !existsSync(path);
+  const lock = openSync(path, 'a', 0o640);
+  if (isNew && isShared(path)) fchmodSync(lock, 0o660);
+  return lock;
+}
+
+function isShared(path: string): boolean {
+  return (statSync(dirname(path)).mode & 0o2020) === 0o2020;
+}
+
 /** Null: there is none. */
 function readOrNull(path: string): string | null {
   try {
@@ -226,14 +271,22 @@ function readOrNull(path: string): string | null {
 }
 
 /** Whole or not at all is the caller's: this is a temporary file. */
-export function writeSynced(path: string, text: string | Uint8Array, mode = MODE): void {
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  const file = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+export function writeSynced(
+  path: string,
+  text: string | Uint8Array,
+  mode = MODE,
+  group: number | null = null,
+): void {
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  // What a cut has left may be another user's, and keeps its owner, group and mode.
+  rmSync(path, { force: true });
+  const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode & 0o700);
   try {
     const bytes = typeof text === 'string' ? Buffer.from(text) : text;
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    // A file that was there before keeps its mode otherwise.
-    chmodSync(path, mode);
+    if (group !== null && group !== fstatSync(file).gid) keepGroup(file, group);
+    // Whatever the umask; opened when it belongs to the right group.
+    fchmodSync(file, mode);
     fsyncSync(file);
   } finally {
     closeSync(file);

@@ -15,6 +15,8 @@ export interface BoardConfig {
   readonly eventsFile: string | null;
   /** Whose members may use the control socket. Null: that of CONTROL_GROUP, where there is one. */
   readonly controlGroup: string | null;
+  /** Whose members may use the socket that only reads. Null: that of READ_GROUP, where there is one. */
+  readonly readGroup: string | null;
   readonly syncAllowed: boolean;
   readonly log: { readonly interface: string };
   /** Null: this pair has no serial line. */

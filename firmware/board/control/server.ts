@@ -4,7 +4,13 @@ import { chmodSync, chownSync, existsSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { plain } from '../events.ts';
 import { LineReader } from './lines.ts';
-import { answerLine, type Controlled, type Subscription } from './verbs.ts';
+import {
+  type Access,
+  answerLine,
+  type Controlled,
+  E_READ_ONLY,
+  type Subscription,
+} from './verbs.ts';
 
 export const LINE_BYTES_MAX = 16 << 10;
 const CLIENTS_MAX = 32;
@@ -17,6 +23,8 @@ export interface ControlCounters {
   clients: number;
   requests: number;
   refused: number;
+  /** Requests that would change something, on a socket that only reads. */
+  readOnly: number;
   oversize: number;
   dropped: number;
 }
@@ -26,11 +34,13 @@ export class ControlServer {
     clients: 0,
     requests: 0,
     refused: 0,
+    readOnly: 0,
     oversize: 0,
     dropped: 0,
   };
   private readonly board: Controlled;
   private readonly path: string;
+  private readonly access: Access;
   private readonly server: Server;
   private readonly clients = new Set<Client>();
 
@@ -42,18 +52,20 @@ export class ControlServer {
     path: string,
     board: Controlled,
     groupId: number | null = null,
+    access: Access = 'full',
   ): Promise<ControlServer> {
     if (existsSync(path)) {
       if (await answers(path)) throw new Error(`${path}: another board answers there`);
       rmSync(path, { force: true });
     }
-    const control = new ControlServer(path, board);
+    const control = new ControlServer(path, board, access);
     await control.listen(groupId);
     return control;
   }
 
-  private constructor(path: string, board: Controlled) {
+  private constructor(path: string, board: Controlled, access: Access) {
     this.path = path;
+    this.access = access;
     this.board = board;
     this.server = createServer((socket) => this.accept(socket));
   }
@@ -96,7 +108,7 @@ export class ControlServer {
       return;
     }
     this.counters.clients += 1;
-    const client = new Client(socket, this.board, this.counters);
+    const client = new Client(socket, this.board, this.access, this.counters);
     this.clients.add(client);
     socket.once('close', () => {
       client.forget();
@@ -108,15 +120,17 @@ export class ControlServer {
 class Client {
   private readonly socket: Socket;
   private readonly board: Controlled;
+  private readonly access: Access;
   private readonly counters: ControlCounters;
   private readonly reader = new LineReader(LINE_BYTES_MAX);
   private unlisten: (() => void) | null = null;
   private timer: NodeJS.Timeout | null = null;
   private isEnding = false;
 
-  constructor(socket: Socket, board: Controlled, counters: ControlCounters) {
+  constructor(socket: Socket, board: Controlled, access: Access, counters: ControlCounters) {
     this.socket = socket;
     this.board = board;
+    this.access = access;
     this.counters = counters;
     socket.on('error', () => socket.destroy());
     socket.on('data', (bytes) => this.take(bytes));
@@ -146,7 +160,8 @@ class Client {
         this.say({ ok: false, why: `a line has at most ${LINE_BYTES_MAX} bytes` });
         continue;
       }
-      const { answer, subscribe } = answerLine(this.board, line.text);
+      const { answer, subscribe } = answerLine(this.board, line.text, this.access);
+      if (!answer.ok && answer.code === E_READ_ONLY) this.counters.readOnly += 1;
       this.say(answer);
       if (subscribe !== undefined) this.subscribe(subscribe);
     }

@@ -30,8 +30,13 @@ export interface Subscription {
   readonly statusEveryMs: number | null;
 }
 
+/** What a socket lets do: everything, or nothing that changes anything. */
+export type Access = 'full' | 'read';
+/** For programs: this socket only reads. */
+export const E_READ_ONLY = 'E_READ_ONLY';
+
 export type Answer = { readonly id?: unknown } & (
-  | { readonly ok: false; readonly why: string }
+  | { readonly ok: false; readonly why: string; readonly code?: typeof E_READ_ONLY }
   | {
       readonly ok: true;
       readonly status?: Status;
@@ -52,58 +57,76 @@ type Verb = (board: Controlled, request: Request) => WishAnswer | Omit<Answered,
 
 const STATUS_EVERY_MS = { min: 50, max: 60_000 } as const;
 
-const VERBS: Readonly<Record<string, { readonly fields: readonly string[]; readonly run: Verb }>> =
-  {
-    status: {
-      fields: [],
-      run: (board) => ({ answer: { ok: true, status: board.status() } }),
-    },
-    events: {
-      fields: ['after'],
-      run: (board, { after = 0 }) =>
-        isCount(after)
-          ? { answer: { ok: true, events: board.events.after(after) } }
-          : no('"after" must be the number of an event'),
-    },
-    subscribe: { fields: ['after', 'statusEveryMs'], run: (_board, request) => subscribe(request) },
-    'switch-over': { fields: [], run: (board) => board.wish({ wish: 'switch-over' }) },
-    'test-failover': { fields: [], run: (board) => board.wish({ wish: 'test-failover' }) },
-    'force-lead': { fields: [], run: (board) => board.wish({ wish: 'force-lead' }) },
-    maintenance: {
-      fields: ['on'],
-      run: (board, { on }) =>
-        typeof on === 'boolean'
-          ? board.wish({ wish: on ? 'maintenance-on' : 'maintenance-off' })
-          : no('"on" must be true or false'),
-    },
-    stop: {
-      fields: ['force'],
-      run: (board, { force = false }) =>
-        typeof force === 'boolean' ? board.stop(force) : no('"force" must be true or false'),
-    },
-    restart: { fields: [], run: (board) => board.restart() },
-    'sync-up': {
-      fields: ['allowed'],
-      run: (board, { allowed }) => {
-        if (typeof allowed !== 'boolean') return no('"allowed" must be true or false');
-        board.setSyncAllowed(allowed);
-        return { ok: true };
-      },
-    },
-    alarms: {
-      fields: ['history'],
-      run: (board, { history = 0 }) => {
-        if (!isCount(history)) return no('"history" must be how many lines of it are wanted');
-        const answer = { ok: true, alarms: board.alarms() } as const;
-        return {
-          answer: history === 0 ? answer : { ...answer, history: board.alarmHistory(history) },
-        };
-      },
-    },
-    ack: { fields: ['code', 'by'], run: (board, { code, by }) => ack(board, code, by) },
-  };
+interface VerbShape {
+  readonly fields: readonly string[];
+  /** Changes nothing, so that a socket that only reads has it. A verb that does not say so writes. */
+  readonly reads?: true;
+  readonly run: Verb;
+}
 
-export function answerLine(board: Controlled, line: string): Answered {
+const VERBS: Readonly<Record<string, VerbShape>> = {
+  status: {
+    fields: [],
+    reads: true,
+    run: (board) => ({ answer: { ok: true, status: board.status() } }),
+  },
+  events: {
+    fields: ['after'],
+    reads: true,
+    run: (board, { after = 0 }) =>
+      isCount(after)
+        ? { answer: { ok: true, events: board.events.after(after) } }
+        : no('"after" must be the number of an event'),
+  },
+  subscribe: {
+    fields: ['after', 'statusEveryMs'],
+    reads: true,
+    run: (_board, request) => subscribe(request),
+  },
+  'switch-over': { fields: [], run: (board) => board.wish({ wish: 'switch-over' }) },
+  'test-failover': { fields: [], run: (board) => board.wish({ wish: 'test-failover' }) },
+  'force-lead': { fields: [], run: (board) => board.wish({ wish: 'force-lead' }) },
+  maintenance: {
+    fields: ['on'],
+    run: (board, { on }) =>
+      typeof on === 'boolean'
+        ? board.wish({ wish: on ? 'maintenance-on' : 'maintenance-off' })
+        : no('"on" must be true or false'),
+  },
+  stop: {
+    fields: ['force'],
+    run: (board, { force = false }) =>
+      typeof force === 'boolean' ? board.stop(force) : no('"force" must be true or false'),
+  },
+  restart: { fields: [], run: (board) => board.restart() },
+  'sync-up': {
+    fields: ['allowed'],
+    run: (board, { allowed }) => {
+      if (typeof allowed !== 'boolean') return no('"allowed" must be true or false');
+      board.setSyncAllowed(allowed);
+      return { ok: true };
+    },
+  },
+  alarms: {
+    fields: ['history'],
+    reads: true,
+    run: (board, { history = 0 }) => {
+      if (!isCount(history)) return no('"history" must be how many lines of it are wanted');
+      const answer = { ok: true, alarms: board.alarms() } as const;
+      return {
+        answer: history === 0 ? answer : { ...answer, history: board.alarmHistory(history) },
+      };
+    },
+  },
+  ack: { fields: ['code', 'by'], run: (board, { code, by }) => ack(board, code, by) },
+};
+
+/** What a socket that only reads answers to. */
+export const READING_VERBS = Object.keys(VERBS).filter((name) => VERBS[name]?.reads === true);
+
+export const VERB_NAMES = Object.keys(VERBS);
+
+export function answerLine(board: Controlled, line: string, access: Access = 'full'): Answered {
   let request: unknown;
   try {
     request = JSON.parse(line);
@@ -113,18 +136,33 @@ export function answerLine(board: Controlled, line: string): Answered {
   if (typeof request !== 'object' || request === null || Array.isArray(request))
     return { answer: no('a request is an object: {"do":"status"}') };
   const { id, do: name, ...fields } = request as Request;
-  const { answer, ...rest } = answerRequest(board, name, fields);
+  const { answer, ...rest } = answerRequest(board, name, fields, access);
   return { ...rest, answer: id === undefined ? answer : { id, ...answer } };
 }
 
-function answerRequest(board: Controlled, name: unknown, fields: Request): Answered {
+function answerRequest(
+  board: Controlled,
+  name: unknown,
+  fields: Request,
+  access: Access,
+): Answered {
   const verb = typeof name === 'string' && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (verb === undefined)
-    return { answer: no(`"do" must be one of ${Object.keys(VERBS).join(', ')}`) };
+    return { answer: no(`"do" must be one of ${namesFor(access).join(', ')}`) };
+  if (access === 'read' && verb.reads !== true) return { answer: readOnly(name as string) };
   const unknown = Object.keys(fields).find((field) => !verb.fields.includes(field));
   if (unknown !== undefined) return { answer: no(`"${name}" has no field "${unknown}"`) };
   const done = verb.run(board, fields);
   return 'answer' in done ? done : { answer: done };
+}
+
+function namesFor(access: Access): readonly string[] {
+  return access === 'read' ? READING_VERBS : VERB_NAMES;
+}
+
+function readOnly(name: string): Answer {
+  const why = `"${name}" changes something, and this socket only reads: ${READING_VERBS.join(', ')}`;
+  return { ok: false, code: E_READ_ONLY, why };
 }
 
 function subscribe({ after = null, statusEveryMs = null }: Request): WishAnswer | Answered {
