@@ -8,14 +8,14 @@
 //   ┌─────────┐  answer to our   ┌─────────────┐  flag, or first sealed  ┌───────────┐
 //   │ calling │─────nonce───────▶│ unconfirmed │─────frame that opens───▶│ confirmed │
 //   └─────────┘                  └─────────────┘                         └───────────┘
-//        ▲       CONFIRM_US over        │                                      │
+//        ▲      confirmUs is over       │                                      │
 //        └──────────────────────────────┴──────── end() ───────────────────────┘
 //
 // An answer to a fresh nonce also replaces a session that stands: the peer has restarted.
 // The caller: 1. gives every authentic hello to receive(), 2. calls tick() when wakeUs() is due,
 // 3. sends what next() returns until it returns nothing, 4. tells confirm() of the first sealed frame.
 import { assert } from './errors.ts';
-import { ANSWER_GAP_US, CALL_US, CONFIRM_US, NONCE_BYTES } from './limits.ts';
+import { ANSWER_GAP_US, CALL_US, CONFIRM_US, CONFIRM_US_MAX, NONCE_BYTES } from './limits.ts';
 import type { DropReason } from './reasons.ts';
 import { equalBytes, type Hello } from './wire.ts';
 
@@ -51,6 +51,8 @@ export class Handshake {
   private answer: { nonce: Uint8Array; echo: Uint8Array } | undefined;
   private answeredUs = Number.NEGATIVE_INFINITY;
   private callUs: number;
+  /** What an unconfirmed session is given. */
+  private confirmUs = CONFIRM_US;
 
   constructor(options: HandshakeOptions, nowUs: number) {
     this.cluster = options.cluster;
@@ -75,6 +77,7 @@ export class Handshake {
       return 'answering';
     }
     if (fresh === undefined || !equalBytes(hello.echo, fresh)) return { dropped: 'echo' };
+    if (hello.established) this.confirmUs = CONFIRM_US;
     this.meeting = {
       mine: fresh,
       theirs: hello.nonce,
@@ -109,6 +112,7 @@ export class Handshake {
   confirm(): void {
     assert(this.meeting !== undefined, 'nothing to confirm');
     this.meeting.confirmed = true;
+    this.confirmUs = CONFIRM_US;
     this.answer = undefined;
   }
 
@@ -125,7 +129,7 @@ export class Handshake {
       this.answer === undefined ? Number.POSITIVE_INFINITY : this.answeredUs + ANSWER_GAP_US;
     if (this.meeting?.confirmed) return answerUs;
     const expiresUs =
-      this.meeting === undefined ? Number.POSITIVE_INFINITY : this.meeting.sinceUs + CONFIRM_US;
+      this.meeting === undefined ? Number.POSITIVE_INFINITY : this.meeting.sinceUs + this.confirmUs;
     return Math.min(answerUs, this.callUs, expiresUs);
   }
 
@@ -133,7 +137,8 @@ export class Handshake {
   tick(nowUs: number): boolean {
     const { meeting } = this;
     if (meeting === undefined || meeting.confirmed) return false;
-    if (nowUs < meeting.sinceUs + CONFIRM_US) return false;
+    if (nowUs < meeting.sinceUs + this.confirmUs) return false;
+    this.confirmUs = Math.min(CONFIRM_US_MAX, 2 * this.confirmUs);
     this.end(nowUs);
     return true;
   }

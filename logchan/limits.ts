@@ -55,6 +55,8 @@ export const CALL_US = 20_000;
 export const ANSWER_GAP_US = 1_000;
 /** A session the peer does not confirm in this time was made with a peer that is gone again. */
 export const CONFIRM_US = 200_000;
+/** Doubled every time up to here: two boards that answer slowly, just booting say, meet all the same. */
+export const CONFIRM_US_MAX = 3_200_000;
 
 /** Timers of the host are this coarse, so no time-out is shorter. */
 export const TIMER_GRAIN_US = 1_000;

@@ -2,7 +2,7 @@
 // ever said; boards restart. Whatever happens: a nonce serves one session, a session both boards
 // have confirmed ends only by a restart, and once the line is quiet both are in the same session.
 import { Handshake } from '../../logchan/handshake.ts';
-import { CALL_US, CONFIRM_US, NONCE_BYTES } from '../../logchan/limits.ts';
+import { CALL_US, CONFIRM_US, CONFIRM_US_MAX, NONCE_BYTES } from '../../logchan/limits.ts';
 import type { Hello } from '../../logchan/wire.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
@@ -58,13 +58,16 @@ class World {
   nowUs = 0;
   readonly sides: [Side, Side];
   private readonly random: SeededRandom;
+  private readonly delayUs: number;
   private readonly line: { atUs: number; to: 0 | 1; frame: Frame }[] = [];
   private readonly recorded: { to: 0 | 1; frame: Frame }[] = [];
   /** The session both have confirmed, until a board restarts. */
   private settled: string | undefined;
 
-  constructor(random: SeededRandom) {
+  /** `delayUs`: what every frame takes at least. */
+  constructor(random: SeededRandom, delayUs = 0) {
     this.random = random;
+    this.delayUs = delayUs;
     this.sides = [new Side(random), new Side(random)];
   }
 
@@ -110,7 +113,11 @@ class World {
     this.recorded.push({ to, frame });
     if (random.chance(faults.loss)) return;
     for (let copies = random.chance(faults.duplicate) ? 2 : 1; copies > 0; copies--) {
-      this.line.push({ atUs: this.nowUs + random.int(faults.delayUsMax + 1), to, frame });
+      this.line.push({
+        atUs: this.nowUs + this.delayUs + random.int(faults.delayUsMax + 1),
+        to,
+        frame,
+      });
     }
   }
 
@@ -145,6 +152,17 @@ test('two boards meet at once on a quiet line', () => {
   assert.ok(world.met);
 });
 
+test('boards that answer slowly meet all the same', () => {
+  for (const delayUs of [150_000, 300_000, 1_000_000]) {
+    const world = new World(seededRandom('slow'), delayUs);
+    while (!world.met && world.nowUs < 60_000_000) world.step(QUIET);
+    assert.ok(world.met, `each way in ${delayUs / 1000} ms: not met in a minute`);
+    const session = world.sides[0].confirmed;
+    for (let i = 0; i < 5000; i++) world.step(QUIET);
+    assert.is(world.sides[0].confirmed, session, 'and stay in it');
+  }
+});
+
 test('thousands of hostile schedules', () => {
   const random = seededRandom('hostile');
   for (let schedule = 0; schedule < 1500; schedule++) {
@@ -157,7 +175,7 @@ test('thousands of hostile schedules', () => {
       restart: random.pick([0, 0.002, 0.05]),
     };
     for (let steps = random.int(200); steps > 0; steps--) world.step(faults);
-    const quietUs = world.nowUs + faults.delayUsMax + 2 * CONFIRM_US;
+    const quietUs = world.nowUs + faults.delayUsMax + 2 * CONFIRM_US_MAX;
     while (!world.met && world.nowUs < quietUs) world.step({ ...QUIET, replay: faults.replay / 9 });
     assert.ok(world.met, `schedule ${schedule}: not met, ${JSON.stringify(faults)}`);
     for (let steps = 30; steps > 0; steps--) world.step({ ...QUIET, replay: 0.9 });
