@@ -169,9 +169,18 @@ ${more}${scada}`;
     const log = (bytes: Buffer) => {
       if (!this.isClosed) appendFileSync(this.outputFile, bytes);
     };
-    child.stdout.on('data', log);
+    child.stdout.on('data', (bytes: Buffer) => {
+      log(bytes);
+      if (bytes.includes('"BOARD-GIVEN-UP"')) void this.reset();
+    });
     child.stderr.on('data', log);
     return child;
+  }
+
+  /** What a hardware watchdog does when nobody pets it any more; the stand-in ends with its board. */
+  private async reset(): Promise<void> {
+    await this.cutPower();
+    if (!this.isClosed && !this.isOn) this.start();
   }
 
   /** kill -9 of the board process; its supervisor lives, tells of it and starts it again. */

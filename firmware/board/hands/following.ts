@@ -43,7 +43,6 @@ export class Following {
   syncTarget(session: number): void {
     this.stop();
     this.session = session;
-    this.shared.inTurn('make room', () => this.shared.seat.empty());
     this.ask();
   }
 
@@ -58,17 +57,31 @@ export class Following {
     this.refused = [];
   }
 
-  /** A stale attempt is thrown away, and the leader is told what is here. */
+  /**
+   * A stale attempt is thrown away first, with its machine: whatever that one still had to write is behind
+   * it when the hash of the first block is taken.
+   */
   private ask(): void {
-    const { shared } = this;
-    const { session } = this;
+    const { shared, session } = this;
     clearTimeout(this.retry);
-    const boot = shared.reign()?.boot;
-    if (session === undefined || boot === undefined || !shared.link.isUp) return;
+    if (session === undefined) return;
     this.target?.stop();
+    this.target = undefined;
     this.inbound = undefined;
     this.adopted = undefined;
     this.isSyncedSaid = false;
+    shared.inTurn('make room', async () => {
+      if (this.session !== session) return;
+      await shared.seat.empty();
+      if (this.session === session && this.target === undefined) this.tell(session);
+    });
+  }
+
+  /** The leader is told what is here. */
+  private tell(session: number): void {
+    const { shared } = this;
+    const boot = shared.reign()?.boot;
+    if (boot === undefined || !shared.link.isUp) return;
     this.target = new SyncTarget({
       ...{ boot, session, link: shared.link, disks: shared.seat.disks },
       memoryBytes: shared.facts().memoryBytes,
