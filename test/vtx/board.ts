@@ -79,7 +79,10 @@ async function lead(): Promise<void> {
   await new Promise<void>((resolve) => {
     channel = open(port, {
       acked: (through) => gate.acked(through),
-      event: ({ type }) => (type === 'up' ? resolve() : note(`channel ${type}`)),
+      event: (event) => {
+        if (event.type === 'up') resolve();
+        else note(`channel ${event.type}${'why' in event ? `: ${event.why}` : ''}`);
+      },
     });
   });
   plant.heard = (output, sequence) => unmarked.push(saidOf(output, sequence));
