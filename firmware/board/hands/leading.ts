@@ -32,6 +32,8 @@ export class Leading {
   /** The target's machine goes along with this one. */
   private isMoving = false;
   private isSynced = false;
+  /** The least a target that is not in step yet has been behind. */
+  private nearestMs = Number.POSITIVE_INFINITY;
   private isDropSaid = false;
   private syncShare = 0;
   private shareTold = 0;
@@ -101,6 +103,7 @@ export class Leading {
     this.stream.stop();
     this.isMoving = false;
     this.isSynced = false;
+    this.nearestMs = Number.POSITIVE_INFINITY;
     this.isDropSaid = false;
     this.governor.reset();
     this.throttle();
@@ -290,6 +293,11 @@ export class Leading {
     const { lagMs } = this;
     if (lagMs === null) return;
     const now = shared.nowMs();
+    if (!this.isSynced && lagMs < this.nearestMs) {
+      // On its way, however far: patience is for one that comes no nearer.
+      this.nearestMs = lagMs;
+      this.governor.forgive();
+    }
     const before = this.governor.share;
     const verdict = this.governor.step(lagMs, now);
     if (verdict === 'changed') this.throttle();
