@@ -17,6 +17,9 @@ type Synced = Extract<LogMessage, { type: 'synced' }>;
 const isSame = (a: Grant | null | undefined, b: Grant | null | undefined): boolean =>
   a?.boot === b?.boot && a?.session === b?.session;
 
+/** What counts as nearer: a guest is not slowed for ever for one that gains a millisecond a second. */
+const NEARER = 0.9;
+
 export class Leading {
   readonly stream: StreamOut;
   /** Of the newest sync-up that came to its end here. */
@@ -293,8 +296,8 @@ export class Leading {
     const { lagMs } = this;
     if (lagMs === null) return;
     const now = shared.nowMs();
-    if (!this.isSynced && lagMs < this.nearestMs) {
-      // On its way, however far: patience is for one that comes no nearer.
+    if (!this.isSynced && lagMs < this.nearestMs * NEARER) {
+      // On its way, however far: patience is for one that comes no nearer, or hardly.
       this.nearestMs = lagMs;
       this.governor.forgive();
     }
