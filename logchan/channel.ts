@@ -25,6 +25,8 @@ export interface ChannelOptions extends Omit<EndpointOptions, 'random' | 'frameB
   port: Port;
   handler: ChannelHandler;
   random?: (count: number) => Uint8Array;
+  /** Monotonic. A slower one than the host's makes every limit of time longer: for emulated processors. */
+  clockUs?: () => number;
 }
 
 export interface ChannelState {
@@ -45,6 +47,7 @@ export class Channel {
   private readonly options: ChannelOptions;
   private readonly port: Port;
   private readonly handler: ChannelHandler;
+  private readonly clockUs: () => number;
   private endpoint: Endpoint | undefined;
   private linkUp = false;
   private timer: NodeJS.Timeout | undefined;
@@ -58,6 +61,7 @@ export class Channel {
     this.options = options;
     this.port = options.port;
     this.handler = options.handler;
+    this.clockUs = options.clockUs ?? hostClockUs;
   }
 
   /** Opens the port and begins to call the peer. */
@@ -73,14 +77,14 @@ export class Channel {
       const need = `frames of ${FRAME_BYTES_BASE} bytes`;
       throw new LogchanError('E_INTERFACE', `${this.port.name}: its MTU is too small for ${need}`);
     }
-    const { port: _, handler: __, random, ...rest } = this.options;
+    const { port: _, handler: __, clockUs: ___, random, ...rest } = this.options;
     const { frameBytesMax } = state;
     this.linkUp = state.up;
     this.endpoint = new Endpoint(
       { makeCipher: nativeCipher, random: random ?? randomBytes, ...rest, frameBytesMax },
-      clockUs(),
+      this.clockUs(),
     );
-    if (!state.up) this.endpoint.linkChanged(false, clockUs());
+    if (!state.up) this.endpoint.linkChanged(false, this.clockUs());
     this.dispatchEvents();
     this.flush();
   }
@@ -128,7 +132,7 @@ export class Channel {
 
   private put(lane: Lane, entry: Uint8Array, urgent: boolean): number {
     if (this.endpoint === undefined) throw new Error('append to a channel that is not started');
-    const index = this.endpoint.append(lane, entry, urgent, clockUs());
+    const index = this.endpoint.append(lane, entry, urgent, this.clockUs());
     if (urgent) this.flush();
     else this.flushSoon();
     return index;
@@ -159,7 +163,7 @@ export class Channel {
   }
 
   private frame(bytes: Uint8Array, start: number, end: number): void {
-    this.endpoint?.receive(bytes, start, end, clockUs());
+    this.endpoint?.receive(bytes, start, end, this.clockUs());
     // Now, while the port still knows who sent this frame.
     if (this.endpoint?.hasEvents) this.dispatchEvents();
   }
@@ -171,8 +175,8 @@ export class Channel {
 
   private link(link: LinkState): void {
     this.linkUp = link.up;
-    this.endpoint?.portSize(link.frameBytesMax, clockUs());
-    this.endpoint?.linkChanged(link.up, clockUs());
+    this.endpoint?.portSize(link.frameBytesMax, this.clockUs());
+    this.endpoint?.linkChanged(link.up, this.clockUs());
     this.dispatchEvents();
     this.flush();
   }
@@ -181,7 +185,7 @@ export class Channel {
   private flush(): void {
     const { endpoint, port } = this;
     if (endpoint === undefined) return;
-    const nowUs = clockUs();
+    const nowUs = this.clockUs();
     let queued = false;
     for (let slot = port.slot(); slot !== undefined; slot = port.slot()) {
       const bytes = endpoint.write(slot, nowUs);
@@ -245,13 +249,13 @@ export class Channel {
   private wake(): void {
     this.timer = undefined;
     this.timerUs = Number.POSITIVE_INFINITY;
-    this.endpoint?.tick(clockUs());
+    this.endpoint?.tick(this.clockUs());
     this.dispatchEvents();
     this.flush();
     this.tellProgress();
   }
 }
 
-function clockUs(): number {
+function hostClockUs(): number {
   return performance.now() * 1000;
 }

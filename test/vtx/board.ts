@@ -1,6 +1,6 @@
 // One of two boards, a process of its own with a guest on the hardware engine (pair.ts starts both):
 //
-//     board.js primary|backup ENGINE SOCKET SEED SLICE-MAX ROUNDS
+//     board.js primary|backup ENGINE SOCKET SEED SLICE-MAX ROUNDS SLOWNESS
 //
 // The primary records a seeded life of the plant controller, sends the log through the channel, and
 // says aloud an output only when the backup has acknowledged its marker. It goes on until it is killed.
@@ -44,7 +44,7 @@ const ENTRY_BYTES_ROOM = 64 << 10;
 /** So many times the rounds asked for, until the guest has sent a frame. */
 const PATIENCE = 20;
 
-const [role, engine, path, seed, sliceMax, rounds] = process.argv.slice(2) as [
+const [role, engine, path, seed, sliceMax, rounds, slowness] = process.argv.slice(2) as [
   'primary' | 'backup',
   EngineKind,
   ...string[],
@@ -61,7 +61,9 @@ function saidOf(output: ExternalOutput, sequence: bigint): Said {
 }
 
 function open(port: StreamPort, handler: ChannelHandler): Channel {
-  const channel = new Channel({ ...testChannelOptions, port, handler });
+  // The guest runs in this very thread: on an emulated processor its slices alone would be a silence.
+  const clockUs = () => (performance.now() * 1000) / Number(slowness);
+  const channel = new Channel({ ...testChannelOptions, port, handler, clockUs });
   channel.start();
   return channel;
 }

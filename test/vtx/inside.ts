@@ -279,7 +279,7 @@ async function pair(engine: EngineKind, sliceMax: number, rounds: number): Promi
   const [seed, killAfter] = [random.int(1000), 1 + random.int(60)];
   const found = await takeOverBetweenProcesses({
     ...{ engine, seed, sliceMax, killAfter, rounds },
-    timeoutMs: 240_000,
+    ...{ timeoutMs: 240_000, slowness: 50 },
   });
   mustBe(found.problems, [], 'what did not hold');
   return found.words;

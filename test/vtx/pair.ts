@@ -22,6 +22,8 @@ export interface PairOptions {
   /** What the backup lives on alone. */
   readonly rounds: number;
   readonly timeoutMs?: number;
+  /** How much slower than a board this processor is: the channel's limits of time are as much longer. */
+  readonly slowness?: number;
 }
 
 export interface Takeover {
@@ -39,8 +41,12 @@ class Process {
   private wakers: (() => void)[] = [];
   private isGone = false;
 
-  constructor(role: string, path: string, { engine, seed, sliceMax, rounds }: PairOptions) {
-    const args = [role, engine, path, seed, sliceMax, rounds].map(String);
+  constructor(
+    role: string,
+    path: string,
+    { engine, seed, sliceMax, rounds, slowness = 1 }: PairOptions,
+  ) {
+    const args = [role, engine, path, seed, sliceMax, rounds, slowness].map(String);
     this.child = fork(BOARD, args, { serialization: 'advanced', stdio: 'pipe' });
     this.child.stderr?.on('data', (bytes) => {
       this.words = `${this.words}${bytes}`.slice(-1500);
