@@ -12,6 +12,7 @@ import {
 import type { Verdict } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
+import type { EngineKind } from '../host/engines.ts';
 import type { About } from './about.ts';
 import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
@@ -64,6 +65,8 @@ export interface Status {
     readonly icount: string;
     readonly virtualNs: string;
     readonly lives: number;
+    /** What runs it, and why that. */
+    readonly engine: { readonly kind: EngineKind; readonly why: string };
   };
   readonly disks: HandsFacts['disks'];
   readonly versions: { readonly firmware: string };
@@ -161,6 +164,7 @@ export function statusOf(parts: StatusParts): Status {
       icount: facts.icount.toString(),
       virtualNs: facts.virtualNs.toString(),
       lives: facts.lives,
+      engine: facts.engine,
     },
     disks: facts.disks,
     versions: { firmware: parts.firmware },

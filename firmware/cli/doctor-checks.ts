@@ -21,7 +21,7 @@ import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
-import { commission } from '../host/commissioning.ts';
+import { commission, landingGaps } from '../host/commissioning.ts';
 import { secretTrouble } from '../host/secret-file.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
@@ -107,20 +107,13 @@ export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
 }
 
 const LANDINGS = 5_000;
-const LANDING_GAP = 100_000;
 
 /** Every target must be hit: one miss, and hardware is not for this board. */
 function checkLandings(): Finding {
   const area = 'landing';
-  let last = 1;
-  // Gaps of all sizes, the same every time.
-  const nextGap = () => {
-    last = (last * 48_271) % 2_147_483_647;
-    return 1 + (last % LANDING_GAP);
-  };
   try {
     const make = (memory: GuestMemory) => new VtxEngine(memory, 'branches');
-    const { landings, skidMax, problem } = commission(make, LANDINGS, nextGap);
+    const { landings, skidMax, problem } = commission(make, LANDINGS, landingGaps());
     return problem === undefined
       ? find(area, 'ok', `${landings} of ${landings} exact, latest alarm ${skidMax} branches`)
       : find(area, 'fail', `landing ${landings}: ${problem}`, 'run guests with --engine soft');

@@ -1,7 +1,7 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import { createHash } from 'node:crypto';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { ENGINE_CHOICES, type EngineChoice } from '../host/vtx-engine.ts';
+import { ENGINE_CHOICES, type EngineChoice } from '../host/engines.ts';
 import type { NetSpec, SerialSpec } from '../host/world.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
 import { UsageError } from './usage.ts';

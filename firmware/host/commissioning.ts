@@ -31,12 +31,38 @@ const SETUP: CpuSetup = {
   gdtLimit: 0,
 };
 
+/** So many landings a board tries before it takes the hardware engine: a fraction of a second. */
+const LANDINGS = 500;
+const LANDING_GAP = 100_000;
+
 export interface Commissioning {
   readonly landings: number;
   /** The latest alarm, in branches. */
   readonly skidMax: number;
   /** The first target that was missed, in words; undefined: none was. */
   readonly problem: string | undefined;
+}
+
+/** Gaps of all sizes, the same every time. */
+export function landingGaps(): () => number {
+  let last = 1;
+  return () => {
+    last = (last * 48_271) % 2_147_483_647;
+    return 1 + (last % LANDING_GAP);
+  };
+}
+
+/** What this processor missed, in words; undefined: nothing. */
+export function missedLanding(
+  make: (memory: GuestMemory) => NativeVtx,
+  landings = LANDINGS,
+): string | undefined {
+  try {
+    const { landings: done, problem } = commission(make, landings, landingGaps());
+    return problem === undefined ? undefined : `landing ${done}: ${problem}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** `nextGap` says how far the next target is from the last one, in branches, at least 1. */

@@ -3,9 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { identityState } from '../lockstep/identity.ts';
 import type { Input } from '../machine/contracts.ts';
+import type { EngineChoice } from './engines.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
-import { chooseEngine, type EngineChoice } from './vtx-engine.ts';
+import { chooseEngine } from './vtx-engine.ts';
 import { World, type WorldSpec } from './world.ts';
 
 export interface GuestSpec extends WorldSpec {

@@ -13,9 +13,10 @@ import { boot } from '../machine/boot/boot.ts';
 import type { DiskRequest, Engine, Input, StateValue } from '../machine/contracts.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
+import { ENGINE_KINDS, type EngineKind } from './engines.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
-import { createEngine, ENGINE_KINDS, type EngineKind } from './vtx-engine.ts';
+import { createEngine } from './vtx-engine.ts';
 import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {

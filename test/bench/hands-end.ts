@@ -15,6 +15,7 @@ import { quantile } from './frame.ts';
 const [interfaceName = '', mode, kernel = '', memoryMib = '8', count = '0'] = process.argv.slice(2);
 const GRANT = { boot: 2, session: 1 };
 const plan: HandsPlan = {
+  engine: 'soft',
   ...{ kernel, initrd: undefined, append: '', memoryBytes: Number(memoryMib) << 20 },
   nics: [],
   disks: [],

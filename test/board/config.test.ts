@@ -61,6 +61,7 @@ test('the shortest file is enough', () => {
       disks: [],
       com1: { kind: 'none' },
       com2: { kind: 'none' },
+      engine: 'auto',
       onPowerOff: 'stop',
     },
     limits: DEFAULT_LIMITS,

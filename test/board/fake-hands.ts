@@ -150,6 +150,7 @@ export class FakeHands implements Hands {
       virtualNs: 0n,
       runs,
       lives: 1,
+      engine: { kind: 'soft', why: 'asked for' },
       lagMs: this.lagMs,
       isFarBehind: (this.lagMs ?? 0) > 1000,
       logKbps: 0,

@@ -1,4 +1,5 @@
 // The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
+//   --engine=vtx-exits   the guest on the hardware engine (the emulator has SVM)
 //   --smoke     power cut of the primary alone     FAULT...   these, in this order     --list   says the ids
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -55,7 +56,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   console.log(`Not the real image: ${made.differences}`);
   mkdirSync(folder, { recursive: true });
-  const rig = await BoardsRig.make(made, folder);
+  const engine = args.find((arg) => arg.startsWith('--engine='))?.slice('--engine='.length);
+  const rig = await BoardsRig.make(made, folder, engine);
   const rows: Row[] = [];
   let isWell = true;
   try {

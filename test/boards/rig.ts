@@ -71,7 +71,8 @@ export class BoardsRig {
   }
 
   /** Needs a network namespace of its own. Disks and sticks are made, nothing runs yet. */
-  static async make(made: Appliance, folder: string): Promise<BoardsRig> {
+  /** `engine` as in [guest]. */
+  static async make(made: Appliance, folder: string, engine = 'auto'): Promise<BoardsRig> {
     rmSync(folder, { recursive: true, force: true });
     const guest = readFileSync(buildGuest('plc', GUEST_HZ));
     for (const side of SIDES) {
@@ -83,7 +84,7 @@ export class BoardsRig {
       makeStick(made.tools, own, {
         ...{ side, guest, address: ADDRESS[side], peer: ADDRESS[other(side)], gateway: GATEWAY },
         boardLines: ['events-file = "/data/twinstep/state/events.jsonl"'],
-        guestLines: [`mac = "${GUEST_MAC}"`],
+        guestLines: [`mac = "${GUEST_MAC}"`, `engine = "${engine}"`],
         tables: hasBroker() ? mqtt(side) : [],
       });
     }

@@ -7,7 +7,7 @@
 // The backup replays what comes. When it is told that the primary is dead, it applies all it holds, goes
 // live there, lives on for some rounds, and reports.
 import { createHash } from 'node:crypto';
-import type { EngineKind } from '../../firmware/host/vtx-engine.ts';
+import type { EngineKind } from '../../firmware/host/engines.ts';
 import { OutputGate } from '../../firmware/lockstep/gate.ts';
 import { type ExternalOutput, OutputCounter } from '../../firmware/lockstep/outputs.ts';
 import type { Progress } from '../../firmware/lockstep/replayer.ts';

@@ -23,10 +23,13 @@ const HOSTS = {
   none: host({ isUsable: false, words: ['/dev/kvm does not open: No such file or directory'] }),
 } as const;
 
+const hits = () => undefined;
+const misses = () => 'landing 7: at 12, not 11';
+
 test('auto takes hardware only where it is exact', () => {
   const kinds = Object.entries(HOSTS).map(([name, probe]) => [
     name,
-    chooseEngine('auto', probe).kind,
+    chooseEngine('auto', probe, hits).kind,
   ]);
   assert.equal(kinds, [
     ['whole', 'vtx-branches'],
@@ -38,8 +41,8 @@ test('auto takes hardware only where it is exact', () => {
 });
 
 test('who asks for hardware gets it or is told why not', () => {
-  assert.is(chooseEngine('vtx', HOSTS.whole).kind, 'vtx-branches');
-  assert.is(chooseEngine('vtx', HOSTS.unpatched).kind, 'vtx-branches');
+  assert.is(chooseEngine('vtx', HOSTS.whole, hits).kind, 'vtx-branches');
+  assert.is(chooseEngine('vtx', HOSTS.unpatched, hits).kind, 'vtx-branches');
   assert.is(chooseEngine('vtx-exits', HOSTS['without counter']).kind, 'vtx-exits');
   assert.is(chooseEngine('vtx-steps', HOSTS.limited).kind, 'vtx-steps');
   assert.throws(
@@ -49,6 +52,16 @@ test('who asks for hardware gets it or is told why not', () => {
   assert.throws(() => chooseEngine('vtx-exits', HOSTS.none), /no hardware engine here: \/dev\/kvm/);
   const mustNotAsk = () => assert.unreachable('the software engine needs no probe');
   assert.is(chooseEngine('soft', mustNotAsk as never).kind, 'soft');
+});
+
+test('a processor that misses once does not get the guest', () => {
+  const { kind, why } = chooseEngine('auto', HOSTS.whole, misses);
+  assert.is(kind, 'soft');
+  assert.match(why, /^landing 7: at 12, not 11; as found$/);
+  assert.throws(
+    () => chooseEngine('vtx', HOSTS.whole, misses),
+    /misses where it should land: land/,
+  );
 });
 
 test('doctor says which engine, and why', () => {

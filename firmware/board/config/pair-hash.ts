@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import type { BoardConfig } from './types.ts';
 
 export function pairHashOf({ guest, limits, front, serial, mqtt }: BoardConfig): string {
-  const { append, memoryBytes, nics, disks, com1, com2, onPowerOff } = guest;
+  const { append, memoryBytes, engine, nics, disks, com1, com2, onPowerOff } = guest;
   const shared = {
     guest: {
-      ...{ append, memoryBytes, onPowerOff },
+      ...{ append, memoryBytes, engine, onPowerOff },
       macs: nics.map(({ mac }) => [...mac]),
       disks: disks.map(({ isReadOnly }) => isReadOnly),
       lines: [com1.kind, com2.kind],

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
 import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
+import { ENGINE_CHOICES } from '../../host/engines.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
@@ -103,6 +104,7 @@ function guest(table: TableReader): GuestPlan {
     initrd: table.optionalPath('initrd'),
     append: typeof append === 'string' ? append : APPEND_DEFAULT,
     memoryBytes: table.whole('memory-mib', MEMORY_MIB, MEMORY_MIB.default) * MIB,
+    engine: table.choice('engine', ENGINE_CHOICES, 'auto'),
     nics: nics(table),
     disks: disks(table),
     com1: line(table, 'com1'),

@@ -3,6 +3,7 @@
 
 import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
+import type { EngineChoice } from '../../host/engines.ts';
 import type { ScadaConfig } from '../../scada/types.ts';
 
 export interface BoardConfig {
@@ -49,6 +50,7 @@ export interface GuestPlan {
   readonly initrd: string | undefined;
   readonly append: string;
   readonly memoryBytes: number;
+  readonly engine: EngineChoice;
   readonly nics: readonly GuestNic[];
   readonly disks: readonly GuestDisk[];
   readonly com1: GuestLine;

@@ -16,7 +16,7 @@ export function factsOf(
   return {
     messagesVersion: MESSAGES_VERSION,
     firmwareVersion: firmwareVersion(),
-    engine: 'soft',
+    engine: seat.engine.kind,
     cpuModel: CPU_MODEL,
     memoryBytes: plan.memoryBytes,
     commandLine: plan.append,

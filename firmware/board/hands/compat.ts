@@ -28,7 +28,7 @@ export function encodeFacts(facts: BoardFacts): Uint8Array {
 const FIELDS: Readonly<Record<keyof BoardFacts, string>> = {
   messagesVersion: 'version of the sync-up protocol',
   firmwareVersion: 'firmware version',
-  engine: 'engine',
+  engine: 'engine ("engine" in [guest]; soft runs on every board)',
   cpuModel: 'CPU model',
   memoryBytes: 'guest memory',
   commandLine: 'kernel command line',

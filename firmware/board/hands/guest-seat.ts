@@ -6,6 +6,7 @@ import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.t
 import { DiskReplica } from '../../host/disk-replica.ts';
 import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
+import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
 import { diskSerial, World, type WorldEvents, type WorldSpec } from '../../host/world.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../machine/contracts.ts';
@@ -58,6 +59,8 @@ export class GuestSeat {
   readonly disks: DiskReplica[] = [];
   /** Inputs that came while nobody led here. */
   inputsDropped = 0;
+  /** What runs every machine in this place. */
+  readonly engine: Chosen;
   private readonly plan: HandsPlan;
   private readonly files: SeatFiles;
   private readonly events: SeatEvents;
@@ -92,6 +95,7 @@ export class GuestSeat {
 
   private constructor(plan: HandsPlan, files: SeatFiles, events: SeatEvents) {
     this.plan = plan;
+    this.engine = chooseEngine(plan.engine);
     this.files = files;
     this.events = events;
   }
@@ -217,7 +221,7 @@ export class GuestSeat {
   private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
     const { memoryBytes, append } = this.plan;
     return {
-      ...{ memoryBytes, epochSeconds, entropySeed },
+      ...{ memoryBytes, epochSeconds, entropySeed, engine: this.engine.kind },
       ...this.files,
       commandLine: append,
       devices: this.devices(),

@@ -439,6 +439,7 @@ export class BoardHands implements Hands {
       virtualNs: facts?.virtualNs ?? 0n,
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,
+      engine: seat.engine,
       lagMs: leading.lagMs,
       isFarBehind: leading.isFarBehind,
       logKbps: this.rate.kbps,

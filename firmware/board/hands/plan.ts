@@ -1,4 +1,5 @@
 // The guest as the hands need it said: what the configuration's GuestPlan gives.
+import type { EngineChoice } from '../../host/engines.ts';
 import type { SerialSpec } from '../../host/world.ts';
 
 export interface HandsPlan {
@@ -6,6 +7,7 @@ export interface HandsPlan {
   readonly initrd: string | undefined;
   readonly append: string;
   readonly memoryBytes: number;
+  readonly engine: EngineChoice;
   readonly nics: readonly { readonly mac: Uint8Array; readonly tap: string }[];
   readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
   readonly com1: SerialSpec;

@@ -6,6 +6,7 @@
 
 import type { PairState } from '../../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
+import type { Chosen } from '../../host/vtx-engine.ts';
 import type { About } from '../about.ts';
 
 /** Who this board is just now; the brain tells before the actions that follow from it. */
@@ -84,6 +85,8 @@ export interface HandsFacts {
   /** Is it executing (not idle, not paused): then its position must move. */
   readonly runs: boolean;
   readonly lives: number;
+  /** What runs the guest, and why that. */
+  readonly engine: Chosen;
   /** How far the backup is behind; null: nobody follows. */
   readonly lagMs: number | null;
   /** So far that a takeover now would be felt. */

@@ -4,7 +4,7 @@ import type { Divergence } from '../../lockstep/replayer.ts';
 import type { DiskRequest, Input, SerialPortName, StateObject } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
-import type { EngineKind } from '../vtx-engine.ts';
+import type { EngineKind } from '../engines.ts';
 import type { SerialBytes } from './serial-flow.ts';
 
 /** Everything a guest is made of; together with the log it determines its whole life. */

@@ -217,6 +217,7 @@ export class Rig {
     this.plant = new Plant(options.random);
     this.plan = {
       ...{ kernel: buildGuest('plc'), initrd: undefined, append: '', memoryBytes: 8 << 20 },
+      engine: 'soft',
       nics: [{ mac: GUEST_MAC, tap: 'none' }],
       disks: [{ path: '', isReadOnly: false }],
       com1: { kind: 'none' },
