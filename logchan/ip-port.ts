@@ -59,6 +59,12 @@ const SO_RCVBUF = 8;
 const SO_BINDTODEVICE = 25;
 const SO_RCVBUFFORCE = 33;
 
+/**
+ * raw-socket's own hold on its JavaScript side is weak: an open port that nobody else holds would be
+ * collected with its socket, and fall silent.
+ */
+const openPorts = new Set<IpPort>();
+
 export class IpPort implements Port {
   readonly name: string;
   private readonly options: IpPortOptions;
@@ -86,6 +92,7 @@ export class IpPort implements Port {
     this.frameBytesMax = Math.min(FRAME_BYTES_MAX, mtuOf(this.options.interface) - IP_HEADER_BYTES);
     this.open(this.module);
     this.handler = handler;
+    openPorts.add(this);
     return { up: true, frameBytesMax: this.frameBytesMax };
   }
 
@@ -193,6 +200,7 @@ export class IpPort implements Port {
   }
 
   close(): void {
+    openPorts.delete(this);
     this.handler = undefined;
     clearTimeout(this.reopenTimer);
     clearImmediate(this.turn);

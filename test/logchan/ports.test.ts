@@ -1,6 +1,9 @@
 // One conformance suite, three ports: memory, raw Ethernet, IP protocol 253.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { IpPort } from '../../logchan/ip-port.ts';
 import { MemoryPort } from '../../logchan/memory-port.ts';
+import type { PortHandler } from '../../logchan/port.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { needs, suite } from '../harness/index.ts';
 import { conformance } from './conformance.ts';
@@ -46,4 +49,41 @@ conformance(routed, 'IP protocol 253', async () => {
     end: () => peer.end(near),
   };
 });
+routed(
+  'IP protocol 253: an open port that nobody holds is heard on',
+  async () => {
+    ip('link', 'set', 'lo', 'up');
+    let heard = 0;
+    // Nothing but the port itself knows the handler, and nothing of ours the port.
+    const open = () => {
+      const handler: PortHandler = {
+        frame: () => {
+          heard++;
+        },
+        ...{ batchEnd: () => {}, writable: () => {}, link: () => {} },
+      };
+      const port = new IpPort({ peer: '127.0.0.1' });
+      port.start(handler);
+      return new WeakRef(port);
+    };
+    const port = open();
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const sender = new IpPort({ peer: '127.0.0.1' });
+    sender.start({ frame: () => {}, batchEnd: () => {}, writable: () => {}, link: () => {} });
+    for (let times = 0; times < 3; times++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    const before = heard;
+    while (heard === before) {
+      sender.slot()?.fill(0);
+      sender.queue(100);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    sender.close();
+    port.deref()?.close();
+  },
+  { timeoutMs: 5_000 },
+);
 routed.run();
