@@ -3,6 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { EngineChoice } from '../../firmware/host/engines.ts';
+import { linuxGuest } from '../guests/linux/assemble.ts';
 import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
 import { Debian } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
@@ -23,6 +25,8 @@ export interface ImageOptions {
   readonly emulator: string;
   /** A regular expression for the tests to run. */
   readonly only: string;
+  /** An unmodified Linux on this engine (linux.ts) instead of the tests. */
+  readonly linux?: EngineChoice | undefined;
   /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
@@ -30,6 +34,8 @@ export interface ImageOptions {
 /** What the test harness is made of. */
 const PACKAGES = ['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'];
 const APPLETS = ['sh', 'mount', 'insmod', 'poweroff', 'mkdir', 'cat', 'echo', 'reboot', 'sync'];
+
+const LINUX = { kernel: '/linux/vmlinuz', initrd: '/linux/initrd.cpio' };
 
 export function vtxImage(options: ImageOptions, say: (line: string) => void): VtxImage {
   const folder = repoPath('.cache/vtx');
@@ -75,6 +81,11 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   // Guests are compiled here; in there their sources only prove that they are the same.
   for (const name of [...GUESTS, 'plc'])
     tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
+  if (options.linux !== undefined) {
+    const { kernel, initrd } = linuxGuest();
+    tree.file(LINUX.kernel, readFileSync(kernel));
+    tree.file(LINUX.initrd, readFileSync(initrd));
+  }
   tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);
   return tree.entries();
 }
@@ -126,7 +137,11 @@ class Tree {
   }
 }
 
-function init({ module, scale, emulator, only }: ImageOptions): string {
+function init({ module, scale, emulator, only, linux }: ImageOptions): string {
+  const script =
+    linux === undefined
+      ? `inside.js ${scale} ${emulator} '${only}'`
+      : `linux.js ${linux} ${LINUX.kernel} ${LINUX.initrd}`;
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -134,7 +149,7 @@ mount -t devtmpfs dev /dev
 for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
 echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/inside.js ${scale} ${emulator} '${only}' 2>&1
+${process.execPath} --max-old-space-size=300 dist/test/vtx/${script} 2>&1
 echo "# end $?"
 sync
 poweroff -f

@@ -2,7 +2,7 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP]
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP] [--linux]
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -48,7 +48,7 @@ const QEMU: Emulator = {
   scale: 1,
   start({ kernel, initrd }, folder) {
     const serial = join(folder, 'serial.txt');
-    const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-m', '1024', '-no-reboot'];
+    const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-m', '1536', '-no-reboot'];
     const plain = [
       '-nodefaults',
       '-no-user-config',
@@ -173,6 +173,7 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
     {
       ...{ module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
       only: options.only ?? '',
+      linux: options.linux,
     },
     say,
   );
@@ -185,7 +186,12 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { scale: { type: 'string' }, modules: { type: 'string' }, only: { type: 'string' } },
+  options: {
+    scale: { type: 'string' },
+    modules: { type: 'string' },
+    only: { type: 'string' },
+    linux: { type: 'boolean' },
+  },
 });
 const wanted = [QEMU, BOCHS].filter(
   ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
@@ -198,6 +204,7 @@ try {
     const { passed, failed } = await run(emulator, {
       ...options,
       ...{ modules: values.modules, only: values.only ?? '' },
+      ...(values.linux === true ? { linux: 'vtx-exits' as const } : {}),
     });
     total.passed += passed;
     total.failed += failed;

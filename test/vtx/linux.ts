@@ -1,0 +1,85 @@
+// What runs inside the emulated machine for `npm run test:vtx -- --linux`: an unmodified Debian Linux on the
+// hardware engine, first alone, then on two boards with a takeover. Says a line a step, as inside.ts does.
+//
+//     linux.js ENGINE KERNEL INITRD
+import { ENGINE_CHOICES } from '../../firmware/host/engines.ts';
+import { probeKvm } from '../../native/index.ts';
+import { Rig, type TestBoard } from '../board/hands/rig.ts';
+import { seededRandom } from '../harness/random.ts';
+
+const APPEND = 'console=ttyS0 acpi=off noapic nolapic reboot=k twinstep.run=shell';
+const GUEST_BYTES = 96 << 20;
+const STILL_ALIVE_MS = 30_000;
+
+const [wanted, kernel = '', initrd = ''] = process.argv.slice(2);
+const engine = ENGINE_CHOICES.find((choice) => choice === wanted) ?? 'auto';
+const say = (line: string) => process.stdout.write(`${line}\n`);
+let steps = 0;
+
+async function step(name: string, body: () => Promise<string>): Promise<void> {
+  const begunMs = performance.now();
+  const found = await body();
+  const words = found === '' ? '' : `${found}, `;
+  say(`ok ${++steps} - ${name} # ${words}${((performance.now() - begunMs) / 1000).toFixed(1)} s`);
+}
+
+for (const line of probeKvm().words) say(`# ${line}`);
+const rig = new Rig({
+  random: seededRandom('linux'),
+  plan: { engine, kernel, initrd, append: APPEND, memoryBytes: GUEST_BYTES },
+  diskBytes: 8 << 20,
+});
+await rig.open();
+const { a, b, plant } = rig;
+const alive = setInterval(() => {
+  const words = [a, b].map(({ hands }) => `${hands.facts().guest} ${hands.facts().icount}`);
+  say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
+}, STILL_ALIVE_MS);
+
+let asked = 0;
+async function shell(board: TestBoard, command: string, wanted: RegExp): Promise<string> {
+  const from = plant.text.length;
+  const mark = `q${++asked}`;
+  plant.type(`${command}; echo "@"${mark}\n`);
+  await board.until(() => plant.text.slice(from).includes(`@${mark}\r`));
+  const said = plant.text.slice(from);
+  if (!wanted.test(said)) throw new Error(`${command}: ${said}`);
+  return '';
+}
+
+try {
+  await step(`Linux boots to a shell on ${engine}`, async () => {
+    await rig.lead(a);
+    await a.until(() => /@ready shell[\s\S]*# /.test(plant.text));
+    const { icount, engine: chosen } = a.hands.facts();
+    return `${chosen.kind}, position ${icount}`;
+  });
+  await step('a shell computes and writes a file system', async () => {
+    await shell(a, 'x=41; uname -r; md5sum /bin/busybox', /[0-9a-f]{32}/);
+    const make = 'mke2fs /dev/vda >/dev/null 2>&1; mkdir -p /mnt; mount /dev/vda /mnt';
+    return await shell(a, `${make}; echo kept >/mnt/kept; sync; cat /mnt/kept`, /kept\r/);
+  });
+  await step('in step', async () => {
+    await rig.protect(a, b, 1);
+    return JSON.stringify(a.hands.leading.lastSync);
+  });
+  await step('a takeover: the shell goes on', async () => {
+    await shell(a, 'echo got $((x+1))', /got 42/);
+    await rig.kill(a);
+    rig.takeOver(b);
+    return await shell(b, 'echo got $((x+2)); cat /mnt/kept', /got 43\r[\s\S]*kept\r/);
+  });
+  await step('and nothing differed', async () => {
+    const told = [a, b].flatMap((board) => board.codes().filter((code) => code === 'DIVERGED'));
+    if (told.length > 0) throw new Error(`${told.length} divergences`);
+    return '';
+  });
+} catch (error) {
+  say(`not ok ${++steps} - ${(error as Error).message.split('\n')[0]}`);
+  process.exitCode = 1;
+}
+clearInterval(alive);
+const failed = process.exitCode === 1 ? 1 : 0;
+say(`1..${steps}`);
+say(`${steps - failed} passed, ${failed} failed`);
+process.exit();
