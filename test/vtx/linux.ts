@@ -7,7 +7,8 @@ import { probeKvm } from '../../native/index.ts';
 import { Rig, type TestBoard } from '../board/hands/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
-const APPEND = 'console=ttyS0 acpi=off noapic nolapic reboot=k twinstep.run=shell';
+const APPEND =
+  'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k twinstep.run=shell';
 const GUEST_BYTES = 96 << 20;
 const STILL_ALIVE_MS = 30_000;
 

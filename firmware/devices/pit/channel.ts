@@ -6,6 +6,9 @@
 //
 // Where the data sheet leaves a choice: count 1 in modes 2 and 3 (illegal there) never makes an
 // edge; a mode 3 half period with a new count starts that count's other half.
+//
+// A reset leaves what a PC's firmware leaves behind: channels whose gate is high count 65536 in mode 3
+// (18.2 Hz). A Linux without a TSC waits for such a count before it has set up anything itself.
 
 import type { StateObject } from '../../machine/contracts.ts';
 import { Access, ChannelStatus } from './registers.ts';
@@ -46,6 +49,13 @@ const POWER_ON: ChannelState = {
   latchedStatus: -1,
 };
 
+const atReset = (gate: boolean): ChannelState => ({
+  ...POWER_ON,
+  gate,
+  isArmed: gate,
+  isCounting: gate,
+});
+
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 export class Channel {
@@ -54,7 +64,7 @@ export class Channel {
 
   constructor(gateAtReset: boolean) {
     this.#gateAtReset = gateAtReset;
-    this.#s = { ...POWER_ON, gate: gateAtReset };
+    this.#s = atReset(gateAtReset);
   }
 
   get mode(): number {
@@ -194,7 +204,7 @@ export class Channel {
   }
 
   reset(): void {
-    this.#s = { ...POWER_ON, gate: this.#gateAtReset };
+    this.#s = atReset(this.#gateAtReset);
   }
 
   #nextPeriodicRise(elapsed: bigint, count: bigint): bigint {
