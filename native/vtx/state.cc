@@ -99,6 +99,9 @@ static void save_system(Kvm& kvm, State& to) {
   kvm.get(KVM_GET_SREGS, s, "segments and control registers");
   const kvm_segment* from[] = {&s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs};
   for (u32 n = 0; n < soft::kSegCount; n++) to.seg[n] = from_kvm(*from[n]);
+  // These have bases of their own, set by MSR, also where the selector is null: as in every Linux kernel.
+  to.seg[soft::FS].base = s.fs.base;
+  to.seg[soft::GS].base = s.gs.base;
   to.ldtr = from_kvm(s.ldt);
   to.tr = from_kvm(s.tr);
   to.gdt_base = s.gdt.base, to.gdt_limit = s.gdt.limit;

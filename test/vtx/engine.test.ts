@@ -65,6 +65,31 @@ test(
   slow,
 );
 
+test('FS and GS keep the base an MSR gave them, also with a null selector', () => {
+  const code = [
+    [0x31, 0xc0, 0x8e, 0xe0, 0x8e, 0xe8], // xor eax, eax; mov fs, ax; mov gs, ax
+    [0xb9, 0x00, 0x01, 0x00, 0xc0, 0xb8, 0, 0x50, 0x34, 0x12, 0x31, 0xd2, 0x0f, 0x30], // FS_BASE
+    [0xff, 0xc1, 0x0f, 0x30], // inc ecx; wrmsr: GS_BASE
+    [0xe6, 0x80, 0x90], // out 0x80, al; nop
+  ];
+  const guest = () => raw.rawGuest(...code, raw.halt);
+  const hard = new TestMachine(guest(), undefined, vtxEngine);
+  const soft = new TestMachine(guest(), undefined, softEngine);
+  for (let until = 1n; until < 12n; until++) {
+    assert.is(hard.run(until), soft.run(until));
+    assert.equal(differences(hard.view, soft.view), [], `at ${until}`);
+  }
+  const free = new TestMachine(guest(), undefined, exits);
+  assert.is(free.engine.run(9n), Exit.portOut);
+  const next = TestMachine.from(free.view, softEngine);
+  next.run(next.icount + 1n);
+  const bases = new BigUint64Array(
+    next.engine.getState().slice(16 + 152, 16 + 152 + 6 * 24).buffer,
+  );
+  assert.equal([bases[4 * 3], bases[5 * 3]], [0x12345000n, 0x12345000n]);
+  for (const machine of [hard, soft, free, next]) machine.close();
+});
+
 test('exits: ports, device memory and HLT each count one, in the order of the contract', () => {
   const code = [
     [0xe6, 0x80], // out 0x80, al

@@ -10,7 +10,7 @@ import { seededRandom } from '../harness/random.ts';
 const APPEND =
   'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k twinstep.run=shell';
 const GUEST_BYTES = 96 << 20;
-const STILL_ALIVE_MS = 30_000;
+const STILL_ALIVE_MS = 10_000;
 
 const [wanted, kernel = '', initrd = ''] = process.argv.slice(2);
 const engine = ENGINE_CHOICES.find((choice) => choice === wanted) ?? 'auto';
@@ -35,6 +35,9 @@ const { a, b, plant } = rig;
 const alive = setInterval(() => {
   const words = [a, b].map(({ hands }) => `${hands.facts().guest} ${hands.facts().icount}`);
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
+  say(
+    `# ${[a, b].flatMap(({ events }) => events.splice(0).map(({ code, text }) => `${code} ${text}`)).join('; ')}`,
+  );
 }, STILL_ALIVE_MS);
 
 let asked = 0;
