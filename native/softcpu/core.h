@@ -145,6 +145,8 @@ struct Core {
   void restore_patch();
 
   // Positions.
+  bool stops_at_delivery = false;    // a run ends where a fault or an NMI was delivered
+  bool delivered = false;            // since the boundary before
   u64 faults_at = ~u64{0};           // s.icount for which s.faults_here counts
   void rewind_to_current();          // undo the entry accounting of instructions not retired
   u64 retired_before_current() const;

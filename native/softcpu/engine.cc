@@ -100,6 +100,8 @@ void Engine::forget_code(u64 physical, u64 bytes) {
   }
 }
 
+void Engine::stop_at_deliveries() { impl_->stops_at_delivery = true; }
+
 void Engine::take_dirty_pages(u64* bitmap, size_t words) {
   Core& k = *impl_;
   for (size_t n = 0; n < words; ++n) bitmap[n] = n < k.dirty.size() ? k.dirty[n] : 0;

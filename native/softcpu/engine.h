@@ -75,6 +75,9 @@ class Engine {
   // Memory was changed by an engine that shares it and keeps its own account of dirty pages
   // (native/vtx): only decoded code in the range is dropped.
   void forget_code(u64 physical, u64 bytes);
+  // A run then ends with Limit where a fault or an NMI was delivered, before its handler begins: for an
+  // engine that lends this one an instruction at a time (native/vtx) and must know which it was.
+  void stop_at_deliveries();
   // One bit a 4 KiB page of `ram`, set since the last clear. Copies and clears in one step.
   void take_dirty_pages(u64* bitmap, size_t words);
 

@@ -29,6 +29,7 @@ void take_nmi(Core& k) {
   deliver_nmi(c);
   clear_shadow(c);
   update_mode(c);
+  k.delivered = true;
 }
 
 namespace {
@@ -79,6 +80,7 @@ void execute(Cpu& c, const Insn* i) {
 constexpr u16 kFaultsMax = 10000;
 bool may_fault_again(Core& k) {
   State& s = k.cpu.s;
+  k.delivered = true;
   if (k.faults_at != s.icount) s.faults_here = 0;
   k.faults_at = s.icount;
   if (++s.faults_here < kFaultsMax) return true;
@@ -182,12 +184,15 @@ void run_slow(Core& k) {
 
 const ExitRecord& run_core(Core& k, u64 limit) {
   Cpu& c = k.cpu;
+  k.delivered = false;
   for (;;) {
+    if (k.delivered && k.stops_at_delivery && !c.s.in_shutdown) return report(k, Exit::Limit);
     // Ordered so that a kick from another thread either finds this store done or is seen in due().
     c.stop_at.store(limit);
     c.limit = limit;
     if (const ExitRecord* e = due(k, limit)) return *e;
     take_nmi(k);
+    if (k.delivered && k.stops_at_delivery) continue;
     if ((c.s.rflags & RF) && c.resume_at != c.s.icount) c.s.rflags &= ~u64{RF};
     if (k.arena.full() || k.modes.size() > kModesMax) {
       k.drop_all_blocks();

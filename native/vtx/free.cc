@@ -297,10 +297,14 @@ const ExitRecord* Engine::run_reference(u64 limit) {
   }
   State after;
   reference_.get_state(after);
+  const bool has_faulted = after.icount == s.icount;
   if (counts || e.reason == Exit::PortOut || e.reason == Exit::MmioWrite) {
     unit();
-  } else {
-    if (look.branches) counted_on_reference();
+  } else if (look.branches && !has_faulted) {
+    counted_on_reference();
+  }
+  // The reference counts instructions, and none that faulted.
+  if (after.icount != position_) {
     after.icount = position_;
     reference_.set_state(after);
   }

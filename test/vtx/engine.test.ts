@@ -10,6 +10,7 @@ import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts
 import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
+import { runsRewritten } from './rewritten.ts';
 
 const test = suite('vtx/engine');
 const probe = probeKvm();
@@ -88,6 +89,10 @@ test('FS and GS keep the base an MSR gave them, also with a null selector', () =
   );
   assert.equal([bases[4 * 3], bases[5 * 3]], [0x12345000n, 0x12345000n]);
   for (const machine of [hard, soft, free, next]) machine.close();
+});
+
+test('exits: a handler that was rewritten is not run as it was', () => {
+  assert.equal(runsRewritten(exits), { exits: 4n, faults: 3 });
 });
 
 test('exits: ports, device memory and HLT each count one, in the order of the contract', () => {

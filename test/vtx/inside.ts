@@ -13,6 +13,7 @@ import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
+import { runsRewritten } from './rewritten.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
 const SCALE = Number(process.argv[2] ?? '1');
@@ -324,6 +325,11 @@ for (const name of STEPPED)
   test(`steps: ${name} as on the software engine`, () => steps(name, 40_000 * SCALE));
 test('a guest moves between the engines', () => moving(20_000 * SCALE));
 for (const name of FREE) test(`free: ${name} finds nothing wrong`, () => free(name));
+test('free: a handler that was rewritten is not run as it was', () => {
+  const { exits, faults } = runsRewritten(vtx('exits'));
+  mustBe([String(exits), faults], ['4', 3], 'exits and faults');
+  return `${faults} faults`;
+});
 test('free: exits', () => exitRate(10_000 * SCALE));
 test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])

@@ -8,7 +8,7 @@ import { Rig, type TestBoard } from '../board/hands/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
 const APPEND =
-  'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k twinstep.run=shell';
+  'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k print-fatal-signals=1 panic=0 twinstep.run=shell';
 const GUEST_BYTES = 96 << 20;
 const STILL_ALIVE_MS = 10_000;
 
@@ -33,6 +33,10 @@ const rig = new Rig({
 await rig.open();
 const { a, b, plant } = rig;
 const alive = setInterval(() => {
+  if (plant.text.includes('Kernel panic')) {
+    for (const line of plant.text.slice(-4000).split('\r\n')) say(`  ${line}`);
+    process.exit(1);
+  }
   const words = [a, b].map(({ hands }) => `${hands.facts().guest} ${hands.facts().icount}`);
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
   say(
