@@ -141,7 +141,7 @@ function init({ module, scale, emulator, only, linux }: ImageOptions): string {
   const script =
     linux === undefined
       ? `inside.js ${scale} ${emulator} '${only}'`
-      : `linux.js ${linux} ${LINUX.kernel} ${LINUX.initrd}`;
+      : `linux.js ${linux} ${LINUX.kernel} ${LINUX.initrd} ${emulator}`;
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -1,18 +1,21 @@
 // What runs inside the emulated machine for `npm run test:vtx -- --linux`: an unmodified Debian Linux on the
 // hardware engine, first alone, then on two boards with a takeover. Says a line a step, as inside.ts does.
 //
-//     linux.js ENGINE KERNEL INITRD
+//     linux.js ENGINE KERNEL INITRD EMULATOR
 import { ENGINE_CHOICES } from '../../firmware/host/engines.ts';
 import { probeKvm } from '../../native/index.ts';
 import { Rig, type TestBoard } from '../board/hands/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
+// Its words from the first on, to see where it stops.
 const APPEND =
   'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k print-fatal-signals=1 panic=0 twinstep.run=shell';
+/** A signal's frame that XSAVE wrote is refused by XRSTOR under QEMU's emulated SVM; under Bochs it is not. */
+const QUIRKS: Record<string, string> = { 'qemu-svm': ' noxsave' };
 const GUEST_BYTES = 96 << 20;
 const STILL_ALIVE_MS = 10_000;
 
-const [wanted, kernel = '', initrd = ''] = process.argv.slice(2);
+const [wanted, kernel = '', initrd = '', emulator = ''] = process.argv.slice(2);
 const engine = ENGINE_CHOICES.find((choice) => choice === wanted) ?? 'auto';
 const say = (line: string) => process.stdout.write(`${line}\n`);
 let steps = 0;
@@ -27,22 +30,36 @@ async function step(name: string, body: () => Promise<string>): Promise<void> {
 for (const line of probeKvm().words) say(`# ${line}`);
 const rig = new Rig({
   random: seededRandom('linux'),
-  plan: { engine, kernel, initrd, append: APPEND, memoryBytes: GUEST_BYTES },
+  plan: {
+    engine,
+    kernel,
+    initrd,
+    append: APPEND + (QUIRKS[emulator] ?? ''),
+    memoryBytes: GUEST_BYTES,
+  },
   diskBytes: 8 << 20,
 });
 await rig.open();
 const { a, b, plant } = rig;
 const alive = setInterval(() => {
-  if (plant.text.includes('Kernel panic')) {
-    for (const line of plant.text.slice(-4000).split('\r\n')) say(`  ${line}`);
-    process.exit(1);
-  }
   const words = [a, b].map(({ hands }) => `${hands.facts().guest} ${hands.facts().icount}`);
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
-  say(
-    `# ${[a, b].flatMap(({ events }) => events.splice(0).map(({ code, text }) => `${code} ${text}`)).join('; ')}`,
-  );
+  const told = [a, b].flatMap(({ events }) => events.splice(0));
+  for (const { code, text } of told) say(`# ${code} ${text}`);
+  // Nobody decides for these two boards what is to be done then.
+  if (plant.text.includes('Kernel panic')) end(plant.text.slice(-4000).replaceAll('\r\n', '\n  '));
+  const diverged = told.find(({ code }) => code === 'DIVERGED');
+  if (diverged !== undefined) end(diverged.text);
 }, STILL_ALIVE_MS);
+
+function end(problem?: string): never {
+  clearInterval(alive);
+  if (problem !== undefined) say(`not ok ${++steps} - ${problem}`);
+  const failed = problem === undefined ? 0 : 1;
+  say(`1..${steps}`);
+  say(`${steps - failed} passed, ${failed} failed`);
+  process.exit(failed);
+}
 
 let asked = 0;
 async function shell(board: TestBoard, command: string, wanted: RegExp): Promise<string> {
@@ -77,17 +94,7 @@ try {
     rig.takeOver(b);
     return await shell(b, 'echo got $((x+2)); cat /mnt/kept', /got 43\r[\s\S]*kept\r/);
   });
-  await step('and nothing differed', async () => {
-    const told = [a, b].flatMap((board) => board.codes().filter((code) => code === 'DIVERGED'));
-    if (told.length > 0) throw new Error(`${told.length} divergences`);
-    return '';
-  });
+  end();
 } catch (error) {
-  say(`not ok ${++steps} - ${(error as Error).message.split('\n')[0]}`);
-  process.exitCode = 1;
+  end((error as Error).message.split('\n')[0]);
 }
-clearInterval(alive);
-const failed = process.exitCode === 1 ? 1 : 0;
-say(`1..${steps}`);
-say(`${steps - failed} passed, ${failed} failed`);
-process.exit();
