@@ -61,7 +61,7 @@ test('the shortest file is enough', () => {
       disks: [],
       com1: { kind: 'none' },
       com2: { kind: 'none' },
-      engine: 'auto',
+      engine: 'soft',
       onPowerOff: 'stop',
     },
     limits: DEFAULT_LIMITS,

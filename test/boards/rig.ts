@@ -72,7 +72,7 @@ export class BoardsRig {
 
   /** Needs a network namespace of its own. Disks and sticks are made, nothing runs yet. */
   /** `engine` as in [guest]. */
-  static async make(made: Appliance, folder: string, engine = 'auto'): Promise<BoardsRig> {
+  static async make(made: Appliance, folder: string, engine = 'soft'): Promise<BoardsRig> {
     rmSync(folder, { recursive: true, force: true });
     const guest = readFileSync(buildGuest('plc', GUEST_HZ));
     for (const side of SIDES) {
