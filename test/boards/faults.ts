@@ -20,8 +20,6 @@ export interface Fault {
   readonly happen: (scene: Scene) => Promise<void>;
   /** Returns when the cause is gone; the boards then have to find back by themselves. */
   readonly mend?: (scene: Scene) => Promise<void>;
-  /** The client's own way to the guest is cut: what was on it is gone, as on any cable. */
-  readonly cutsClient?: true;
   /** The guest starts again: its client too. */
   readonly endsGuest?: true;
 }
@@ -59,7 +57,6 @@ const update = async ({ rig }: Scene, side: Side): Promise<void> => {
 const cableFault = (card: 'front' | 'log', words: string): Fault => ({
   name: words,
   id: card,
-  ...(card === 'front' ? { cutsClient: true } : {}),
   happen: async (scene) => {
     await scene.rig.boards[scene.primary].cable(card, false);
     if (card === 'front') await leads(scene, scene.backup);

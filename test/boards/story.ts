@@ -54,38 +54,18 @@ export async function tell(rig: BoardsRig, fault: Fault): Promise<Row> {
   await rig.redundant();
   const inStepAgainS = (performance.now() - startMs) / 1000;
   const after = await rig.client.answers(ENOUGH, ANSWERS_MS);
-  const told = onTheCable(fault, [...faults, ...rig.client.faults.splice(0)]);
   const ms = (gap: number | undefined): string => (gap ?? 0).toFixed(0);
   return {
     fault: fault.name,
     client:
       facts === undefined
         ? 'served again by the guest started anew'
-        : `pause ${ms(facts.longestGapMs)} ms; ${ms(after.longestGapMs)} ms until in step again${told.words}`,
+        : `pause ${ms(facts.longestGapMs)} ms; ${ms(after.longestGapMs)} ms until in step again`,
     console: prompts,
     scada: rig.scada?.words() ?? 'no broker here',
     inStepAgainS,
-    faults: told.faults,
+    faults: [...faults, ...rig.client.faults.splice(0)],
   };
-}
-
-/** Answers under way when the cable is pulled; the client asks for one at a time. */
-const ON_THE_CABLE_MAX = 3;
-
-/** An answer that left on a cable just pulled is the network's loss: its client asks again, as TCP would. */
-function onTheCable(
-  { cutsClient }: Fault,
-  faults: readonly string[],
-): { words: string; faults: readonly string[] } {
-  const gap = /^number: (\d+) was due, (\d+) came$/;
-  const lost = (fault: string): number => {
-    const [, due, came] = gap.exec(fault) ?? [];
-    return cutsClient === true && due !== undefined ? Number(came) - Number(due) : 0;
-  };
-  const count = faults.reduce((sum, fault) => sum + lost(fault), 0);
-  if (count === 0 || count > ON_THE_CABLE_MAX) return { words: '', faults };
-  const words = `; ${count} answer${count > 1 ? 's' : ''} left on the pulled cable, asked for again`;
-  return { words, faults: faults.filter((fault) => lost(fault) === 0) };
 }
 
 /** What a technician who presses Enter reads, on each board that has somebody to read it. */
