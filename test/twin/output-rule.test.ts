@@ -41,7 +41,6 @@ test(
     try {
       await rig.begin();
       await rig.client.connect();
-      const quietFromUs = Date.now() * 1000;
       const first = await rig.redundant();
       await answers();
       await rig.boards[first].ask({ do: 'switch-over' });
@@ -61,7 +60,7 @@ test(
           .filter(({ code }) => FOLLOWERS.has(code))
           .map(({ wallMs }) => ({ side, fromUs: wallMs * 1000 })),
       );
-      evidence = { guestMac: GUEST_MAC, frames, overheard: tap.overheard, aloneFrom, quietFromUs };
+      evidence = { guestMac: GUEST_MAC, frames, overheard: tap.overheard, aloneFrom };
       const verdict = outputRule(evidence);
       const { proven, alone, streams, waitUs } = verdict;
       console.log({

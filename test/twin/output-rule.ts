@@ -56,8 +56,6 @@ export interface Evidence {
   readonly frames: readonly Captured[];
   readonly overheard: readonly Overheard[];
   /** Moments at which a board began to lead alone (a promotion after a death, say). */
-  /** Until then the guest said things on its console, too: they are in the hash of a frame's marker, not here. */
-  readonly quietFromUs: number;
   readonly aloneFrom: readonly { readonly side: Side; readonly fromUs: number }[];
 }
 
@@ -74,7 +72,6 @@ export function outputRule(evidence: Evidence): OutputRuleVerdict {
     const markers = markersOf(mine, said);
     for (const [i, { frame, timeUs }] of said.entries()) {
       const stream = streamAt(mine, timeUs);
-      if (timeUs < evidence.quietFromUs) continue;
       if (stream === undefined || isAlone(evidence, stream, side, timeUs)) {
         alone++;
         continue;
