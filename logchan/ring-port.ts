@@ -7,7 +7,7 @@ import {
   PacketRing as PacketRingClass,
 } from '../native/index.ts';
 import { assert, LogchanError } from './errors.ts';
-import { ETHERTYPE, FRAME_BYTES_MAX, IN_FLIGHT_FRAMES_MAX } from './limits.ts';
+import { ETHERTYPE, FRAME_BYTES_BASE, FRAME_BYTES_MAX, IN_FLIGHT_FRAMES_MAX } from './limits.ts';
 import { formatMac, parseMac } from './mac.ts';
 import {
   type LinkState,
@@ -33,6 +33,8 @@ export interface RingPortOptions {
   interface: string;
   /** Only this board may speak to us; otherwise whoever has the pairing key. */
   peer?: string;
+  /** A card that is not there is a link without carrier, and looked for; else `start` throws. */
+  mayBeAbsent?: boolean;
 }
 
 type Shared = ReturnType<PacketRing['start']>;
@@ -41,6 +43,7 @@ export class RingPort implements Port {
   readonly name: string;
   private readonly interfaceName: string;
   private readonly peer: Uint8Array | undefined;
+  private readonly mayBeAbsent: boolean;
   private readonly count = portCounters();
   private handler: PortHandler | undefined;
   private ring: PacketRing | undefined;
@@ -62,6 +65,7 @@ export class RingPort implements Port {
   constructor(options: RingPortOptions) {
     this.interfaceName = options.interface;
     this.peer = options.peer === undefined ? undefined : parseMac(options.peer);
+    this.mayBeAbsent = options.mayBeAbsent ?? false;
     this.destination = this.peer ?? BROADCAST;
     this.name = options.interface;
   }
@@ -69,6 +73,11 @@ export class RingPort implements Port {
   start(handler: PortHandler): LinkState {
     assert(this.handler === undefined, 'a port starts once');
     this.handler = handler;
+    this.link = { up: false, frameBytesMax: FRAME_BYTES_BASE };
+    if (this.mayBeAbsent && lookUpInterface(this.interfaceName) === null) {
+      this.lookAgain();
+      return this.link;
+    }
     try {
       this.open();
     } catch (error) {
@@ -202,8 +211,12 @@ export class RingPort implements Port {
       this.open();
     } catch {
       // Gone, for now: the link is down until the interface is back.
-      this.reopenTimer = setTimeout(() => this.linkNews(), REOPEN_MS);
+      this.lookAgain();
     }
+  }
+
+  private lookAgain(): void {
+    this.reopenTimer = setTimeout(() => this.linkNews(), REOPEN_MS);
   }
 
   private shut(): void {

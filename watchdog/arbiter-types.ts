@@ -45,7 +45,8 @@ export type Gate = 'closed' | 'acked' | 'open';
  *   behind   the peer has newer state: never leads by itself
  *   unknown  no record, or one that cannot be believed: never leads by itself
  */
-export type Standing = 'sole' | 'shared' | 'behind' | 'unknown';
+export const STANDINGS = ['sole', 'shared', 'behind', 'unknown'] as const;
+export type Standing = (typeof STANDINGS)[number];
 
 export interface DiskRecord {
   readonly generation: number;

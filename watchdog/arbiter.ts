@@ -160,8 +160,8 @@ export function arbitrateWith(
     settle(turn);
     const urgent = tellingPart(turn.state) !== before;
     if (urgent || event.type === 'tick') say(turn, urgent);
-    if (event.type === 'tick') pet(turn);
   }
+  if (event.type === 'tick') pet(turn);
   return { state: turn.state, actions: turn.actions };
 }
 

@@ -20,11 +20,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { DiskRecord, Standing } from './arbiter-types.ts';
+import { type DiskRecord, STANDINGS, type Standing } from './arbiter-types.ts';
 
 const COPIES = ['reign.0', 'reign.1'] as const;
 const MAGIC = 'twinstep reign 1';
-const STANDINGS: readonly Standing[] = ['sole', 'shared', 'behind', 'unknown'];
 
 export interface StoredState {
   /** Counts writes: orders the copies. */

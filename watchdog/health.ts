@@ -1,7 +1,7 @@
 // Is this board fit: one verdict from probes that each can fail. The watchdog is petted from this
 // verdict only, and a backup that is not fit is not in step. Pure: the owner brings times and facts.
 
-export const PROBES = ['loop', 'vcpu', 'channel', 'disk'] as const;
+export const PROBES = ['loop', 'vcpu', 'channel', 'disk', 'resource'] as const;
 export type Probe = (typeof PROBES)[number];
 
 export interface HealthLimits {
@@ -46,6 +46,7 @@ export class Health {
   private diskSinceMs: number | null = null;
   private diskError: string | null = null;
   private channelError: string | null = null;
+  private missing: string | null = null;
 
   constructor(limits: HealthLimits, nowMs: number) {
     this.limits = limits;
@@ -79,6 +80,11 @@ export class Health {
     this.channelError = error;
   }
 
+  /** What the guest cannot be without and this board does not have. */
+  resource(missing: string | null): void {
+    this.missing = missing;
+  }
+
   verdict(nowMs: number): Verdict {
     const { loopLagMs, vcpuStuckMs, diskMs } = this.limits;
     const found: Record<Probe, string | null> = {
@@ -93,6 +99,7 @@ export class Health {
         (this.diskSinceMs !== null && nowMs - this.diskSinceMs > diskMs
           ? `a disk write has taken ${nowMs - this.diskSinceMs} ms so far`
           : null),
+      resource: this.missing,
     };
     const words = PROBES.flatMap((probe) => found[probe] ?? []);
     const bits = PROBES.reduce((all, probe, n) => all | (found[probe] === null ? 0 : 1 << n), 0);

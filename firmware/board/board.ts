@@ -1,8 +1,8 @@
 // One board as a process: configuration in, brain, control socket and event sinks wired, and an end in
 // order. Knows all parts, decides nothing.
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { lockFile, watchdog as native } from '../../native/index.ts';
+import { watchdog as native } from '../../native/index.ts';
 import type { Wish } from '../../watchdog/arbiter-types.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
@@ -24,12 +24,9 @@ import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import { goFirstAll } from './go-first.ts';
 import type { Hands, HandsEvents } from './hands/types.ts';
+import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import { mayRestart, type Status } from './status.ts';
-
-/** A board that cannot start, in words. */
-export class BoardError extends Error {
-  readonly code = 'E_BOARD';
-}
+import { SupervisorLine } from './supervisor-line.ts';
 
 export interface BoardOptions {
   readonly config: BoardConfig;
@@ -37,11 +34,16 @@ export interface BoardOptions {
   /** Where its configuration came from, and which it was. */
   readonly file: string;
   readonly version: ConfigVersion;
-  readonly prepareHands: (
+  readonly makeHands: (
     config: BoardConfig,
     pairingKey: Uint8Array,
     about: About,
-  ) => Promise<(events: HandsEvents) => Hands>;
+    events: HandsEvents,
+  ) => Hands;
+  /** Descriptor of the lock of its state folder, if its supervisor handed it one. */
+  readonly lock?: number;
+  /** To the supervisor, if there is one. */
+  readonly supervisor?: SupervisorLine;
   /** Process group the stand-in watchdog ends: this board's own. */
   readonly group: number;
   /** File descriptor of the event lines. */
@@ -69,6 +71,7 @@ export class Board implements Controlled {
   readonly ended: Promise<void>;
   private readonly options: BoardOptions;
   private readonly lock: number;
+  private readonly supervisor: SupervisorLine;
   private readonly sinks: EventSink[];
   private alarmKeeper: AlarmKeeper | null = null;
   private configWatch: ConfigWatch | null = null;
@@ -86,18 +89,18 @@ export class Board implements Controlled {
       await board.begin();
       return board;
     } catch (error) {
-      await board.closeAll();
+      await Promise.race([board.closeAll(), pause(STOP_WITHIN_MS)]);
       throw error;
     }
   }
 
   private constructor(options: BoardOptions) {
-    const { config, stdout } = options;
+    const { stdout } = options;
     this.options = options;
     this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
-    this.lock = lockStateDir(config.stateDir);
+    this.lock = lockOf(options);
+    this.supervisor = options.supervisor ?? new SupervisorLine();
     this.sinks = [EventSink.toDescriptor(stdout)];
-    if (config.eventsFile !== null) this.sinks.push(EventSink.toFile(config.eventsFile));
     this.events.listen((event) => {
       const line = eventLine(event);
       for (const sink of this.sinks) sink.put(line);
@@ -108,8 +111,9 @@ export class Board implements Controlled {
   }
 
   private async begin(): Promise<void> {
-    const { config, pairingKey, prepareHands, onMute, file, version } = this.options;
+    const { config, pairingKey, makeHands, onMute, file, version } = this.options;
     const { name, side } = config;
+    this.openEventsFile();
     this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
       name,
       side,
@@ -129,11 +133,8 @@ export class Board implements Controlled {
       config,
       pairingKey,
       events: this.events,
-      makeHands: await prepareHands(config, pairingKey, {
-        ...version,
-        name,
-        firmware: firmwareVersion(),
-      }),
+      makeHands: (events) =>
+        makeHands(config, pairingKey, { ...version, name, firmware: firmwareVersion() }, events),
       watchdog: watchdogOf(config, this.options.group),
       witness: witnessOf(config),
       nowMs: () => native.bootClockMs(),
@@ -141,11 +142,25 @@ export class Board implements Controlled {
       onMute,
       alarms: () => this.alarms(),
       configStatus: () => this.configWatch!.status,
+      recordIsSafe: (boot, record, then) =>
+        this.supervisor.say({ word: 'record', boot, record }, then),
     };
     this.brain = await Brain.start(parts);
     this.lookTimer = setInterval(() => this.look(), LOOK_MS);
     for (const access of ['full', 'read'] as const)
       this.controls.push(await this.openControl(access));
+    this.supervisor.say({ word: 'up' });
+  }
+
+  /** A board that cannot keep its story serves all the same. */
+  private openEventsFile(): void {
+    const { eventsFile } = this.options.config;
+    if (eventsFile === null) return;
+    try {
+      this.sinks.push(EventSink.toFile(eventsFile));
+    } catch (error) {
+      this.events.tell('EVENTS-UNSAVED', `events-file ${eventsFile}: ${systemWords(error)}`);
+    }
   }
 
   /** Without its group a socket is the board's own user's: a board that serves is worth more. */
@@ -279,18 +294,9 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Two boards in one folder would destroy each other's reign. */
-function lockStateDir(folder: string): number {
-  let lock: number;
-  try {
-    mkdirSync(folder, { recursive: true });
-    lock = openSync(join(folder, 'lock'), 'a', 0o600);
-  } catch (error) {
-    throw new BoardError(`state-dir ${folder}: ${systemWords(error)}`);
-  }
-  if (lockFile(lock, true)) return lock;
-  closeSync(lock);
-  throw new BoardError(`state-dir ${folder}: another board uses it`);
+function lockOf({ config, lock }: BoardOptions): number {
+  const { stateDir } = config;
+  return lock !== undefined && isLockOf(stateDir, lock) ? lock : lockStateFolder(stateDir);
 }
 
 function watchdogOf({ watchdog, limits, stateDir }: BoardConfig, group: number): Watchdog | null {

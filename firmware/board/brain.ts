@@ -4,7 +4,14 @@
 // the disk behind a thread, the guest behind the hands.
 import { strict as assert } from 'node:assert';
 import { arbitrate, initialState, pairState } from '../../watchdog/arbiter.ts';
-import type { Action, ArbiterEvent, ArbiterState, Wish } from '../../watchdog/arbiter-types.ts';
+import type {
+  Action,
+  ArbiterEvent,
+  ArbiterState,
+  DiskRecord,
+  Wish,
+} from '../../watchdog/arbiter-types.ts';
+import type { Loaded } from '../../watchdog/generation-store.ts';
 import { Health, type HealthLimits, healthLimitsFor } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
@@ -39,6 +46,8 @@ export interface BrainParts {
   readonly healthLimits?: HealthLimits;
   readonly alarms?: () => readonly AlarmView[];
   readonly configStatus?: () => ConfigStatus;
+  /** Tells the supervisor of a record that is safe on disk; `then` when it knows. */
+  readonly recordIsSafe?: (boot: number, record: DiskRecord, then: () => void) => void;
   /** The board must not go on: its watchdog failed it. */
   readonly onMute: (why: string) => void;
 }
@@ -48,6 +57,7 @@ export type WishAnswer = { readonly ok: true } | { readonly ok: false; readonly 
 /** A write that takes longer is told: it is part of every takeover. */
 const SLOW_WRITE_MS = 100;
 const WRITE_AGAIN_MS = 200;
+const LOAD_AGAIN_MS = 1_000;
 
 export class Brain {
   private readonly parts: BrainParts;
@@ -73,30 +83,17 @@ export class Brain {
   private tickedMs: number;
   private closing: Promise<void> | null = null;
 
-  /** Reads the record, opens the paths, and begins to seek the peer. */
+  /** Makes it whole, then lets it hear: paths, log link, watchdog, and the record, which begins its role. */
   static async start(parts: BrainParts): Promise<Brain> {
-    const { config, events, nowMs, wallMs } = parts;
-    const wallSeconds = Math.floor(wallMs() / 1000);
-    const { keeper, loaded } = await ReignKeeper.open(config.stateDir, wallSeconds, nowMs);
-    const { boot, record, trouble } = loaded;
-    events.tell(
-      'REIGN-LOADED',
-      `start ${boot}, generation ${record.generation}, ${record.standing}`,
-      {
-        boot,
-        ...record,
-      },
-    );
-    if (trouble !== null) events.tell('REIGN-TROUBLE', trouble);
-    const brain = new Brain(parts, keeper);
-    await brain.begin(boot, record);
+    const brain = new Brain(parts);
+    await brain.begin();
     return brain;
   }
 
-  private constructor(parts: BrainParts, keeper: ReignKeeper) {
+  private constructor(parts: BrainParts) {
     const { config, events, nowMs } = parts;
     this.parts = parts;
-    this.keeper = keeper;
+    this.keeper = new ReignKeeper(config.stateDir, nowMs);
     const now = nowMs();
     this.bornMs = now;
     this.tickedMs = now;
@@ -126,18 +123,49 @@ export class Brain {
     const isUsed = { log: true, serial: config.serial !== null, front: true };
     this.notices = new Notices(events, now, isUsed);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
-    keeper.onWritten = (written) => this.written(written);
+    this.keeper.onWritten = (written) => this.written(written);
   }
 
-  private async begin(boot: number, record: ArbiterState['record']): Promise<void> {
+  private async begin(): Promise<void> {
+    const { nowMs } = this.parts;
+    this.hands.start();
     await this.paths.start();
-    await this.dog.arm(this.parts.nowMs());
+    await this.dog.arm(nowMs());
     // The start took its time; that was no sleep.
-    this.tickedMs = this.parts.nowMs();
+    this.tickedMs = nowMs();
     this.health.loop(this.tickedMs, 0);
     this.fire({ type: 'tick' });
-    this.fire({ type: 'loaded', boot, record });
     this.ticker.start();
+    await this.loadRecord();
+  }
+
+  /** Without a start counted on disk it has no word to say: it waits, cold, until the disk has it. */
+  private async loadRecord(): Promise<void> {
+    const { events, wallMs } = this.parts;
+    let loaded: Loaded;
+    try {
+      loaded = await this.keeper.load(Math.floor(wallMs() / 1000));
+    } catch (error) {
+      const text = `the record cannot be written: ${(error as Error).message}`;
+      events.tellBurst('REIGN-FAILED', text, {});
+      if (this.closing === null)
+        this.writeTimer = setTimeout(() => void this.loadRecord(), LOAD_AGAIN_MS);
+      return;
+    }
+    if (this.closing !== null) return;
+    this.writeTimer = null;
+    const { boot, record, trouble } = loaded;
+    const text = `start ${boot}, generation ${record.generation}, ${record.standing}`;
+    events.tell('REIGN-LOADED', text, { boot, ...record });
+    if (trouble !== null) events.tell('REIGN-TROUBLE', trouble);
+    this.isSafe(boot, record, () => this.fire({ type: 'loaded', boot, record }));
+  }
+
+  /** The supervisor knows before anything follows from it: its word must never be older than the gate. */
+  private isSafe(boot: number, record: DiskRecord, then: () => void): void {
+    const { recordIsSafe } = this.parts;
+    if (recordIsSafe === undefined) then();
+    else recordIsSafe(boot, record, then);
   }
 
   // --- events in ---------------------------------------------------------------------------------
@@ -252,6 +280,7 @@ export class Brain {
     const trouble = this.diskTrouble ?? broken?.trouble ?? null;
     if (busyMs === null || trouble !== null) health.diskEnds(trouble);
     else health.diskBegins(busyMs);
+    health.resource(facts.missing);
     const verdict = health.verdict(nowMs);
     if (verdict.ok !== this.verdict.ok) {
       const { events } = this.parts;
@@ -360,7 +389,7 @@ export class Brain {
       const code = tookMs > SLOW_WRITE_MS ? 'REIGN-SLOW' : 'REIGN-WRITTEN';
       const text = `generation ${record.generation}, ${record.standing}, in ${tookMs.toFixed(1)} ms`;
       events.tell(code, text, data);
-      this.fire({ type: 'persisted', record });
+      this.isSafe(this.state.boot, record, () => this.fire({ type: 'persisted', record }));
       return;
     }
     events.tellBurst('REIGN-FAILED', `the record cannot be written: ${error}`, data);

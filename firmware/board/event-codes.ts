@@ -19,6 +19,8 @@ export const EVENT_CODES = {
   'BOARD-STOPPING': info('the board stops'),
   'BOARD-STOPPED': info('the board has stopped in order'),
   'BOARD-DIED': error('the board process ended; it is started again'),
+  'BOARD-MUTE': error('the board process gave no sign of life and is ended'),
+  'EVENTS-UNSAVED': warning('the file of events cannot be written'),
   'BOARD-GIVEN-UP': critical('the board dies again and again: left to the hardware watchdog'),
   'SUPERVISOR-GONE': error(
     'the supervisor of this board is gone: its death would be told by nobody',
@@ -103,6 +105,8 @@ export const EVENT_CODES = {
   'GUEST-DISCARDED': info('the machine is thrown away'),
   'GUEST-NOTICE': info('about the guest'),
   'GUEST-ANNOUNCED': info('the plant network is told where the guest is'),
+  'RESOURCE-MISSING': error('something the guest needs is not there: this board cannot lead'),
+  'RESOURCE-BACK': info('the guest has all it needs again'),
   'DISK-TROUBLE': error('a disk of the guest fails'),
   'DISK-WELL': info('a disk of the guest is well again'),
   'SYNC-ASKED': info('asks the primary to be brought into step'),

@@ -10,21 +10,22 @@ import type { Hands, HandsEvents } from './hands/types.ts';
 /** Which pair a call on the link is for; the pairing key keeps pairs apart, this is a name for it. */
 const CLUSTER = 'twinstep';
 
-/** Opens disks and world; throws an error for people. Then the hands can be made, once. */
-export async function prepareHands(
+export function makeHands(
   { guest, log }: BoardConfig,
   pairingKey: Uint8Array,
-  about?: About,
-): Promise<(events: HandsEvents) => Hands> {
-  return await BoardHands.prepare({
+  about: About,
+  events: HandsEvents,
+): Hands {
+  return new BoardHands({
     plan: guest,
-    ...(about === undefined ? {} : { about }),
+    about,
+    events,
     nowMs: () => native.bootClockMs(),
     makeChannel: (handler) =>
       new Channel({
         pairingKey,
         cluster: CLUSTER,
-        port: new RingPort({ interface: log.interface }),
+        port: new RingPort({ interface: log.interface, mayBeAbsent: true }),
         handler,
       }),
   });

@@ -24,29 +24,29 @@ export type KeeperOrder =
 
 export class ReignKeeper {
   onWritten: (written: Written) => void = () => {};
-  private readonly worker: Worker;
-  private readonly ended: Promise<void>;
+  private onLoaded: (answer: Exclude<KeeperAnswer, { kind: 'written' }>) => void = () => {};
+  private worker: Worker | undefined;
+  private ended: Promise<void> = Promise.resolve();
+  private readonly folder: string;
   private under = 0;
   private beganMs: number | null = null;
   private readonly nowMs: () => number;
 
-  /** The record, with the start counted on disk. */
-  static async open(
-    folder: string,
-    wallSeconds: number,
-    nowMs: () => number,
-  ): Promise<{ keeper: ReignKeeper; loaded: Loaded }> {
-    const keeper = new ReignKeeper(folder, nowMs);
-    const loaded = await keeper.load(wallSeconds);
-    return { keeper, loaded };
+  constructor(folder: string, nowMs: () => number) {
+    this.folder = folder;
+    this.nowMs = nowMs;
   }
 
-  private constructor(folder: string, nowMs: () => number) {
-    this.nowMs = nowMs;
-    this.worker = new Worker(new URL('./reign-worker.js', import.meta.url), {
-      workerData: { folder },
+  /** The record, with the start counted on disk. Rejects when the disk will not have it: ask again. */
+  load(wallSeconds: number): Promise<Loaded> {
+    this.worker ??= this.start();
+    return new Promise((resolve, reject) => {
+      this.onLoaded = (answer) => {
+        if (answer.kind === 'loaded') resolve(answer.loaded);
+        else reject(new Error(answer.error));
+      };
+      this.order({ order: 'load', wallSeconds });
     });
-    this.ended = new Promise((resolve) => this.worker.once('exit', () => resolve()));
   }
 
   /** Since when a write has been under way, or null. */
@@ -66,15 +66,16 @@ export class ReignKeeper {
     await this.ended;
   }
 
-  private load(wallSeconds: number): Promise<Loaded> {
-    return new Promise((resolve, reject) => {
-      this.worker.on('message', (answer: KeeperAnswer) => {
-        if (answer.kind === 'loaded') resolve(answer.loaded);
-        else if (answer.kind === 'unreadable') reject(new Error(answer.error));
-        else this.written(answer);
-      });
-      this.order({ order: 'load', wallSeconds });
+  private start(): Worker {
+    const worker = new Worker(new URL('./reign-worker.js', import.meta.url), {
+      workerData: { folder: this.folder },
     });
+    this.ended = new Promise((resolve) => worker.once('exit', () => resolve()));
+    worker.on('message', (answer: KeeperAnswer) => {
+      if (answer.kind === 'written') this.written(answer);
+      else this.onLoaded(answer);
+    });
+    return worker;
   }
 
   private written(answer: Written): void {
@@ -84,6 +85,6 @@ export class ReignKeeper {
   }
 
   private order(order: KeeperOrder): void {
-    this.worker.postMessage(order);
+    this.worker?.postMessage(order);
   }
 }

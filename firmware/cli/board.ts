@@ -1,18 +1,21 @@
 // `twinstep board`: the daemon of one board. This process supervises; the board itself is a child
 // process, so that its death can be told to the peer at once.
-import { fstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { watchdog as native } from '../../native/index.ts';
+import { LOCK_FD, SENTINEL_FD, WORD_FD } from '../../watchdog/supervisor.ts';
 import { Board } from '../board/board.ts';
-import { loadConfig } from '../board/config/load.ts';
+import { type Loaded, loadConfig } from '../board/config/load.ts';
 import { ConfigStore, now } from '../board/config/store.ts';
 import { trialVerdict } from '../board/config/versions.ts';
 import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
-import { prepareHands } from '../board/make-hands.ts';
+import { makeHands } from '../board/make-hands.ts';
+import { BoardError, lockStateFolder } from '../board/state-folder.ts';
 import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
+import { isPipe, SupervisorLine } from '../board/supervisor-line.ts';
 import { parseStrictly } from './guest-options.ts';
-import { EXIT, UsageError } from './usage.ts';
+import { EXIT, isForPeople, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep board --config FILE [--check]
 
@@ -31,7 +34,6 @@ const STDOUT = 1;
 const SINK_WITHIN_MS = 500;
 /** With helper threads, collecting garbage waits for threads that do not go first. */
 const BOARD_FLAGS = ['--single-threaded-gc'];
-const SENTINEL_FD = 3;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** A parent that is gone cannot tell of this board's death any more. */
 const PARENT_LOOK_MS = 1_000;
@@ -65,10 +67,12 @@ async function superviseOnce(file: string, events: EventLog): Promise<Supervised
   if (returned !== null) events.tell('CONFIG-RETURNED', `it returned: ${returned}`);
   if (trouble !== null) events.tell('CONFIG-TROUBLE', trouble);
   const loaded = await loadConfig(file);
+  // Before anything else: whose board it is decides who may speak of it.
+  const lock = lockStateFolder(loaded.config.stateDir);
   const script = fileURLToPath(new URL('./twinstep.js', import.meta.url));
   const supervised = new Supervised({
     ...loaded,
-    events,
+    ...{ events, lock },
     command: process.execPath,
     args: [...process.execArgv, ...BOARD_FLAGS, script, 'board-process', '--config', file],
   });
@@ -84,11 +88,14 @@ async function superviseOnce(file: string, events: EventLog): Promise<Supervised
   const { kind } = await supervised.ended;
   for (const signal of SIGNALS) process.off(signal, onSignal);
   supervised.close();
+  closeSync(lock);
   return kind;
 }
 
 /** The child: not for people. */
 export async function boardProcess(args: string[]): Promise<number> {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+    process.on(event, endUnexpectedly);
   const file = configFile(parseStrictly(args, OPTIONS) as Values);
   // The parent puts the one before in force, and reads it itself.
   const store = new ConfigStore(file);
@@ -96,18 +103,38 @@ export async function boardProcess(args: string[]): Promise<number> {
   native.forgoCoreDumps();
   const loaded = await loadConfig(file);
   if (isPipe(SENTINEL_FD)) native.startSentinel(SENTINEL_FD);
-  const board = await Board.start({
-    ...loaded,
-    prepareHands,
-    group: process.pid,
-    stdout: STDOUT,
-    onMute: () => process.kill(process.pid, 'SIGKILL'),
-  });
+  const board = await startBoard(loaded);
   for (const signal of SIGNALS) process.on(signal, () => void board.shutDown());
   watchParent(board);
   await board.ended;
   // Whatever else still holds the event loop has nothing to say any more.
   process.exit(board.isToBeRestarted ? EXIT.restart : EXIT.ok);
+}
+
+/** Throws what people can read, also where it is our mistake. */
+async function startBoard(loaded: Loaded): Promise<Board> {
+  try {
+    return await Board.start({
+      ...loaded,
+      makeHands,
+      group: process.pid,
+      stdout: STDOUT,
+      lock: LOCK_FD,
+      supervisor: new SupervisorLine(WORD_FD),
+      onMute: () => process.kill(process.pid, 'SIGKILL'),
+    });
+  } catch (error) {
+    if (isForPeople(error)) throw error;
+    const { message, stack = '' } = error as Error;
+    const where = stack.split('\n')[1]?.trim() ?? 'nowhere';
+    throw new BoardError(`could not start: ${message} (${where})`);
+  }
+}
+
+/** What nobody foresaw ends the board at once: half of one would hold the guest and serve nobody. */
+function endUnexpectedly(error: unknown): void {
+  console.error(error);
+  process.exit(EXIT.broken);
 }
 
 interface Values {
@@ -122,15 +149,6 @@ const OPTIONS = {
 function configFile({ config }: Values): string {
   if (config === undefined) throw new UsageError('--config FILE is missing');
   return config;
-}
-
-function isPipe(fd: number): boolean {
-  try {
-    const found = fstatSync(fd);
-    return found.isFIFO() || found.isSocket();
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -87,17 +87,19 @@ async function main([given = 'help', ...args]: string[]): Promise<number> {
   try {
     return await command.run(args);
   } catch (error) {
-    if (error instanceof UsageError) {
-      console.error(`twinstep ${name}: ${error.message}`);
-      return EXIT.usage;
-    }
-    if (isForPeople(error)) {
-      console.error(`twinstep ${name}: ${error.message}`);
-      return EXIT.failed;
-    }
-    console.error(error);
-    return EXIT.broken;
+    // Whatever is open and would hold the process: nothing comes of it any more.
+    process.exit(tellOf(error, name));
   }
+}
+
+/** One line where it is somebody's to mend; all of it where it is ours. Answers the exit code. */
+function tellOf(error: unknown, name: string): number {
+  if (error instanceof UsageError || isForPeople(error)) {
+    console.error(`twinstep ${name}: ${error.message}`);
+    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+  }
+  console.error(error);
+  return EXIT.broken;
 }
 
 process.exitCode = await main(process.argv.slice(2));

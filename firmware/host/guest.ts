@@ -51,6 +51,7 @@ export class Guest {
       },
       onNotice,
     });
+    world.start();
     try {
       const config = {
         memoryBytes: spec.memoryBytes,

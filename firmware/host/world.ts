@@ -46,8 +46,9 @@ export class World {
   private readonly nets: NetLink[] = [];
   private readonly lines = new Map<SerialPortName, SerialLine>();
   private readonly underWay = new Map<SerialPortName, number>();
+  private isStarted = false;
 
-  /** Throws a HostError, DiskError or TapError: one clear line. */
+  /** Nothing comes in before `start`. Throws a HostError, DiskError or TapError: one clear line. */
   static async open(spec: WorldSpec, events: WorldEvents): Promise<World> {
     const world = new World(events);
     try {
@@ -61,6 +62,12 @@ export class World {
 
   private constructor(events: WorldEvents) {
     this.events = events;
+  }
+
+  /** From now on inputs are handed in. */
+  start(): void {
+    this.isStarted = true;
+    for (const line of this.lines.values()) line.resume();
   }
 
   /** What the guest must be built with. */
@@ -109,6 +116,7 @@ export class World {
       const line = await openLine(serial[port], this.lineEvents(port));
       if (line === undefined) continue;
       this.lines.set(port, line);
+      line.pause();
       if (line.where !== undefined) this.events.onNotice(`${port} is ${line.where}`);
     }
   }
@@ -122,8 +130,11 @@ export class World {
   private async openNet(spec: NetSpec): Promise<void> {
     const nic = this.nets.length;
     const events: NetLinkEvents = {
-      onFrames: (frames) =>
-        this.events.onInputs(frames.map((frame) => ({ kind: 'net-rx', nic, frame }))),
+      // What comes before anybody listens is lost, as on a cable that is not plugged in.
+      onFrames: (frames) => {
+        if (!this.isStarted) return;
+        this.events.onInputs(frames.map((frame) => ({ kind: 'net-rx', nic, frame })));
+      },
       onTrouble: this.events.onNotice,
     };
     if (spec.kind === 'tap') this.nets.push(tapLink(spec.name, events));

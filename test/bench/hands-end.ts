@@ -37,7 +37,7 @@ const until = async (isSo: () => boolean) => {
   }
 };
 
-const makeHands = await BoardHands.prepare({
+const hands = await BoardHands.open({
   plan,
   makeChannel: (handler) =>
     new Channel({
@@ -49,6 +49,7 @@ const makeHands = await BoardHands.prepare({
   openOutside: async (_spec, worldEvents) => {
     world = worldEvents;
     return {
+      start: () => {},
       deliver: (outputs) => {
         for (const output of outputs) {
           if (output.kind === 'serial-tx') said += Buffer.from(output.bytes).toString('latin1');
@@ -59,14 +60,14 @@ const makeHands = await BoardHands.prepare({
       close: async () => {},
     };
   },
-});
-const hands = makeHands({
-  arbiter: ({ type }) => {
-    events.push(type);
-    wake();
+  events: {
+    arbiter: ({ type }) => {
+      events.push(type);
+      wake();
+    },
+    statement: () => {},
+    event: ({ code, text }) => void process.stderr.write(`${code} ${text}\n`),
   },
-  statement: () => {},
-  event: ({ code, text }) => void process.stderr.write(`${code} ${text}\n`),
 });
 
 function is(role: Role, more: Partial<Reign> = {}): void {

@@ -3,12 +3,13 @@
 import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../firmware/board/config/load.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
+import { lockStateFolder } from '../../firmware/board/state-folder.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { Supervised } from '../../firmware/board/supervise.ts';
 import type { Statement } from '../../watchdog/arbiter-types.ts';
@@ -26,6 +27,7 @@ let file = '';
 let peer: Socket;
 const heard: Statement[] = [];
 let supervised: Supervised | null = null;
+let lock: number | undefined;
 const told: BoardEvent[] = [];
 
 test.before.each(async () => {
@@ -51,6 +53,8 @@ test.after.each(async () => {
   await supervised?.stop();
   supervised?.close();
   supervised = null;
+  if (lock !== undefined) closeSync(lock);
+  lock = undefined;
   peer.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -65,8 +69,11 @@ const config = (port: number): string =>
 async function start(): Promise<Supervised> {
   const events = new EventLog({ wallMs: () => Date.now(), monoMs: () => performance.now() });
   events.listen((event) => told.push(event));
+  const loaded = await loadConfig(file);
+  lock ??= lockStateFolder(loaded.config.stateDir);
   supervised = new Supervised({
-    ...(await loadConfig(file)),
+    ...loaded,
+    lock,
     events,
     command: process.execPath,
     args: [repoPath('dist/test/board/fake-board.js'), file],

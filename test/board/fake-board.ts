@@ -3,25 +3,26 @@
 import { Board } from '../../firmware/board/board.ts';
 import { loadConfig } from '../../firmware/board/config/load.ts';
 import { RESTART_CODE } from '../../firmware/board/supervise.ts';
+import { SupervisorLine } from '../../firmware/board/supervisor-line.ts';
 import { watchdog as native } from '../../native/index.ts';
+import { LOCK_FD, SENTINEL_FD, WORD_FD } from '../../watchdog/supervisor.ts';
 import { FakeHands, FakeLink } from './fake-hands.ts';
 
 const [file = ''] = process.argv.slice(2);
 const loaded = await loadConfig(file);
 native.forgoCoreDumps();
-native.startSentinel(3);
+native.startSentinel(SENTINEL_FD);
 const board = await Board.start({
   ...loaded,
-  prepareHands: () =>
-    Promise.resolve(
-      (events) =>
-        new FakeHands(
-          new FakeLink(),
-          events,
-          () => native.bootClockMs(),
-          () => {},
-        ),
+  makeHands: (_config, _key, _about, events) =>
+    new FakeHands(
+      new FakeLink(),
+      events,
+      () => native.bootClockMs(),
+      () => {},
     ),
+  lock: LOCK_FD,
+  supervisor: new SupervisorLine(WORD_FD),
   group: process.pid,
   stdout: 1,
   onMute: () => process.kill(process.pid, 'SIGKILL'),

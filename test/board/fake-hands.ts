@@ -43,6 +43,7 @@ export class FakeHands implements Hands {
   lagMs: number | null = null;
   isStuck = false;
   diskTrouble: string | null = null;
+  missing: string | null = null;
   target: number | null = null;
   private readonly link: FakeLink;
   private readonly events: HandsEvents;
@@ -57,7 +58,10 @@ export class FakeHands implements Hands {
     this.events = events;
     this.nowMs = nowMs;
     this.onGate = onGate;
-    link.join(this);
+  }
+
+  start(): void {
+    this.link.join(this);
   }
 
   reign(reign: Reign): void {
@@ -161,6 +165,7 @@ export class FakeHands implements Hands {
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],
       diskBusySinceMs: null,
       peerAbout: null,
+      missing: this.missing,
     };
   }
 

@@ -2,7 +2,7 @@
 // board reads it at its start; a board starts anew on wish and says which configuration it runs.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeAbout, encodeAbout } from '../../firmware/board/about.ts';
@@ -11,6 +11,7 @@ import { ConfigStore, now } from '../../firmware/board/config/store.ts';
 import { hashOf } from '../../firmware/board/config/versions.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
+import { lockStateFolder } from '../../firmware/board/state-folder.ts';
 import { mayRestart, type Status } from '../../firmware/board/status.ts';
 import { Supervised } from '../../firmware/board/supervise.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
@@ -24,6 +25,7 @@ const LONG = { timeoutMs: 60_000 };
 let folder = '';
 let file = '';
 let supervised: Supervised | null = null;
+let lock: number | undefined;
 
 const PORT = 30_000 + (process.pid % 20_000);
 const OLD = `# kept${loneConfig({ host: 31, port: PORT, more: STAND_IN })}`;
@@ -40,6 +42,8 @@ test.after.each(async () => {
   await supervised?.stop();
   supervised?.close();
   supervised = null;
+  if (lock !== undefined) closeSync(lock);
+  lock = undefined;
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -52,8 +56,11 @@ function onTrial(leftMs: number): void {
 }
 
 async function start(): Promise<Supervised> {
+  const loaded = await loadConfig(file);
+  lock ??= lockStateFolder(loaded.config.stateDir);
   supervised = new Supervised({
-    ...(await loadConfig(file)),
+    ...loaded,
+    lock,
     events: new EventLog({ wallMs: () => Date.now(), monoMs: () => performance.now() }),
     command: process.execPath,
     args: [repoPath('dist/test/board/fake-board.js'), file],

@@ -65,6 +65,7 @@ const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'LAG-WELL': ['BACKUP-SLOW'],
   'REIGN-WRITTEN': ['RECORD-FAILED', 'RECORD-SLOW'],
   'REIGN-SLOW': ['RECORD-FAILED'],
+  'REIGN-LOADED': ['RECORD-FAILED'],
   'ROLE-SOLO': ['BACKUP-SLOW'],
   'ROLE-BACKUP': ['BACKUP-SLOW'],
 };

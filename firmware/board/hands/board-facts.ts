@@ -2,15 +2,13 @@
 import { createHash } from 'node:crypto';
 import { CPU_MODEL, firmwareVersion } from '../../host/identity.ts';
 import type { BoardFacts } from './compat.ts';
-import { type GuestSeat, restartsOn, type SeatFiles } from './guest-seat.ts';
+import { type GuestSeat, restartsOn } from './guest-seat.ts';
 import { MESSAGES_VERSION } from './messages.ts';
 import type { HandsPlan } from './plan.ts';
 
-export function factsOf(
-  plan: HandsPlan,
-  { kernel, initrd }: SeatFiles,
-  seat: GuestSeat,
-): BoardFacts {
+/** The seat must be open. */
+export function factsOf(plan: HandsPlan, seat: GuestSeat): BoardFacts {
+  const { kernel, initrd } = seat.bootFiles;
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
   const sum = (bytes: Uint8Array) => hex(createHash('sha256').update(bytes).digest());
   return {

@@ -81,15 +81,16 @@ export class Following {
   private tell(session: number): void {
     const { shared } = this;
     const boot = shared.reign()?.boot;
-    if (boot === undefined || !shared.link.isUp) return;
+    const own = shared.facts();
+    if (boot === undefined || own === undefined || !shared.link.isUp) return;
     this.target = new SyncTarget({
       ...{ boot, session, link: shared.link, disks: shared.seat.disks },
-      memoryBytes: shared.facts().memoryBytes,
+      memoryBytes: own.memoryBytes,
       began: () => this.began(),
       adopt: (memory, state, stream) => this.adopt(memory, state, stream),
       failed: (error) => this.failed(error),
     });
-    const facts = encodeFacts(shared.facts());
+    const facts = encodeFacts(own);
     shared.link.send(encodeLogMessage({ type: 'want', boot, session, facts }), true);
   }
 

@@ -2,8 +2,10 @@
 // which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
 // is dropped here, and its disk requests are answered to nobody.
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
+import { HostError, systemWords } from '../../host/errors.ts';
 import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
@@ -15,6 +17,8 @@ import type { HandsPlan } from './plan.ts';
 
 /** What the guest says and hears, apart from its disks. */
 export interface Outside {
+  /** Nothing comes in before. */
+  start(): void;
   deliver(outputs: readonly OutputItem[]): void;
   serialTaken(port: SerialPortName, bytes: number): void;
   close(): Promise<void>;
@@ -62,42 +66,49 @@ export class GuestSeat {
   /** What runs every machine in this place. */
   readonly engine: Chosen;
   private readonly plan: HandsPlan;
-  private readonly files: SeatFiles;
   private readonly events: SeatEvents;
-  private outside!: Outside;
+  private readonly nowMs: () => number;
+  private readonly openOutside: OpenOutside;
+  private files: SeatFiles | undefined;
+  private outside: Outside | undefined;
   private occupant: Occupant | undefined;
 
-  /** Opens disks and world, all or nothing; throws one clear line. */
-  static async open(
+  constructor(
     plan: HandsPlan,
-    files: SeatFiles,
     events: SeatEvents,
     nowMs: () => number,
     openOutside: OpenOutside = (spec, worldEvents) => World.open(spec, worldEvents),
-  ): Promise<GuestSeat> {
-    const seat = new GuestSeat(plan, files, events);
+  ) {
+    this.plan = plan;
+    this.engine = chooseEngine(plan.engine);
+    this.events = events;
+    this.nowMs = nowMs;
+    this.openOutside = openOutside;
+  }
+
+  /** Kernel, disks and world, all or nothing; throws one clear line, and may then be called again. */
+  async open(): Promise<void> {
+    const { plan, events, nowMs } = this;
     try {
+      this.files = await readFiles(plan);
       for (const { path, isReadOnly } of plan.disks) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
-        seat.disks.push(await DiskReplica.open({ path, isReadOnly, nowMs, onTrouble }));
+        this.disks.push(await DiskReplica.open({ path, isReadOnly, nowMs, onTrouble }));
       }
-      seat.outside = await openOutside(worldSpec(plan), {
-        onInputs: (inputs) => seat.inputs(inputs),
+      this.outside = await this.openOutside(worldSpec(plan), {
+        onInputs: (inputs) => this.inputs(inputs),
         onLeave: () => {},
         onNotice: events.onNotice,
       });
-      return seat;
+      this.outside.start();
     } catch (error) {
-      await seat.close();
+      await this.closeAll();
       throw error;
     }
   }
 
-  private constructor(plan: HandsPlan, files: SeatFiles, events: SeatEvents) {
-    this.plan = plan;
-    this.engine = chooseEngine(plan.engine);
-    this.files = files;
-    this.events = events;
+  get isOpen(): boolean {
+    return this.outside !== undefined;
   }
 
   get vcpu(): Vcpu | undefined {
@@ -167,7 +178,7 @@ export class GuestSeat {
   }
 
   deliver(outputs: readonly OutputItem[]): void {
-    this.outside.deliver(outputs);
+    this.outside?.deliver(outputs);
   }
 
   /** Since when the oldest disk request has been under way. */
@@ -178,9 +189,19 @@ export class GuestSeat {
 
   async close(): Promise<void> {
     await this.empty();
-    // Not there when opening failed.
+    await this.closeAll();
+  }
+
+  private async closeAll(): Promise<void> {
     await this.outside?.close();
-    for (const disk of this.disks) await disk.close();
+    this.outside = undefined;
+    for (const disk of this.disks.splice(0)) await disk.close();
+  }
+
+  /** What the guest boots from; throws before it is read. */
+  get bootFiles(): SeatFiles {
+    if (this.files === undefined) throw new Error('what the guest lives on is not open');
+    return this.files;
   }
 
   // ---- inside -------------------------------------------------------------------------------
@@ -222,7 +243,7 @@ export class GuestSeat {
     const { memoryBytes, append } = this.plan;
     return {
       ...{ memoryBytes, epochSeconds, entropySeed, engine: this.engine.kind },
-      ...this.files,
+      ...this.bootFiles,
       commandLine: append,
       devices: this.devices(),
       multiplier: FIRST_MULTIPLIER,
@@ -256,7 +277,7 @@ export class GuestSeat {
       onOutputs: present((outputs) => events.onOutputs(outputs, occupant.leads)),
       onDiskRequest: present((request) => this.request(request, occupant)),
       onReboot: present((life) => events.onReboot(life)),
-      onSerialTaken: present((port, bytes) => this.outside.serialTaken(port, bytes)),
+      onSerialTaken: present((port, bytes) => this.outside?.serialTaken(port, bytes)),
       onDivergence: present((divergence) => events.onDivergence(divergence)),
       onProgress: present(() => events.onProgress()),
     };
@@ -282,7 +303,7 @@ export class GuestSeat {
     }
     this.inputsDropped += inputs.length;
     for (const input of inputs) {
-      if (input.kind === 'serial-rx') this.outside.serialTaken(input.port, input.bytes.length);
+      if (input.kind === 'serial-rx') this.outside?.serialTaken(input.port, input.bytes.length);
     }
   }
 }
@@ -298,4 +319,19 @@ function worldSpec({ nics, com1, com2 }: HandsPlan): WorldSpec {
     nets: nics.map(({ mac, tap }) => ({ kind: 'tap', name: tap, mac })),
     serial: { com1, com2, console: { kind: 'none' } },
   };
+}
+
+async function readFiles({ kernel, initrd }: HandsPlan): Promise<SeatFiles> {
+  return {
+    kernel: await bytesOf('kernel', kernel),
+    initrd: initrd === undefined ? undefined : await bytesOf('initrd', initrd),
+  };
+}
+
+async function bytesOf(what: string, path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw new HostError('E_FILE', `${what} ${path}: ${systemWords(error)}`);
+  }
 }

@@ -4,7 +4,6 @@
 //
 // A gate order takes effect before it returns. What changes the guest runs in a chain, one after the
 // other. Everything that comes from the channel is worked off in the turn in which it comes.
-import { readFile } from 'node:fs/promises';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
 import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
@@ -17,7 +16,7 @@ import { factsOf } from './board-facts.ts';
 import { Chain } from './chain.ts';
 import type { BoardFacts } from './compat.ts';
 import { Following } from './following.ts';
-import { GuestSeat, type OpenOutside, type SeatFiles } from './guest-seat.ts';
+import { GuestSeat, type OpenOutside, type SeatEvents } from './guest-seat.ts';
 import { Leading } from './leading.ts';
 import { type ChannelFactory, Link, type LinkHandler } from './link.ts';
 import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
@@ -48,6 +47,8 @@ const HANDS_LIMITS: HandsLimits = {
   catchUpMs: 15_000,
 };
 const STEP_MS = 50;
+/** What the guest lives on may come later than the board: a disk, a TAP, a file. */
+const RESOURCE_RETRY_MS = 500;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = HandsFacts['guest'];
@@ -62,68 +63,49 @@ export class BoardHands implements Hands {
   private readonly chain: Chain;
   private readonly announcer: Announcer;
   private readonly nowMs: () => number;
-  private readonly boardFacts: BoardFacts;
   private readonly rate = new RateMeter();
-  private readonly timer: NodeJS.Timeout;
+  private boardFacts: BoardFacts | undefined;
+  /** What the guest cannot be without and does not have, in words. */
+  private missing: string | undefined = 'not looked for yet';
+  private timer: NodeJS.Timeout | undefined;
+  private resourceTimer: NodeJS.Timeout | undefined;
   private current: Reign | undefined;
   private phase: GuestPhase = 'none';
   private liveIcount = 0n;
   private takeover: TakeoverRecord | undefined;
   private closing: Promise<void> | undefined;
+  private opening: Promise<void> = Promise.resolve();
+  private isToldMissing = false;
   private peerAbout: About | null = null;
 
-  /**
-   * Opens disks and world, all or nothing; throws one clear line. Then the hands can be made, once, for
-   * whoever hears their events; that opens the log link, and throws as well.
-   */
-  static async prepare(
-    options: Omit<HandsOptions, 'events'>,
-  ): Promise<(events: HandsEvents) => BoardHands> {
-    const { plan, nowMs = () => performance.now() } = options;
-    const kernel = new Uint8Array(await readFile(plan.kernel));
-    const initrd =
-      plan.initrd === undefined ? undefined : new Uint8Array(await readFile(plan.initrd));
-    let hands: BoardHands | undefined;
-    const files = { kernel, initrd };
-    const seat = await GuestSeat.open(
-      plan,
-      files,
-      seatEvents(() => hands),
-      nowMs,
-      options.openOutside,
-    );
-    return (events) => {
-      hands = new BoardHands({ ...options, events }, seat, files, nowMs);
-      hands.link.channel.start();
-      return hands;
-    };
+  /** For tests and benches: started, with everything the guest needs. Throws one clear line. */
+  static async open(options: HandsOptions): Promise<BoardHands> {
+    const hands = new BoardHands(options);
+    hands.start();
+    await hands.opening;
+    if (hands.missing === undefined) return hands;
+    await hands.close();
+    throw new Error(hands.missing);
   }
 
-  static async open({ events, ...options }: HandsOptions): Promise<BoardHands> {
-    return (await BoardHands.prepare(options))(events);
-  }
-
-  private constructor(
-    options: HandsOptions,
-    seat: GuestSeat,
-    files: SeatFiles,
-    nowMs: () => number,
-  ) {
+  /** Nothing happens before `start`. Throws where the engine asked for cannot be had. */
+  constructor(options: HandsOptions) {
+    const { nowMs = () => performance.now() } = options;
     this.options = options;
-    this.seat = seat;
+    const { plan, openOutside } = options;
+    this.seat = new GuestSeat(plan, this.seatEvents(), nowMs, openOutside);
     this.nowMs = nowMs;
-    this.boardFacts = factsOf(options.plan, files, seat);
     this.link = new Link(options.makeChannel, this.linkHandler());
     this.chain = new Chain((what, error) => this.failed(what, error));
     this.outlet = new Outlet({
       macs: options.plan.nics.map(({ mac }) => mac),
-      deliver: (outputs) => seat.deliver(outputs),
+      deliver: (outputs) => this.seat.deliver(outputs),
       released: (sequence) => this.leading.stream.released(sequence),
       nowMs,
     });
     this.announcer = new Announcer(() => this.outlet.announce(), nowMs);
     const shared: Shared = {
-      ...{ seat, nowMs, link: this.link, outlet: this.outlet, events: options.events },
+      ...{ seat: this.seat, nowMs, link: this.link, outlet: this.outlet, events: options.events },
       limits: { ...HANDS_LIMITS, ...options.limits },
       reign: () => this.current,
       facts: () => this.boardFacts,
@@ -131,7 +113,31 @@ export class BoardHands implements Hands {
     };
     this.leading = new Leading(shared);
     this.following = new Following(shared);
+  }
+
+  /** Opens the log link, which throws one clear line, and what the guest lives on, as soon as it is there. */
+  start(): void {
+    this.link.channel.start();
     this.timer = setInterval(() => this.step(), STEP_MS);
+    this.opening = this.openResources();
+  }
+
+  /** All of it or nothing, again and again: a board without a disk is a board, and says what it lacks. */
+  private async openResources(): Promise<void> {
+    const before = this.missing;
+    try {
+      await this.seat.open();
+      this.boardFacts = factsOf(this.options.plan, this.seat);
+      this.missing = undefined;
+      if (this.isToldMissing) this.event('RESOURCE-BACK', 'the guest has all it needs');
+      this.following.linkUp();
+    } catch (error) {
+      this.missing = (error as Error).message;
+      if (this.missing !== before) this.event('RESOURCE-MISSING', this.missing);
+      this.isToldMissing = true;
+      if (this.closing !== undefined) return;
+      this.resourceTimer = setTimeout(() => void this.openResources(), RESOURCE_RETRY_MS);
+    }
   }
 
   // ---- orders -------------------------------------------------------------------------------
@@ -286,6 +292,8 @@ export class BoardHands implements Hands {
 
   private async end(): Promise<void> {
     clearInterval(this.timer);
+    clearTimeout(this.resourceTimer);
+    await this.opening;
     this.announcer.stop();
     this.outlet.setMode('closed');
     this.following.stop();
@@ -298,29 +306,32 @@ export class BoardHands implements Hands {
 
   // ---- what the guest does ------------------------------------------------------------------
 
-  /** @internal */
-  readonly guest = {
-    log: (bytes: Uint8Array) => this.leading.log(bytes),
-    outputs: (outputs: Parameters<Outlet['follow']>[0], leads: boolean) => {
-      if (leads) this.outlet.lead(outputs, this.leading.stream.cover);
-      else this.outlet.follow(outputs);
-    },
-    progress: () => {
-      if (this.phase === 'none' && this.seat.vcpu !== undefined) this.phase = 'following';
-      this.following.progress();
-    },
-    diverged: (divergence: Parameters<Following['diverged']>[0]) => {
-      this.following.diverged(divergence);
-    },
-    ended: (end: VcpuEnd | Error) => {
-      const isError = end instanceof Error;
-      this.phase = isError ? 'failed' : 'ended';
-      const words = isError ? `the guest's thread broke: ${end.message}` : 'the guest has ended';
-      const reason = isError ? 'broken' : end.reason.kind;
-      this.event(isError ? 'GUEST-FAILED' : 'GUEST-OFF', words, { reason });
-    },
-    notice: (code: EventCode, text: string) => this.event(code, text),
-  };
+  private seatEvents(): SeatEvents {
+    return {
+      onLog: (bytes) => this.leading.log(bytes),
+      onOutputs: (outputs, leads) => {
+        if (leads) this.outlet.lead(outputs, this.leading.stream.cover);
+        else this.outlet.follow(outputs);
+      },
+      onProgress: () => {
+        if (this.phase === 'none' && this.seat.vcpu !== undefined) this.phase = 'following';
+        this.following.progress();
+      },
+      onDivergence: (divergence) => this.following.diverged(divergence),
+      onReboot: (life) => this.event('GUEST-REBOOTED', `the guest restarts, life ${life}`),
+      onEnded: (end) => this.guestEnded(end),
+      onDiskTrouble: (words) => this.event('DISK-TROUBLE', words),
+      onNotice: (line) => this.event('GUEST-NOTICE', line),
+    };
+  }
+
+  private guestEnded(end: VcpuEnd | Error): void {
+    const isError = end instanceof Error;
+    this.phase = isError ? 'failed' : 'ended';
+    const words = isError ? `the guest's thread broke: ${end.message}` : 'the guest has ended';
+    const reason = isError ? 'broken' : end.reason.kind;
+    this.event(isError ? 'GUEST-FAILED' : 'GUEST-OFF', words, { reason });
+  }
 
   // ---- what comes over the link -------------------------------------------------------------
 
@@ -451,10 +462,18 @@ export class BoardHands implements Hands {
       },
       sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
       lastTakeover: this.takeover?.facts() ?? null,
-      disks: seat.disks.map(({ path, trouble }) => ({ path, trouble })),
+      disks: this.disks(),
       diskBusySinceMs: seat.diskBusySinceMs,
       peerAbout: this.peerAbout,
+      missing: this.missing ?? null,
     };
+  }
+
+  /** Those of the plan while they are not open. */
+  private disks(): HandsFacts['disks'] {
+    const { seat, options } = this;
+    if (seat.isOpen) return seat.disks.map(({ path, trouble }) => ({ path, trouble }));
+    return options.plan.disks.map(({ path }) => ({ path, trouble: null }));
   }
 
   private guestPhase(): GuestPhase {
@@ -465,18 +484,4 @@ export class BoardHands implements Hands {
   private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
     this.options.events.event({ code, text, ...(data === undefined ? {} : { data }) });
   }
-}
-
-/** The seat is there before the hands are; nothing can happen in it until they order something. */
-function seatEvents(hands: () => BoardHands | undefined): Parameters<typeof GuestSeat.open>[2] {
-  return {
-    onLog: (bytes) => hands()?.guest.log(bytes),
-    onOutputs: (outputs, leads) => hands()?.guest.outputs(outputs, leads),
-    onProgress: () => hands()?.guest.progress(),
-    onDivergence: (divergence) => hands()?.guest.diverged(divergence),
-    onReboot: (life) => hands()?.guest.notice('GUEST-REBOOTED', `the guest restarts, life ${life}`),
-    onEnded: (end) => hands()?.guest.ended(end),
-    onDiskTrouble: (words) => hands()?.guest.notice('DISK-TROUBLE', words),
-    onNotice: (line) => hands()?.guest.notice('GUEST-NOTICE', line),
-  };
 }

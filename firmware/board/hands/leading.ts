@@ -154,7 +154,9 @@ export class Leading {
       this.startLater(waitMs);
       return;
     }
-    this.refused = refusals(want.facts, shared.facts());
+    const own = shared.facts();
+    if (own === undefined) return;
+    this.refused = refusals(want.facts, own);
     if (this.refused.length > 0) {
       this.refuse(partner, this.refused);
       return;

@@ -25,7 +25,8 @@ export interface Shared {
   readonly nowMs: () => number;
   /** Undefined before the brain told. */
   readonly reign: () => Reign | undefined;
-  readonly facts: () => BoardFacts;
+  /** Undefined while something the guest needs is missing. */
+  readonly facts: () => BoardFacts | undefined;
   /** Changes of the guest, in the order they were ordered. */
   readonly inTurn: (what: string, work: () => Promise<void>) => void;
 }

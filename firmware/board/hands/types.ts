@@ -23,6 +23,8 @@ export interface Reign {
 
 /** The arbiter's actions that concern the guest, one method each. */
 export interface Hands {
+  /** Before any order; nothing is told before. Throws one clear line. */
+  start(): void;
   reign(reign: Reign): void;
   gate(gate: Gate): void;
   bootGuest(): void;
@@ -101,6 +103,8 @@ export interface HandsFacts {
   readonly diskBusySinceMs: number | null;
   /** What the peer said of itself last; null: nothing yet. */
   readonly peerAbout: About | null;
+  /** What the guest cannot be without and this board does not have, in words; null: all is there. */
+  readonly missing: string | null;
 }
 
 /** Actions the brain carries out itself. */

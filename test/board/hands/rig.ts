@@ -46,6 +46,7 @@ export class Plant {
     return async (_spec, events) => {
       this.boards.set(name, events);
       const outside: Outside = {
+        start: () => {},
         deliver: (outputs) => {
           for (const output of outputs) this.said(name, output);
           this.heard?.();
