@@ -59,7 +59,8 @@ export class EmulatedBoard {
   /** Everything its technician's line said, over all its starts. */
   transcript = '';
 
-  async powerOn(): Promise<void> {
+  /** `withoutLog`: its log card finds no carrier, long before the system is there to look. */
+  async powerOn(withoutLog: boolean): Promise<void> {
     const machine = new Machine(this.machinePlan());
     this.forget();
     await machine.hasSockets();
@@ -70,6 +71,7 @@ export class EmulatedBoard {
     this.listen(events);
     const qmp = await Qmp.open(machine.socket('qmp'));
     this.running = { machine, qmp, sockets };
+    if (withoutLog) await this.carrier('log', false);
     this.technician = new Technician(machine);
   }
 
@@ -91,8 +93,9 @@ export class EmulatedBoard {
     await this.qmp('system_reset');
   }
 
-  async cable(card: 'front' | 'log', isIn: boolean): Promise<void> {
-    await this.qmp('set_link', { name: card, up: isIn });
+  /** Whether its card has a carrier. */
+  async carrier(card: 'front' | 'log', isThere: boolean): Promise<void> {
+    await this.qmp('set_link', { name: card, up: isThere });
   }
 
   async qmp(command: string, options?: object): Promise<void> {

@@ -54,15 +54,25 @@ const update = async ({ rig }: Scene, side: Side): Promise<void> => {
   await rig.redundant();
 };
 
+/** The guest was started anew, and its client with it. */
+const servesAnew = async ({ rig }: Scene): Promise<void> => {
+  await rig.redundant();
+  rig.newClient();
+  await rig.client.connect();
+};
+
+const cable = ({ rig, primary }: Scene, card: 'front' | 'log', isIn: boolean): Promise<void> =>
+  card === 'log' ? rig.logCable(isIn) : rig.boards[primary].carrier('front', isIn);
+
 const cableFault = (card: 'front' | 'log', words: string): Fault => ({
   name: words,
   id: card,
   happen: async (scene) => {
-    await scene.rig.boards[scene.primary].cable(card, false);
+    await cable(scene, card, false);
     if (card === 'front') await leads(scene, scene.backup);
     else await told(scene, scene.primary, 'REDUNDANCY-LOST');
   },
-  mend: ({ rig, primary }) => rig.boards[primary].cable(card, true),
+  mend: (scene) => cable(scene, card, true),
 });
 
 /** A command that ends the machine it runs on, or its user's processes, has no answer. */
@@ -75,11 +85,11 @@ export const FAULTS: readonly Fault[] = [
     name: 'the primary loses its power',
     id: 'power',
     happen: async (scene) => {
-      await scene.rig.boards[scene.primary].powerCut();
+      await scene.rig.powerCut(scene.primary);
       await leads(scene, scene.backup);
     },
     mend: async (scene) => {
-      await scene.rig.boards[scene.primary].powerOn();
+      await scene.rig.powerOn(scene.primary);
       await startsAgain(scene, scene.primary);
     },
   },
@@ -158,15 +168,49 @@ export const FAULTS: readonly Fault[] = [
     id: 'both',
     endsGuest: true,
     happen: async ({ rig }) => {
-      await Promise.all([rig.boards.a.powerCut(), rig.boards.b.powerCut()]);
+      await Promise.all([rig.powerCut('a'), rig.powerCut('b')]);
     },
     mend: async (scene) => {
       const { rig } = scene;
-      await Promise.all([rig.boards.a.powerOn(), rig.boards.b.powerOn()]);
+      await Promise.all([rig.powerOn('a'), rig.powerOn('b')]);
       await Promise.all([startsAgain(scene, 'a'), startsAgain(scene, 'b')]);
-      await rig.redundant();
-      rig.newClient();
-      await rig.client.connect();
+      await servesAnew(scene);
+    },
+  },
+  {
+    name: 'the backup loses its power, and comes back with the log cable out',
+    id: 'start-without-log',
+    happen: async (scene) => {
+      const { rig, backup } = scene;
+      await rig.powerCut(backup);
+      await told(scene, scene.primary, 'REDUNDANCY-LOST');
+      await rig.logCable(false);
+      await rig.powerOn(backup);
+      await startsAgain(scene, backup);
+      // It hears the primary on the other paths, and waits for the log.
+      await rig.until('it follows', () => rig.boards[backup].role === 'target', DEAL_MS);
+      await rig.client.answers(20, DEAL_MS);
+    },
+    mend: ({ rig }) => rig.logCable(true),
+  },
+  {
+    name: 'the power of the whole plant fails, and the primary comes back alone',
+    id: 'alone',
+    endsGuest: true,
+    happen: async (scene) => {
+      const { rig, primary } = scene;
+      await Promise.all([rig.powerCut('a'), rig.powerCut('b')]);
+      await rig.powerOn(primary);
+      await startsAgain(scene, primary);
+      // Its record says that the other board may have gone on: it waits, and says for whom.
+      await told(scene, primary, 'PATH-SILENT', BOOT_MS);
+      const words = await rig.technician(primary).command('show status');
+      if (!/STARTING/.test(words)) throw new Error(`it does not say that it waits: ${words}`);
+    },
+    mend: async (scene) => {
+      await scene.rig.powerOn(scene.backup);
+      await startsAgain(scene, scene.backup);
+      await servesAnew(scene);
     },
   },
 ];

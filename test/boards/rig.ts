@@ -48,6 +48,7 @@ export class BoardsRig {
   readonly made: Appliance;
   readonly folder: string;
   client = new PlantClient(CLIENT);
+  private isLogCableIn = true;
   private readonly bornMs = performance.now();
 
   private constructor(made: Appliance, folder: string, bundles: Bundles, scada: Scada | undefined) {
@@ -97,7 +98,7 @@ export class BoardsRig {
   /** Both boards for the first time, up to RUN-Redundant with a client. Says how long each step took. */
   async begin(say: (words: string) => void): Promise<void> {
     const { a, b } = this.boards;
-    await Promise.all([a.powerOn(), b.powerOn()]);
+    await Promise.all([a.powerOn(false), b.powerOn(false)]);
     await Promise.all(SIDES.map((side) => this.login(side)));
     say(`${this.seconds()} the technician is logged in on both boards`);
     await this.until(
@@ -113,6 +114,28 @@ export class BoardsRig {
     await this.client.connect();
     await this.redundant();
     say(`${this.seconds()} RUN-Redundant`);
+  }
+
+  /** The plug is pulled: a wire to a card without power has no carrier at its other end either. */
+  async powerCut(side: Side): Promise<void> {
+    await this.boards[side].powerCut();
+    await this.wire();
+  }
+
+  async powerOn(side: Side): Promise<void> {
+    await this.boards[side].powerOn(!this.isLogCableIn || !this.boards[other(side)].isOn);
+    await this.wire();
+  }
+
+  async logCable(isIn: boolean): Promise<void> {
+    this.isLogCableIn = isIn;
+    await this.wire();
+  }
+
+  private async wire(): Promise<void> {
+    const carries = this.isLogCableIn && SIDES.every((side) => this.boards[side].isOn);
+    for (const side of SIDES)
+      if (this.boards[side].isOn) await this.boards[side].carrier('log', carries);
   }
 
   /** Waits for the board's console, and logs in. */
@@ -157,13 +180,14 @@ export class BoardsRig {
   /** Everything plugged in, both boards with power: then they must find back by themselves. */
   async recover(): Promise<void> {
     this.serial.isWhole = true;
+    await this.logCable(true);
     for (const side of SIDES) {
       const board = this.boards[side];
       if (board.isOn) {
-        for (const card of ['front', 'log'] as const) await board.cable(card, true);
+        await board.carrier('front', true);
         continue;
       }
-      await board.powerOn();
+      await this.powerOn(side);
       await this.login(side);
     }
     await this.redundant();

@@ -122,4 +122,50 @@ test('install.mjs takes what runs and leaves the rest', () => {
   assert.is(run(), 1, 'without the addon there is no image');
 });
 
+test('board.toml: texts of one table, as people and the console write them', () => {
+  writeFileSync(
+    join(folder, 'board.toml'),
+    '[guest]\nkind = "no"\r\n [watchdog] # this one\n\tkind="stand-in" # for benches\ndevice = \'/dev/watchdog1\'\n[other]\ntimeout = "x"\n',
+  );
+  const toml = (words: string) => shell(`BOARD_TOML=${folder}/board.toml\ntoml ${words}`);
+  assert.is(toml('watchdog kind device'), 'stand-in');
+  assert.is(toml('watchdog device /dev/watchdog'), '/dev/watchdog1');
+  assert.is(toml('watchdog timeout 5'), '5');
+  assert.is(toml('nothing kind'), '');
+});
+
+test('the watchdog is fed until the board has it, and never longer than stated', () => {
+  const guard = join(OVERLAY, 'usr/libexec/twinstep/guard');
+  const bin = join(folder, 'bin');
+  mkdirSync(bin, { recursive: true });
+  const pets = join(folder, 'pets');
+  // Each pause is counted; in the third one the board takes the device, which then refuses.
+  const sleep = (then: string) =>
+    writeFileSync(
+      join(bin, 'sleep'),
+      `#!/bin/sh\necho "$1" >>${pets}\n[ $(wc -l <${pets}) -lt 3 ] || { ${then}; }\n`,
+      { mode: 0o755 },
+    );
+  const run = (device: string, seconds: number) => {
+    writeFileSync(pets, '');
+    const path = `${bin}:${process.env.PATH}`;
+    const ran = spawnSync('sh', [guard, device, String(seconds)], {
+      encoding: 'utf8',
+      env: { PATH: path },
+    });
+    assert.is(ran.status, 0, ran.stderr);
+    assert.is(ran.stderr, '');
+    return readFileSync(pets, 'utf8').trim().split('\n').filter(Boolean).length;
+  };
+  const device = join(folder, 'watchdog');
+  writeFileSync(device, '');
+  sleep(`rm -f ${device}; mkdir ${device}`);
+  assert.is(run(device, 120), 3, 'until it is refused');
+  rmSync(device, { recursive: true });
+  writeFileSync(device, '');
+  sleep(':');
+  assert.is(run(device, 40), 8, 'no longer than stated');
+  assert.is(run(join(folder, 'no such folder', 'watchdog'), 40), 0, 'where there is none');
+});
+
 test.run();

@@ -25,6 +25,21 @@ conf() {
 	printf '%s' "${conf_value:-${2:-}}"
 }
 
+# toml SECTION KEY [DEFAULT]: a text of board.toml, as people and the console write it.
+toml() {
+	toml_value=$(awk -v section="[$1]" -v key="$2" '
+		{ gsub(/^[ \t]+|[ \t\r]+$/, "") }
+		/^\[/ { inside = (index($0, section) == 1); next }
+		inside && match($0, "^" key "[ \t]*=[ \t]*") {
+			value = substr($0, RLENGTH + 1)
+			quote = substr(value, 1, 1)
+			value = substr(value, 2)
+			print substr(value, 1, index(value, quote) - 1)
+			exit
+		}' "$BOARD_TOML")
+	printf '%s' "${toml_value:-${3:-}}"
+}
+
 # give_order WORD: into the pipe of orders; fails when nobody reads it.
 give_order() {
 	[ -p "$RUN/orders" ] || return 1
