@@ -3,6 +3,8 @@
 //
 // The commit path is append(urgent) -> frame on the wire, in the same call; at the peer frame in ->
 // acknowledgement on the wire, in the same turn; here acknowledgement in -> acked(), in the same turn.
+// What it acknowledges is in the peer's memory and no more: the output gate counts words of its own
+// (docs/decisions/0042), in which the peer says in which role it holds them.
 import { randomBytes } from 'node:crypto';
 import { type ChannelEvent, Endpoint, type EndpointOptions } from './endpoint.ts';
 import { LogchanError } from './errors.ts';
@@ -13,7 +15,7 @@ import type { DropCounters } from './reasons.ts';
 import { LANE, type Lane } from './sections.ts';
 
 export interface ChannelHandler {
-  /** Entries up to this index are in the peer's memory: output that waited for them may leave. */
+  /** Messages up to this index are in the peer's memory. */
   acked?(through: number): void;
   bulkAcked?(through: number): void;
   /** take() has something that it had not before. */
@@ -116,33 +118,33 @@ export class Channel {
     return this.endpoint?.bulkAckedThrough ?? 0;
   }
 
-  /** Whether an entry of this size can be appended now. */
-  fits(entryBytes: number, lane: Lane = LANE.log): boolean {
-    return this.endpoint?.fits(lane, entryBytes) ?? false;
+  /** Whether a message of this size can be appended now. */
+  fits(messageBytes: number, lane: Lane = LANE.log): boolean {
+    return this.endpoint?.fits(lane, messageBytes) ?? false;
   }
 
-  /** The index acked() will reach; `urgent` when an output waits for this entry. */
-  append(entry: Uint8Array, options: { urgent: boolean }): number {
-    return this.put(LANE.log, entry, options.urgent);
+  /** The index acked() will reach; `urgent` when an output waits for this message. */
+  append(message: Uint8Array, options: { urgent: boolean }): number {
+    return this.put(LANE.log, message, options.urgent);
   }
 
   appendBulk(chunk: Uint8Array): number {
     return this.put(LANE.bulk, chunk, false);
   }
 
-  private put(lane: Lane, entry: Uint8Array, urgent: boolean): number {
+  private put(lane: Lane, message: Uint8Array, urgent: boolean): number {
     if (this.endpoint === undefined) throw new Error('append to a channel that is not started');
-    const index = this.endpoint.append(lane, entry, urgent, this.clockUs());
+    const index = this.endpoint.append(lane, message, urgent, this.clockUs());
     if (urgent) this.flush();
     else this.flushSoon();
     return index;
   }
 
-  /** The next entry from the peer, or undefined; taking it makes room for another. */
+  /** The next message from the peer, or undefined; taking it makes room for another. */
   take(lane: Lane = LANE.log): Uint8Array | undefined {
-    const entry = this.endpoint?.take(lane);
-    if (entry !== undefined && this.endpoint?.owesCredit) this.flushSoon();
-    return entry;
+    const message = this.endpoint?.take(lane);
+    if (message !== undefined && this.endpoint?.owesCredit) this.flushSoon();
+    return message;
   }
 
   state(): ChannelState {
@@ -197,7 +199,7 @@ export class Channel {
     this.arm(endpoint.wakeUs(nowUs), nowUs);
   }
 
-  /** Once, at the end of this turn: entries appended in one turn share frames. */
+  /** Once, at the end of this turn: messages appended in one turn share frames. */
   private flushSoon(): void {
     this.turn ??= setImmediate(() => {
       this.turn = undefined;
@@ -208,7 +210,7 @@ export class Channel {
   private tellProgress(): void {
     const { endpoint, handler } = this;
     if (endpoint === undefined) return;
-    const { ackedThrough, bulkAckedThrough, entriesReceived } = endpoint;
+    const { ackedThrough, bulkAckedThrough, messagesReceived } = endpoint;
     if (ackedThrough > this.ackedTold) {
       this.ackedTold = ackedThrough;
       handler.acked?.(ackedThrough);
@@ -217,8 +219,8 @@ export class Channel {
       this.bulkAckedTold = bulkAckedThrough;
       handler.bulkAcked?.(bulkAckedThrough);
     }
-    if (entriesReceived > this.receivedTold) {
-      this.receivedTold = entriesReceived;
+    if (messagesReceived > this.receivedTold) {
+      this.receivedTold = messagesReceived;
       handler.readable?.();
     }
   }

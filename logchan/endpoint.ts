@@ -3,21 +3,21 @@
 //
 // The caller: 1. gives every frame to receive(), 2. calls tick() when wakeUs() is due, 3. after each
 // of these and after append(), sends what write() returns until it returns 0, 4. takes events until
-// there are none. Release output only when `ackedThrough` has reached the index append() returned.
+// there are none. What is up to `ackedThrough` is in the peer's memory.
 import { type CipherFactory, NodeCipher } from './cipher.ts';
 import { assert } from './errors.ts';
 import { Handshake } from './handshake.ts';
 import { clusterTag, HelloAuth, sessionKeys } from './keys.ts';
 import {
   BULK_BUFFER_BYTES,
-  BULK_BUFFER_ENTRIES,
+  BULK_BUFFER_MESSAGES,
   FRAME_BYTES_BASE,
   LOG_BUFFER_BYTES,
-  LOG_BUFFER_ENTRIES,
+  LOG_BUFFER_MESSAGES,
   SILENT_US,
 } from './limits.ts';
 import { type DropCounters, type DropReason, dropCounters } from './reasons.ts';
-import type { EntrySource } from './receiver.ts';
+import type { MessageSource } from './receiver.ts';
 import { BYE, LANE, type Lane } from './sections.ts';
 import { Session, type SessionBuffers } from './session.ts';
 import { emptyHeader, KIND, readHeader, readHello, writeHello } from './wire.ts';
@@ -47,10 +47,10 @@ export type RefusalReason = Extract<DropReason, 'version' | 'cluster' | 'key'>;
 export type ChannelEvent =
   | { type: 'up'; session: number; peerFrameBytesMax: number }
   /**
-   * `log` and `bulk` still hold entries received whole and not taken: a backup that takes over
+   * `log` and `bulk` still hold messages received whole and not taken: a backup that takes over
    * needs them all. Of our own, those up to `ackedThrough` were in the peer's memory.
    */
-  | { type: 'down'; why: EndReason; ackedThrough: number; log: EntrySource; bulk: EntrySource }
+  | { type: 'down'; why: EndReason; ackedThrough: number; log: MessageSource; bulk: MessageSource }
   | { type: 'silent'; sinceUs: number }
   | { type: 'heard'; silentUs: number }
   | { type: 'refused'; why: RefusalReason }
@@ -59,12 +59,12 @@ export type ChannelEvent =
 
 export const DEFAULT_BUFFERS: SessionBuffers = {
   send: [
-    { bytes: LOG_BUFFER_BYTES, entries: LOG_BUFFER_ENTRIES },
-    { bytes: BULK_BUFFER_BYTES, entries: BULK_BUFFER_ENTRIES },
+    { bytes: LOG_BUFFER_BYTES, messages: LOG_BUFFER_MESSAGES },
+    { bytes: BULK_BUFFER_BYTES, messages: BULK_BUFFER_MESSAGES },
   ],
   receive: [
-    { bytes: LOG_BUFFER_BYTES, entries: LOG_BUFFER_ENTRIES },
-    { bytes: BULK_BUFFER_BYTES, entries: BULK_BUFFER_ENTRIES },
+    { bytes: LOG_BUFFER_BYTES, messages: LOG_BUFFER_MESSAGES },
+    { bytes: BULK_BUFFER_BYTES, messages: BULK_BUFFER_MESSAGES },
   ],
 };
 
@@ -250,22 +250,22 @@ export class Endpoint {
     return this.events.length > 0;
   }
 
-  /** Entries and bulk data can be appended: both boards are in a session. */
+  /** Messages and bulk data can be appended: both boards are in a session. */
   get isUp(): boolean {
     return this.announced;
   }
 
-  /** Whether an entry of this size can be appended to the lane now. */
-  fits(lane: Lane, entryBytes: number): boolean {
-    return this.announced && this.lane(lane).fits(entryBytes);
+  /** Whether a message of this size can be appended to the lane now. */
+  fits(lane: Lane, messageBytes: number): boolean {
+    return this.announced && this.lane(lane).fits(messageBytes);
   }
 
-  /** The entry's index in this session, from 1; `urgent` when an output waits for it. */
-  append(lane: Lane, entry: Uint8Array, urgent: boolean, nowUs: number): number {
-    return this.lane(lane).append(entry, urgent, nowUs);
+  /** The message's index in this session, from 1; `urgent` when an output waits for it. */
+  append(lane: Lane, message: Uint8Array, urgent: boolean, nowUs: number): number {
+    return this.lane(lane).append(message, urgent, nowUs);
   }
 
-  /** Entries of this session that are received and safe in the peer's memory. */
+  /** Messages of this session that are received and safe in the peer's memory. */
   get ackedThrough(): number {
     return this.session?.out[LANE.log].ackedThrough ?? 0;
   }
@@ -274,10 +274,10 @@ export class Endpoint {
     return this.session?.out[LANE.bulk].ackedThrough ?? 0;
   }
 
-  /** Whole entries received in this session, on both lanes together. */
-  get entriesReceived(): number {
+  /** Whole messages received in this session, on both lanes together. */
+  get messagesReceived(): number {
     const lanes = this.session?.in;
-    return lanes === undefined ? 0 : lanes[0].entriesReceived + lanes[1].entriesReceived;
+    return lanes === undefined ? 0 : lanes[0].messagesReceived + lanes[1].messagesReceived;
   }
 
   /** So much was taken that the peer should hear of the room. */
@@ -285,7 +285,7 @@ export class Endpoint {
     return this.session?.owesCredit ?? false;
   }
 
-  /** The next entry from the peer, or undefined. */
+  /** The next message from the peer, or undefined. */
   take(lane: Lane): Uint8Array | undefined {
     return this.announced ? this.session?.in[lane].take() : undefined;
   }

@@ -100,10 +100,10 @@ export class FaultyLine {
     return random.chance(faults.cutShortChance) ? frame.slice(0, random.int(frame.length)) : frame;
   }
 
-  private insert(entry: Flying): void {
+  private insert(message: Flying): void {
     let at = this.flying.length;
-    while (at > 0 && isLater(this.flying[at - 1] as Flying, entry)) at--;
-    this.flying.splice(at, 0, entry);
+    while (at > 0 && isLater(this.flying[at - 1] as Flying, message)) at--;
+    this.flying.splice(at, 0, message);
   }
 
   /** When the next frame arrives. */

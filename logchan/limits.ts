@@ -33,17 +33,17 @@ export const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 export const REPLAY_WINDOW_FRAMES = 4096;
 
 /** A guest network frame with offloads is 64 KiB; a slice's dirty pages are cut by their owner. */
-export const ENTRY_BYTES_MAX = 1 << 20;
-/** Length prefix of an entry in the stream: LEB128 of at most ENTRY_BYTES_MAX. */
+export const MESSAGE_BYTES_MAX = 1 << 20;
+/** Length prefix of a message in the stream: LEB128 of at most MESSAGE_BYTES_MAX. */
 export const ENTRY_PREFIX_BYTES_MAX = 3;
 /** Separate ranges held behind a gap. More means a link that reorders wildly: data is re-sent. */
 export const RANGES_MAX = 32;
 
-/** Log entries in the peer's memory and not yet taken: what a backup may lag. */
+/** Log messages in the peer's memory and not yet taken: what a backup may lag. */
 export const LOG_BUFFER_BYTES = 8 << 20;
-export const LOG_BUFFER_ENTRIES = 1 << 16;
+export const LOG_BUFFER_MESSAGES = 1 << 16;
 export const BULK_BUFFER_BYTES = 4 << 20;
-export const BULK_BUFFER_ENTRIES = 1 << 12;
+export const BULK_BUFFER_MESSAGES = 1 << 12;
 
 /** A peer that is there is heard this often even when nothing happens. */
 export const KEEPALIVE_US = 10_000;
@@ -66,7 +66,7 @@ export const RTT_INITIAL_US = 10_000;
 export const PROBE_TIMEOUT_US_MAX = 100_000;
 /** Frames sent later and known to have arrived before an earlier one counts as lost (RFC 9002). */
 export const REORDER_FRAMES = 3;
-/** Entries nobody waits for are collected this long to fill a frame. */
+/** Messages nobody waits for are collected this long to fill a frame. */
 export const LINGER_US = 1_000;
 /** Bulk frames taken in before they are acknowledged, unless something is missing. */
 export const BULK_ACK_FRAMES = 8;
@@ -78,9 +78,9 @@ export const WINDOW_BYTES_INITIAL = 64 << 10;
 export const WINDOW_BYTES_MAX = 2 << 20;
 /** Fewer than a receive ring has slots: a peer that stalls for a moment loses nothing. */
 export const IN_FLIGHT_FRAMES_MAX = 1536;
-/** Entries may exceed the window by this: bulk data in flight must not hold them back. */
+/** Messages may exceed the window by this: bulk data in flight must not hold them back. */
 export const LOG_RESERVE_BYTES = 64 << 10;
-/** Queueing that entries may cause themselves, and what bulk data may cause before it yields. */
+/** Queueing that messages may cause themselves, and what bulk data may cause before it yields. */
 export const LOG_QUEUE_US = 5_000;
 export const BULK_QUEUE_US = 500;
 
@@ -89,14 +89,14 @@ assert(KEEPALIVE_US * 3 <= SILENT_US, 'two lost keepalives are no silence');
 assert(CALL_US * 4 <= CONFIRM_US, 'a confirmation may be lost a few times');
 assert(ANSWER_GAP_US * 2 <= CALL_US, 'every call can be answered');
 assert(FRAME_BYTES_BASE <= FRAME_BYTES_MAX && FRAME_BYTES_MAX <= 0xffff, 'lengths are 16 bits');
-assert(ENTRY_BYTES_MAX < 1 << (7 * ENTRY_PREFIX_BYTES_MAX), 'the prefix holds every length');
+assert(MESSAGE_BYTES_MAX < 1 << (7 * ENTRY_PREFIX_BYTES_MAX), 'the prefix holds every length');
 assert(
-  2 * (ENTRY_BYTES_MAX + ENTRY_PREFIX_BYTES_MAX) <= Math.min(LOG_BUFFER_BYTES, BULK_BUFFER_BYTES),
-  'the largest entry fits beside another: a full buffer always drains',
+  2 * (MESSAGE_BYTES_MAX + ENTRY_PREFIX_BYTES_MAX) <= Math.min(LOG_BUFFER_BYTES, BULK_BUFFER_BYTES),
+  'the largest message fits beside another: a full buffer always drains',
 );
 assert(
   WINDOW_BYTES_MAX / FRAME_BYTES_BASE >= IN_FLIGHT_FRAMES_MAX,
   'a full window of small frames is what the limit on frames is for',
 );
 assert(WINDOW_BYTES_MIN >= FRAME_BYTES_MAX, 'one frame of any size is always allowed');
-assert(BULK_QUEUE_US < LOG_QUEUE_US, 'bulk yields to entries');
+assert(BULK_QUEUE_US < LOG_QUEUE_US, 'bulk yields to messages');

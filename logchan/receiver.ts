@@ -1,5 +1,5 @@
 // The receiving end of one lane: puts the stream together in a buffer of fixed size, says what it
-// holds and how much more it can hold, and gives out whole entries in order. What is acknowledged is
+// holds and how much more it can hold, and gives out whole messages in order. What is acknowledged is
 // in this buffer and stays there until taken, also when the session ends.
 //
 //      taken         received                        limit = taken + capacity
@@ -7,36 +7,36 @@
 //        │ acknowledged,│  gap   ranges beyond gaps     │ credit
 //        │ not taken    │
 import { ByteRing } from './byte-ring.ts';
-import { isSoundPrefix } from './entry-prefix.ts';
 import { ENTRY_PREFIX_BYTES_MAX, RANGES_MAX } from './limits.ts';
+import { isSoundPrefix } from './message-prefix.ts';
 import type { DropReason } from './reasons.ts';
 import type { Ack } from './sections.ts';
 import type { LaneBuffer } from './sender.ts';
 
-/** Entries in order; `undefined` when there is none yet. */
-export interface EntrySource {
+/** Messages in order; `undefined` when there is none yet. */
+export interface MessageSource {
   take(): Uint8Array | undefined;
 }
 
-export class LaneReceiver implements EntrySource {
+export class LaneReceiver implements MessageSource {
   /** Everything below is here. */
   received = 0;
-  /** Whole entries below `received`, and those given out. */
-  entriesReceived = 0;
-  entriesTaken = 0;
-  /** The stream is no row of entries: the peer is not what it claims to be. */
+  /** Whole messages below `received`, and those given out. */
+  messagesReceived = 0;
+  messagesTaken = 0;
+  /** The stream is no row of messages: the peer is not what it claims to be. */
   broken = false;
   private readonly ring: ByteRing;
   private readonly buffer: LaneBuffer;
   private taken = 0;
-  /** Where the first entry not yet counted begins. */
+  /** Where the first message not yet counted begins. */
   private scanned = 0;
   /** Ranges beyond gaps: start and end in turn, ascending and apart. */
   private readonly ranges = new Float64Array(2 * RANGES_MAX);
   private rangeCount = 0;
   /** Limits as the peer was last told them. */
   private toldBytes = 0;
-  private toldEntries = 0;
+  private toldMessages = 0;
 
   constructor(buffer: LaneBuffer) {
     this.buffer = buffer;
@@ -66,7 +66,7 @@ export class LaneReceiver implements EntrySource {
     this.ring.write(offset, bytes, start, end);
     this.received = stop;
     this.absorbRanges();
-    this.countEntries();
+    this.countMessages();
     return undefined;
   }
 
@@ -105,62 +105,62 @@ export class LaneReceiver implements EntrySource {
     this.rangeCount -= absorbed;
   }
 
-  private countEntries(): void {
+  private countMessages(): void {
     while (!this.broken) {
-      const end = this.entryEnd(this.scanned);
+      const end = this.messageEnd(this.scanned);
       if (end > this.received) return;
       this.scanned = end;
-      this.entriesReceived++;
-      if (this.entriesReceived - this.entriesTaken > this.buffer.entries) this.broken = true;
+      this.messagesReceived++;
+      if (this.messagesReceived - this.messagesTaken > this.buffer.messages) this.broken = true;
     }
   }
 
   private prefixLength = 0;
 
-  /** Where the entry that begins at `offset` ends; infinite while even its length is not all here. */
-  private entryEnd(offset: number): number {
-    let entryBytes = 0;
+  /** Where the message that begins at `offset` ends; infinite while even its length is not all here. */
+  private messageEnd(offset: number): number {
+    let messageBytes = 0;
     for (let i = 0; i < ENTRY_PREFIX_BYTES_MAX; i++) {
       if (offset + i >= this.received) return Number.POSITIVE_INFINITY;
       const byte = this.ring.byteAt(offset + i);
-      entryBytes |= (byte & 0x7f) << (7 * i);
+      messageBytes |= (byte & 0x7f) << (7 * i);
       if ((byte & 0x80) !== 0) continue;
       this.prefixLength = i + 1;
-      if (!isSoundPrefix(entryBytes, i + 1)) break;
-      return offset + i + 1 + entryBytes;
+      if (!isSoundPrefix(messageBytes, i + 1)) break;
+      return offset + i + 1 + messageBytes;
     }
     this.broken = true;
     return Number.POSITIVE_INFINITY;
   }
 
-  /** The next whole entry, a copy, and its room back to the peer. */
+  /** The next whole message, a copy, and its room back to the peer. */
   take(): Uint8Array | undefined {
-    if (this.entriesTaken === this.entriesReceived) return undefined;
-    const end = this.entryEnd(this.taken);
+    if (this.messagesTaken === this.messagesReceived) return undefined;
+    const end = this.messageEnd(this.taken);
     const start = this.taken + this.prefixLength;
-    const entry = new Uint8Array(end - start);
-    this.ring.read(start, entry.length, entry, 0);
+    const message = new Uint8Array(end - start);
+    this.ring.read(start, message.length, message, 0);
     this.taken = end;
-    this.entriesTaken++;
-    return entry;
+    this.messagesTaken++;
+    return message;
   }
 
   /** Fills in what the peer is told now; it is remembered as told. */
   tell(ack: Ack): void {
     ack.offset = this.received;
     ack.creditBytes = this.limitBytes - this.received;
-    ack.creditEntries = this.limitEntries - this.entriesReceived;
+    ack.creditMessages = this.limitMessages - this.messagesReceived;
     ack.rangeCount = this.rangeCount;
     for (let i = 0; i < 2 * this.rangeCount; i++) ack.ranges[i] = this.ranges[i] as number;
     this.toldBytes = this.limitBytes;
-    this.toldEntries = this.limitEntries;
+    this.toldMessages = this.limitMessages;
   }
 
   /** So much room has come free since the peer was told that it is worth a frame. */
   get owesCredit(): boolean {
     return (
       this.limitBytes - this.toldBytes >= this.ring.capacityBytes / 4 ||
-      this.limitEntries - this.toldEntries >= this.buffer.entries / 4
+      this.limitMessages - this.toldMessages >= this.buffer.messages / 4
     );
   }
 
@@ -168,7 +168,7 @@ export class LaneReceiver implements EntrySource {
     return this.taken + this.ring.capacityBytes;
   }
 
-  private get limitEntries(): number {
-    return this.entriesTaken + this.buffer.entries;
+  private get limitMessages(): number {
+    return this.messagesTaken + this.buffer.messages;
   }
 }

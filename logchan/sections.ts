@@ -16,7 +16,7 @@ import {
   writeU64,
 } from './wire.ts';
 
-/** Two lanes, two streams: a gap in bulk data must not hold back entries, nor the other way. */
+/** Two lanes, two streams: a gap in bulk data must not hold back messages, nor the other way. */
 export const LANE = { log: 0, bulk: 1 } as const;
 export type Lane = (typeof LANE)[keyof typeof LANE];
 export const LANES: readonly Lane[] = [LANE.log, LANE.bulk];
@@ -38,9 +38,9 @@ export interface Ack {
   present: boolean;
   /** Every byte of the lane below this offset is received and safe. */
   offset: number;
-  /** So many bytes and entries more may be sent beyond what `offset` covers. */
+  /** So many bytes and messages more may be sent beyond what `offset` covers. */
   creditBytes: number;
-  creditEntries: number;
+  creditMessages: number;
   rangeCount: number;
   /** Received beyond `offset`: start and end of each range in turn, ascending, apart. */
   ranges: Float64Array;
@@ -74,7 +74,7 @@ export function emptyAck(): Ack {
     present: false,
     offset: 0,
     creditBytes: 0,
-    creditEntries: 0,
+    creditMessages: 0,
     rangeCount: 0,
     ranges: new Float64Array(2 * RANGES_MAX),
   };
@@ -171,7 +171,7 @@ function readAck(bytes: Uint8Array, at: number, end: number, into: Body): number
   ack.present = true;
   ack.offset = readU64(bytes, at + 2);
   ack.creditBytes = readU32(bytes, at + 10);
-  ack.creditEntries = readU32(bytes, at + 14);
+  ack.creditMessages = readU32(bytes, at + 14);
   ack.rangeCount = bytes[at + 18] as number;
   if (ack.rangeCount > RANGES_MAX) return 'range';
   const next = at + ACK_BYTES + ack.rangeCount * ACK_RANGE_BYTES;
@@ -232,7 +232,7 @@ export function writeAck(into: Uint8Array, at: number, lane: Lane, ack: Ack): nu
   into[at + 1] = lane;
   writeU64(into, at + 2, ack.offset);
   writeU32(into, at + 10, ack.creditBytes);
-  writeU32(into, at + 14, ack.creditEntries);
+  writeU32(into, at + 14, ack.creditMessages);
   into[at + 18] = ack.rangeCount;
   let offset = ack.offset;
   let next = at + ACK_BYTES;

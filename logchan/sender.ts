@@ -1,4 +1,4 @@
-// The sending end of one lane: a bounded buffer of entries as a stream, what of it is under way, and
+// The sending end of one lane: a bounded buffer of messages as a stream, what of it is under way, and
 // what the peer has and allows. Pure: the session says what time it is and when to write.
 //
 //        acked            next        limit      end
@@ -11,15 +11,15 @@
 // the newest counter the peer has seen, 4. write() while wantsRepeat or wantsNew, 5. probe() when a
 // time-out passed without news.
 import { ByteRing } from './byte-ring.ts';
-import { prefixBytes, writePrefix } from './entry-prefix.ts';
 import { assert } from './errors.ts';
 import {
-  ENTRY_BYTES_MAX,
   ENTRY_PREFIX_BYTES_MAX,
   FRAME_BYTES_BASE,
   LINGER_US,
+  MESSAGE_BYTES_MAX,
   REORDER_FRAMES,
 } from './limits.ts';
+import { prefixBytes, writePrefix } from './message-prefix.ts';
 import { type Ack, DATA_BYTES, type Lane, writeDataHead } from './sections.ts';
 import { SENT, SegmentQueue } from './segments.ts';
 
@@ -28,14 +28,14 @@ const VANISHING_SENDS = 3;
 
 export interface LaneBuffer {
   bytes: number;
-  entries: number;
+  messages: number;
 }
 
 export class LaneSender {
-  /** Everything below is in the peer's memory; the same counted in whole entries. */
+  /** Everything below is in the peer's memory; the same counted in whole messages. */
   acked = 0;
   ackedThrough = 0;
-  /** Entries appended, which is also the index of the last one: the first entry has index 1. */
+  /** Messages appended, which is also the index of the last one: the first message has index 1. */
   appended = 0;
   inFlightBytes = 0;
   inFlightFrames = 0;
@@ -53,7 +53,7 @@ export class LaneSender {
   private next = 0;
   private end = 0;
   private limit = 0;
-  private entryLimit = 0;
+  private messageLimit = 0;
   /** Sent without waiting for a full frame up to here, and the rest from this time on. */
   private urgentEnd = 0;
   private lingerUs = Number.POSITIVE_INFINITY;
@@ -61,26 +61,29 @@ export class LaneSender {
   constructor(lane: Lane, buffer: LaneBuffer) {
     this.lane = lane;
     this.ring = new ByteRing(buffer.bytes);
-    this.ends = new Float64Array(buffer.entries);
+    this.ends = new Float64Array(buffer.messages);
   }
 
-  /** Whether an entry of this size can be appended now. */
-  fits(entryBytes: number): boolean {
+  /** Whether a message of this size can be appended now. */
+  fits(messageBytes: number): boolean {
     const freeBytes = this.ring.capacityBytes - (this.end - this.acked);
     return (
-      prefixBytes(entryBytes) + entryBytes <= freeBytes &&
+      prefixBytes(messageBytes) + messageBytes <= freeBytes &&
       this.appended - this.ackedThrough < this.ends.length
     );
   }
 
-  /** The index of the entry; it is acknowledged once `ackedThrough` reaches it. */
-  append(entry: Uint8Array, urgent: boolean, nowUs: number): number {
-    assert(entry.length >= 1 && entry.length <= ENTRY_BYTES_MAX, 'an entry of impossible size');
-    assert(this.fits(entry.length), 'append without room: ask fits() first');
-    const prefix = writePrefix(this.prefix, entry.length);
+  /** The index of the message; it is acknowledged once `ackedThrough` reaches it. */
+  append(message: Uint8Array, urgent: boolean, nowUs: number): number {
+    assert(
+      message.length >= 1 && message.length <= MESSAGE_BYTES_MAX,
+      'a message of impossible size',
+    );
+    assert(this.fits(message.length), 'append without room: ask fits() first');
+    const prefix = writePrefix(this.prefix, message.length);
     this.ring.write(this.end, this.prefix, 0, prefix);
-    this.ring.write(this.end + prefix, entry, 0, entry.length);
-    this.end += prefix + entry.length;
+    this.ring.write(this.end + prefix, message, 0, message.length);
+    this.end += prefix + message.length;
     this.ends[this.appended % this.ends.length] = this.end;
     this.appended++;
     if (urgent) this.flush();
@@ -122,12 +125,12 @@ export class LaneSender {
 
   /** New bytes the peer's credit allows now. */
   sendableBytes(): number {
-    if (this.entryLimit <= this.ackedThrough) return 0;
-    const byEntries =
-      this.appended <= this.entryLimit
+    if (this.messageLimit <= this.ackedThrough) return 0;
+    const byMessages =
+      this.appended <= this.messageLimit
         ? this.end
-        : (this.ends[(this.entryLimit - 1) % this.ends.length] as number);
-    return Math.max(0, Math.min(byEntries, this.limit) - this.next);
+        : (this.ends[(this.messageLimit - 1) % this.ends.length] as number);
+    return Math.max(0, Math.min(byMessages, this.limit) - this.next);
   }
 
   /**
@@ -145,7 +148,7 @@ export class LaneSender {
       bytes += this.markReceived(ack.ranges[2 * i] as number, ack.ranges[2 * i + 1] as number);
     }
     this.limit = Math.max(this.limit, ack.offset + ack.creditBytes);
-    this.entryLimit = Math.max(this.entryLimit, this.ackedThrough + ack.creditEntries);
+    this.messageLimit = Math.max(this.messageLimit, this.ackedThrough + ack.creditMessages);
     return bytes;
   }
 

@@ -1,8 +1,8 @@
 // One session between two boards that have met: opens and seals frames, runs both lanes, measures the
 // path, decides what leaves next. Pure: it is told the time, given frames, and asked for frames.
 //
-// What leaves, in this order: farewell; entries that were lost or that an output waits for; other
-// entries; bulk data, within a window small enough not to delay entries; acknowledgements on any of
+// What leaves, in this order: farewell; messages that were lost or that an output waits for; other
+// messages; bulk data, within a window small enough not to delay messages; acknowledgements on any of
 // these or alone; a probe of the path's size; a keepalive with the full state.
 import type { CipherFactory, FrameCipher } from './cipher.ts';
 import type { SessionKeys } from './keys.ts';
@@ -198,7 +198,7 @@ export class Session {
     const refused = receiver.store(offset, this.plain, start, end);
     if (refused !== undefined) this.refused = refused;
     if (receiver.broken || refused === 'credit') this.outcome = 'broken';
-    // Entries are acknowledged at the end of the batch they came in. Bulk data does not hurry, but
+    // Messages are acknowledged at the end of the batch they came in. Bulk data does not hurry, but
     // a gap does: the sooner it is known the sooner it is filled.
     if (lane === LANE.log || receiver.hasGaps || refused !== undefined) {
       this.owesState = true;

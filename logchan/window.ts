@@ -1,7 +1,7 @@
 // How much may be in flight, and how evenly it leaves. The link is ours alone, so loss means a
 // faulty cable or a full buffer, not a neighbour: what we watch is queueing, the round trip above its
-// lowest. Two windows: entries may queue a few milliseconds behind each other, bulk data backs off
-// long before, so that an entry never waits behind more than that (limits.ts has both figures).
+// lowest. Two windows: messages may queue a few milliseconds behind each other, bulk data backs off
+// long before, so that a message never waits behind more than that (limits.ts has both figures).
 import {
   BULK_QUEUE_US,
   LOG_QUEUE_US,

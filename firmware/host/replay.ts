@@ -1,9 +1,10 @@
 // Replays a log file on this board alone: builds the machine the log is of, from the same files, and
 // runs it along the entries. Disks are overlays: the images stay as they are.
-import type { Entry } from '../../logchan/entry.ts';
+
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/checkpoint.ts';
 import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
+import type { Entry } from '../lockstep/entry.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
 import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';

@@ -1,8 +1,8 @@
 // Between the machine's inputs and the log's entries. They say the same; only a disk completion is
 // told apart, because data of a read need not travel: each board has its own replica.
 import { crc32 } from 'node:zlib';
-import type { DiskCompletion, EntryBody } from '../../logchan/entry.ts';
 import type { Input } from '../machine/contracts.ts';
+import type { DiskCompletion, EntryBody } from './entry.ts';
 
 type DiskInput = Extract<Input, { kind: 'disk-completion' }>;
 

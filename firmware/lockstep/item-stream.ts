@@ -1,8 +1,8 @@
 // The stream from a leading board to a following one: the entries of one log and the lives of the
 // guest they belong to, as items. STREAM.md has the byte diagram. Bytes come from a peer: reading
 // never throws, it stops with a reason in words.
-import { type Entry, EntryDecoder, EntryEncoder } from '../../logchan/entry.ts';
-import { ByteReader, ByteWriter } from '../../logchan/varint.ts';
+import { type Entry, EntryDecoder, EntryEncoder } from './entry.ts';
+import { ByteReader, ByteWriter } from './varint.ts';
 
 /** Pieces are given out in about this size; a log-lane message holds one whole. */
 export const STREAM_PIECE_BYTES_MAX = 256 << 10;

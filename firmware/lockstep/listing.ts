@@ -1,5 +1,5 @@
 // A log for people: one line an entry, counts and bytes by kind, and the rates that matter.
-import { type Entry, EntryEncoder } from '../../logchan/entry.ts';
+import { type Entry, EntryEncoder } from './entry.ts';
 
 const TEXT_BYTES = 32;
 

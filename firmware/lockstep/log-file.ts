@@ -2,11 +2,12 @@
 // recorder left is good up to its last whole chunk. Pure: bytes out, bytes in.
 //
 //     identity  what was recorded (canonical state encoding): guest, engine, CPU model, version
-//     entries   one or more whole entries (logchan/ENTRIES.md)
+//     entries   one or more whole entries (firmware/lockstep/ENTRIES.md)
 //     summary   how the recording ended, when it ended in order (canonical state encoding)
-import { type Entry, EntryDecoder, EntryEncoder } from '../../logchan/entry.ts';
+
 import type { StateObject } from '../machine/contracts.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';
+import { type Entry, EntryDecoder, EntryEncoder } from './entry.ts';
 import { LockstepError } from './errors.ts';
 import { decodeState, encodeState } from './state-codec.ts';
 

@@ -10,11 +10,12 @@
 // 5. To go live after a replay: apply every entry, make a recorder with the replay's `outputs`, then
 //    `markPending()`. What the primary did beyond the last entry nobody has seen. Disk requests whose
 //    completion never came are in flight; the local replica's completions are new inputs.
-import type { Entry, EntryBody } from '../../logchan/entry.ts';
+
 import type { Icount, Input, Output } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { SliceEnd } from '../machine/machine-types.ts';
 import type { MachineDigest } from './digest.ts';
+import type { Entry, EntryBody } from './entry.ts';
 import { toEntryBody } from './inputs.ts';
 import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
 import { packPages, type SliceMemory } from './slice-pages.ts';

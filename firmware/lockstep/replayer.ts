@@ -1,10 +1,11 @@
 // The replayer: runs a machine along a log. It never runs past the last entry it holds, checks every
 // marker and digest on the way, and stops for good at the first difference. At the end of what it
 // holds the machine stands exactly where the recorder's stood: there it can go live.
-import type { Entry } from '../../logchan/entry.ts';
+
 import type { Icount, Input, Output } from '../machine/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
+import type { Entry } from './entry.ts';
 import {
   type EntryTargets,
   inputProblem,

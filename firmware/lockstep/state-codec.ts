@@ -3,8 +3,9 @@
 // bigints as sign and magnitude.
 //
 // Bytes may come from a file or a peer: decoding answers with undefined, it never throws.
-import { ByteReader, ByteWriter } from '../../logchan/varint.ts';
+
 import type { StateObject, StateValue } from '../machine/contracts.ts';
+import { ByteReader, ByteWriter } from './varint.ts';
 
 const TAG = {
   null: 0,

@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { CHECKPOINT_MAGIC, CHECKPOINT_VERSION } from '../../firmware/lockstep/checkpoint.ts';
 import { ChunkReader, encodeChunk, encodeMagic } from '../../firmware/lockstep/chunks.ts';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { LogReader, LogWriter, logSummary } from '../../firmware/lockstep/log-file.ts';
-import type { Entry } from '../../logchan/entry.ts';
 
 const PAGES = 2;
 const DISK = 5;

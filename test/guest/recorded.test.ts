@@ -1,7 +1,7 @@
 // A recorded Linux that boots, serves TCP over a TAP, moves files both ways, writes its disk and hears
 // random bytes on its serial lines: a new process makes the identical machine from the log.
 import { join } from 'node:path';
-import type { Entry } from '../../logchan/entry.ts';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { assembled } from './linux-guest.ts';

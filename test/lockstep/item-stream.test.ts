@@ -1,5 +1,7 @@
 // The stream between two boards: what is written is read, in any pieces a writer gives; whatever else
 // comes is a reason, never an exception.
+
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import {
   type Item,
   ItemReader,
@@ -7,7 +9,6 @@ import {
   STREAM_PIECE_BYTES_MAX,
 } from '../../firmware/lockstep/item-stream.ts';
 import { decodeLiveState, encodeLiveState } from '../../firmware/lockstep/live-state.ts';
-import type { Entry } from '../../logchan/entry.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('lockstep/item-stream');

@@ -1,6 +1,7 @@
 // The log file: whatever a killed recorder leaves is read up to its last whole chunk.
+
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { LogReader, LogWriter } from '../../firmware/lockstep/log-file.ts';
-import type { Entry } from '../../logchan/entry.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('lockstep/log-file');

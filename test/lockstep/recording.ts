@@ -1,11 +1,11 @@
 // Recording and replaying a Linux guest in one process, for the tests of this folder.
 import { readFileSync } from 'node:fs';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { LogReader, LogWriter } from '../../firmware/lockstep/log-file.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
 import type { SliceEnd } from '../../firmware/machine/machine-types.ts';
-import type { Entry } from '../../logchan/entry.ts';
 import { linuxGuestOrNone } from '../guests/linux/assemble.ts';
 import { assert, seededRandom } from '../harness/index.ts';
 import { type GuestFiles, Rig, TARGETS } from './rig.ts';

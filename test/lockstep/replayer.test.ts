@@ -1,8 +1,9 @@
 // Corners of a replay that no Linux meets: a triple fault, and entries no machine can take.
+
+import type { Entry, EntryBody } from '../../firmware/lockstep/entry.ts';
 import { inputProblem } from '../../firmware/lockstep/inputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { Replayer } from '../../firmware/lockstep/replayer.ts';
-import type { Entry, EntryBody } from '../../logchan/entry.ts';
 import { assert, suite } from '../harness/index.ts';
 import { tinyGuest } from '../host/tiny-guests.ts';
 import { type GuestFiles, Rig, TARGETS } from './rig.ts';

@@ -1,7 +1,7 @@
 // A board for tests: a channel that takes what comes and says what it took.
 //
-// Told { restart: true } it loses its memory and starts again; { report: true } says how many entries
-// it took and their digest; { send: n } appends n entries of its own.
+// Told { restart: true } it loses its memory and starts again; { report: true } says how many messages
+// it took and their digest; { send: n } appends n messages of its own.
 import { Channel } from '../../logchan/channel.ts';
 import type { Faults } from '../../logchan/faulty-line.ts';
 import { FaultyPort } from '../../logchan/faulty-port.ts';
@@ -38,8 +38,8 @@ function start(): void {
     handler: {
       readable: () => {
         for (const lane of [LANE.log, LANE.bulk]) {
-          for (let entry = channel.take(lane); entry; entry = channel.take(lane)) {
-            digests[lane].add(entry);
+          for (let message = channel.take(lane); message; message = channel.take(lane)) {
+            digests[lane].add(message);
           }
         }
       },

@@ -3,7 +3,7 @@ import { Channel, type ChannelHandler, type ChannelOptions } from '../../logchan
 import type { ChannelEvent } from '../../logchan/endpoint.ts';
 import { NO_FAULTS } from '../../logchan/faulty-line.ts';
 import { FaultyPort } from '../../logchan/faulty-port.ts';
-import { ENTRY_BYTES_MAX } from '../../logchan/limits.ts';
+import { MESSAGE_BYTES_MAX } from '../../logchan/limits.ts';
 import { MemoryPort } from '../../logchan/memory-port.ts';
 import type { Port } from '../../logchan/port.ts';
 import { LANE } from '../../logchan/sections.ts';
@@ -17,7 +17,7 @@ class Board {
   readonly channel: Channel;
   readonly events: ChannelEvent[] = [];
   readonly acked: number[] = [];
-  readonly entries: Uint8Array[] = [];
+  readonly messages: Uint8Array[] = [];
   private wakes: (() => void)[] = [];
 
   constructor(port: Port, options: Partial<ChannelOptions> = {}, takes = true) {
@@ -46,8 +46,8 @@ class Board {
 
   takeAll(): void {
     for (const lane of [LANE.log, LANE.bulk]) {
-      for (let entry = this.channel.take(lane); entry; entry = this.channel.take(lane)) {
-        this.entries.push(entry);
+      for (let message = this.channel.take(lane); message; message = this.channel.take(lane)) {
+        this.messages.push(message);
       }
     }
   }
@@ -72,19 +72,19 @@ const metPair = (takes = true) => {
   return meet(new Board(a), new Board(b, {}, takes));
 };
 
-test('entries arrive in order and are acknowledged', async () => {
+test('messages arrive in order and are acknowledged', async () => {
   const [a, b] = await metPair();
   const sent = Array.from({ length: 300 }, (_, i) => seededRandom(`${i}`).bytes(1 + i * 7));
-  for (const [i, entry] of sent.entries()) {
-    assert.is(a.channel.append(entry, { urgent: i % 5 === 0 }), i + 1);
+  for (const [i, message] of sent.entries()) {
+    assert.is(a.channel.append(message, { urgent: i % 5 === 0 }), i + 1);
   }
   await a.until(() => a.channel.ackedThrough === sent.length);
-  assert.equal(b.entries, sent);
+  assert.equal(b.messages, sent);
   assert.is(a.acked.at(-1), sent.length);
   assert.ok(a.acked.every((through, i) => i === 0 || through > (a.acked[i - 1] ?? 0)));
 });
 
-test('an urgent entry is on the wire when append() returns', async () => {
+test('an urgent message is on the wire when append() returns', async () => {
   const [port, far] = MemoryPort.pair();
   const [a] = await meet(new Board(port), new Board(far));
   const before = port.counters().sent;
@@ -92,29 +92,29 @@ test('an urgent entry is on the wire when append() returns', async () => {
   assert.is(port.counters().sent, before + 1);
 });
 
-test('entries of one turn that nobody waits for share a frame', async () => {
+test('messages of one turn that nobody waits for share a frame', async () => {
   const [port, far] = MemoryPort.pair();
   const [a, b] = await meet(new Board(port), new Board(far));
   const before = port.counters().sent;
   for (let i = 0; i < 20; i++) a.channel.append(new Uint8Array(30), { urgent: false });
   assert.is(port.counters().sent, before, 'not yet');
-  await b.until(() => b.entries.length === 20);
-  assert.ok(port.counters().sent - before <= 4, 'not one frame an entry');
+  await b.until(() => b.messages.length === 20);
+  assert.ok(port.counters().sent - before <= 4, 'not one frame a message');
 });
 
 test('what is not taken is acknowledged but holds the sender back in the end', async () => {
   const [a, b] = await metPair(false);
-  const entry = new Uint8Array(ENTRY_BYTES_MAX);
+  const message = new Uint8Array(MESSAGE_BYTES_MAX);
   let appended = 0;
   while (appended < 12) {
-    if (a.channel.fits(entry.length)) appended = a.channel.append(entry, { urgent: false });
-    else await a.until(() => a.channel.fits(entry.length) || a.channel.ackedThrough >= 7);
+    if (a.channel.fits(message.length)) appended = a.channel.append(message, { urgent: false });
+    else await a.until(() => a.channel.fits(message.length) || a.channel.ackedThrough >= 7);
     if (a.channel.ackedThrough >= 7) break;
   }
   await a.until(() => a.channel.ackedThrough === 7);
-  assert.is(b.entries.length, 0);
+  assert.is(b.messages.length, 0);
   b.takeAll();
-  assert.is(b.entries.length, 7, 'eight megabytes of room hold seven of these');
+  assert.is(b.messages.length, 7, 'eight megabytes of room hold seven of these');
   a.channel.append(new Uint8Array(1), { urgent: true });
   await b.until(() => b.channel.take() !== undefined);
 });
@@ -123,9 +123,9 @@ test('bulk and log do not wait for each other', async () => {
   const [a, b] = await metPair();
   a.channel.appendBulk(new Uint8Array(200_000));
   a.channel.append(new Uint8Array(7), { urgent: true });
-  await b.until(() => b.entries.length === 2);
+  await b.until(() => b.messages.length === 2);
   assert.equal(
-    b.entries.map(({ length }) => length),
+    b.messages.map(({ length }) => length),
     [7, 200_000],
   );
   await a.until(() => a.channel.bulkAckedThrough === 1);
@@ -139,9 +139,9 @@ test('a faulty line loses nothing in the end', async () => {
     new Board(new FaultyPort(b, seededRandom('b'), faults)),
   );
   const sent = Array.from({ length: 300 }, (_, i) => seededRandom(`${i}`).bytes(1 + (i % 700)));
-  for (const entry of sent) boards[0].channel.append(entry, { urgent: true });
-  await boards[1].until(() => boards[1].entries.length === sent.length);
-  assert.equal(boards[1].entries, sent);
+  for (const message of sent) boards[0].channel.append(message, { urgent: true });
+  await boards[1].until(() => boards[1].messages.length === sent.length);
+  assert.equal(boards[1].messages, sent);
 });
 
 test('what a dead peer had sent can still be taken, and a new session begins anew', async () => {
@@ -154,7 +154,8 @@ test('what a dead peer had sent can still be taken, and a new session begins ane
   const down = b.events.find(({ type }) => type === 'down');
   assert.ok(down?.type === 'down' && down.why === 'peer-left');
   const rest: number[] = [];
-  for (let entry = down.log.take(); entry; entry = down.log.take()) rest.push(entry[0] ?? -1);
+  for (let message = down.log.take(); message; message = down.log.take())
+    rest.push(message[0] ?? -1);
   assert.equal(rest, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.is(b.channel.take(), undefined);
   assert.throws(() => b.channel.append(new Uint8Array(1), { urgent: true }), /without a session/);

@@ -2,9 +2,9 @@
 // not throw, must name a known reason or succeed, and must not look beyond the bytes they were given: each input is parsed twice, among
 // zeros and among ones, and both verdicts and everything read must be the same.
 import { readFileSync } from 'node:fs';
+import { EntryDecoder } from '../../firmware/lockstep/entry.ts';
 import { type CipherFactory, NodeCipher } from '../../logchan/cipher.ts';
 import { Endpoint } from '../../logchan/endpoint.ts';
-import { EntryDecoder } from '../../logchan/entry.ts';
 import { clusterTag, HelloAuth } from '../../logchan/keys.ts';
 import { TAG_BYTES } from '../../logchan/limits.ts';
 import { nativeCipher } from '../../logchan/native-cipher.ts';
@@ -240,7 +240,7 @@ export function fuzzCipher(
   return tally;
 }
 
-const SMALL = { bytes: 20_000, entries: 50 };
+const SMALL = { bytes: 20_000, messages: 50 };
 
 /** A frame with its header's length mended, so that the mutation reaches the sections. */
 function mutateBody(random: SeededRandom, frame: Uint8Array): Uint8Array {

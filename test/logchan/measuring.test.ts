@@ -61,7 +61,7 @@ test('a window grows while it is what limits and nothing queues', () => {
   assert.is(window.bulkBytes, WINDOW_BYTES_INITIAL);
 });
 
-test('bulk yields to a queue that entries may still cause', () => {
+test('bulk yields to a queue that messages may still cause', () => {
   const window = new Window();
   rounds(window, 6, 110, 'bulk');
   const before = window.bulkBytes;

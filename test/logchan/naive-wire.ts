@@ -60,7 +60,7 @@ export function naiveHello(hello: NaiveHello): Field[] {
 
 export type NaiveSection =
   | { seen: number; heldUs: number }
-  | { ack: number; lane: number; bytes: number; entries: number; ranges?: [number, number][] }
+  | { ack: number; lane: number; bytes: number; messages: number; ranges?: [number, number][] }
   | { data: Uint8Array; lane: number; offset: number }
   | { ask: true }
   | { probe: number }
@@ -105,7 +105,7 @@ function naiveAck(section: Extract<NaiveSection, { ack: number }>): Field[] {
     [hex(section.lane, 1), `lane: ${laneName(section.lane)}`],
     [hex(section.ack, 8), 'everything below this offset'],
     [hex(section.bytes, 4), `credit: ${section.bytes} bytes`],
-    [hex(section.entries, 4), `credit: ${section.entries} entries`],
+    [hex(section.messages, 4), `credit: ${section.messages} messages`],
     [hex(ranges.length, 1), `${ranges.length} ranges beyond it`],
   ];
   let from = section.ack;

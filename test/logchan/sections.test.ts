@@ -52,7 +52,7 @@ function randomAck(random: SeededRandom, lane: number, offset: number): NaiveSec
     at = start + 1 + random.int(5000);
     ranges.push([start, at]);
   }
-  return { ack: offset, lane, bytes: random.int(2 ** 31), entries: random.u32(), ranges };
+  return { ack: offset, lane, bytes: random.int(2 ** 31), messages: random.u32(), ranges };
 }
 
 /** The real writers, driven by the same description. */
@@ -62,7 +62,7 @@ function write(into: Uint8Array, at: number, section: NaiveSection): number {
     const ack = emptyAck();
     ack.offset = section.ack;
     ack.creditBytes = section.bytes;
-    ack.creditEntries = section.entries;
+    ack.creditMessages = section.messages;
     ack.rangeCount = section.ranges?.length ?? 0;
     ack.ranges.set((section.ranges ?? []).flat());
     return writeAck(into, at, section.lane as Lane, ack);
@@ -86,8 +86,8 @@ function demand(body: Body, bytes: Uint8Array, section: NaiveSection): void {
   } else if ('ack' in section) {
     const ack = body.acks[section.lane as Lane];
     assert.equal(
-      [ack.present, ack.offset, ack.creditBytes, ack.creditEntries],
-      [true, section.ack, section.bytes, section.entries],
+      [ack.present, ack.offset, ack.creditBytes, ack.creditMessages],
+      [true, section.ack, section.bytes, section.messages],
     );
     assert.equal([...ack.ranges.subarray(0, 2 * ack.rangeCount)], (section.ranges ?? []).flat());
   } else if ('data' in section) {
@@ -141,7 +141,7 @@ test('a section cut short refuses the whole body, at every length', () => {
   }
   for (const section of [
     { seen: 5, heldUs: 6 },
-    { ack: 7, lane: 0, bytes: 8, entries: 9, ranges: [[10, 11]] as [number, number][] },
+    { ack: 7, lane: 0, bytes: 8, messages: 9, ranges: [[10, 11]] as [number, number][] },
     { data: new Uint8Array(5), lane: 1, offset: 12 },
     { probe: 13 },
     { bye: 14 },

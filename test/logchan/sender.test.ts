@@ -1,5 +1,5 @@
 // The sending lane, step by step: what it sends, what it sends again, and what it never sends.
-import { ENTRY_BYTES_MAX, LINGER_US } from '../../logchan/limits.ts';
+import { LINGER_US, MESSAGE_BYTES_MAX } from '../../logchan/limits.ts';
 import {
   type Ack,
   DATA_BYTES,
@@ -22,7 +22,7 @@ function ackOf(offset: number, more: Partial<Ack> & { beyond?: [number, number][
     present: true,
     offset,
     creditBytes: 10_000,
-    creditEntries: 1000,
+    creditMessages: 1000,
     ...more,
   };
   const beyond = more.beyond ?? [];
@@ -31,11 +31,11 @@ function ackOf(offset: number, more: Partial<Ack> & { beyond?: [number, number][
   return ack;
 }
 
-/** A sender with credit and `entries` entries of `bytes` bytes, prefix included. */
-function filled(entries: number, bytes: number): LaneSender {
-  const sender = new LaneSender(LANE.log, { bytes: 10_000, entries: 1000 });
+/** A sender with credit and `messages` messages of `bytes` bytes, prefix included. */
+function filled(messages: number, bytes: number): LaneSender {
+  const sender = new LaneSender(LANE.log, { bytes: 10_000, messages: 1000 });
   sender.acknowledge(ackOf(0));
-  for (let i = 0; i < entries; i++) sender.append(new Uint8Array(bytes - 1).fill(i), true, 0);
+  for (let i = 0; i < messages; i++) sender.append(new Uint8Array(bytes - 1).fill(i), true, 0);
   return sender;
 }
 
@@ -49,31 +49,31 @@ function send(sender: LaneSender, counter: number, nowUs = 0, room = ROOM): [num
 }
 
 test('nothing leaves before the peer gave credit', () => {
-  const sender = new LaneSender(LANE.log, { bytes: 1000, entries: 10 });
+  const sender = new LaneSender(LANE.log, { bytes: 1000, messages: 10 });
   sender.append(new Uint8Array(50), true, 0);
   assert.not.ok(sender.wantsNew(ROOM, 0));
   sender.acknowledge(ackOf(0, { creditBytes: 20 }));
-  assert.is(sender.sendableBytes(), 20, 'credit in bytes may cut an entry');
-  sender.acknowledge(ackOf(0, { creditBytes: 20, creditEntries: 0 }));
+  assert.is(sender.sendableBytes(), 20, 'credit in bytes may cut a message');
+  sender.acknowledge(ackOf(0, { creditBytes: 20, creditMessages: 0 }));
   assert.equal(send(sender, 1), [0, 20]);
 });
 
-test('credit in entries stops at the end of an entry', () => {
-  const sender = new LaneSender(LANE.log, { bytes: 1000, entries: 4 });
+test('credit in messages stops at the end of a message', () => {
+  const sender = new LaneSender(LANE.log, { bytes: 1000, messages: 4 });
   for (let i = 0; i < 4; i++) sender.append(new Uint8Array(9), true, 0);
-  assert.not.ok(sender.fits(1), 'room for four entries');
-  sender.acknowledge(ackOf(0, { creditEntries: 3 }));
+  assert.not.ok(sender.fits(1), 'room for four messages');
+  sender.acknowledge(ackOf(0, { creditMessages: 3 }));
   assert.is(sender.sendableBytes(), 30);
   assert.equal(send(sender, 1), [0, 30]);
-  sender.acknowledge(ackOf(30, { creditEntries: 0 }));
+  sender.acknowledge(ackOf(30, { creditMessages: 0 }));
   assert.is(sender.sendableBytes(), 0, 'all slots of the ring in use, none allowed');
   for (let i = 0; i < 3; i++) sender.append(new Uint8Array(9), true, 0);
   assert.is(sender.sendableBytes(), 0);
-  sender.acknowledge(ackOf(30, { creditEntries: 2 }));
+  sender.acknowledge(ackOf(30, { creditMessages: 2 }));
   assert.equal(send(sender, 2), [30, 50]);
 });
 
-test('entries nobody waits for are collected, for a while', () => {
+test('messages nobody waits for are collected, for a while', () => {
   const sender = filled(0, 10);
   sender.append(new Uint8Array(9), false, 500);
   assert.not.ok(sender.wantsNew(ROOM, 501));
@@ -90,7 +90,7 @@ test('entries nobody waits for are collected, for a while', () => {
   assert.is(sender.wakeUs(), Number.POSITIVE_INFINITY);
 });
 
-test('acknowledged entries are those whose last byte is', () => {
+test('acknowledged messages are those whose last byte is', () => {
   const sender = filled(3, 100);
   for (let i = 1; i <= 3; i++) send(sender, i);
   assert.is(sender.acknowledge(ackOf(99)), 99);
@@ -181,10 +181,10 @@ test('a large piece lost again and again is called vanishing', () => {
   assert.ok(sender.vanishing);
 });
 
-test('append without room, and entries of impossible size, are our own mistakes', () => {
-  const sender = new LaneSender(LANE.log, { bytes: 100, entries: 10 });
+test('append without room, and messages of impossible size, are our own mistakes', () => {
+  const sender = new LaneSender(LANE.log, { bytes: 100, messages: 10 });
   assert.throws(() => sender.append(new Uint8Array(0), true, 0), /impossible size/);
-  assert.throws(() => sender.append(new Uint8Array(ENTRY_BYTES_MAX + 1), true, 0), /impossible/);
+  assert.throws(() => sender.append(new Uint8Array(MESSAGE_BYTES_MAX + 1), true, 0), /impossible/);
   assert.not.ok(sender.fits(100));
   assert.throws(() => sender.append(new Uint8Array(100), true, 0), /without room/);
   assert.ok(sender.fits(99));

@@ -16,7 +16,7 @@ const keys = sessionKeys(KEYS.pairingKey, clusterTag(KEYS.cluster), {
   mine: KEYS.higher,
   theirs: KEYS.lower,
 });
-const full = { ack: 0, lane: 0, bytes: 1 << 20, entries: 1000 };
+const full = { ack: 0, lane: 0, bytes: 1 << 20, messages: 1000 };
 
 function makeSession(buffers = DEFAULT_BUFFERS): Session {
   const makeCipher = (key: ConstructorParameters<typeof NodeCipher>[0]) => new NodeCipher(key);
@@ -58,9 +58,9 @@ test('claims that cannot be end the session', () => {
     ['bytes never sent are acknowledged', [{ ...full, ack: 1 }]],
     ['bytes never sent were received behind a gap', [{ ...full, ranges: [[5, 6]] }]],
     ['data beyond the credit', [{ data: Uint8Array.of(1), lane: 0, offset: 8 << 20 }]],
-    ['an entry of no bytes', [dataOf(0)]],
+    ['a message of no bytes', [dataOf(0)]],
     ['a length in more bytes than it needs', [dataOf(0x81, 0)]],
-    ['bulk that is no row of entries', [{ ...dataOf(0), lane: 1 }]],
+    ['bulk that is no row of messages', [{ ...dataOf(0), lane: 1 }]],
   ];
   for (const [what, sections] of impossible) {
     const session = makeSession();
@@ -129,7 +129,7 @@ test('bulk data is acknowledged every few frames, and the count starts anew', ()
 });
 
 test('a quarter of the buffer taken is worth a frame at once', () => {
-  const small = { bytes: 4096, entries: 16 };
+  const small = { bytes: 4096, messages: 16 };
   const session = makeSession({ send: [small, small], receive: [small, small] });
   hear(session, 1, [dataOf(1, 9, 1, 9, 1, 9, 1, 9)]);
   while (next(session, 0) !== undefined);
@@ -137,7 +137,7 @@ test('a quarter of the buffer taken is worth a frame at once', () => {
     assert.is(next(session, 1), undefined, `${taken - 1} taken`);
     session.in[LANE.log].take();
   }
-  assert.is(next(session, 1)?.body.acks[LANE.log].creditEntries, 16);
+  assert.is(next(session, 1)?.body.acks[LANE.log].creditMessages, 16);
 });
 
 test('pacing holds back what nobody waits for, and nothing else', () => {

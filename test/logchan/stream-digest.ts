@@ -1,28 +1,28 @@
-// What a stream of entries was, in a few words: both ends must come to the same.
+// What a stream of messages was, in a few words: both ends must come to the same.
 import { createHash } from 'node:crypto';
 
 export interface StreamSummary {
-  entries: number;
+  messages: number;
   bytes: number;
   digest: string;
 }
 
 export class StreamDigest {
-  entries = 0;
+  messages = 0;
   bytes = 0;
   private readonly hash = createHash('sha256');
   private readonly length = new Uint8Array(4);
 
-  add(entry: Uint8Array): void {
-    this.entries++;
-    this.bytes += entry.length;
-    new DataView(this.length.buffer).setUint32(0, entry.length);
-    this.hash.update(this.length).update(entry);
+  add(message: Uint8Array): void {
+    this.messages++;
+    this.bytes += message.length;
+    new DataView(this.length.buffer).setUint32(0, message.length);
+    this.hash.update(this.length).update(message);
   }
 
   summary(): StreamSummary {
-    const { entries, bytes } = this;
-    return { entries, bytes, digest: this.hash.copy().digest('hex') };
+    const { messages, bytes } = this;
+    return { messages, bytes, digest: this.hash.copy().digest('hex') };
   }
 }
 

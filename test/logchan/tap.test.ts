@@ -32,7 +32,8 @@ async function captured(opened: boolean): Promise<Buffer> {
       ...(opened ? { makeCipher: tapCipher(cipher, capture) } : {}),
       handler: {
         event: ({ type }) => {
-          if (type === 'up') near.append(new TextEncoder().encode('hello entry'), { urgent: true });
+          if (type === 'up')
+            near.append(new TextEncoder().encode('hello message'), { urgent: true });
         },
         acked: () => {
           near.stop();
@@ -83,8 +84,8 @@ test('a capture is a section, an interface and packets with time and direction',
 });
 
 test('sealed captures tell nothing, opened ones do', async () => {
-  assert.not.ok((await captured(false)).includes('hello entry'));
-  assert.ok((await captured(true)).includes('hello entry'));
+  assert.not.ok((await captured(false)).includes('hello message'));
+  assert.ok((await captured(true)).includes('hello message'));
 });
 
 test.run();

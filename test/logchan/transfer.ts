@@ -64,7 +64,7 @@ export class TwoBoards {
     while (!condition()) await new Promise<void>((resolve) => this.wakes.push(resolve));
   }
 
-  /** Sends entries until there are `bytes` more of them, and waits until all are acknowledged. */
+  /** Sends messages until there are `bytes` more of them, and waits until all are acknowledged. */
   async sendAll(lane: Lane, bytes: number, sizes: () => number): Promise<void> {
     const random = seededRandom('contents');
     const pool = random.bytes(1 << 20);
@@ -74,17 +74,17 @@ export class TwoBoards {
     while (digest.bytes < target) {
       const size = sizes();
       const at = random.int(pool.length - size);
-      const entry = pool.subarray(at, at + size);
+      const message = pool.subarray(at, at + size);
       if (!this.channel.fits(size, lane)) {
         await this.until(() => this.channel.fits(size, lane) || !this.channel.isUp);
         if (!this.channel.isUp)
           throw new Error(`the session ended: ${JSON.stringify(this.events)}`);
       }
-      digest.add(entry);
+      digest.add(message);
       last =
         lane === LANE.log
-          ? this.channel.append(entry, { urgent: random.chance(0.1) })
-          : this.channel.appendBulk(entry);
+          ? this.channel.append(message, { urgent: random.chance(0.1) })
+          : this.channel.appendBulk(message);
     }
     await this.until(() => {
       const { ackedThrough, bulkAckedThrough } = this.channel;
@@ -114,5 +114,5 @@ export async function transfer(boards: TwoBoards, logBytes: number, bulkBytes: n
   const [log, bulk] = boards.digests;
   assert.equal(report.log, log.summary());
   assert.equal(report.bulk, bulk.summary());
-  assert.is(boards.channel.ackedThrough, log.entries);
+  assert.is(boards.channel.ackedThrough, log.messages);
 }

@@ -41,15 +41,15 @@ const answer = naiveHello({ ...hello, nonce: KEYS.higher, echo: KEYS.lower, fram
 const seal = (counter: number, sections: NaiveSection[]) =>
   naiveSeal({ ...KEYS, mine: KEYS.lower, theirs: KEYS.higher, counter }, sections);
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
-/** Entry "a" and entry "entry two", with their length prefixes. */
-const twoEntries = Buffer.concat([
+/** Messages "a" and "entry two", with their length prefixes. */
+const twoMessages = Buffer.concat([
   Buffer.from([1]),
   bytes('a'),
   Buffer.from([9]),
   bytes('entry two'),
 ]);
-const ackLog = { ack: 0, lane: 0, bytes: 8 << 20, entries: 1 << 16 };
-const ackBulk = { ack: 0, lane: 1, bytes: 4 << 20, entries: 1 << 12 };
+const ackLog = { ack: 0, lane: 0, bytes: 8 << 20, messages: 1 << 16 };
+const ackBulk = { ack: 0, lane: 1, bytes: 4 << 20, messages: 1 << 12 };
 
 function replaced(fields: Field[], meaning: string, digits: string): Field[] {
   return fields.map(([was, what]) => [what.startsWith(meaning) ? digits : was, what]);
@@ -74,9 +74,9 @@ function frames(): Vector[] {
       naiveHello({ ...hello, nonce: KEYS.lower, echo: KEYS.higher, established: true }),
     ),
     sealed('sealed-keepalive', 1, [{ seen: 0, heldUs: 0 }, ackLog, ackBulk]),
-    sealed('sealed-entries', 2, [
+    sealed('sealed-messages', 2, [
       { seen: 7, heldUs: 125 },
-      { data: twoEntries, lane: 0, offset: 0 },
+      { data: twoMessages, lane: 0, offset: 0 },
       { ask: true },
     ]),
     sealed('sealed-gaps', 2 ** 40, [
@@ -136,7 +136,7 @@ function bodies(): Vector[] {
     fields,
     reason,
   });
-  const data = naiveSection({ data: twoEntries, lane: 0, offset: 0 });
+  const data = naiveSection({ data: twoMessages, lane: 0, offset: 0 });
   const ack = naiveSection({ ...ackLog, ranges: [[5, 9]] });
   return [
     body('unknown', 'section', ['08', 'a section of the future']),

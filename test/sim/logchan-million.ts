@@ -16,15 +16,15 @@ export function million(test: Suite, half: number): void {
       `schedules ${from} to ${from + PART - 1}, every second`,
       () => {
         const startMs = performance.now();
-        let entries = 0;
+        let messages = 0;
         for (let i = from + half; i < from + PART; i += HALVES) {
           const world = schedule((runSeed() + 1) * 10_000_000 + i);
           for (const streams of world.streams) {
-            for (const [log, bulk] of streams.values()) entries += log.taken + bulk.taken;
+            for (const [log, bulk] of streams.values()) messages += log.taken + bulk.taken;
           }
         }
         const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-        console.log(`${PART / HALVES} schedules, ${entries} entries delivered in ${seconds} s`);
+        console.log(`${PART / HALVES} schedules, ${messages} messages delivered in ${seconds} s`);
       },
       { timeoutMs: PART_TIMEOUT_MS },
     );

@@ -7,7 +7,7 @@ import { SIDES, World, type WorldOptions } from './logchan-world.ts';
 
 const test = suite('sim/logchan-scenarios');
 
-const ROOMY = { bytes: 1 << 20, entries: 4096 };
+const ROOMY = { bytes: 1 << 20, messages: 4096 };
 
 function makeWorld(label: string, options: Partial<WorldOptions> = {}): World {
   return new World(seededRandom(label), {
@@ -88,7 +88,7 @@ test('a clean line repeats nothing, times out never, and both find its size', ()
   assert.equal(events(world, 'down'), []);
 });
 
-test('an urgent entry is acknowledged after one round trip, the others after at most a linger', () => {
+test('an urgent message is acknowledged after one round trip, the others after at most a linger', () => {
   const world = metWorld('latency');
   for (let i = 0; i < 100; i++) {
     world.run(world.nowUs + 777);
@@ -117,7 +117,7 @@ test('one lost frame costs a few milliseconds, not a round of back-off', () => {
   assert.ok(repeated >= 50 * 101 && repeated <= 100 * 101, `${repeated} bytes counted as repeated`);
 });
 
-test('bulk data at full speed delays entries by no more than its queue', () => {
+test('bulk data at full speed delays messages by no more than its queue', () => {
   const world = metWorld('bulk');
   const gigabit = { ...NO_FAULTS, delayUs: 20, bytesPerUs: 125, queueBytesMax: 10 << 20 };
   for (const side of SIDES) world.lines[side].faults = gigabit;
@@ -142,11 +142,11 @@ test('bulk data at full speed delays entries by no more than its queue', () => {
   assert.ok(megabytes > 0.8 * 125 * 0.4, `the link was used: ${megabytes} MB in 0.4 s`);
   const settled = latencies.slice(latencies.length >> 1).sort((a, b) => a - b);
   const p99 = settled[Math.floor(settled.length * 0.99)] ?? 0;
-  assert.ok(p99 < 1_500, `an entry waited ${p99} us`);
+  assert.ok(p99 < 1_500, `an message waited ${p99} us`);
 });
 
 test('found: a peer that stalls is sent no more frames than its ring has slots', () => {
-  // Two thousand small urgent entries are a hundred kilobytes, far below any window, and two
+  // Two thousand small urgent messages are a hundred kilobytes, far below any window, and two
   // thousand frames: those beyond the slots of a stalled peer were lost.
   const world = metWorld('slots');
   for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, delayUs: 20_000 };
@@ -159,13 +159,13 @@ test('found: a peer that stalls is sent no more frames than its ring has slots',
 });
 
 test('a full peer stops the sender, and taking starts it again', () => {
-  const small = { bytes: 4096, entries: 64 };
+  const small = { bytes: 4096, messages: 64 };
   const world = metWorld('credit', { buffers: { send: [ROOMY, ROOMY], receive: [small, small] } });
   let appended = 0;
   for (; appended < 300; appended++) world.append(0, LANE.log, 50, true);
   world.flush(0);
   world.run(world.nowUs + 300_000);
-  assert.is(world.ends[0].ackedThrough, 64, 'the entries the peer has room for');
+  assert.is(world.ends[0].ackedThrough, 64, 'the messages the peer has room for');
   assert.is(world.ends[0].session?.timeouts, 0, 'waiting for credit is not a time-out');
   world.take(1, LANE.log, 1);
   world.run(world.nowUs + KEEPALIVE_US + 1_000);
@@ -233,8 +233,8 @@ test('a restarted peer is noticed, and what it had acknowledged is told', () => 
   settle(world, 10_000);
 });
 
-test('entries not yet taken survive the death of the peer', () => {
-  // The heart of a takeover. World.takeEvents drains `down` and demands every acknowledged entry.
+test('messages not yet taken survive the death of the peer', () => {
+  // The heart of a takeover. World.takeEvents drains `down` and demands every acknowledged message.
   const world = metWorld('heritage');
   for (let i = 0; i < 100; i++) world.append(0, LANE.log, 300, true);
   world.flush(0);

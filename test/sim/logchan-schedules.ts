@@ -45,7 +45,7 @@ export function schedule(seed: number, watch?: WorldOptions['watch']): World {
 }
 
 function buffer(random: SeededRandom): LaneBuffer {
-  return { bytes: random.pick([4096, 20_000, 200_000]), entries: random.pick([4, 64, 4096]) };
+  return { bytes: random.pick([4096, 20_000, 200_000]), messages: random.pick([4, 64, 4096]) };
 }
 
 /** Some time under one set of faults, which may differ between the directions. */

@@ -5,7 +5,7 @@ import { type ChannelEvent, Endpoint } from '../../logchan/endpoint.ts';
 import { FaultyLine } from '../../logchan/faulty-line.ts';
 import type { DirectionKey } from '../../logchan/keys.ts';
 import { IN_FLIGHT_FRAMES_MAX, TAG_BYTES } from '../../logchan/limits.ts';
-import type { EntrySource } from '../../logchan/receiver.ts';
+import type { MessageSource } from '../../logchan/receiver.ts';
 import { LANE, LANES, type Lane } from '../../logchan/sections.ts';
 import type { SessionBuffers } from '../../logchan/session.ts';
 import { HEADER_BYTES } from '../../logchan/wire.ts';
@@ -17,7 +17,7 @@ const other = (side: SideIndex): SideIndex => (side === 0 ? 1 : 0);
 
 /** What one side appended and the other received, of one session and lane. */
 interface Stream {
-  /** Serial number of each entry appended; its contents follow from it. */
+  /** Serial number of each message appended; its contents follow from it. */
   appended: number[];
   received: number;
   taken: number;
@@ -25,8 +25,8 @@ interface Stream {
 
 const PAIRING_KEY = new Uint8Array(32).fill(7);
 
-/** Contents of an entry: its length is part of the serial, every byte depends on all of it. */
-export function entryBytes(serial: number, length: number): Uint8Array {
+/** Contents of an message: its length is part of the serial, every byte depends on all of it. */
+export function messageBytes(serial: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = Math.imul(serial + 1, 0x9e3779b1) ^ length;
   for (let i = 0; i < length; i++) {
@@ -172,34 +172,38 @@ export class World {
     this.check(side);
   }
 
-  /** Appends one entry if there is room; whether there was. */
+  /** Appends one message if there is room; whether there was. */
   append(side: SideIndex, lane: Lane, length: number, urgent: boolean): boolean {
     const end = this.ends[side];
     if (!end.fits(lane, length)) return false;
     const stream = this.stream(side, this.sessions[side], lane);
     const serial = this.serial++ * 0x20_0000 + length;
-    const index = end.append(lane, entryBytes(serial, length), urgent, this.nowUs);
+    const index = end.append(lane, messageBytes(serial, length), urgent, this.nowUs);
     stream.appended.push(serial);
-    assert.is(index, stream.appended.length, 'entries are numbered from 1');
+    assert.is(index, stream.appended.length, 'messages are numbered from 1');
     return true;
   }
 
-  /** Takes up to `count` entries out of the side's end, demanding each to be the right one. */
+  /** Takes up to `count` messages out of the side's end, demanding each to be the right one. */
   take(side: SideIndex, lane: Lane, count: number): number {
     const stream = this.stream(other(side), this.sessions[side], lane);
     const source = { take: () => this.ends[side].take(lane) };
     return this.drain(source, stream, count);
   }
 
-  private drain(source: EntrySource, stream: Stream, count: number): number {
+  private drain(source: MessageSource, stream: Stream, count: number): number {
     let taken = 0;
     for (; taken < count; taken++) {
-      const entry = source.take();
-      if (entry === undefined) break;
+      const message = source.take();
+      if (message === undefined) break;
       const serial = stream.appended[stream.taken++];
-      assert.ok(serial !== undefined, 'an entry nobody appended');
-      const expected = entryBytes(serial, serial % 0x20_0000);
-      assert.is(Buffer.compare(entry, expected), 0, `entry ${stream.taken} is not what was sent`);
+      assert.ok(serial !== undefined, 'an message nobody appended');
+      const expected = messageBytes(serial, serial % 0x20_0000);
+      assert.is(
+        Buffer.compare(message, expected),
+        0,
+        `message ${stream.taken} is not what was sent`,
+      );
     }
     return taken;
   }
@@ -281,7 +285,7 @@ export class World {
       for (const lane of LANES) {
         const stream = this.stream(other(side), session, lane);
         this.drain(lane === LANE.log ? event.log : event.bulk, stream, Number.POSITIVE_INFINITY);
-        assert.is(stream.taken, stream.received, 'entries received but not given out');
+        assert.is(stream.taken, stream.received, 'messages received but not given out');
       }
       this.sessions[side] = 0;
     }
@@ -298,7 +302,7 @@ export class World {
     if (session === undefined) return;
     for (const lane of LANES) {
       const stream = this.stream(other(side), session.name, lane);
-      stream.received = Math.max(stream.received, session.in[lane].entriesReceived);
+      stream.received = Math.max(stream.received, session.in[lane].messagesReceived);
     }
   }
 
@@ -315,13 +319,13 @@ export class World {
         'a buffer overflows',
       );
       const unacked = sender.appended - sender.ackedThrough;
-      assert.ok(unacked <= this.options.buffers.send[lane].entries, 'too many entries');
+      assert.ok(unacked <= this.options.buffers.send[lane].messages, 'too many messages');
       const frames = session.out[LANE.log].inFlightFrames + session.out[LANE.bulk].inFlightFrames;
       assert.ok(frames <= IN_FLIGHT_FRAMES_MAX + 1, 'more frames than the peer has slots for');
       assert.ok((sender.inFlightFrames === 0) === (sender.inFlightBytes === 0), 'miscounted');
       const receiver = session.in[lane];
-      const waiting = receiver.entriesReceived - receiver.entriesTaken;
-      assert.ok(waiting <= this.options.buffers.receive[lane].entries, 'too many entries wait');
+      const waiting = receiver.messagesReceived - receiver.messagesTaken;
+      assert.ok(waiting <= this.options.buffers.receive[lane].messages, 'too many messages wait');
     }
   }
 

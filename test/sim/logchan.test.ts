@@ -8,14 +8,14 @@ const SCHEDULES = 2500;
 test(
   `${SCHEDULES} schedules: what arrives is what was sent, and it arrives`,
   () => {
-    let entries = 0;
+    let messages = 0;
     for (let i = 0; i < SCHEDULES; i++) {
       const world = schedule(runSeed() * 1_000_000 + i);
       for (const streams of world.streams) {
-        for (const [log, bulk] of streams.values()) entries += log.taken + bulk.taken;
+        for (const [log, bulk] of streams.values()) messages += log.taken + bulk.taken;
       }
     }
-    assert.ok(entries > 20 * SCHEDULES, `only ${entries} entries in ${SCHEDULES} schedules`);
+    assert.ok(messages > 20 * SCHEDULES, `only ${messages} messages in ${SCHEDULES} schedules`);
   },
   { timeoutMs: 120_000 },
 );

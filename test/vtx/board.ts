@@ -8,11 +8,11 @@
 // live there, lives on for some rounds, and reports.
 import { createHash } from 'node:crypto';
 import type { EngineKind } from '../../firmware/host/engines.ts';
+import { type Entry, EntryDecoder, EntryEncoder } from '../../firmware/lockstep/entry.ts';
 import { OutputGate } from '../../firmware/lockstep/gate.ts';
 import { type ExternalOutput, OutputCounter } from '../../firmware/lockstep/outputs.ts';
 import type { Progress } from '../../firmware/lockstep/replayer.ts';
 import { Channel, type ChannelHandler } from '../../logchan/channel.ts';
-import { type Entry, EntryDecoder, EntryEncoder } from '../../logchan/entry.ts';
 import { seededRandom } from '../harness/random.ts';
 import { testChannelOptions } from '../logchan/stream-digest.ts';
 import { engineOf, follow, Plant, recorderOf, replayerOf } from './plant.ts';

@@ -2,7 +2,7 @@
 // exits: slices end between positions when it is kicked twice, and are closed by registers and pages.
 // Replayed, it computes on from there by itself; digests at the exits say whether it had all it needed.
 import { Worker } from 'node:worker_threads';
-import type { Entry } from '../../logchan/entry.ts';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { repoPath, type SeededRandom } from '../harness/index.ts';
 import { engineOf, Recording, replayPlant } from './plant.ts';
 

@@ -6,7 +6,7 @@
 // holds the sender there back.
 import type { Channel, ChannelHandler } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
-import type { EntrySource } from '../../../logchan/receiver.ts';
+import type { MessageSource } from '../../../logchan/receiver.ts';
 import { LANE } from '../../../logchan/sections.ts';
 import {
   type BulkMessage,
@@ -161,7 +161,7 @@ export class Link {
     this.takeBulk();
   }
 
-  private takeLog(source: EntrySource): void {
+  private takeLog(source: MessageSource): void {
     let any = false;
     for (let bytes = source.take(); bytes !== undefined; bytes = source.take()) {
       any = true;

@@ -41,13 +41,13 @@ export function readElf(file: FileView): ElfImage {
   const at = is64 ? HEADER_64 : HEADER_32;
   const word = (offset: number) => need(is64 ? file.u64(offset) : file.u32(offset));
   const tableAt = word(at.programHeaders);
-  const entryBytes = need(file.u16(at.programHeaderBytes));
+  const messageBytes = need(file.u16(at.programHeaderBytes));
   const count = need(file.u16(at.programHeaderCount));
   const entry = word(at.entry);
   const segments: ElfSegment[] = [];
   let entryPhysical = entry;
   for (let i = 0; i < count; i++) {
-    const segmentAt = tableAt + i * entryBytes;
+    const segmentAt = tableAt + i * messageBytes;
     if (need(file.u32(segmentAt)) !== LOADABLE) continue;
     const segment = readSegment(file, segmentAt, is64);
     if (segment.memoryBytes === 0) continue;

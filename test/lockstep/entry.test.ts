@@ -1,10 +1,15 @@
 // The entry codec: against its vectors, against a naive second encoder, and against bytes from hell.
 import { readFileSync } from 'node:fs';
-import { type Entry, type EntryBody, EntryDecoder, EntryEncoder } from '../../logchan/entry.ts';
+import {
+  type Entry,
+  type EntryBody,
+  EntryDecoder,
+  EntryEncoder,
+} from '../../firmware/lockstep/entry.ts';
 import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { naiveEncode } from './naive-entry.ts';
 
-const test = suite('logchan/entry');
+const test = suite('lockstep/entry');
 
 /** The log of the vectors file, in its order. */
 const VECTOR_LOG: Entry[] = [

@@ -1,6 +1,6 @@
 // A second entry encoder, slow and obvious, written from ENTRIES.md alone: text of bits and hex, no
 // shared code with the real one. The tests demand equality.
-import type { Entry } from '../../logchan/entry.ts';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
 
 export function naiveEncode(entries: readonly Entry[]): string[] {
   let position = 0n;
