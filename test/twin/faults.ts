@@ -75,14 +75,14 @@ const BOARDS: readonly Fault[] = [
     return nothing;
   }),
   single('power cut of the primary', async (at) => {
-    await at.rig.boards[at.primary].cutPower();
+    await at.rig.cutPower(at.primary);
     await takenOver(at);
-    return () => at.rig.boards[at.primary].start();
+    return () => at.rig.restorePower(at.primary);
   }),
   single('power cut of the backup', async (at) => {
-    await at.rig.boards[at.backup].cutPower();
+    await at.rig.cutPower(at.backup);
     await alone(at, at.primary);
-    return () => at.rig.boards[at.backup].start();
+    return () => at.rig.restorePower(at.backup);
   }),
   single('a short hang of the primary', (at) => nap(at, at.primary)),
   single('a short hang of the backup', (at) => nap(at, at.backup)),
@@ -214,10 +214,10 @@ const PAIRS: readonly Fault[] = [
       await at.rig.until('RUN-Solo', () => soloSomewhere(at.rig), TAKEOVER_MS);
       const side = at.rig.primary ?? at.primary;
       const lost = at.rig.client.breaks();
-      await at.rig.boards[side].cutPower();
+      await at.rig.cutPower(side);
       return async () => {
         await at.rig.network.mend('log', 'a');
-        at.rig.boards[side].start();
+        await at.rig.restorePower(side);
         await lost;
       };
     },
@@ -227,10 +227,9 @@ const PAIRS: readonly Fault[] = [
     'both boards at once',
     async ({ rig }) => {
       const lost = rig.client.breaks();
-      await Promise.all([rig.boards.a.cutPower(), rig.boards.b.cutPower()]);
+      await rig.cutPower(...SIDES);
       return async () => {
-        rig.boards.a.start();
-        rig.boards.b.start();
+        await rig.restorePower(...SIDES);
         await lost;
       };
     },
