@@ -6,7 +6,8 @@ import { quantile } from '../bench/frame.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from './chaos.ts';
-import { FAULTS, type Fault, NOT_YET } from './faults.ts';
+import type { Fault } from './fault.ts';
+import { FAULTS, NOT_YET } from './faults.ts';
 import { plantOrWhy } from './plant-guest.ts';
 import type { RoundResult } from './round.ts';
 

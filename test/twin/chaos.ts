@@ -7,7 +7,7 @@ import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { PlantGuest } from '../guests/plant/plant.ts';
 import type { SeededRandom } from '../harness/index.ts';
 import { Capture } from './capture.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import { checkDisks, type DiskVerdict } from './images.ts';
 import { earshot, GUEST_MAC, SIDES, type Side } from './network.ts';
 import { type RigOptions, TwinRig } from './rig.ts';
