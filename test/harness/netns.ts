@@ -102,6 +102,11 @@ export function ip(...args: string[]): string {
   return run('ip', args);
 }
 
+/** `tc`, the same. */
+export function tc(...args: string[]): string {
+  return run('tc', args);
+}
+
 interface Unref {
   unref?(): void;
 }

@@ -1,11 +1,18 @@
 // One board under test: its namespace, its folder (a file system of its own, so that it can run full),
 // its configuration, its processes, and what it says on its control socket.
 //
-// The supervisor is the first process of a process namespace, so the kernel ends everything of a
-// board at once when it ends: that is a power cut.
+// The supervisor is the first process of a process namespace: what a power cut misses, because it is just
+// being started, the kernel ends with it. Power and cards are the rig's (rig.ts).
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import type { BoardEvent } from '../../firmware/board/events.ts';
@@ -24,11 +31,14 @@ import {
   type Side,
   TAP,
 } from './network.ts';
+import { childrenOf, descendantsOf, end, isRunning } from './processes.ts';
 
 const STATUS_EVERY_MS = 50;
 const RECONNECT_MS = 20;
 const FAVOUR = -15;
 const FOLDER_MIB = 96;
+/** A link to the device in the board's folder: so it can be missing. */
+const SERIAL_PORT = 'serial';
 /** Shorter than on a real board, so that a hang is over soon. */
 const WATCHDOG = { timeoutMs: 2000, petMs: 500 } as const;
 /** The launched process ends with whoever launched it. */
@@ -66,6 +76,8 @@ export class BoardUnderTest {
   /** Called at every event and status of this board. */
   onNews: () => void = () => {};
   onEvent: (event: BoardEvent) => void = () => {};
+  /** It died too often: nobody pets its watchdog any more, and the stand-in ends with its board. */
+  onGivenUp: () => void = () => {};
   private readonly options: BoardOptions;
   private readonly folder: string;
   private supervisor: ChildProcess | undefined;
@@ -82,6 +94,7 @@ export class BoardUnderTest {
     this.folder = `/proc/${namespace.pid}/root${folder}`;
     makeDisks(this.folder);
     mkdirSync(this.path('state'));
+    this.plugSerialPort(true);
     writeFileSync(this.path('board.toml'), this.configuration());
     void this.listen();
   }
@@ -101,7 +114,7 @@ export class BoardUnderTest {
   }
 
   private configuration(): string {
-    const { side, folder, guest, pairingKeyFile, serialPort } = this.options;
+    const { side, folder, guest, pairingKeyFile } = this.options;
     const { more = '', append: words = '', broker } = this.options;
     const scada = broker === undefined ? '' : SCADA.replace('BROKER', broker);
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
@@ -115,7 +128,7 @@ pairing-key-file = ${text(pairingKeyFile)}
 [log]
 interface = "${LOG_INTERFACE}"
 [serial]
-port = ${text(serialPort)}
+port = ${inside(SERIAL_PORT)}
 [front]
 interface = "${FRONT_INTERFACE}"
 bind = "${BOARD_IP[side]}"
@@ -157,30 +170,29 @@ ${more}${scada}`;
     if (this.options.broker !== undefined) this.agent = this.inside(MORTAL, 'scada');
   }
 
-  /** `twinstep VERB` in this board's namespaces; what it writes is kept. */
-  private inside(launcher: readonly string[], verb: string): ChildProcess {
+  /** `twinstep VERB` in this board's namespaces. */
+  private launch(launcher: readonly string[], verb: string) {
     const { namespace, folder } = this.options;
     const command = [
       ...['--net', '--mount', '--target', String(namespace.pid), ...launcher],
       ...[process.execPath, '--enable-source-maps', repoPath('dist/firmware/cli/twinstep.js')],
       ...[verb, '--config', join(folder, 'board.toml')],
     ];
-    const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    return spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  /** What it writes is kept. */
+  private inside(launcher: readonly string[], verb: string): ChildProcess {
+    const child = this.launch(launcher, verb);
     const log = (bytes: Buffer) => {
       if (!this.isClosed) appendFileSync(this.outputFile, bytes);
     };
     child.stdout.on('data', (bytes: Buffer) => {
       log(bytes);
-      if (bytes.includes('"BOARD-GIVEN-UP"')) void this.reset();
+      if (bytes.includes('"BOARD-GIVEN-UP"')) this.onGivenUp();
     });
     child.stderr.on('data', log);
     return child;
-  }
-
-  /** What a hardware watchdog does when nobody pets it any more; the stand-in ends with its board. */
-  private async reset(): Promise<void> {
-    await this.cutPower();
-    if (!this.isClosed && !this.isOn) this.start();
   }
 
   /** kill -9 of the board process; its supervisor lives, tells of it and starts it again. */
@@ -198,17 +210,44 @@ ${more}${scada}`;
     this.signal('SIGCONT');
   }
 
-  /** Supervisor, board and watchdog at once, as when the plug is pulled. */
-  async cutPower(): Promise<void> {
+  /** Every process of it, as this namespace numbers them; who would tell of a death before who dies. */
+  get processes(): number[] {
     const { supervisor, agent } = this;
-    agent?.kill('SIGKILL');
-    if (supervisor === undefined) return;
-    const gone = once(supervisor, 'exit');
-    // The first process of the namespace takes all others with it.
-    const [init] = childrenOf(supervisor.pid ?? 0);
-    if (init !== undefined) process.kill(init, 'SIGKILL');
-    else supervisor.kill('SIGKILL');
-    await gone;
+    const agents = isRunning(agent) ? [agent.pid] : [];
+    if (!isRunning(supervisor)) return agents;
+    // The launcher ends when what it launched has ended.
+    const launched = descendantsOf(supervisor.pid);
+    return [...agents, ...(launched.length > 0 ? launched : [supervisor.pid])];
+  }
+
+  /** Resolves when nothing of it runs. */
+  async hasEnded(): Promise<void> {
+    const { supervisor, agent } = this;
+    for (const child of [supervisor, agent]) if (isRunning(child)) await once(child, 'exit');
+  }
+
+  /**
+   * `twinstep board` with the same configuration beside the one that runs, as a hand may type it: how it
+   * ended, null if not in that time, and all it wrote.
+   */
+  async startAgain(withinMs: number): Promise<{ code: number | null; words: string }> {
+    const beside = `--pid=/proc/${this.init()}/ns/pid`;
+    const child = this.launch([beside, ...MORTAL], 'board');
+    let words = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (bytes: Buffer) => {
+        words += bytes;
+      });
+    const late = setTimeout(() => child.kill('SIGKILL'), withinMs);
+    const [code] = await once(child, 'close');
+    clearTimeout(late);
+    return { code, words };
+  }
+
+  /** The serial port is there, or missing; who has it open keeps it. */
+  plugSerialPort(isThere: boolean): void {
+    if (isThere) symlinkSync(this.options.serialPort, this.path(SERIAL_PORT));
+    else rmSync(this.path(SERIAL_PORT));
   }
 
   /** Not a byte more fits on the board's file system. */
@@ -237,10 +276,16 @@ ${more}${scada}`;
 
   /** As this namespace numbers it. */
   boardPid(): number {
-    const [init] = childrenOf(this.supervisor?.pid ?? 0);
-    const [board] = childrenOf(init ?? 0);
+    const [board] = childrenOf(this.init());
     if (board === undefined) throw new Error(`board ${this.side} has no board process now`);
     return board;
+  }
+
+  /** The first of its process namespace: the supervisor. */
+  private init(): number {
+    const [init] = childrenOf(this.supervisor?.pid ?? 0);
+    if (init === undefined) throw new Error(`board ${this.side} is off`);
+    return init;
   }
 
   async ask(request: { readonly do: string; readonly [field: string]: unknown }): Promise<void> {
@@ -302,27 +347,9 @@ ${more}${scada}`;
   }
 
   async close(): Promise<void> {
-    await this.cutPower();
+    for (const pid of this.processes) end(pid);
+    await this.hasEnded();
     this.isClosed = true;
     this.control?.close();
   }
-}
-
-/** Process numbers of the children of a process, oldest first. */
-function childrenOf(parent: number): number[] {
-  const found: { pid: number; started: number }[] = [];
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
-        .replace(/^.*\) /s, '')
-        .split(' ');
-      // Behind the name: state, parent, ... start time.
-      if (Number(stat[1]) === parent && stat[0] !== 'Z')
-        found.push({ pid: Number(entry), started: Number(stat[19]) });
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return found.sort((a, b) => a.started - b.started || a.pid - b.pid).map(({ pid }) => pid);
 }

@@ -1,10 +1,10 @@
 // What passed the cables, in the order in which the kernel saw it and with one clock: wires/capture.c
 // started, stopped and read.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { firstWords, wire } from './network.ts';
+import { startWire } from './wire.ts';
 
 const HEAD_BYTES = 16;
 const WHOLE = 65_535;
@@ -40,9 +40,7 @@ export class Capture {
   static async start(options: CaptureOptions): Promise<Capture> {
     const { file, ports, source = '-', bytesMax = WHOLE } = options;
     const args = [file, String(bytesMax), source, ...ports];
-    const process = spawn(wire('capture'), args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    await firstWords(process);
-    return new Capture(process, options);
+    return new Capture((await startWire('capture', args)).process, options);
   }
 
   /** Everything so far. Throws if the kernel had to leave frames out. */

@@ -6,7 +6,8 @@ import { quantile } from '../bench/frame.ts';
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Chaos } from './chaos.ts';
-import { FAULTS, type Fault, NOT_YET } from './faults.ts';
+import type { Fault } from './fault.ts';
+import { FAULTS, NOT_YET } from './faults.ts';
 import { plantOrWhy } from './plant-guest.ts';
 import type { RoundResult } from './round.ts';
 
@@ -73,12 +74,12 @@ function lineOf(
 ) {
   const who = tookOver ? 'taken over' : '';
   const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, ${rejoinGapMs.toFixed(0).padStart(4)} rejoining, in step after ${(redundantMs / 1000).toFixed(1)} s`;
-  return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(44)} ${times} ${who}`;
+  return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(48)} ${times} ${who}`;
 }
 
 function table(results: readonly RoundResult[]): string {
   const names = [...new Set(results.map(({ fault }) => fault.name))].sort();
-  const head = `${'fault'.padEnd(46)} times  blackout ms: p50    p99   in step s: p50    p99`;
+  const head = `${'fault'.padEnd(48)} times  blackout ms: p50    p99   in step s: p50    p99`;
   const lines = names.map((name) => {
     const of = results.filter(({ fault }) => fault.name === name);
     const at = (values: number[], q: number, digits: number) => quantile(values, q).toFixed(digits);
@@ -91,7 +92,7 @@ function table(results: readonly RoundResult[]): string {
       at(steps, 0.99, 1),
     ];
     const [b50 = '', b99 = '', s50 = '', s99 = ''] = columns;
-    const left = `${name.padEnd(46)} ${String(of.length).padStart(5)}`;
+    const left = `${name.padEnd(48)} ${String(of.length).padStart(5)}`;
     return `${left}  ${b50.padStart(16)} ${b99.padStart(6)} ${s50.padStart(16)} ${s99.padStart(6)}`;
   });
   return [head, ...lines, `${results.length} faults`].join('\n');

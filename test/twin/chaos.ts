@@ -7,9 +7,9 @@ import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { PlantGuest } from '../guests/plant/plant.ts';
 import type { SeededRandom } from '../harness/index.ts';
 import { Capture } from './capture.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import { checkDisks, type DiskVerdict } from './images.ts';
-import { GUEST_MAC, port, SIDES, type Side } from './network.ts';
+import { earshot, GUEST_MAC, SIDES, type Side } from './network.ts';
 import { type RigOptions, TwinRig } from './rig.ts';
 import { faultRound, type RoundResult } from './round.ts';
 import { reigns, type Talking, talking } from './talkers.ts';
@@ -46,7 +46,7 @@ export class Chaos {
     const rig = await TwinRig.make({ guest, client, more: PATIENT, ...options });
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-capture-'));
     try {
-      const ports = SIDES.map((side) => port('front', side));
+      const ports = SIDES.map((side) => earshot('front', side));
       const file = join(folder, 'front');
       const source = GUEST_MAC;
       const capture = await Capture.start({ file, ports, source, bytesMax: TALKER_BYTES });

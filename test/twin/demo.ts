@@ -81,6 +81,7 @@ function endUnlessPossible(): void {
     ip('tuntap', 'add', 'dev', 'try0', 'mode', 'tap');
     ip('link', 'delete', 'try0');
     ip('link', 'add', 'try1', 'type', 'bridge');
+    ip('link', 'add', 'try2', 'link', 'try1', 'type', 'macvlan');
     ip('link', 'delete', 'try1');
   } catch (error) {
     cannot(

@@ -1,56 +1,23 @@
 // Every fault the twin is put through: how it is made, what it may cost, how it is mended. A fault is
 // over when both boards say RUN-Redundant again, without a human hand.
-import type { SeededRandom } from '../harness/index.ts';
 import { guestShell } from './client.ts';
-import { SIDES, type Side } from './network.ts';
-import type { TwinRig } from './rig.ts';
-
-export interface FaultContext {
-  readonly rig: TwinRig;
-  readonly random: SeededRandom;
-  readonly primary: Side;
-  readonly backup: Side;
-}
-
-export interface Fault {
-  readonly name: string;
-  /** Of one part (a single fault), of two at the same time, or something the operator does. */
-  readonly kind: 'single' | 'double' | 'planned';
-  /** Answers must go on while it lasts. Else only afterwards. */
-  readonly serves: boolean;
-  /** The guest may have to start again: the connection ends. */
-  readonly restartsGuest?: boolean;
-  /** Returns when it has happened, and how to mend it. */
-  make(context: FaultContext): Promise<() => Promise<void> | void>;
-}
-
-const nothing = () => {};
-const START_MS = 20_000;
-const TAKEOVER_MS = 20_000;
-
-/** Waits until the other board leads. */
-function takenOver({ rig, backup }: FaultContext): Promise<void> {
-  return rig.until(`board ${backup} takes over`, () => rig.primary === backup, TAKEOVER_MS);
-}
-
-function alone({ rig }: FaultContext, side: Side): Promise<void> {
-  const roles = ['solo', 'source', 'granting', 'protected'];
-  const leads = () => roles.includes(rig.boards[side].status?.role ?? '');
-  const isAlone = () => leads() && !rig.isRedundant;
-  return rig.until(`board ${side} goes on alone`, isAlone, TAKEOVER_MS);
-}
-
-const single = (name: string, make: Fault['make'], more: Partial<Fault> = {}): Fault => ({
-  ...{ name, kind: 'single', serves: true, make },
-  ...more,
-});
-const double = (name: string, make: Fault['make'], more: Partial<Fault> = {}): Fault => ({
-  ...{ name, kind: 'double', serves: false, make },
-  ...more,
-});
-const planned = (name: string, make: Fault['make']): Fault => ({
-  ...{ name, kind: 'planned', serves: true, make },
-});
+import {
+  alone,
+  both,
+  double,
+  type Fault,
+  type FaultContext,
+  nothing,
+  pathIs,
+  planned,
+  START_MS,
+  single,
+  soloSomewhere,
+  TAKEOVER_MS,
+  takenOver,
+} from './fault.ts';
+import type { Side } from './network.ts';
+import { STARTS } from './start-faults.ts';
 
 const BOARDS: readonly Fault[] = [
   single('crash of the primary', async (at) => {
@@ -75,14 +42,14 @@ const BOARDS: readonly Fault[] = [
     return nothing;
   }),
   single('power cut of the primary', async (at) => {
-    await at.rig.boards[at.primary].cutPower();
+    await at.rig.cutPower(at.primary);
     await takenOver(at);
-    return () => at.rig.boards[at.primary].start();
+    return () => at.rig.restorePower(at.primary);
   }),
   single('power cut of the backup', async (at) => {
-    await at.rig.boards[at.backup].cutPower();
+    await at.rig.cutPower(at.backup);
     await alone(at, at.primary);
-    return () => at.rig.boards[at.backup].start();
+    return () => at.rig.restorePower(at.backup);
   }),
   single('a short hang of the primary', (at) => nap(at, at.primary)),
   single('a short hang of the backup', (at) => nap(at, at.backup)),
@@ -214,23 +181,10 @@ const PAIRS: readonly Fault[] = [
       await at.rig.until('RUN-Solo', () => soloSomewhere(at.rig), TAKEOVER_MS);
       const side = at.rig.primary ?? at.primary;
       const lost = at.rig.client.breaks();
-      await at.rig.boards[side].cutPower();
+      await at.rig.cutPower(side);
       return async () => {
         await at.rig.network.mend('log', 'a');
-        at.rig.boards[side].start();
-        await lost;
-      };
-    },
-    { restartsGuest: true },
-  ),
-  double(
-    'both boards at once',
-    async ({ rig }) => {
-      const lost = rig.client.breaks();
-      await Promise.all([rig.boards.a.cutPower(), rig.boards.b.cutPower()]);
-      return async () => {
-        rig.boards.a.start();
-        rig.boards.b.start();
+        await at.rig.restorePower(side);
         await lost;
       };
     },
@@ -298,28 +252,19 @@ export const NOT_YET: readonly Fault[] = [
   }),
 ];
 
-export const FAULTS: readonly Fault[] = [...BOARDS, ...CABLES, ...DISKS, ...PAIRS, ...OPERATOR];
+export const FAULTS: readonly Fault[] = [
+  ...BOARDS,
+  ...CABLES,
+  ...DISKS,
+  ...PAIRS,
+  ...STARTS,
+  ...OPERATOR,
+];
 
 export function faultNamed(name: string): Fault {
   const found = FAULTS.find((fault) => fault.name === name);
   if (found === undefined) throw new Error(`no fault "${name}"`);
   return found;
-}
-
-function soloSomewhere({ boards, primary }: TwinRig): boolean {
-  return primary !== undefined && boards[primary].status?.pairState === 'RUN-Solo';
-}
-
-function pathIs(rig: TwinRig, path: 'serial' | 'front', state: 'talks' | 'silent'): Promise<void> {
-  const isSo = () => SIDES.some((side) => rig.boards[side].status?.paths[path].state === state);
-  return rig.until(`the ${path} path is ${state}`, isSo, START_MS);
-}
-
-function both(first: () => Promise<void>, second: () => Promise<void>) {
-  return async () => {
-    await first();
-    await second();
-  };
 }
 
 function safely<T>(what: () => T): T | undefined {

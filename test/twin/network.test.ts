@@ -1,11 +1,23 @@
 // The rig by itself: what its cables do before any board hangs on them.
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { openSync, writeSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { assert, needs, suite } from '../harness/index.ts';
 import { enterNamespace, type Namespace } from '../harness/netns.ts';
-import { BOARD_IP, GATEWAY_IP, Network, type Side } from './network.ts';
+import {
+  BOARD_IP,
+  type Cable,
+  GATEWAY_IP,
+  Network,
+  other,
+  port,
+  SIDES,
+  type Side,
+} from './network.ts';
 import { SerialCable } from './serial-cable.ts';
+import { runWire } from './wire.ts';
 
 await enterNamespace();
 const test = suite('twin/network');
@@ -39,9 +51,24 @@ const servers: ChildProcess[] = [];
 const echoes = (from: Namespace, to: string, count = 3): number[] =>
   JSON.parse(from.run(process.execPath, '-e', ask(to, count)));
 
-/** The board's end sees its carrier when the kernel looks next, within a second or two. */
-function comesBack(from: Namespace, to: string): void {
+/** The cable carries; who is where may have to be asked anew first. */
+function carries(from: Namespace, to: string): void {
   for (let tries = 0; echoes(from, to).length < 3; tries++) assert.ok(tries < 40);
+}
+
+/** Which boards' cards have a carrier. */
+const carriers = (cable: Cable) => SIDES.filter((side) => network.hasCarrier(cable, side)).join('');
+
+/** A card without carrier is switched on all the same: only the cable is gone. */
+function isOn(card: string, side: Side): boolean {
+  return /<[^>]*\bUP\b/.test(network.boards[side].run('ip', 'link', 'show', card));
+}
+
+/** A process that a power cut ends. */
+async function mortal(): Promise<ChildProcess & { readonly pid: number }> {
+  const process = spawn('sleep', ['1000']);
+  await once(process, 'spawn');
+  return process as ChildProcess & { readonly pid: number };
 }
 
 test.before(async () => {
@@ -62,18 +89,81 @@ test.after(async () => {
 test('both cables carry, and a pulled one does not, until it is put back', async () => {
   const { a } = network.boards;
   assert.match(a.run('ip', 'neigh'), '');
-  assert.is(echoes(a, BOARD_IP.b).length, 3);
-  assert.is(echoes(a, LOG_IP.b).length, 3);
+  carries(a, BOARD_IP.b);
+  carries(a, LOG_IP.b);
   network.pull('log', 'a');
   assert.is(echoes(a, LOG_IP.b).length, 0);
-  assert.match(network.boards.b.run('ip', 'link', 'show', 'log0'), 'NO-CARRIER');
-  assert.is(echoes(a, BOARD_IP.b).length, 3);
+  carries(a, BOARD_IP.b);
   await network.mend('log', 'a');
-  comesBack(a, LOG_IP.b);
+  carries(a, LOG_IP.b);
   network.pull('front', 'a');
   assert.is(echoes(a, BOARD_IP.b).length, 0);
   await network.mend('front', 'a');
-  comesBack(a, BOARD_IP.b);
+  carries(a, BOARD_IP.b);
+});
+
+test('a pulled log cable takes the carrier of both cards, a front cable that of its own', async () => {
+  for (const side of SIDES) {
+    network.pull('log', side);
+    assert.is(carriers('log'), '');
+    assert.ok(SIDES.every((at) => isOn('log0', at)));
+    assert.is(carriers('front'), 'ab');
+    await network.mend('log', side);
+    assert.is(carriers('log'), 'ab');
+  }
+  network.pull('front', 'b');
+  assert.is(carriers('front'), 'a');
+  assert.is(carriers('log'), 'ab');
+  await network.mend('front', 'b');
+  assert.is(carriers('front'), 'ab');
+});
+
+test('a power cut ends processes and takes the carriers at the peer and at the switch', async () => {
+  const { a } = network.boards;
+  const process = await mortal();
+  const gone = once(process, 'exit');
+  await network.cutPower(['b'], [process.pid]);
+  assert.equal(await gone, [null, 'SIGKILL']);
+  assert.is(carriers('log'), '');
+  assert.ok(isOn('log0', 'a'));
+  assert.is(carriers('front'), 'a');
+  assert.is(echoes(a, BOARD_IP.b).length, 0);
+  await network.restorePower(['b']);
+  assert.is(carriers('log'), 'ab');
+  assert.is(carriers('front'), 'ab');
+  carries(a, LOG_IP.b);
+  carries(a, BOARD_IP.b);
+});
+
+test('there is a carrier only with the cable in and power at both ends', async () => {
+  network.pull('log', 'a');
+  await network.cutPower(['b'], []);
+  await network.restorePower(['b']);
+  assert.is(carriers('log'), '');
+  await network.cutPower(['a', 'b'], []);
+  await network.mend('log', 'a');
+  assert.is(carriers('log'), '');
+  await network.restorePower(['a']);
+  assert.is(carriers('log'), '');
+  assert.is(carriers('front'), 'a');
+  await network.restorePower(['b']);
+  assert.is(carriers('log'), 'ab');
+  carries(network.boards.b, LOG_IP.a);
+});
+
+test('a board can die in pieces: its carriers first, its processes later', async () => {
+  const process = await mortal();
+  const gone = once(process, 'exit');
+  const [front, pid] = [port('front', 'a'), String(process.pid)];
+  const cut = runWire('power', ['down', front, 'wait', '1000', 'kill', pid]);
+  while (network.hasCarrier('front', 'a'));
+  assert.is(process.exitCode ?? process.signalCode, null);
+  await cut;
+  assert.equal(await gone, [null, 'SIGKILL']);
+  // Behind the network's back: it takes this end as off from now on, and puts it on again.
+  network.pull('front', 'a');
+  await network.mend('front', 'a');
+  assert.is(carriers('front'), 'ab');
 });
 
 test('the gateway answers while it is there', () => {
@@ -91,7 +181,15 @@ test('the gateway answers while it is there', () => {
 });
 
 test('a bad cable loses, repeats and reorders; a whole one nothing', async () => {
-  const { a } = network.boards;
+  const { a, b } = network.boards;
+  const monitors = [a, b].map((board) => board.spawn('ip', 'monitor', 'link'));
+  const seen = monitors.map((monitor) => {
+    let text = '';
+    monitor.stdout?.on('data', (bytes) => {
+      text += bytes;
+    });
+    return () => text;
+  });
   const whole = echoes(a, LOG_IP.b, COUNT);
   assert.equal(whole, [...Array(COUNT).keys()]);
   await network.spoil('log', 'a', { lossPpm: 50_000, repeatPpm: 50_000, reorderPpm: 50_000 });
@@ -105,23 +203,44 @@ test('a bad cable loses, repeats and reorders; a whole one nothing', async () =>
   );
   await network.mend('log', 'a');
   assert.equal(echoes(a, LOG_IP.b, COUNT), whole);
+  // No card noticed that a relay came and went: the first news is of the cable.
+  const news = monitors.map((monitor) => once(monitor.stdout as Readable, 'data'));
+  network.pull('log', 'a');
+  await Promise.all(news);
+  for (const text of seen) assert.match(text(), /^\d+: log0.*NO-CARRIER/);
+  for (const monitor of monitors) monitor.kill('SIGKILL');
+  await network.mend('log', 'a');
 });
 
-test('a cable can fail one way', async () => {
-  const { b } = network.boards;
-  const heard = async (trouble: { lost: 'out' | 'in' }) => {
-    await network.spoil('front', 'a', trouble);
-    const counted = () => Number(/(\d+)/.exec(b.run('sh', '-c', COUNTER))?.[1]);
-    const before = counted();
-    echoes(network.boards.a, BOARD_IP.b);
-    const count = counted() - before;
-    await network.mend('front', 'a');
-    return count;
-  };
-  echoes(network.boards.a, BOARD_IP.b);
-  assert.is(await heard({ lost: 'out' }), 0);
-  assert.is(await heard({ lost: 'in' }), 3);
-});
+test(
+  'a cable can fail one way',
+  async () => {
+    /** Questions that came to the other board, answers that came back. */
+    const heard = async (cable: Cable, side: Side, lost: 'out' | 'in') => {
+      const [from, to] = [network.boards[side], network.boards[other(side)]];
+      const address = (cable === 'log' ? LOG_IP : BOARD_IP)[other(side)];
+      const counted = () => Number(/(\d+)/.exec(to.run('sh', '-c', COUNTER))?.[1]);
+      carries(from, address);
+      await network.spoil(cable, side, { lost });
+      const before = counted();
+      const answers = echoes(from, address).length;
+      const questions = counted() - before;
+      await network.mend(cable, side);
+      return `${questions} ${answers}`;
+    };
+    const cables = [
+      ['front', 'a'],
+      ['log', 'a'],
+      ['log', 'b'],
+    ] as const;
+    for (const [cable, side] of cables) {
+      assert.is(await heard(cable, side, 'out'), '0 0');
+      assert.is(await heard(cable, side, 'in'), '3 0');
+    }
+    carries(network.boards.a, LOG_IP.b);
+  },
+  { timeoutMs: 30_000 },
+);
 const COUNTER = "awk '/^Udp: [0-9]/ { print $2 }' /proc/net/snmp";
 
 test('the serial cable carries both ways, one way, and none', async () => {

@@ -1,19 +1,22 @@
-// The plant around two boards: a LAN and a log link, each a bridge in this process's network
-// namespace, so that one socket here sees every frame of both; and a namespace for each board.
+// The plant around two boards: a LAN and the ends of their cables in this process's network namespace,
+// and a namespace for each board.
 //
-//        this namespace:   plant (bridge: gateway, client)      loglink (bridge)
-//                            ├ front-a        ├ front-b           ├ log-a   ├ log-b
-//        board a:   br0 ── front0                                log0
-//                    └ tap0 (the guest)
+//      this namespace:   plant (bridge: gateway, client)         log-a ───────── log-b    one veth pair
+//                          ├ front-a     ├ front-b                 │               │
+//                      ────┼─────────────┼─────────────────────────┼───────────────┼─────────────
+//      boards:           front0 (a)    front0 (b)                log0 (a)        log0 (b)
+//                          │ br0         │ br0
+//                          │ tap0        │ tap0 (the guest)
 //
-// A cable can be pulled (both ends lose their carrier), and made bad: then a relay (wires/relay.c)
-// carries its frames instead of the bridge, one way only, or with losses, repeats and other order.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+// Carriers are those of the kernel. Our end of a cable is off while the cable is out or its board has no
+// power; then the cards at both of its ends have no carrier. The end of a veth pair that is switched
+// off is no picture of a card whose cable was pulled: that one stays switched on, and only its carrier
+// goes. So the log cards are macvlan interfaces upon the ends of the pair: they have a carrier while the
+// pair has one, and take and give frames without a copy or a look.
 import { writeFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { compile } from '../harness/compile.ts';
 import { ip, type Namespace, newNamespace } from '../harness/netns.ts';
+import { BadCable, type Trouble } from './bad-cable.ts';
+import { runWire, wire } from './wire.ts';
 
 export const SIDES = ['a', 'b'] as const;
 export type Side = (typeof SIDES)[number];
@@ -28,32 +31,41 @@ export const BOARD_IP: Readonly<Record<Side, string>> = { a: '10.77.0.11', b: '1
 export const LOG_INTERFACE = 'log0';
 export const FRONT_INTERFACE = 'br0';
 export const TAP = 'tap0';
+export type Cable = 'front' | 'log';
+const CABLES: readonly Cable[] = ['front', 'log'];
+const CARD: Readonly<Record<Cable, string>> = { front: 'front0', log: LOG_INTERFACE };
+/**
+ * Unlike every number here: the kernel tells of a carrier at once only where an interface and what it
+ * hangs on have different ones (linkwatch_urgent_event), else up to a second late.
+ */
+const CARD_NUMBER: Readonly<Record<Cable, string>> = { front: '1001', log: '1002' };
 const ANSWER_ONLY_THERE = '/proc/sys/net/ipv4/conf/all/arp_ignore';
 const CARRIER_POLL_MS = 10;
 export const PLANT_INTERFACE = 'plant';
-const BRIDGE = { front: PLANT_INTERFACE, log: 'loglink' } as const;
-const BRIDGE_MAC = { front: '02:77:00:00:00:01', log: '02:77:00:00:00:02' } as const;
-const MTU = { front: 1500, log: 9000 } as const;
+const PLANT_MAC = '02:77:00:00:00:01';
+const MTU = { front: '1500', log: '9000' } as const;
 const QUIET_IPV6 = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 /** Linux clients repeat a lost segment after 200 ms at the earliest, unless the route says otherwise. */
 export const RTO_MIN_MS = 10;
 
-export type Cable = 'front' | 'log';
-/** `out`: what the board says is lost; `in`: what it should hear. */
-export interface Trouble {
-  readonly lost?: 'out' | 'in';
-  readonly lossPpm?: number;
-  readonly repeatPpm?: number;
-  readonly reorderPpm?: number;
-  readonly seed?: number;
-}
-
 /** Our end of a board's cable. */
 export const port = (cable: Cable, side: Side): string => `${cable}-${side}`;
 
+/** Where what this board says on this cable comes in. */
+export const earshot = (cable: Cable, side: Side): string =>
+  port(cable, cable === 'log' ? other(side) : side);
+
+/** The log link is one cable. */
+const nameOf = (cable: Cable, side: Side): string => (cable === 'log' ? cable : port(cable, side));
+
 export class Network {
   readonly boards: Readonly<Record<Side, Namespace>>;
-  private readonly relays = new Map<string, ChildProcess>();
+  /** By name. */
+  private readonly bad = new Map<string, BadCable>();
+  private readonly pulled = new Set<string>();
+  private readonly dark = new Set<Side>();
+  /** Our ends that are switched on. */
+  private readonly on = new Set<string>();
 
   private constructor(boards: Record<Side, Namespace>) {
     this.boards = boards;
@@ -61,109 +73,144 @@ export class Network {
 
   /** Needs a namespace of its own (enterNamespace). */
   static async make(): Promise<Network> {
+    // A power cut waits for no compiler.
+    wire('power');
     writeFileSync(QUIET_IPV6, '1');
-    // A port taken off its bridge must not answer in the name of the bridge.
+    // Our end of a cable must not answer in the name of the bridge.
     writeFileSync(ANSWER_ONLY_THERE, '1');
-    for (const cable of ['front', 'log'] as const) addBridge(cable);
-    ip('address', 'add', `${CLIENT_IP}/24`, 'dev', BRIDGE.front);
-    ip('address', 'add', `${GATEWAY_IP}/32`, 'dev', BRIDGE.front);
-    const route = ['10.77.0.0/24', 'dev', BRIDGE.front, 'src', CLIENT_IP];
-    ip('route', 'replace', ...route, 'rto_min', `${RTO_MIN_MS}ms`);
+    makePlant();
     const boards = {
       a: await newNamespace({ mounts: true }),
       b: await newNamespace({ mounts: true }),
     };
+    const mtu = ['mtu', MTU.log];
+    const [a, b] = [port('log', 'a'), port('log', 'b')];
+    ip('link', 'add', a, ...mtu, 'type', 'veth', 'peer', 'name', b, ...mtu);
     const network = new Network(boards);
-    for (const side of SIDES) network.connect(side);
+    for (const side of SIDES) network.equip(side);
+    network.settle();
     return network;
   }
 
-  private connect(side: Side): void {
+  private equip(side: Side): void {
     const board = this.boards[side];
     board.run('sh', '-c', `echo 1 > ${QUIET_IPV6}`);
-    for (const cable of ['front', 'log'] as const) {
-      const [ours, theirs] = [port(cable, side), cable === 'log' ? LOG_INTERFACE : 'front0'];
-      const mtu = ['mtu', String(MTU[cable])];
-      const peer = ['peer', 'name', theirs, ...mtu, 'netns', String(board.pid)];
-      ip('link', 'add', ours, ...mtu, 'type', 'veth', ...peer);
-      ip('link', 'set', ours, 'addrgenmode', 'none', 'master', BRIDGE[cable], 'up');
-      board.run('ip', 'link', 'set', theirs, 'addrgenmode', 'none', 'up');
-    }
+    const [front, log] = [port('front', side), port('log', side)];
+    const card = (cable: Cable) => {
+      const inside = ['index', CARD_NUMBER[cable], 'mtu', MTU[cable]];
+      return [...inside, 'netns', String(board.pid), 'type'];
+    };
+    ip('link', 'add', CARD.front, ...card('front'), 'veth', 'peer', 'name', front);
+    ip('link', 'add', CARD.log, 'link', log, ...card('log'), 'macvlan', 'mode', 'passthru');
+    ip('link', 'set', front, 'mtu', MTU.front, 'master', PLANT_INTERFACE);
+    for (const name of [front, log]) ip('link', 'set', name, 'addrgenmode', 'none');
     const link = (...args: string[]) => board.run('ip', 'link', ...args);
     link('add', FRONT_INTERFACE, 'type', 'bridge', 'stp_state', '0', 'mcast_snooping', '0');
     link('set', FRONT_INTERFACE, 'addrgenmode', 'none', 'up');
+    link('set', CARD.log, 'addrgenmode', 'none', 'up');
     board.run('ip', 'tuntap', 'add', 'dev', TAP, 'mode', 'tap');
-    for (const name of ['front0', TAP])
+    for (const name of [CARD.front, TAP])
       link('set', name, 'addrgenmode', 'none', 'master', FRONT_INTERFACE, 'up');
     board.run('ip', 'address', 'add', `${BOARD_IP[side]}/24`, 'dev', FRONT_INTERFACE);
   }
 
-  /** The log link is one cable: without it neither board has a carrier. */
+  private isOn(cable: Cable, side: Side): boolean {
+    return !this.dark.has(side) && !this.pulled.has(nameOf(cable, side));
+  }
+
+  /** Every end of ours on or off, as it must be now. */
+  private settle(): void {
+    for (const side of SIDES)
+      for (const cable of CABLES) {
+        const [end, isOn] = [port(cable, side), this.isOn(cable, side)];
+        if (isOn === this.on.has(end)) continue;
+        ip('link', 'set', end, isOn ? 'up' : 'down');
+        if (isOn) this.on.add(end);
+        else this.on.delete(end);
+      }
+  }
+
+  /** The cards at both ends of a cable that is out have no carrier. */
   pull(cable: Cable, side: Side): void {
-    for (const end of cable === 'log' ? SIDES : [side]) ip('link', 'set', port(cable, end), 'down');
+    this.pulled.add(nameOf(cable, side));
+    this.settle();
   }
 
-  /** The cable is whole again, whatever was wrong with it. */
+  /** The cable is whole and in, whatever was wrong with it. */
   async mend(cable: Cable, side: Side): Promise<void> {
-    const ours = port(cable, side);
-    const relay = this.relays.get(ours);
-    if (relay !== undefined) {
-      this.relays.delete(ours);
-      const gone = once(relay, 'exit');
-      relay.kill('SIGKILL');
-      await gone;
-      ip('link', 'delete', `${ours}-x`);
-      ip('link', 'set', ours, 'promisc', 'off', 'master', BRIDGE[cable]);
-    }
-    for (const end of cable === 'log' ? SIDES : [side]) {
-      ip('link', 'set', port(cable, end), 'up');
-      await this.carries(port(cable, end));
-    }
+    const name = nameOf(cable, side);
+    await this.bad.get(name)?.mend();
+    this.bad.delete(name);
+    this.pulled.delete(name);
+    this.settle();
+    await this.carries(cable, side);
   }
 
-  /** The kernel takes up to a second to see a carrier, as a real card does. */
-  private async carries(name: string): Promise<void> {
-    while (!ip('link', 'show', name).includes('state UP'))
-      await new Promise((resolve) => setTimeout(resolve, CARRIER_POLL_MS));
-  }
-
-  /** Returns when the relay carries. */
+  /** Returns when its frames go through a relay. */
   async spoil(cable: Cable, side: Side, trouble: Trouble): Promise<void> {
-    const ours = port(cable, side);
-    if (this.relays.has(ours)) throw new Error(`${ours} is bad already`);
-    const [inner, outer] = [`${ours}-x`, `${ours}-y`];
-    const mtu = ['mtu', String(MTU[cable])];
-    ip('link', 'add', inner, ...mtu, 'type', 'veth', 'peer', 'name', outer, ...mtu);
-    for (const name of [inner, outer]) ip('link', 'set', name, 'addrgenmode', 'none', 'up');
-    ip('link', 'set', outer, 'master', BRIDGE[cable]);
-    // From here on the bridge carries nothing of this cable any more, and the relay does.
-    ip('link', 'set', ours, 'nomaster');
-    const { lost, lossPpm = 0, repeatPpm = 0, reorderPpm = 0, seed = 1 } = trouble;
-    const ways = { out: 'left', in: 'right' } as const;
-    const rates = [lossPpm, repeatPpm, reorderPpm].map(String);
-    const way = lost === undefined ? 'both' : ways[lost];
-    const relay = spawn(wire('relay'), [ours, inner, String(seed), way, ...rates], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.relays.set(ours, relay);
-    await firstWords(relay);
+    const name = nameOf(cable, side);
+    if (this.bad.has(name)) throw new Error(`${name} is bad already`);
+    const end = port(cable, side);
+    const made =
+      cable === 'log'
+        ? BadCable.inPair(end, port(cable, other(side)), trouble)
+        : BadCable.atBridge(end, PLANT_INTERFACE, trouble);
+    this.bad.set(name, await made);
+  }
+
+  /** These processes and the carriers of these boards' cards end in one go. */
+  async cutPower(sides: readonly Side[], processes: readonly number[]): Promise<void> {
+    const ends = sides.flatMap((side) => CABLES.map((cable) => port(cable, side)));
+    const down = ends.filter((end) => this.on.has(end));
+    // Ending a process takes no time; taking a carrier may wait for the kernel, by milliseconds.
+    await runWire('power', [
+      ...processes.flatMap((pid) => ['kill', String(pid)]),
+      ...down.flatMap((end) => ['down', end]),
+    ]);
+    for (const end of down) this.on.delete(end);
+    for (const side of sides) this.dark.add(side);
+  }
+
+  /** The cards of these boards are there again: returns when they have the carriers they can have. */
+  async restorePower(sides: readonly Side[]): Promise<void> {
+    for (const side of sides) this.dark.delete(side);
+    this.settle();
+    for (const side of sides) for (const cable of CABLES) await this.carries(cable, side);
+  }
+
+  /** As the card of this board finds it. */
+  hasCarrier(cable: Cable, side: Side): boolean {
+    return isUp(this.boards[side].run('ip', 'link', 'show', CARD[cable]));
+  }
+
+  /** Until both ends of this cable know that they have a carrier, if they can have one. */
+  private async carries(cable: Cable, side: Side): Promise<void> {
+    const ends = cable === 'log' ? SIDES : [side];
+    if (!ends.every((end) => this.isOn(cable, end))) return;
+    const isThere = () =>
+      ends.every(
+        (end) => this.hasCarrier(cable, end) && isUp(ip('link', 'show', port(cable, end))),
+      );
+    while (!isThere()) await new Promise((resolve) => setTimeout(resolve, CARRIER_POLL_MS));
   }
 
   /** The gateway answers no ARP any more, or does again. */
   gateway(isThere: boolean): void {
-    ip('address', isThere ? 'add' : 'delete', `${GATEWAY_IP}/32`, 'dev', BRIDGE.front);
+    ip('address', isThere ? 'add' : 'delete', `${GATEWAY_IP}/32`, 'dev', PLANT_INTERFACE);
   }
 
   async close(): Promise<void> {
-    for (const relay of this.relays.values()) relay.kill('SIGKILL');
+    for (const cable of this.bad.values()) cable.close();
     for (const side of SIDES) await this.boards[side].close();
     // A cable goes with either of its ends; the kernel may have come to it first.
     for (const side of SIDES)
-      for (const cable of ['front', 'log'] as const)
+      for (const cable of CABLES)
         for (const name of [port(cable, side), `${port(cable, side)}-x`]) removed(name);
-    for (const bridge of Object.values(BRIDGE)) ip('link', 'delete', bridge);
+    ip('link', 'delete', PLANT_INTERFACE);
   }
 }
+
+const isUp = (shown: string): boolean => shown.includes('state UP');
 
 function removed(link: string): void {
   try {
@@ -173,33 +220,14 @@ function removed(link: string): void {
   }
 }
 
-function addBridge(cable: Cable): void {
-  const name = BRIDGE[cable];
+function makePlant(): void {
   const options = ['stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0'];
   // An address of its own: without one a bridge takes that of a port.
-  const address = ['address', BRIDGE_MAC[cable]];
-  ip('link', 'add', name, ...address, 'mtu', String(MTU[cable]), 'type', 'bridge', ...options);
-  ip('link', 'set', name, 'addrgenmode', 'none', 'up');
-}
-
-/** A program of wires/, compiled. */
-export function wire(name: 'relay' | 'serial' | 'capture'): string {
-  const source = `test/twin/wires/${name}.c`;
-  return compile({
-    name: `wire-${name}`,
-    inputs: [source],
-    commands: (out) => [
-      ['gcc', '-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-o', `${out}/${name}`, source],
-    ],
-    result: name,
-  });
-}
-
-/** What a wire says first; throws if it ends instead. */
-export async function firstWords(child: ChildProcess): Promise<string> {
-  const words = once(child.stdout as Readable, 'data').then(([bytes]) => String(bytes));
-  const end = once(child, 'exit').then(([code]) => {
-    throw new Error(`${child.spawnfile} ended with ${code}`);
-  });
-  return await Promise.race([words, end]);
+  const address = ['address', PLANT_MAC, 'mtu', MTU.front];
+  ip('link', 'add', PLANT_INTERFACE, ...address, 'type', 'bridge', ...options);
+  ip('link', 'set', PLANT_INTERFACE, 'addrgenmode', 'none', 'up');
+  ip('address', 'add', `${CLIENT_IP}/24`, 'dev', PLANT_INTERFACE);
+  ip('address', 'add', `${GATEWAY_IP}/32`, 'dev', PLANT_INTERFACE);
+  const route = ['10.77.0.0/24', 'dev', PLANT_INTERFACE, 'src', CLIENT_IP];
+  ip('route', 'replace', ...route, 'rto_min', `${RTO_MIN_MS}ms`);
 }

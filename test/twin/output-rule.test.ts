@@ -8,7 +8,7 @@ import { assert, needs, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { Capture } from './capture.ts';
 import { PATIENT, toldEvents } from './chaos.ts';
-import { GUEST_MAC, port, SIDES } from './network.ts';
+import { earshot, GUEST_MAC, SIDES } from './network.ts';
 import { type Evidence, outputRule } from './output-rule.ts';
 import { plantOrWhy } from './plant-guest.ts';
 import { TwinRig } from './rig.ts';
@@ -36,7 +36,7 @@ test(
       await rig.client.window();
       await rig.client.answers(ANSWERS, ANSWER_MS);
     };
-    const ports = SIDES.flatMap((side) => [port('front', side), port('log', side)]);
+    const ports = SIDES.flatMap((side) => [earshot('front', side), earshot('log', side)]);
     const capture = await Capture.start({ file: join(folder, 'all'), ports });
     try {
       await rig.begin();

@@ -1,12 +1,12 @@
 // The Output Rule, proven from outside: one capture of the plant LAN and the log link, one clock. For every
 // frame of the guest that a protected board let out: the marker of that very frame (its CRC-32 is in the
 // log) went over the log link, and the backup's acknowledgement of it was on its way back before the
-// frame was on the LAN. Both are seen on the cable between the boards and us, so the order on our
-// clock is the true order.
+// frame was on the LAN. Both are seen where their cables end in our namespace, so the order on our clock is
+// the true order.
 import { crc32 } from 'node:zlib';
 import { ItemReader } from '../../firmware/lockstep/item-stream.ts';
 import type { Captured } from './capture.ts';
-import { other, port, SIDES, type Side } from './network.ts';
+import { earshot, other, SIDES, type Side } from './network.ts';
 import type { Overheard } from './wiretap.ts';
 
 const ETHERTYPE = { arp: 0x0806, rarp: 0x8035 } as const;
@@ -106,7 +106,7 @@ function isAlone({ aloneFrom }: Evidence, stream: Stream, side: Side, timeUs: nu
 
 function guestFrames({ frames, guestMac }: Evidence, side: Side): readonly Captured[] {
   const mac = guestMac.replaceAll(':', '');
-  const name = port('front', side);
+  const name = earshot('front', side);
   return frames.filter(
     ({ port: at, frame }) =>
       at === name && frame.subarray(6, 12).toString('hex') === mac && !isAnnouncement(frame),

@@ -38,6 +38,7 @@ export class TwinRig {
   readonly pairingKey: Uint8Array = PAIRING_KEY;
   private readonly folder: string;
   private readonly waits = new Set<() => void>();
+  private isClosing = false;
 
   private constructor(
     folder: string,
@@ -81,17 +82,39 @@ export class TwinRig {
     const boards = { a: board('a'), b: board('b') };
     const parts = { network, serial, boards, scada, client: new PlantClient(client) };
     const rig = new TwinRig(folder, parts);
+    for (const side of SIDES) boards[side].onGivenUp = () => void rig.reset(side);
     onRig?.(rig);
     return rig;
   }
 
   async close(): Promise<void> {
+    this.isClosing = true;
     this.client.close();
     for (const side of SIDES) await this.boards[side].close();
     await this.scada?.close();
     this.serial.close();
     await this.network.close();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** As when the plugs are pulled: processes and carriers end in one go. */
+  async cutPower(...sides: readonly Side[]): Promise<void> {
+    const boards = sides.map((side) => this.boards[side]);
+    const processes = boards.flatMap((board) => board.processes);
+    await this.network.cutPower(sides, processes);
+    for (const board of boards) await board.hasEnded();
+  }
+
+  /** The cards are there first; the boards begin when their peers see the carriers of these cards. */
+  async restorePower(...sides: readonly Side[]): Promise<void> {
+    await this.network.restorePower(sides);
+    for (const side of sides) this.boards[side].start();
+  }
+
+  /** What a hardware watchdog does to a board that nobody pets any more. */
+  private async reset(side: Side): Promise<void> {
+    await this.cutPower(side);
+    if (!this.isClosing && !this.boards[side].isOn) await this.restorePower(side);
   }
 
   /** The board that leads by its own word, if one does. */

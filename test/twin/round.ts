@@ -2,7 +2,7 @@
 // says so), it is mended, both boards come back into step, and the client was told nothing wrong.
 import type { SeededRandom } from '../harness/index.ts';
 import { joined, type WindowFacts } from './client.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import { other, type Side } from './network.ts';
 import type { TwinRig } from './rig.ts';
 

@@ -1,8 +1,9 @@
 // The serial cable between the boards: two pseudo-terminals joined by wires/serial.c.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { firstWords, type Side, wire } from './network.ts';
+import type { Side } from './network.ts';
+import { startWire } from './wire.ts';
 
 const ORDER = { whole: '=', cut: '|', 'a-to-b': '>', 'b-to-a': '<' } as const;
 export type SerialState = keyof typeof ORDER;
@@ -17,8 +18,8 @@ export class SerialCable {
   }
 
   static async make(): Promise<SerialCable> {
-    const process = spawn(wire('serial'), [], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const [a = '', b = ''] = (await firstWords(process)).split('\n');
+    const { process, words } = await startWire('serial');
+    const [a = '', b = ''] = words.split('\n');
     return new SerialCable(process, { a, b });
   }
 

@@ -3,7 +3,7 @@
 // reign until another announced a later one; nothing in between.
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { Captured } from './capture.ts';
-import { port, SIDES, type Side } from './network.ts';
+import { earshot, SIDES, type Side } from './network.ts';
 
 export interface Reign {
   readonly side: Side;
@@ -31,7 +31,7 @@ export function reigns(events: Readonly<Record<Side, readonly BoardEvent[]>>): R
 }
 
 export function talking(frames: readonly Captured[], announced: readonly Reign[]): Talking {
-  const sideOf = new Map(SIDES.map((side) => [port('front', side), side]));
+  const sideOf = new Map(SIDES.map((side) => [earshot('front', side), side]));
   const faults: string[] = [];
   let [count, changes, at] = [0, 0, -1];
   let last: Side | undefined;

@@ -1,4 +1,4 @@
-// The twin in small: an unmodified Linux on two boards, one TCP connection through ten faults, then both
+// The twin in small: an unmodified Linux on two boards, one TCP connection through a dozen faults, then both
 // disks and everything that was ever said on the plant LAN. All faults: chaos.long.ts.
 import { assert, needs, seededRandom, suite } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
@@ -40,6 +40,8 @@ for (const name of [
   'crash of the backup',
   'log cable and front of the backup',
   'hang of the primary',
+  'power cut of the primary, back without log cable',
+  'a second start on the primary',
 ])
   test(
     name,

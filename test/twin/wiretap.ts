@@ -8,7 +8,7 @@ import { FRAME_BYTES_MAX } from '../../logchan/limits.ts';
 import { emptyBody, LANE, readBody } from '../../logchan/sections.ts';
 import { emptyHeader, KIND, readHeader, readHello } from '../../logchan/wire.ts';
 import type { Captured } from './capture.ts';
-import { port, SIDES, type Side } from './network.ts';
+import { earshot, SIDES, type Side } from './network.ts';
 
 const ETHERNET_BYTES = 14;
 const ETHERTYPE = 0x88b5;
@@ -44,7 +44,7 @@ export class Wiretap {
   }
 
   hear({ port: name, timeUs, frame }: Captured): void {
-    const side = SIDES.find((at) => port('log', at) === name);
+    const side = SIDES.find((at) => earshot('log', at) === name);
     if (side === undefined || frame.readUInt16BE(12) !== ETHERTYPE) return;
     const { header } = this;
     if (readHeader(frame, ETHERNET_BYTES, frame.length, header) !== undefined) return;

@@ -1,7 +1,9 @@
 // A bad cable: carries frames between two interfaces of this network, and loses, repeats, holds back
 // or blocks some. Decides by a seeded generator, so a run can be had again.
 //   relay LEFT RIGHT SEED [right|left|both] LOSS_PPM REPEAT_PPM REORDER_PPM
-// `right` carries from LEFT to RIGHT only. Says "up" when it carries; ends with its standard input.
+// LEFT and RIGHT are interfaces; HEAR/SAY are two for one side: what comes in at HEAR is carried, what
+// is for that side leaves at SAY. `right` carries from LEFT to RIGHT only. Says "up" when it carries; ends
+// with its standard input.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
@@ -19,8 +21,8 @@
 enum { kFrameBytes = 65536, kHeldMs = 3, kBurst = 64, kRoomBytes = 8 << 20 };
 
 struct end {
-  int socket;
-  int open;  // carries what comes in here
+  int hear, say;  // sockets
+  int open;       // carries what comes in here
   // One frame may be held back, to leave after later ones.
   ssize_t held_bytes;
   int64_t held_until_ns;
@@ -50,28 +52,37 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static int open_end(const char *name) {
-  const int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+static int open_socket(const char *name, int protocol) {
+  const int fd = socket(AF_PACKET, SOCK_RAW, 0);
   if (fd < 0) fail("packet socket");
-  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(protocol)};
   address.sll_ifindex = (int)if_nametoindex(name);
-  if (address.sll_ifindex == 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
-    fail(name);
+  // The head before each frame says which checksums are still to be made, and is passed on.
   const int room = kRoomBytes, yes = 1;
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
   setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
-  struct packet_mreq all = {.mr_ifindex = address.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
-  if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) != 0) fail(name);
-  // The head before each frame says which checksums are still to be made, and is passed on.
+  // Straight to the driver: what is said here must not be diverted again by a rule for what leaves.
   if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof yes) != 0 ||
-      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes) != 0)
+      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes) != 0 ||
+      setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &yes, sizeof yes) != 0)
+    fail(name);
+  struct packet_mreq all = {.mr_ifindex = address.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
+  if (address.sll_ifindex == 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+      (protocol != 0 && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) != 0))
     fail(name);
   return fd;
 }
 
+static void open_end(struct end *end, char *names) {
+  char *slash = strchr(names, '/');
+  if (slash != NULL) *slash = 0;
+  end->hear = open_socket(names, ETH_P_ALL);
+  end->say = open_socket(slash != NULL ? slash + 1 : names, 0);  // of no protocol: hears nothing
+}
+
 // A frame the far end cannot take is lost, as on a cable.
 static void put(int to, const uint8_t *frame, ssize_t bytes) {
-  if (send(ends[to].socket, frame, (size_t)bytes, MSG_DONTWAIT) < 0) return;
+  if (send(ends[to].say, frame, (size_t)bytes, MSG_DONTWAIT) < 0) return;
 }
 
 static void release(int from) {
@@ -83,7 +94,7 @@ static void release(int from) {
 static void carry(int from) {
   static uint8_t frame[kFrameBytes];
   for (int n = 0; n < kBurst; n++) {
-    const ssize_t bytes = recv(ends[from].socket, frame, sizeof frame, MSG_DONTWAIT);
+    const ssize_t bytes = recv(ends[from].hear, frame, sizeof frame, MSG_DONTWAIT);
     if (bytes <= 0) return;
     if (!ends[from].open || happens(loss_ppm)) continue;
     if (ends[from].held_bytes == 0 && happens(reorder_ppm)) {
@@ -100,7 +111,7 @@ static void carry(int from) {
 
 int main(int argc, char **argv) {
   if (argc != 8) return 2;
-  for (int i = 0; i < 2; i++) ends[i].socket = open_end(argv[1 + i]);
+  for (int i = 0; i < 2; i++) open_end(&ends[i], argv[1 + i]);
   state = strtoull(argv[3], NULL, 10) * 2 + 1;
   ends[0].open = strcmp(argv[4], "left") != 0;
   ends[1].open = strcmp(argv[4], "right") != 0;
@@ -111,7 +122,7 @@ int main(int argc, char **argv) {
   fflush(stdout);
   for (;;) {
     struct pollfd polled[3] = {
-        {ends[0].socket, POLLIN, 0}, {ends[1].socket, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+        {ends[0].hear, POLLIN, 0}, {ends[1].hear, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
     const int holds = ends[0].held_bytes > 0 || ends[1].held_bytes > 0;
     if (poll(polled, 3, holds ? 1 : -1) < 0 && errno != EINTR) fail("poll");
     char byte;
