@@ -16,11 +16,8 @@ import { join } from 'node:path';
 import { kernelConfiguration } from './kernel-config.ts';
 import { kernelPatches } from './kernel-patches.ts';
 import { lint } from './lint.ts';
+import type { Result } from './result.ts';
 import { filesOf, isShell, optionsOf, ROOT, TREE } from './tree.ts';
-
-export type Result =
-  | { readonly findings: readonly string[]; readonly words: string }
-  | { readonly skipped: string };
 
 export type Gate = () => Result;
 

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Debian, DebianError } from '../../test/guests/linux/debian.ts';
-import type { Result } from './gates.ts';
+import type { Result } from './result.ts';
 import { ROOT, TREE } from './tree.ts';
 
 interface Patch {
