@@ -13,6 +13,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type FileResult, runFile } from './runner.ts';
+import { ownTemp } from './temp.ts';
 
 /** Lines shown of one failure. */
 const CLIPPED_LINES = 60;
@@ -33,6 +34,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
+ownTemp();
 const testRoot = fileURLToPath(new URL('..', import.meta.url));
 const patterns = positionals.map((pattern) => new RegExp(pattern));
 const files = readdirSync(testRoot, { recursive: true, encoding: 'utf8' })

@@ -37,12 +37,16 @@ function coded(names) {
 /** Runs a step quietly; its output is shown only when it fails and nothing known explains it. */
 function step(title, command, args, { env } = {}) {
   const started = process.hrtime.bigint();
+  // What npm and compilers leave when they are ended is not left where all programs have theirs.
+  const temp = join(root, '.cache/tmp');
+  rmSync(temp, { recursive: true, force: true });
+  mkdirSync(temp, { recursive: true });
   process.stderr.write(`${title} ... `);
   const result = spawnSync(command, args, {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    env: { ...process.env, ...env },
+    env: { ...process.env, TMPDIR: temp, ...env },
   });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   process.stderr.write(`${result.status === 0 ? 'done' : 'failed'} (${seconds.toFixed(1)} s)\n`);
@@ -197,6 +201,8 @@ function compileTypeScript() {
   }
 }
 
+const unknown = process.argv.slice(2).find((arg) => arg !== '--asan');
+if (unknown !== undefined) fail(`"${unknown}" is too much: --asan is all there is.`);
 try {
   const packages = packagesToInstall();
   const addon = addonToBuild(process.argv.includes('--asan') ? 'Debug' : 'Release');
