@@ -11,7 +11,7 @@ import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
 import { prepareHands } from '../board/make-hands.ts';
 import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
-import { parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep board --config FILE [--check]

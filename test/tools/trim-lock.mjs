@@ -8,6 +8,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const given = process.argv.slice(2).filter((word) => word !== '--check');
+if (given.length > 1 || given[0]?.startsWith('-')) {
+  console.error('usage: node test/tools/trim-lock.mjs [--check] [FOLDER]');
+  process.exit(2);
+}
 const isCheck = process.argv.includes('--check');
 const folder = given[0] ?? fileURLToPath(new URL('../..', import.meta.url));
 const file = join(folder, 'package-lock.json');
