@@ -1,6 +1,7 @@
 // The frame around a statement or a pairing message: who wrote it, that it is authentic, that it is
 // whole. One reader a path: it also drops what that path has delivered before. FORMAT.md.
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Statement } from './arbiter-types.ts';
 import { type Extras, encodeStatement, readStatement } from './statement-wire.ts';
 
@@ -132,17 +133,4 @@ export class FrameReader {
 
 function no(reason: RejectReason): FrameRead {
   return { ok: false, reason };
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  return value >>> 0;
-});
-
-/** IEEE 802.3, as in zip and Ethernet. (Node's own came after the oldest release we run on.) */
-export function crc32(bytes: Uint8Array): number {
-  let value = 0xffffffff;
-  for (const byte of bytes) value = (value >>> 8) ^ (CRC_TABLE[(value ^ byte) & 0xff] as number);
-  return (value ^ 0xffffffff) >>> 0;
 }

@@ -14,7 +14,7 @@ import { makeHands } from '../board/make-hands.ts';
 import { BoardError, lockStateFolder } from '../board/state-folder.ts';
 import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
 import { isPipe, SupervisorLine } from '../board/supervisor-line.ts';
-import { parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
 import { EXIT, isForPeople, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep board --config FILE [--check]

@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, readlinkSync, statSync, writeSync } fro
 import { basename, resolve } from 'node:path';
 import { makeRawTerminal, restoreTerminal } from '../../native/index.ts';
 import { Shell } from '../console/shell.ts';
-import { parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
 import { EXIT } from './usage.ts';
 import { version } from './version.ts';
 

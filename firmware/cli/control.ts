@@ -1,7 +1,7 @@
 // The commands that ask a running board over its control socket: each says what it asked and how it
 // ended, in words or as JSON.
 import { join } from 'node:path';
-import { isAlarmCode } from '../board/alarms/codes.ts';
+import { ALARM_CODES, isAlarmCode } from '../board/alarms/codes.ts';
 import { CONTROL_SOCKET } from '../board/board.ts';
 import { readConfig } from '../board/config/load.ts';
 import { ControlClient, NoBoardError } from '../board/control/client.ts';
@@ -9,8 +9,9 @@ import type { BoardEvent } from '../board/events.ts';
 import type { Status } from '../board/status.ts';
 import { alarmsScreen } from '../console/screens.ts';
 import { statusLines } from '../console/status-screen.ts';
+import { didYouMean } from '../words/near.ts';
+import { parseStrictlyWith } from './arguments.ts';
 import { CONTROL_COMMANDS, type ControlCommand } from './control-commands.ts';
-import { parseStrictlyWith } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 interface Values {
@@ -244,7 +245,9 @@ function alarmCode(given: string): string {
   if (given.toLowerCase() === 'all') return 'all';
   const code = given.toUpperCase();
   if (!isAlarmCode(code))
-    throw new UsageError(`"${given}" is no alarm; "twinstep alarms" lists them`);
+    throw new UsageError(
+      `"${given}" is no alarm${didYouMean(code, Object.keys(ALARM_CODES)) || '; "twinstep alarms" lists them'}`,
+    );
   return code;
 }
 

@@ -1,7 +1,8 @@
 // `twinstep doctor`: every path, device and limit of this board, with a verdict and what to do.
-import { parseArgs } from 'node:util';
 import { ConfigError, readConfig } from '../board/config/load.ts';
+import { readArguments } from './arguments.ts';
 import { type DoctorOptions, type Finding, runChecks } from './doctor-checks.ts';
+import { UsageError } from './usage.ts';
 
 export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
 
@@ -21,23 +22,14 @@ Ends with 0 when nothing fails, 1 otherwise. Does not arm the watchdog and chang
 `;
 
 export async function doctor(args: string[]): Promise<number> {
-  let values: ReturnType<typeof parse>;
-  try {
-    values = parse(args);
-  } catch (error) {
-    console.error(`twinstep doctor: ${(error as Error).message}\n\n${DOCTOR_HELP}`);
-    return 2;
-  }
+  const values = parse(args);
   if (values.help) {
     process.stdout.write(DOCTOR_HELP);
     return 0;
   }
   const given: Given = { ...(await fromConfig(values.config)), ...values };
   const baud = Number(given.baud ?? BAUD);
-  if (!Number.isInteger(baud) || baud <= 0) {
-    console.error('twinstep doctor: --baud needs a number');
-    return 2;
-  }
+  if (!Number.isInteger(baud) || baud <= 0) throw new UsageError('--baud needs a number');
   const host = { sys: '/sys', proc: '/proc', watchMs: 1_000 };
   const options: DoctorOptions = { ...given, ...host, baud, watchdog: given.watchdog ?? WATCHDOG };
   const findings = await runChecks(options);
@@ -46,7 +38,7 @@ export async function doctor(args: string[]): Promise<number> {
 }
 
 function parse(args: string[]) {
-  const { values } = parseArgs({
+  const { values } = readArguments({
     args,
     options: {
       config: { type: 'string' },

@@ -1,9 +1,10 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import { createHash } from 'node:crypto';
-import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { ParseArgsConfig } from 'node:util';
 import { ENGINE_CHOICES, type EngineChoice } from '../host/engines.ts';
 import type { NetSpec, SerialSpec } from '../host/world.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
+import { parseStrictly } from './arguments.ts';
 import { UsageError } from './usage.ts';
 
 export interface GuestOptions {
@@ -98,33 +99,6 @@ export function engineChoice(text: string): EngineChoice {
   const choice = ENGINE_CHOICES.find((one) => one === text);
   if (choice !== undefined) return choice;
   throw new UsageError(`--engine ${text}: must be one of ${ENGINE_CHOICES.join(', ')}`);
-}
-
-/** parseArgs with its complaints in one line. */
-export function parseStrictly(
-  args: readonly string[],
-  options: NonNullable<ParseArgsConfig['options']>,
-): object {
-  return parsed({ args: [...args], options, strict: true, allowPositionals: false }).values;
-}
-
-/** The same for commands that take words beside their options. */
-export function parseStrictlyWith(
-  args: readonly string[],
-  options: NonNullable<ParseArgsConfig['options']>,
-): { values: object; positionals: string[] } {
-  return parsed({ args: [...args], options, strict: true, allowPositionals: true });
-}
-
-function parsed(config: ParseArgsConfig): { values: object; positionals: string[] } {
-  try {
-    return parseArgs(config);
-  } catch (error) {
-    const { code = '', message } = error as { code?: string; message: string };
-    if (!code.startsWith('ERR_PARSE_ARGS')) throw error;
-    const [first = message] = message.split(/\. |\n/);
-    throw new UsageError(first.replace(/\.$/, '').replace(/^./, (letter) => letter.toLowerCase()));
-  }
 }
 
 function once(name: string, given: string[] | undefined, mayBeEmpty = false): string | undefined {

@@ -1,13 +1,13 @@
 // `twinstep link`: a technician's test of the log link, run on both boards at once. Finds the peer,
 // measures, and says in words what is wrong with the link, if anything is.
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import type { ChannelEvent } from '../../logchan/endpoint.ts';
 import { IpPort } from '../../logchan/ip-port.ts';
 import { parsePairingKey } from '../../logchan/keys.ts';
 import type { Port, PortCounters } from '../../logchan/port.ts';
 import { DROP_REASONS, type DropReason } from '../../logchan/reasons.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
+import { readArguments } from './arguments.ts';
 import { LinkMeasure, type LinkMeasurement } from './link-measure.ts';
 import { EXIT, UsageError } from './usage.ts';
 
@@ -86,13 +86,7 @@ export async function linkCommand(args: readonly string[]): Promise<number> {
 }
 
 function parse(args: readonly string[]) {
-  let parsed: ReturnType<typeof parseArgs<typeof CONFIG>>;
-  try {
-    parsed = parseArgs({ ...CONFIG, args: [...args] });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  const { values, positionals } = parsed;
+  const { values, positionals } = readArguments({ ...CONFIG, args: [...args] });
   if (values.help) {
     process.stdout.write(HELP);
     return undefined;

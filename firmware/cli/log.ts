@@ -3,7 +3,7 @@ import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom } from '../lockstep/identity.ts';
 import { entryText, LogSummarizer, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
-import { parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
 

@@ -4,8 +4,9 @@ import { hostname } from 'node:os';
 import { HostError, systemWords } from '../host/errors.ts';
 import { sha256OfFile } from '../host/identity.ts';
 import { logSummary } from '../lockstep/log-file.ts';
+import { parseStrictly } from './arguments.ts';
 import { runGuest } from './guest.ts';
-import { GUEST_OPTIONS, GUEST_OPTIONS_HELP, guestOptions, parseStrictly } from './guest-options.ts';
+import { GUEST_OPTIONS, GUEST_OPTIONS_HELP, guestOptions } from './guest-options.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep record --log FILE --kernel FILE [OPTIONS]

@@ -10,7 +10,8 @@ import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';
 import type { Agreement } from '../lockstep/replayer.ts';
-import { engineChoice, parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
+import { engineChoice } from './guest-options.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
 

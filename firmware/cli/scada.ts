@@ -6,7 +6,7 @@ import { ScadaAgent, type Teller } from '../scada/agent.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
 import { ScadaSession } from '../scada/session.ts';
 import type { ScadaConfig } from '../scada/types.ts';
-import { parseStrictly } from './guest-options.ts';
+import { parseStrictly } from './arguments.ts';
 import { EXIT, UsageError } from './usage.ts';
 import { version } from './version.ts';
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command `twinstep`. Each subcommand is a file beside this one; here is only the list of them.
+import { didYouMean } from '../words/near.ts';
 import { CONTROL_COMMANDS } from './control-commands.ts';
 import { EXIT, isForPeople, UsageError } from './usage.ts';
 import { version } from './version.ts';
@@ -81,7 +82,9 @@ async function main([given = 'help', ...args]: string[]): Promise<number> {
   const name = given === '-h' ? 'help' : given.replace(/^--/, '');
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
-    console.error(`twinstep: unknown command "${given}"; "twinstep help" lists them`);
+    const known = Object.keys(COMMANDS).filter((one) => COMMANDS[one]!.words !== '');
+    const meant = didYouMean(name, known) || '; "twinstep help" lists them';
+    console.error(`twinstep: unknown command "${given}"${meant}`);
     return EXIT.usage;
   }
   try {

@@ -1,6 +1,7 @@
 // The commands of the console, each a dialogue. What changes the pair is in requests.ts. Pure.
-import { isAlarmCode } from '../board/alarms/codes.ts';
+import { ALARM_CODES, isAlarmCode } from '../board/alarms/codes.ts';
 import type { Status } from '../board/status.ts';
+import { didYouMean } from '../words/near.ts';
 import { configure, confirmConfig, factoryReset, showHistory } from './configure.ts';
 import type { Row, UserRole } from './grammar.ts';
 import {
@@ -121,7 +122,9 @@ function showAlarms(history: number): Command['run'] {
 function* ackAlarm([code = '']: readonly string[], { user }: Context): Dialogue {
   const wanted = code.toLowerCase() === 'all' ? 'all' : code.toUpperCase();
   if (wanted !== 'all' && !isAlarmCode(wanted))
-    return yield* print(`"${code}" is no alarm; "show alarms" lists them\n`);
+    return yield* print(
+      `"${code}" is no alarm${didYouMean(wanted, Object.keys(ALARM_CODES)) || '; "show alarms" lists them'}\n`,
+    );
   const answer = yield* ask({ do: 'ack', code: wanted, by: user });
   if (!answer.ok) return yield* tellNoBoard(answer);
   const { acked = 0 } = answer;

@@ -1,5 +1,6 @@
 // Commands as rows of words: which one a line means, what may come next, and what to say when it means
 // none. Words may be shortened as long as they are unique. Pure.
+import { didYouMean } from '../words/near.ts';
 
 export const ROLES = ['viewer', 'operator', 'admin'] as const;
 export type UserRole = (typeof ROLES)[number];
@@ -118,7 +119,10 @@ function walk<R extends Row>(rows: readonly R[], words: readonly string[]): Walk
           ? tokens[n] !== undefined && !isLiteral(tokens[n])
           : tokens[n] === only,
     );
-    if (kept.length === 0) return { found: [], why: `"${word}" makes no sense here; ? helps` };
+    if (kept.length === 0) {
+      const meant = didYouMean(word, [...literals]);
+      return { found: [], why: `"${word}" makes no sense here${meant || '; ? helps'}` };
+    }
     found = kept;
   }
   return { found, why: null };

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync 
 import { join, relative } from 'node:path';
 import { ROOT } from '../../buildroot/tools/tree.ts';
 import { DebianError } from '../guests/linux/debian.ts';
+import { optionsOf } from '../harness/options.ts';
 import { buildGuest } from '../softcpu/guest.ts';
 import { type Appliance, appliance } from './appliance.ts';
 import { figuresOf, mib } from './figures.ts';
@@ -15,6 +16,7 @@ import { CACHE } from './parts.ts';
 import { makeStick } from './stick.ts';
 import { tryUpdates } from './updates.ts';
 
+const FLAG = { type: 'boolean', default: false } as const;
 const run = join(CACHE, 'run');
 const DISK_BYTES = 3 * 2 ** 30;
 const MEMORY_MIB = 768;
@@ -74,7 +76,10 @@ async function look(plan: MachinePlan, stick: string): Promise<void> {
   });
 }
 
-async function main(args: readonly string[]): Promise<void> {
+async function main(): Promise<void> {
+  const { values } = optionsOf('npm run image:emulated', {
+    options: { 'no-boot': FLAG, uefi: FLAG, update: FLAG, 'only-update': FLAG },
+  });
   const made = appliance((words) => console.error(words));
   console.log(`Not the real image: ${made.differences}`);
   const { disk } = made;
@@ -82,13 +87,13 @@ async function main(args: readonly string[]): Promise<void> {
   console.log(
     `root file system ${mib(disk.rootBytes)} of 512 MiB, update ${mib(disk.bundleBytes)}`,
   );
-  if (args.includes('--no-boot')) return;
+  if (values['no-boot']) return;
   if (!hasQemu()) {
     console.log('not started: no qemu-system-x86_64 (Debian: apt-get install qemu-system-x86)');
     return;
   }
-  const uefi = args.includes('--uefi') ? uefiFirmware() : undefined;
-  if (args.includes('--uefi') && uefi === undefined) {
+  const uefi = values.uefi ? uefiFirmware() : undefined;
+  if (values.uefi && uefi === undefined) {
     console.log('by BIOS: no UEFI firmware (Debian: apt-get install ovmf)');
   }
   const plan: MachinePlan = {
@@ -103,12 +108,12 @@ async function main(args: readonly string[]): Promise<void> {
     ...{ address: '192.168.10.2', peer: '192.168.10.3', gateway: '192.168.10.1' },
     guest: readFileSync(buildGuest('plc')),
   });
-  if (!args.includes('--only-update')) await look(plan, stick);
-  if (args.some((arg) => /update$/.test(arg))) await tryUpdates(made, plan, run, stick);
+  if (!values['only-update']) await look(plan, stick);
+  if (values.update || values['only-update']) await tryUpdates(made, plan, run, stick);
 }
 
 try {
-  await main(process.argv.slice(2));
+  await main();
 } catch (error) {
   if (!(error instanceof DebianError)) throw error;
   console.error(`image:emulated: ${error.message}`);

@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { nearPath, optionsOf } from '../harness/options.ts';
 import { type Comparison, compare, describe, type Result } from './frame.ts';
 
 /** What a `*.bench.ts` file exports: comparisons, or why there are none on this machine. */
@@ -13,9 +14,12 @@ export interface Bench {
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const out = fileURLToPath(new URL('../../../.bench', import.meta.url));
-const patterns = process.argv.slice(2).map((pattern) => new RegExp(pattern));
-const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.bench.js'))
+const { positionals } = optionsOf('npm run bench', { allowPositionals: true });
+const patterns = positionals.map((pattern) => new RegExp(pattern));
+const allFiles = readdirSync(here, { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith('.bench.js'),
+);
+const files = allFiles
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => pattern.test(file)))
   .sort();
 
@@ -38,6 +42,7 @@ for (const file of files) {
   writeFileSync(join(out, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
 }
 if (files.length === 0) {
-  console.error('no bench matches');
+  const near = positionals.map((pattern) => nearPath(pattern, allFiles)).find(Boolean);
+  console.error(`no bench matches${near === undefined ? '' : `; did you mean "${near}"?`}`);
   process.exitCode = 1;
 }

@@ -9,10 +9,13 @@ import { CACHE } from '../appliance/parts.ts';
 import { DebianError } from '../guests/linux/debian.ts';
 import { needs } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
+import { knownOf, optionsOf } from '../harness/options.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { BoardsRig } from './rig.ts';
 import { type Row, table, tell } from './story.ts';
 
+const COMMAND = 'npm run test:boards';
+const FLAG = { type: 'boolean', default: false } as const;
 const folder = join(CACHE, 'boards');
 
 function faultOf(id: string): Fault {
@@ -35,12 +38,17 @@ function notAsItMust({ name: fault }: Fault, error: Error): Row {
   };
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  if (args.includes('--list')) {
+async function main(): Promise<number> {
+  const { values, positionals } = optionsOf(COMMAND, {
+    allowPositionals: true,
+    options: { engine: { type: 'string' }, smoke: FLAG, list: FLAG },
+  });
+  if (values.list) {
     for (const { id, name } of FAULTS) console.log(`${id.padEnd(10)} ${name}`);
     return 0;
   }
-  const ids = args.includes('--smoke') ? ['power'] : args.filter((arg) => !arg.startsWith('-'));
+  const known = FAULTS.map(({ id }) => id);
+  const ids = values.smoke ? ['power'] : knownOf(COMMAND, positionals, known);
   const faults = ids.length === 0 ? FAULTS : ids.map(faultOf);
   // Packages come from an archive: there is none in the namespace.
   const made = appliance((words) => console.error(words));
@@ -56,8 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   console.log(`Not the real image: ${made.differences}`);
   mkdirSync(folder, { recursive: true });
-  const engine = args.find((arg) => arg.startsWith('--engine='))?.slice('--engine='.length);
-  const rig = await BoardsRig.make(made, folder, engine);
+  const rig = await BoardsRig.make(made, folder, values.engine);
   const rows: Row[] = [];
   let isWell = true;
   try {
@@ -83,7 +90,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main();
 } catch (error) {
   if (!(error instanceof DebianError)) throw error;
   console.error(`test:boards: ${error.message}`);

@@ -30,7 +30,7 @@ test('the table of commands', () => {
   assert.match(twinstep('--version').stdout, /^\d+\.\d+\.\d+\n$/);
   const unknown = twinstep('gest');
   assert.is(unknown.code, 2);
-  assert.is(unknown.stderr, 'twinstep: unknown command "gest"; "twinstep help" lists them\n');
+  assert.is(unknown.stderr, 'twinstep: unknown command "gest"; did you mean "guest"?\n');
 });
 
 test(

@@ -3,10 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { joinTemp } from './temp.ts';
 
 export * as assert from 'uvu/assert';
 export { runSeed, type SeededRandom, seededRandom } from './random.ts';
 export { type Suite, suite } from './suite.ts';
+
+joinTemp();
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 

@@ -11,8 +11,9 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { nearPath, optionsOf } from './options.ts';
 import { type FileResult, runFile } from './runner.ts';
+import { ownTemp } from './temp.ts';
 
 /** Lines shown of one failure. */
 const CLIPPED_LINES = 60;
@@ -22,7 +23,7 @@ const CLIPPED_LINES = 60;
  */
 const ALONE = /^(twin|boards|board\/hands)\/|^console\/pair/;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = optionsOf('npm test', {
   allowPositionals: true,
   options: {
     seed: { type: 'string', default: process.env.TWINSTEP_SEED ?? '1' },
@@ -33,10 +34,13 @@ const { values, positionals } = parseArgs({
   },
 });
 
+ownTemp();
 const testRoot = fileURLToPath(new URL('..', import.meta.url));
 const patterns = positionals.map((pattern) => new RegExp(pattern));
-const files = readdirSync(testRoot, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith(values.suffix))
+const allFiles = readdirSync(testRoot, { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith(values.suffix),
+);
+const files = allFiles
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => pattern.test(file)))
   .sort();
 
@@ -114,7 +118,9 @@ function summary(): void {
   const skipped = count((result) => result.skips.length);
   let failed = count((result) => result.failures.length);
   if (passed + failed + skipped === 0) {
-    console.log('no test ran: nothing matches');
+    const near = positionals.map((pattern) => nearPath(pattern, allFiles)).find(Boolean);
+    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    console.log(`no test ran: nothing matches${meant}`);
     failed = 1;
   }
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);

@@ -25,6 +25,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { EVENTS_ENV, EVENTS_FD } from './events.ts';
+import { endTemp } from './temp.ts';
 
 const INSIDE_ENV = 'TWINSTEP_NETNS';
 
@@ -45,7 +46,10 @@ export async function enterNamespace(): Promise<void> {
     env: { ...process.env, [INSIDE_ENV]: '1' },
   });
   const [code, signal] = await once(child, 'exit');
-  if (signal !== null) process.kill(process.pid, signal);
+  if (signal !== null) {
+    endTemp();
+    process.kill(process.pid, signal);
+  }
   process.exit(code ?? 1);
 }
 

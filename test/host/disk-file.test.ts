@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { DiskError, type DiskErrorCode } from '../../firmware/host/disk-errors.ts';
 import { type DiskCompletion, DiskFile } from '../../firmware/host/disk-file.ts';
 import type { DiskOperation, DiskRequest } from '../../firmware/machine/contracts.ts';
-import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
+import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
+import { forOthers } from '../harness/others.ts';
 
 const test = suite('host/disk-file');
 
@@ -229,7 +230,8 @@ test('an image cut short while open, and requests beyond its end, are errors wit
 
 /** Runs a script on a file system of its own, mounted at `folder`/mnt; what it printed. */
 function onFileSystem(options: string, prepare: string, user: string[], script: string): string {
-  const modules = JSON.stringify(repoPath('dist/firmware/host/disk-file.js'));
+  const { node, path } = forOthers();
+  const modules = JSON.stringify(path('dist/firmware/host/disk-file.js'));
   const body = `import(${modules}).then(async ({ DiskFile }) => { ${script} })
     .catch((error) => console.log(error.code, error.message));`;
   const shell = `mkdir -p "$0" && mount -t tmpfs -o ${options} none "$0" && cd "$0" && ${prepare} && exec "$@"`;
@@ -237,7 +239,7 @@ function onFileSystem(options: string, prepare: string, user: string[], script: 
     'unshare',
     [
       ...(process.getuid?.() === 0 ? ['--mount'] : ['--map-root-user', '--mount']),
-      ...['sh', '-c', shell, join(folder, 'mnt'), ...user, process.execPath, '-e', body],
+      ...['sh', '-c', shell, join(folder, 'mnt'), ...user, node, '-e', body],
     ],
     { encoding: 'utf8' },
   );

@@ -16,8 +16,9 @@ import {
   parseUdp,
   udp,
 } from '../harness/frames.ts';
-import { assert, needs, repoPath, suite } from '../harness/index.ts';
+import { assert, needs, suite } from '../harness/index.ts';
 import { enterNamespace, ip } from '../harness/netns.ts';
+import { forOthers } from '../harness/others.ts';
 
 await enterNamespace();
 const test = suite('host/tap');
@@ -229,11 +230,12 @@ test('what cannot be opened says why, in one line', () => {
 
 /** Opens tap0 in a process started by `wrapper`; the error's code and message. */
 function openElsewhere(...wrapper: string[]): string {
-  const module = JSON.stringify(repoPath('dist/firmware/host/tap.js'));
+  const { node, path } = forOthers();
+  const module = JSON.stringify(path('dist/firmware/host/tap.js'));
   const script = `import(${module}).then(({ HostTap }) => {
     new HostTap({ name: 'tap0', onFrames() {}, onGone() {} }).close();
   }).catch((error) => console.log(error.code, error.message))`;
-  const [command = '', ...args] = [...wrapper, process.execPath, '-e', script];
+  const [command = '', ...args] = [...wrapper, node, '-e', script];
   return spawnSync(command, args, { encoding: 'utf8' }).stdout.trim();
 }
 

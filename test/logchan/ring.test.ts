@@ -7,6 +7,7 @@ import type { LinkState, PortHandler } from '../../logchan/port.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { lookUpInterface, PacketRing } from '../../native/index.ts';
 import { assert, needs, repoPath, suite } from '../harness/index.ts';
+import { forOthers } from '../harness/others.ts';
 import { enterNamespace, ip, makePair } from './namespace.ts';
 
 enterNamespace();
@@ -65,8 +66,9 @@ test('refuses in words', () => {
 
 test('CAP_NET_RAW is needed, and enough', () => {
   const [a, b] = makePair();
+  const { node, path } = forOthers();
   const script = `
-    import { RingPort } from ${JSON.stringify(repoPath('dist/logchan/ring-port.js'))};
+    import { RingPort } from ${JSON.stringify(path('dist/logchan/ring-port.js'))};
     const nothing = { batchEnd() {}, writable() {}, link() {} };
     const to = new RingPort({ interface: '${b}' });
     to.start({ ...nothing, frame(bytes, start, end) {
@@ -88,7 +90,7 @@ test('CAP_NET_RAW is needed, and enough', () => {
         '--regid=65534',
         '--clear-groups',
         ...capabilities,
-        process.execPath,
+        node,
         '--input-type=module',
         '-e',
         script,

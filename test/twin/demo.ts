@@ -4,11 +4,11 @@
 // Debian's archive is out of reach. Ends with 0 only if all that it says was verified, 1 if something was
 // not as it must be, 3 where this machine cannot run it.
 import { availableParallelism, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
 import { DebianError } from '../guests/linux/debian.ts';
 import { type PlantGuest, plantGuest, smallGuest } from '../guests/plant/plant.ts';
 import { needs } from '../harness/index.ts';
 import { enterNamespace, ip } from '../harness/netns.ts';
+import { optionsOf } from '../harness/options.ts';
 import { Chaos, PATIENT } from './chaos.ts';
 import { closingTable } from './closing.ts';
 import { LiveScreen, PlainScreen, type Screen } from './screen.ts';
@@ -17,7 +17,7 @@ import { Story } from './story.ts';
 const EXIT = { verified: 0, wrong: 1, usage: 2, cannot: 3 } as const;
 
 const FLAG = { type: 'boolean', default: false } as const;
-const { values } = parseArgs({ options: { plain: FLAG, small: FLAG } });
+const { values } = optionsOf('npm run demo', { options: { plain: FLAG, small: FLAG } });
 const plain = values.plain || !process.stdout.isTTY;
 const guest = guestOrEnd();
 await enterNamespace();

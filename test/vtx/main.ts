@@ -15,9 +15,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { DebianError } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
+import { optionsOf } from '../harness/options.ts';
 import { type ImageOptions, type VtxImage, vtxImage } from './image.ts';
 
 interface Emulator {
@@ -184,7 +184,7 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
   return await follow(emulator, child, serial);
 }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = optionsOf('npm run test:vtx', {
   allowPositionals: true,
   options: {
     scale: { type: 'string' },

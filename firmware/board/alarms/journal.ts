@@ -1,7 +1,7 @@
 // The history of alarms as lines that say themselves whether they are whole: eight hex digits of a
 // checksum, a space, one object of JSON. A power cut tears the last line; anything else that does not
 // fit its checksum is damage. Both are skipped and counted, and never keep a board from starting. Pure.
-import { crc32 } from '../../../watchdog/path-frame.ts';
+import { crc32 } from 'node:zlib';
 import type { AlarmChange } from './book.ts';
 import { isAlarmCode } from './codes.ts';
 
@@ -76,5 +76,5 @@ function isNumber(value: unknown): value is number {
 }
 
 function checksum(json: string): string {
-  return crc32(Buffer.from(json)).toString(16).padStart(8, '0');
+  return crc32(json).toString(16).padStart(8, '0');
 }

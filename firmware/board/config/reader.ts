@@ -2,6 +2,7 @@
 // value handed on, so that one run finds every mistake. A key nobody asked for is unknown.
 import { isIPv4 } from 'node:net';
 import { isAbsolute, join } from 'node:path';
+import { nearest } from '../../words/near.ts';
 import type { Problem, TomlDocument } from './toml.ts';
 
 export class ConfigReader {
@@ -54,10 +55,18 @@ export class ConfigReader {
   private unknownKeys(table: string, found: readonly string[], keys: ReadonlySet<string>): void {
     for (const key of found.filter((name) => !keys.has(name))) {
       const elsewhere = [...this.asked].find(([, others]) => others.has(key))?.[0];
-      const hint =
-        elsewhere === undefined ? suggest(key, [...keys]) : `it belongs to [${elsewhere}]`;
+      const hint = elsewhere === undefined ? this.near(key, keys) : `it belongs to [${elsewhere}]`;
       this.problem(`${table}.${key}`, `unknown key "${key}" in [${table}]; ${hint}`);
     }
+  }
+
+  private near(key: string, keys: ReadonlySet<string>): string {
+    if (nearest(key, [...keys]) === undefined)
+      for (const [table, others] of this.asked) {
+        const word = nearest(key, [...others]);
+        if (word !== undefined) return `did you mean "${word}" of [${table}]?`;
+      }
+    return suggest(key, [...keys]);
   }
 }
 
@@ -171,26 +180,7 @@ export function orList(words: readonly string[]): string {
     : `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
 }
 
-export function suggest(given: string, known: readonly string[]): string {
-  const ranked = known
-    .map((name) => ({ name, far: distance(given, name) }))
-    .sort((one, other) => one.far - other.far);
-  const [nearest] = ranked;
-  if (nearest !== undefined && nearest.far <= Math.max(2, Math.floor(given.length / 2)))
-    return `did you mean "${nearest.name}"?`;
-  return `known: ${known.join(', ')}`;
-}
-
-/** How many letters to insert, drop or replace. */
-function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, n) => n);
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j++) {
-      const replaced = row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[other.length]!;
+function suggest(given: string, known: readonly string[]): string {
+  const word = nearest(given, known);
+  return word === undefined ? `known: ${known.join(', ')}` : `did you mean "${word}"?`;
 }

@@ -1,7 +1,8 @@
 // One request of the control socket into one answer. What does not make sense is refused in words.
 import type { Wish } from '../../../watchdog/arbiter-types.ts';
+import { didYouMean } from '../../words/near.ts';
 import type { AlarmChange, AlarmView } from '../alarms/book.ts';
-import { type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
+import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
 import type { WishAnswer } from '../brain.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
 import type { Status } from '../status.ts';
@@ -147,11 +148,18 @@ function answerRequest(
   access: Access,
 ): Answered {
   const verb = typeof name === 'string' && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
-  if (verb === undefined)
-    return { answer: no(`"do" must be one of ${namesFor(access).join(', ')}`) };
+  if (verb === undefined) {
+    const names = namesFor(access);
+    return {
+      answer: no(`"do" must be one of ${names.join(', ')}${didYouMean(String(name), names)}`),
+    };
+  }
   if (access === 'read' && verb.reads !== true) return { answer: readOnly(name as string) };
   const unknown = Object.keys(fields).find((field) => !verb.fields.includes(field));
-  if (unknown !== undefined) return { answer: no(`"${name}" has no field "${unknown}"`) };
+  if (unknown !== undefined) {
+    const meant = didYouMean(unknown, verb.fields);
+    return { answer: no(`"${name}" has no field "${unknown}"${meant}`) };
+  }
   const done = verb.run(board, fields);
   return 'answer' in done ? done : { answer: done };
 }
@@ -181,7 +189,10 @@ function ack(
   code: unknown,
   by: unknown = 'the operator',
 ): Answered | WishAnswer {
-  if (code !== 'all' && !isAlarmCode(code)) return no('"code" must be that of an alarm, or "all"');
+  if (code !== 'all' && !isAlarmCode(code)) {
+    const meant = didYouMean(String(code), Object.keys(ALARM_CODES));
+    return no(`"code" must be that of an alarm, or "all"${meant}`);
+  }
   if (typeof by !== 'string' || !/^[ -~]{1,40}$/.test(by))
     return no('"by" must be a name, at most 40 letters');
   return { answer: { ok: true, acked: board.ack(code === 'all' ? null : code, by) } };

@@ -47,6 +47,11 @@ const ENTRY_64 = 1 << 0;
 const ENTRY_64_OFFSET = 0x200;
 const LOADER_UNDEFINED = 0xff;
 const SECTOR_BYTES = 512;
+/**
+ * The header counts paragraphs, old loaders read sectors: a file may end before the last one is full (memtest86+
+ * does, 8 bytes early), and RAM is zero there.
+ */
+const PADDING_BYTES = SECTOR_BYTES;
 
 const GDT = 0x500;
 const BOOT_PARAMS = 0x7000;
@@ -112,7 +117,7 @@ function readHeader(file: FileView): LinuxHeader {
   const sectors = need(file.u8(AT.setupSectors), 'header') || 4;
   const start = (sectors + 1) * SECTOR_BYTES;
   const payloadBytes = 16 * need(file.u32(AT.systemParagraphs), 'header');
-  if (file.length < start + payloadBytes)
+  if (file.length <= start + payloadBytes - PADDING_BYTES)
     throw new BootError(
       'E_KERNEL_TRUNCATED',
       `a Linux kernel cut off: ${file.length} of at least ${start + payloadBytes} bytes`,

@@ -1,7 +1,9 @@
 // The command behind `npm run guest:linux`.
+import { optionsOf } from '../../harness/options.ts';
 import { linuxGuest } from './assemble.ts';
 import { DebianError } from './debian.ts';
 
+optionsOf('npm run guest:linux', {});
 try {
   const guest = linuxGuest((line) => console.log(line));
   console.log(`\nLinux ${guest.release}\n  kernel ${guest.kernel}\n  initrd ${guest.initrd}`);

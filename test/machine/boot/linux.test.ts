@@ -134,7 +134,8 @@ test('kernels that cannot be started are refused in words', () => {
 
 test('cut off anywhere: never an exception of another kind', () => {
   const whole = linuxImage();
-  for (let length = 0; length < whole.length; length += length < 0x300 ? 1 : 997) {
+  const least = whole.length - 511;
+  for (let length = 0; length < least; length += length < 0x300 || length > least - 9 ? 1 : 99) {
     try {
       boot(makeRam(32), {
         kernel: whole.subarray(0, length),
@@ -147,6 +148,18 @@ test('cut off anywhere: never an exception of another kind', () => {
       const { code } = error as BootError;
       assert.ok(['E_KERNEL_EMPTY', 'E_KERNEL_UNKNOWN', 'E_KERNEL_TRUNCATED'].includes(code));
     }
+  }
+});
+
+test('the padding behind the last byte may be missing, as in memtest86+', () => {
+  for (const missing of [1, 8, 15, 16, 511]) {
+    const whole = linuxImage({ preferredAddress: MIB, isRelocatable: false, version: 0x20c });
+    whole.fill(0, whole.length - 511);
+    const kernel = whole.subarray(0, whole.length - missing);
+    const ram = makeRam(16);
+    const { rip } = boot(ram, { kernel, initrd: undefined, commandLine: '' });
+    assert.is(rip, MIB + 0x200);
+    assert.equal(ram.copy(MIB, 0x3000), whole.subarray(2048), `${missing} bytes are missing`);
   }
 });
 
