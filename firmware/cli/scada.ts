@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { READ_SOCKET } from '../board/board.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';
+import { clientId } from '../scada/ids.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
 import { ScadaSession } from '../scada/session.ts';
 import type { ScadaConfig } from '../scada/types.ts';
@@ -58,11 +59,10 @@ export async function scadaCommand(args: string[]): Promise<number> {
 const say = (text: string) => process.stderr.write(`twinstep scada: ${text}\n`);
 
 function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
-  const clientId = `${config.group}-${config.node}`.replace(/[^A-Za-z0-9]/g, '-');
   const tellers: Teller[] = [
     new ScadaSession({
       config,
-      clientId,
+      clientId: clientId(config, 'sparkplug'),
       bdSeqFile: join(keepDir, BD_SEQ_FILE),
       wallMs: () => Date.now(),
       onNotice: say,
@@ -70,7 +70,7 @@ function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   ];
   const { statusTopic: topic } = config;
   if (topic !== undefined) {
-    const plain = { config, topic, clientId: `${clientId}-status`, firmware: version() };
+    const plain = { config, topic, clientId: clientId(config, 'status'), firmware: version() };
     tellers.push(new PlainTopic({ ...plain, onNotice: say }));
   }
   return tellers;

@@ -4,6 +4,7 @@ import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
 import type { Note, Snapshot } from './edge-node.ts';
+import { deviceId } from './ids.ts';
 import type { ScadaConfig } from './types.ts';
 
 export interface PlainOptions {
@@ -72,7 +73,7 @@ export class PlainTopic implements Teller {
 
   private introduce(): void {
     const { config, topic, firmware } = this.options;
-    const id = `twinstep_${config.group}_${config.node}`.replace(/[^A-Za-z0-9_]/g, '_');
+    const id = deviceId(config);
     const payload = Buffer.from(JSON.stringify(discovery(id, config.node, topic, firmware)));
     this.link.publish(`homeassistant/device/${id}/config`, payload, RETAINED);
   }
