@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { READ_SOCKET } from '../board/board.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';
-import { clientId } from '../scada/ids.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
 import { ScadaSession } from '../scada/session.ts';
 import type { ScadaConfig } from '../scada/types.ts';
@@ -62,7 +61,6 @@ function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   const tellers: Teller[] = [
     new ScadaSession({
       config,
-      clientId: clientId(config, 'sparkplug'),
       bdSeqFile: join(keepDir, BD_SEQ_FILE),
       wallMs: () => Date.now(),
       onNotice: say,
@@ -70,7 +68,7 @@ function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   ];
   const { statusTopic: topic } = config;
   if (topic !== undefined) {
-    const plain = { config, topic, clientId: clientId(config, 'status'), firmware: version() };
+    const plain = { config, topic, firmware: version() };
     tellers.push(new PlainTopic({ ...plain, onNotice: say }));
   }
   return tellers;

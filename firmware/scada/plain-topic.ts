@@ -4,13 +4,12 @@ import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
 import type { Note, Snapshot } from './edge-node.ts';
-import { deviceId } from './ids.ts';
+import { clientId, deviceId } from './ids.ts';
 import type { ScadaConfig } from './types.ts';
 
 export interface PlainOptions {
   readonly config: ScadaConfig;
   readonly topic: string;
-  readonly clientId: string;
   readonly firmware: string;
   readonly onNotice: (text: string) => void;
 }
@@ -26,10 +25,10 @@ export class PlainTopic implements Teller {
 
   constructor(options: PlainOptions) {
     this.options = options;
-    const { config, clientId, topic, onNotice } = options;
+    const { config, topic, onNotice } = options;
     this.link = new BrokerLink({
       config,
-      clientId,
+      clientId: clientId(config, 'status'),
       onNotice,
       handler: {
         will: () => ({ topic, payload: OFFLINE, ...RETAINED }),
