@@ -75,8 +75,20 @@ export class ScadaSession implements Teller {
   }
 
   private will(): Will {
+    const before = this.bdSeq.trouble;
     this.present = this.bdSeq.next();
+    this.tellKept(before);
     return { ...this.node.will(this.present, this.options.wallMs()), qos: 1, retain: false };
+  }
+
+  private tellKept(before: string | null): void {
+    const { trouble } = this.bdSeq;
+    if (trouble === before) return;
+    this.options.onNotice(
+      trouble === null
+        ? 'the number of births is kept on disk again'
+        : `the number of births cannot be kept on disk, it goes on in memory: ${trouble}`,
+    );
   }
 
   private act(actions: readonly EdgeAction[]): void {
