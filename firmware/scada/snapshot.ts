@@ -29,8 +29,8 @@ const text = (name: string, value: string | null): Reading => ({ name, type: 'st
 const flag = (name: string, value: boolean): Reading => ({ name, type: 'boolean', value });
 const count = (name: string, value: number | null): Reading => ({
   name,
-  type: 'uint32',
-  value: value === null ? null : Math.min(0xffff_ffff, Math.max(0, Math.round(value))),
+  type: 'int32',
+  value: value === null ? null : Math.min(0x7fff_ffff, Math.max(0, Math.round(value))),
 });
 const time = (name: string, wallMs: number): Reading => ({
   name,
