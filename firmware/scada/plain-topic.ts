@@ -1,5 +1,6 @@
 // For hosts without Sparkplug: one retained topic with the status as plain JSON, and a last will that
 // says `offline`. With it, if wanted, what Home Assistant needs to find it (its MQTT discovery).
+import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
@@ -82,7 +83,8 @@ function short(status: Status) {
   const { board, role, pairState, why, generation, safeToRemove, lagMs, sync } = status;
   return {
     reachable: true,
-    ...{ name: board.name, side: board.side, role, pairState, why, generation },
+    ...{ name: board.name, side: board.side, role: roleWord(role), arbiterRole: role },
+    ...{ pairState, why, generation },
     redundant: pairState === 'RUN-Redundant',
     healthy: status.health.ok,
     safeToRemove: safeToRemove.ok,

@@ -146,7 +146,8 @@ test(
     host = await Host.connect(broker);
     // Some board may have been back before it.
     await askForBirths(host);
-    await host.says('board-b', 'Board/Role', 'solo');
+    await host.says('board-b', 'Board/Role', 'PRIMARY');
+    assert.is(host.value('board-b', 'Board/Arbiter Role'), 'solo');
     assert.is(host.value('board-b', LEVEL), 150);
     await host.heard.until(({ kind, node }) => kind === 'DBIRTH' && node === 'board-b');
     await host.says('board-a', 'Board/Reachable', false);
@@ -290,8 +291,9 @@ test(
       heard.add({ topic, value: JSON.parse(bytes.toString()) }),
     );
     await client.subscribeAsync(['plain/#', 'homeassistant/#'], { qos: 1 });
-    const { value } = await heard.until((one) => one.value.role === 'solo');
+    const { value } = await heard.until((one) => one.value.role === 'PRIMARY');
     assert.equal([value.online, value.reachable, value.redundant], [true, true, false]);
+    assert.is(value.arbiterRole, 'solo');
     const found = await heard.until(({ topic }) => topic.startsWith('homeassistant/device/'));
     assert.ok('dev' in found.value && 'o' in found.value && 'cmps' in found.value);
     await a.dies();
