@@ -58,11 +58,9 @@ export async function scadaCommand(args: string[]): Promise<number> {
 const say = (text: string) => process.stderr.write(`twinstep scada: ${text}\n`);
 
 function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
-  const clientId = `${config.group}-${config.node}`.replace(/[^A-Za-z0-9]/g, '-');
   const tellers: Teller[] = [
     new ScadaSession({
       config,
-      clientId,
       bdSeqFile: join(keepDir, BD_SEQ_FILE),
       wallMs: () => Date.now(),
       onNotice: say,
@@ -70,7 +68,7 @@ function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   ];
   const { statusTopic: topic } = config;
   if (topic !== undefined) {
-    const plain = { config, topic, clientId: `${clientId}-status`, firmware: version() };
+    const plain = { config, topic, firmware: version() };
     tellers.push(new PlainTopic({ ...plain, onNotice: say }));
   }
   return tellers;

@@ -2,6 +2,7 @@
 // whether the plant is protected, last whether this board may be switched off. Pure.
 import type { AlarmView } from '../board/alarms/book.ts';
 import { PATH_WORDS } from '../board/notices.ts';
+import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import { ascii, clip, wrap } from './ascii.ts';
 
@@ -52,27 +53,6 @@ export function mayBeSwitchedOff({ safeToRemove, board }: Status): string {
   return ok
     ? `You MAY switch off ${board.name} now: ${why}.`
     : `Do NOT switch off ${board.name}: ${why}.`;
-}
-
-/** What plant staff call it. */
-export function roleWord(role: Status['role']): string {
-  switch (role) {
-    case 'backup':
-    case 'target':
-      return 'BACKUP';
-    case 'maintenance':
-      return 'MAINTENANCE';
-    case 'stopped':
-      return 'STOPPED';
-    case 'cold':
-    case 'seeking':
-    case 'fenced':
-      return 'STARTING';
-    case 'isolated':
-      return 'ISOLATED';
-    default:
-      return 'PRIMARY';
-  }
 }
 
 function guestWords({ guest }: Status): string {

@@ -1,5 +1,7 @@
 // One session: who is there, then a prompt, a command, a prompt. The prompt says which board this is, what
 // it does and how the pair is, each time anew. Pure.
+
+import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import { type Command, type Context, commandsFor, newPassword } from './commands.ts';
 import { meaningOf, type Row, type UserRole } from './grammar.ts';
@@ -16,7 +18,6 @@ import {
   readSecret,
 } from './needs.ts';
 import { setup } from './setup.ts';
-import { roleWord } from './status-screen.ts';
 import type { Settings } from './terminal.ts';
 
 /** What the session and its surroundings share. */

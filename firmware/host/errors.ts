@@ -29,6 +29,8 @@ const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'lies on a read-only file system',
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'no space is left for this user',
   EADDRINUSE: 'is in use by another program',
   ENOTSOCK: 'is a file, not a socket',
 };

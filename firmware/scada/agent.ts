@@ -37,8 +37,9 @@ export class ScadaAgent {
   private timer: NodeJS.Timeout | undefined;
   private silence: NodeJS.Timeout | undefined;
   private last: Snapshot | undefined;
-  /** Of which start of the board, and up to which number, the events are told. */
-  private told = { boot: 0, seq: 0 };
+  /** Of which start of the board, and up to which number, the events are told. A board that lost its state
+   * counts its starts anew: its process tells them apart. */
+  private told = { start: '', seq: 0 };
   private isStopped = false;
   private isSpeaking = false;
   private isSilent = false;
@@ -53,6 +54,7 @@ export class ScadaAgent {
 
   /** Nobody speaks to a broker before there is something to say: the first birth is a whole one. */
   private say(snapshot: Snapshot, status: Status | undefined): void {
+    if (this.isStopped) return;
     this.last = snapshot;
     for (const teller of this.options.tellers) teller.update(snapshot, status);
     if (this.isSpeaking) return;
@@ -74,7 +76,8 @@ export class ScadaAgent {
       this.client = client;
       this.listen();
       const { board } = await client.status();
-      if (board.boot !== this.told.boot) this.told = { boot: board.boot, seq: 0 };
+      const start = `${board.boot} ${board.pid}`;
+      if (start !== this.told.start) this.told = { start, seq: 0 };
       client.onTold = ({ event, status }) => {
         if (status !== undefined) this.tell(status);
         if (event !== undefined) this.take(client, event);

@@ -1,11 +1,11 @@
 // One connection to one of several brokers, made again for ever. Each CONNECT has a will of its own,
-// and nothing is queued by the library: what to say after a connect is decided anew each time.
+// and nothing is queued by the library: what to say after a connect is decided anew each time. All that
+// belongs to one connection is in one object; what comes late from an earlier one finds nobody.
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { open, serverText, words } from './connector.ts';
-import { Retry } from './retry.ts';
+import { open, readNamed, serverText, words } from './connector.ts';
+import { type Ending, type ServerFacts, ServerWalk } from './server-walk.ts';
 import type { ScadaConfig } from './types.ts';
 
 export interface Will {
@@ -27,122 +27,147 @@ export interface LinkOptions {
   readonly config: ScadaConfig;
   readonly clientId: string;
   readonly handler: LinkHandler;
-  /** For people: what failed, what came back; the same trouble once. */
+  /** For people: what failed, what came back; the same trouble of a server once. */
   readonly onNotice: (text: string) => void;
 }
 
 /** A broker that takes nothing while so much waits is as good as dead. */
 const UNSENT_BYTES_MAX = 1 << 20;
-/** Messages from a broker beyond this are refused by the connection's end. */
+/** An ordered end that takes longer is a cut. */
 const END_MS = 2_000;
+const ACCEPT_MS = 10_000;
+
+interface Connection {
+  readonly client: MqttClient;
+  readonly socket: Socket;
+  isAccepted: boolean;
+  /** Why it ends, once that is known. */
+  ending: Ending | undefined;
+}
 
 export class BrokerLink {
   private readonly options: LinkOptions;
-  private readonly retry = new Retry();
-  private client: MqttClient | undefined;
-  private socket: Socket | undefined;
+  private readonly walk: ServerWalk;
+  private connection: Connection | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private serverAt = 0;
-  private trouble = '';
   private isStopped = false;
 
   constructor(options: LinkOptions) {
     this.options = options;
+    const { config, clientId } = options;
+    this.walk = new ServerWalk(config.servers.map(serverText), clientId, performance.now());
+  }
+
+  /** Times are those of `performance.now()`. */
+  get facts(): { readonly servers: readonly ServerFacts[]; readonly isContested: boolean } {
+    return { servers: this.walk.facts, isContested: this.walk.isContested };
   }
 
   start(): void {
     void this.attempt();
   }
 
-  get server(): string {
-    const { servers } = this.options.config;
-    return serverText(servers[this.serverAt % servers.length]!);
-  }
-
   publish(topic: string, payload: Buffer, options: { qos: 0 | 1; retain: boolean }): void {
-    const { client, socket } = this;
-    if (client === undefined || socket === undefined) return;
-    client.publish(topic, payload, options, () => {});
-    if (socket.writableLength > UNSENT_BYTES_MAX)
-      socket.destroy(new Error('it takes nothing any more'));
+    const { connection } = this;
+    if (connection?.isAccepted !== true) return;
+    connection.client.publish(topic, payload, options, () => {});
+    if (connection.socket.writableLength > UNSENT_BYTES_MAX)
+      this.cut(connection, { how: 'failed', why: 'it takes nothing any more' });
   }
 
-  /** Answers when the broker has granted all of them; a refusal ends the connection. */
-  async subscribe(topics: readonly string[]): Promise<void> {
-    const { client } = this;
-    if (client === undefined) return;
-    const granted = await client.subscribeAsync([...topics], { qos: 1 });
-    const refused = granted.find(({ qos }) => qos === 128);
-    if (refused !== undefined) throw new Error(`the broker refuses to subscribe ${refused.topic}`);
+  /** True when the broker has granted all of them. A refusal ends the connection. */
+  async subscribe(topics: readonly string[]): Promise<boolean> {
+    const { connection } = this;
+    if (connection === undefined) return false;
+    const why = await subscribed(connection.client, topics);
+    if (connection !== this.connection || connection.ending !== undefined) return false;
+    if (why !== null) this.end(connection, { how: 'failed', why });
+    return why === null;
+  }
+
+  /** What the connection is for has begun. */
+  settled(): void {
+    this.walk.settled();
   }
 
   /** In order, behind what was published; then the next attempt, at this server or the next. */
-  disconnect(walk: boolean): void {
-    const { client } = this;
-    if (walk) this.serverAt++;
-    client?.end(false);
+  leave(walk: boolean, why: string): void {
+    if (this.connection !== undefined) this.end(this.connection, { how: 'left', walk, why });
   }
 
   /** Ends for good, in the middle of whatever it was. */
   sever(): void {
     this.isStopped = true;
     clearTimeout(this.timer);
-    this.socket?.destroy();
+    this.connection?.socket.destroy();
   }
 
   /** Ends for good. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
-    const { client, socket } = this;
-    if (client === undefined) return;
-    const cut = setTimeout(() => socket?.destroy(), END_MS);
-    await client.endAsync().catch(() => {});
+    const { connection } = this;
+    if (connection === undefined) return;
+    const cut = setTimeout(() => connection.socket.destroy(), END_MS);
+    await connection.client.endAsync().catch(() => {});
     clearTimeout(cut);
   }
 
   private async attempt(): Promise<void> {
     const { servers, tls } = this.options.config;
+    this.walk.begin(performance.now());
     try {
-      const socket = await open(servers[this.serverAt % servers.length]!, tls);
+      const socket = await open(servers[this.walk.index]!, tls);
       if (this.isStopped) socket.destroy();
       else this.talk(socket);
     } catch (error) {
-      this.failed((error as Error).message);
+      this.next({ how: 'failed', why: words(error as Error) });
     }
   }
 
   private talk(socket: Socket): void {
-    const { handler } = this.options;
+    const { handler, onNotice } = this.options;
     let client: MqttClient;
     try {
       client = new mqtt.MqttClient(() => socket, this.clientOptions(handler.will()));
     } catch (error) {
       socket.destroy();
-      this.failed(words(error as Error));
-      return;
+      throw error;
     }
-    this.client = client;
-    this.socket = socket;
-    let why = 'the broker hung up';
+    const connection: Connection = { client, socket, isAccepted: false, ending: undefined };
+    this.connection = connection;
+    const isPresent = () => this.connection === connection;
     client.on('connect', () => {
-      this.retry.succeeded();
-      if (this.trouble !== '') this.options.onNotice(`connected to ${this.server}`);
-      this.trouble = '';
+      if (!isPresent()) return;
+      connection.isAccepted = true;
+      const notice = this.walk.accepted(performance.now());
+      if (notice !== null) onNotice(notice);
       handler.connected();
     });
-    client.on('message', (topic, payload) => handler.message(topic, payload));
-    client.on('error', (error) => {
-      why = words(error);
-      socket.destroy();
+    client.on('message', (topic, payload) => {
+      if (isPresent()) handler.message(topic, payload);
     });
+    client.on('error', (error) => this.cut(connection, endingOf(error, connection.isAccepted)));
     client.once('close', () => {
       client.end(true);
-      this.client = undefined;
-      this.socket = undefined;
+      if (!isPresent()) return;
+      this.connection = undefined;
       handler.closed();
-      this.failed(`${this.server}: ${why}`);
+      const { ending, isAccepted } = connection;
+      this.next(ending ?? { how: isAccepted ? 'cut' : 'failed', why: HUNG_UP });
     });
+  }
+
+  private end(connection: Connection, ending: Ending): void {
+    connection.ending ??= ending;
+    connection.client.end(false);
+    const cut = setTimeout(() => connection.socket.destroy(), END_MS);
+    connection.client.once('close', () => clearTimeout(cut));
+  }
+
+  private cut(connection: Connection, ending: Ending): void {
+    connection.ending ??= ending;
+    connection.socket.destroy();
   }
 
   private clientOptions(will: Will): IClientOptions {
@@ -153,22 +178,45 @@ export class BrokerLink {
       clean: true,
       protocolVersion: 4,
       keepalive: keepaliveS,
+      connectTimeout: ACCEPT_MS,
       reconnectPeriod: 0,
       queueQoSZero: false,
       resubscribe: false,
       will,
       ...(login === undefined
         ? {}
-        : { username: login.username, password: readFileSync(login.passwordFile, 'utf8').trim() }),
+        : {
+            username: login.username,
+            password: readNamed(login.passwordFile).toString('utf8').trim(),
+          }),
     };
   }
 
-  private failed(why: string): void {
+  private next(ending: Ending): void {
     if (this.isStopped) return;
-    if (why !== this.trouble) this.options.onNotice(why);
-    this.trouble = why;
-    if (this.options.config.servers.length > 1) this.serverAt++;
     const random = randomBytes(4).readUInt32LE() / 2 ** 32;
-    this.timer = setTimeout(() => void this.attempt(), this.retry.nextMs(random));
+    const { pauseMs, notice } = this.walk.ended(ending, performance.now(), random);
+    if (notice !== null) this.options.onNotice(notice);
+    this.timer = setTimeout(() => void this.attempt(), pauseMs);
+  }
+}
+
+const HUNG_UP = 'the broker hung up';
+/** What a socket says when the other side has closed it. */
+const CLOSED_THERE = new Set(['ECONNRESET', 'EPIPE']);
+
+function endingOf(error: Error, isAccepted: boolean): Ending {
+  const isCut = isAccepted && CLOSED_THERE.has((error as NodeJS.ErrnoException).code ?? '');
+  return { how: isCut ? 'cut' : 'failed', why: words(error) };
+}
+
+/** Null, or why not. */
+async function subscribed(client: MqttClient, topics: readonly string[]): Promise<string | null> {
+  try {
+    const granted = await client.subscribeAsync([...topics], { qos: 1 });
+    const refused = granted.find(({ qos }) => qos === 128);
+    return refused === undefined ? null : `it refuses to let ${refused.topic} be subscribed`;
+  } catch (error) {
+    return `it refuses to let ${topics.join(', ')} be subscribed: ${words(error as Error)}`;
   }
 }

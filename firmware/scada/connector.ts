@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { systemWords } from '../host/errors.ts';
 import type { Server, TlsFiles } from './types.ts';
 
 const CONNECT_MS = 10_000;
@@ -10,13 +11,13 @@ const CONNECT_MS = 10_000;
 export const serverText = ({ host, port, isTls }: Server): string =>
   `${isTls ? 'mqtts' : 'mqtt'}://${host}:${port}`;
 
-/** Rejects with an Error for people. */
+/** Rejects with an Error; `words` says it for people. */
 export function open(server: Server, tls: TlsFiles | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => {
       clearTimeout(timer);
       socket?.destroy();
-      reject(new Error(`${serverText(server)}: ${words(error)}`));
+      reject(error);
     };
     const timer = setTimeout(
       () => fail(new Error(`no answer for ${CONNECT_MS / 1000} s`)),
@@ -41,7 +42,7 @@ export function open(server: Server, tls: TlsFiles | undefined): Promise<Socket>
 }
 
 function secure({ host, port }: Server, tls: TlsFiles | undefined, done: () => void): Socket {
-  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
+  const file = (path: string | undefined) => (path === undefined ? undefined : readNamed(path));
   const [ca, cert, key] = [file(tls?.ca), file(tls?.cert), file(tls?.key)];
   return connectTls(
     {
@@ -58,15 +59,24 @@ function secure({ host, port }: Server, tls: TlsFiles | undefined, done: () => v
   );
 }
 
+/** A file the configuration names; the Error says which. */
+export function readNamed(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new Error(`${path}: ${systemWords(error)} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
 const WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there',
   ECONNRESET: 'the broker hung up',
+  EPIPE: 'the broker hung up',
+  ETIMEDOUT: 'no answer',
   EHOSTUNREACH: 'there is no way to this host',
   ENETUNREACH: 'there is no way to this network',
   ENOTFOUND: 'this host name is not known',
   EAI_AGAIN: 'no name server answers',
-  ENOENT: 'a certificate or key file is not there',
-  EACCES: 'a certificate or key file may not be read',
   SELF_SIGNED_CERT_IN_CHAIN: 'the broker’s certificate is not of the configured authority ("ca")',
   DEPTH_ZERO_SELF_SIGNED_CERT:
     'the broker’s certificate signs itself and is not the configured "ca"',
@@ -85,9 +95,20 @@ const WORDS: Readonly<Record<string, string>> = {
   ERR_OSSL_X509_KEY_VALUES_MISMATCH: '"cert" and "key" do not belong together',
 };
 
+/** What MQTT itself says: the code of a refused CONNECT, or the library's text. */
+const MQTT_WORDS: Readonly<Record<string, string>> = {
+  1: 'the broker does not speak MQTT 3.1.1',
+  2: 'the broker refuses the id of this client',
+  3: 'the broker is there, but serves nobody now',
+  4: 'the broker refuses user name or password',
+  5: 'the broker lets this client in nowhere: user name, password, certificate or its rules',
+  'connack timeout': 'the broker does not answer to CONNECT',
+  'Keepalive timeout': 'the broker does not answer any more',
+};
+
 /** What went wrong, for a person; the code too, for who searches. */
 export function words(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  const known = code === undefined ? undefined : WORDS[code];
+  const { code = error.message } = error as { code?: string | number };
+  const known = WORDS[code] ?? MQTT_WORDS[code];
   return known === undefined ? error.message : `${known} (${code})`;
 }

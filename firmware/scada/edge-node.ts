@@ -38,6 +38,8 @@ export type EdgeAction =
       readonly payload: Buffer;
       readonly qos: 0 | 1;
     }
+  /** Tell `waited` after this long, if the connection still stands. */
+  | { readonly do: 'wait'; readonly ms: number }
   /** In order, after what was published before. `walk`: to the next server of the list. */
   | { readonly do: 'disconnect'; readonly walk: boolean; readonly why: string };
 
@@ -47,9 +49,14 @@ export interface EdgeNodeOptions {
   readonly device: string;
   /** Wait for this host application to be online before a birth. */
   readonly primaryHost: string | undefined;
+  /** Another server may have the primary host when this one has not. */
+  readonly hasMoreServers: boolean;
   /** Events kept while the broker is away. */
   readonly backlogMax: number;
 }
+
+/** A primary host that says nothing on this server for so long is looked for on the next one. */
+export const HOST_WAIT_MS = 5_000;
 
 export type Phase = 'away' | 'subscribing' | 'waiting' | 'born';
 
@@ -63,20 +70,19 @@ export class EdgeNode {
   readonly counters = { births: 0, rebirths: 0, ignored: 0 };
 
   private readonly options: EdgeNodeOptions;
-  private readonly host: HostWatch | undefined;
+  /** What the primary host has said on this connection. */
+  private host: HostWatch | undefined;
   private readonly backlog: Backlog<Note>;
   private bdSeq = 0;
   private seq = 0;
   private snapshot: Snapshot = { node: [], device: undefined };
   private isDeviceBorn = false;
-  /** Every metric ever said since the start: a birth lists them all. */
-  private readonly lastEvent = { name: LAST_EVENT, type: 'string' as const, value: '' };
+  /** A birth lists every metric, this one with the time it is of: it is no news then. */
+  private lastEvent: Note | undefined;
 
   constructor(options: EdgeNodeOptions) {
     this.options = options;
-    const { primaryHost, backlogMax } = options;
-    this.host = primaryHost === undefined ? undefined : new HostWatch(primaryHost);
-    this.backlog = new Backlog(backlogMax);
+    this.backlog = new Backlog(options.backlogMax);
   }
 
   /** Events that were too many to keep. */
@@ -92,8 +98,10 @@ export class EdgeNode {
   }
 
   connected(bdSeq: number): EdgeAction[] {
+    const { primaryHost } = this.options;
     this.bdSeq = bdSeq;
     this.phase = 'subscribing';
+    this.host = primaryHost === undefined ? undefined : new HostWatch(primaryHost);
     const topics = [this.topic('NCMD')];
     if (this.host !== undefined) topics.push(this.host.topic);
     return [{ do: 'subscribe', topics }];
@@ -102,16 +110,31 @@ export class EdgeNode {
   subscribed(nowMs: number): EdgeAction[] {
     if (this.phase !== 'subscribing') return [];
     this.phase = 'waiting';
-    return this.birthIfWanted(nowMs);
+    return this.followHost(nowMs);
+  }
+
+  /** The time of a `wait` is over. */
+  waited(nowMs: number): EdgeAction[] {
+    return this.phase === 'waiting' ? this.leave(nowMs, this.hostWords, true) : [];
   }
 
   disconnected(): void {
     this.phase = 'away';
     this.isDeviceBorn = false;
+    this.host = undefined;
+  }
+
+  /** Why there is no birth although the broker is there; null: it is not that. */
+  get waitsFor(): string | null {
+    return this.phase === 'waiting' ? this.hostWords : null;
   }
 
   message(topic: string, bytes: Uint8Array, nowMs: number): EdgeAction[] {
-    if (topic === this.host?.topic) return this.hostSpoke(bytes, nowMs);
+    if (topic === this.host?.topic) {
+      if (this.host.hear(bytes)) return this.followHost(nowMs);
+      this.counters.ignored++;
+      return [];
+    }
     if (topic !== this.topic('NCMD') || !this.asksRebirth(bytes)) {
       this.counters.ignored++;
       return [];
@@ -136,7 +159,7 @@ export class EdgeNode {
 
   /** Something happened: at once, or when the broker is there again. */
   note(note: Note, nowMs: number): EdgeAction[] {
-    this.lastEvent.value = note.text;
+    this.lastEvent = note;
     if (this.phase !== 'born') {
       this.backlog.push(note);
       return [];
@@ -156,14 +179,21 @@ export class EdgeNode {
     return actions;
   }
 
-  private hostSpoke(bytes: Uint8Array, nowMs: number): EdgeAction[] {
-    const host = this.host as HostWatch;
-    if (!host.hear(bytes)) {
-      this.counters.ignored++;
-      return [];
-    }
-    if (host.isOnline) return this.phase === 'waiting' ? this.birthIfWanted(nowMs) : [];
-    return this.phase === 'born' ? this.leave(nowMs, 'the primary host is offline', true) : [];
+  /** Birth where the primary host is, on to the next server where it is not. */
+  private followHost(nowMs: number): EdgeAction[] {
+    const { phase, host } = this;
+    const { hasMoreServers } = this.options;
+    if (phase !== 'waiting' && phase !== 'born') return [];
+    if (host === undefined || host.state === 'online')
+      return phase === 'waiting' ? this.birth(nowMs) : [];
+    if (phase === 'born') return this.leave(nowMs, host.words, true);
+    if (!hasMoreServers) return [];
+    if (host.state === 'offline') return this.leave(nowMs, host.words, true);
+    return [{ do: 'wait', ms: HOST_WAIT_MS }];
+  }
+
+  private get hostWords(): string {
+    return this.host?.words ?? '';
   }
 
   private asksRebirth(bytes: Uint8Array): boolean {
@@ -173,18 +203,16 @@ export class EdgeNode {
     );
   }
 
-  private birthIfWanted(nowMs: number): EdgeAction[] {
-    return this.host === undefined || this.host.isOnline ? this.birth(nowMs) : [];
-  }
-
   private birth(nowMs: number): EdgeAction[] {
     this.phase = 'born';
     this.counters.births++;
     this.seq = 0;
     this.isDeviceBorn = false;
     const control: Reading = { name: NODE_REBIRTH, type: 'boolean', value: false };
-    const readings = [bdSeqOf(this.bdSeq), control, ...this.snapshot.node, this.lastEvent];
-    const actions: EdgeAction[] = [this.say('NBIRTH', readings, nowMs)];
+    const readings = [bdSeqOf(this.bdSeq), control, ...this.snapshot.node];
+    const last = eventMetric(this.lastEvent ?? { wallMs: nowMs, text: '' }, false);
+    const metrics = [...timed(readings, nowMs), last];
+    const actions: EdgeAction[] = [this.publish('NBIRTH', metrics, nowMs)];
     if (this.snapshot.device !== undefined) actions.push(this.deviceBirth(nowMs));
     return [...actions, ...this.tellBacklog(nowMs)];
   }
@@ -217,8 +245,7 @@ export class EdgeNode {
   }
 
   private say(kind: Kind, readings: readonly Reading[], nowMs: number): EdgeAction {
-    const metrics = readings.map((reading) => ({ ...reading, timestampMs: nowMs }));
-    return this.publish(kind, metrics, nowMs);
+    return this.publish(kind, timed(readings, nowMs), nowMs);
   }
 
   private publish(kind: Kind, metrics: readonly Metric[], nowMs: number): EdgeAction {
@@ -239,6 +266,10 @@ type Kind = 'NBIRTH' | 'NDATA' | 'DBIRTH' | 'DDATA' | 'DDEATH';
 
 function bdSeqOf(bdSeq: number): Reading {
   return { name: 'bdSeq', type: 'int64', value: BigInt(bdSeq) };
+}
+
+function timed(readings: readonly Reading[], timestampMs: number): Metric[] {
+  return readings.map((reading) => ({ ...reading, timestampMs }));
 }
 
 function eventMetric({ wallMs, text }: Note, isHistorical: boolean): Metric {

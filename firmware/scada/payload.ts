@@ -1,13 +1,15 @@
 // A Sparkplug B 3.0 payload and back (its chapter 6, and sparkplug_b.proto): a timestamp, a sequence
 // number and metrics of scalar types. Templates, data sets and properties we neither send nor need.
+//
+// Only types that every decoder reads alike: the text of the specification has UInt32 in `int_value`, Tahu
+// and Ignition read it from `long_value`, both are in the field (tahu 131, 397; sparkplug 102, 469). So
+// counts are Int32 and Int64.
 import { FieldWriter, readFields, WIRE } from './protobuf.ts';
 
 /** Data types by number, as the specification's table. */
 export const TYPE = {
   int32: 3,
   int64: 4,
-  uint32: 7,
-  uint64: 8,
   double: 10,
   boolean: 11,
   string: 12,
@@ -70,11 +72,9 @@ function encodeMetric({ name, type, value, timestampMs, isHistorical }: Metric):
 function encodeValue(out: FieldWriter, type: TypeName, value: number | bigint | boolean | string) {
   switch (type) {
     case 'int32':
-    case 'uint32':
       // A negative number travels as its two's complement in 32 bits.
       return out.varint(METRIC.int, Number(value) >>> 0);
     case 'int64':
-    case 'uint64':
     case 'dateTime':
       return out.varint(METRIC.long, BigInt(value as number | bigint));
     case 'double':
@@ -121,7 +121,6 @@ function decodeMetric(bytes: Uint8Array): Metric | undefined {
     if (type === 'string') return textOf(METRIC.string);
     if (type === 'boolean') return numberOf(METRIC.boolean) !== 0n;
     if (type === 'int32') return Number(BigInt.asIntN(32, numberOf(METRIC.int)));
-    if (type === 'uint32') return Number(numberOf(METRIC.int));
     if (type === 'int64') return BigInt.asIntN(64, numberOf(METRIC.long));
     if (type === 'double') return doubleOf(numberOf(METRIC.double));
     return numberOf(METRIC.long);

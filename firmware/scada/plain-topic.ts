@@ -1,15 +1,16 @@
 // For hosts without Sparkplug: one retained topic with the status as plain JSON, and a last will that
 // says `offline`. With it, if wanted, what Home Assistant needs to find it (its MQTT discovery).
+import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
 import type { Note, Snapshot } from './edge-node.ts';
+import { clientId, deviceId } from './ids.ts';
 import type { ScadaConfig } from './types.ts';
 
 export interface PlainOptions {
   readonly config: ScadaConfig;
   readonly topic: string;
-  readonly clientId: string;
   readonly firmware: string;
   readonly onNotice: (text: string) => void;
 }
@@ -25,10 +26,10 @@ export class PlainTopic implements Teller {
 
   constructor(options: PlainOptions) {
     this.options = options;
-    const { config, clientId, topic, onNotice } = options;
+    const { config, topic, onNotice } = options;
     this.link = new BrokerLink({
       config,
-      clientId,
+      clientId: clientId(config, 'status'),
       onNotice,
       handler: {
         will: () => ({ topic, payload: OFFLINE, ...RETAINED }),
@@ -72,7 +73,7 @@ export class PlainTopic implements Teller {
 
   private introduce(): void {
     const { config, topic, firmware } = this.options;
-    const id = `twinstep_${config.group}_${config.node}`.replace(/[^A-Za-z0-9_]/g, '_');
+    const id = deviceId(config);
     const payload = Buffer.from(JSON.stringify(discovery(id, config.node, topic, firmware)));
     this.link.publish(`homeassistant/device/${id}/config`, payload, RETAINED);
   }
@@ -82,7 +83,8 @@ function short(status: Status) {
   const { board, role, pairState, why, generation, safeToRemove, lagMs, sync } = status;
   return {
     reachable: true,
-    ...{ name: board.name, side: board.side, role, pairState, why, generation },
+    ...{ name: board.name, side: board.side, role: roleWord(role), arbiterRole: role },
+    ...{ pairState, why, generation },
     redundant: pairState === 'RUN-Redundant',
     healthy: status.health.ok,
     safeToRemove: safeToRemove.ok,

@@ -3,11 +3,17 @@
 export const RETRY = { firstMs: 500, mostMs: 30_000 } as const;
 
 export class Retry {
+  private readonly limits: { readonly firstMs: number; readonly mostMs: number };
   private failures = 0;
+
+  constructor(limits: { readonly firstMs: number; readonly mostMs: number } = RETRY) {
+    this.limits = limits;
+  }
 
   /** `random` in [0, 1). Between half of the present step and all of it. */
   nextMs(random: number): number {
-    const step = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** this.failures);
+    const { firstMs, mostMs } = this.limits;
+    const step = Math.min(mostMs, firstMs * 2 ** this.failures);
     this.failures++;
     return step * (0.5 + random / 2);
   }

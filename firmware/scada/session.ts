@@ -1,15 +1,16 @@
-// The edge node on its broker: carries out what the state machine says, and tells it what happened.
+// The edge node on its broker: carries out what the state machine says, and tells it what happened. The
+// wait for the primary host is of one connection, and ends with it.
 import type { Teller } from './agent.ts';
 import { BdSeqFile } from './bd-seq.ts';
 import { BrokerLink, type Will } from './broker-link.ts';
 import { type EdgeAction, EdgeNode, type Note, type Snapshot } from './edge-node.ts';
+import { clientId } from './ids.ts';
 import { BACKLOG_MAX, type ScadaConfig } from './types.ts';
 
 export interface SessionOptions {
   readonly config: ScadaConfig;
   /** Where bdSeq is kept. */
   readonly bdSeqFile: string;
-  readonly clientId: string;
   /** UTC, milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly onNotice: (text: string) => void;
@@ -21,22 +22,29 @@ export class ScadaSession implements Teller {
   private readonly bdSeq: BdSeqFile;
   private readonly options: SessionOptions;
   private present = 0;
+  private hostTimer: NodeJS.Timeout | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
-    const { config, clientId, onNotice } = options;
-    const { group, node, device, primaryHost } = config;
-    this.node = new EdgeNode({ group, node, device, primaryHost, backlogMax: BACKLOG_MAX });
+    const { config, onNotice } = options;
+    const { group, node, device, primaryHost, servers } = config;
+    this.node = new EdgeNode({
+      ...{ group, node, device, primaryHost, backlogMax: BACKLOG_MAX },
+      hasMoreServers: servers.length > 1,
+    });
     this.bdSeq = new BdSeqFile(options.bdSeqFile);
     this.link = new BrokerLink({
       config,
-      clientId,
+      clientId: clientId(config, 'sparkplug'),
       onNotice,
       handler: {
         will: () => this.will(),
         connected: () => this.act(this.node.connected(this.present)),
         message: (topic, payload) => this.act(this.node.message(topic, payload, options.wallMs())),
-        closed: () => this.node.disconnected(),
+        closed: () => {
+          clearTimeout(this.hostTimer);
+          this.node.disconnected();
+        },
       },
     });
   }
@@ -67,19 +75,30 @@ export class ScadaSession implements Teller {
   }
 
   private will(): Will {
+    const before = this.bdSeq.trouble;
     this.present = this.bdSeq.next();
+    this.tellKept(before);
     return { ...this.node.will(this.present, this.options.wallMs()), qos: 1, retain: false };
+  }
+
+  private tellKept(before: string | null): void {
+    const { trouble } = this.bdSeq;
+    if (trouble === before) return;
+    this.options.onNotice(
+      trouble === null
+        ? 'the number of births is kept on disk again'
+        : `the number of births cannot be kept on disk, it goes on in memory: ${trouble}`,
+    );
   }
 
   private act(actions: readonly EdgeAction[]): void {
     for (const action of actions) {
       if (action.do === 'publish') this.publish(action);
       else if (action.do === 'subscribe') void this.subscribe(action.topics);
-      else {
-        this.options.onNotice(action.why);
-        this.link.disconnect(action.walk);
-      }
+      else if (action.do === 'wait') this.wait(action.ms);
+      else this.link.leave(action.walk, action.why);
     }
+    if (this.node.phase === 'born') this.link.settled();
   }
 
   private publish({ topic, payload, qos }: Extract<EdgeAction, { do: 'publish' }>): void {
@@ -87,12 +106,11 @@ export class ScadaSession implements Teller {
   }
 
   private async subscribe(topics: readonly string[]): Promise<void> {
-    try {
-      await this.link.subscribe(topics);
-      this.act(this.node.subscribed(this.options.wallMs()));
-    } catch (error) {
-      this.options.onNotice((error as Error).message);
-      this.link.disconnect(true);
-    }
+    if (await this.link.subscribe(topics)) this.act(this.node.subscribed(this.options.wallMs()));
+  }
+
+  private wait(ms: number): void {
+    clearTimeout(this.hostTimer);
+    this.hostTimer = setTimeout(() => this.act(this.node.waited(this.options.wallMs())), ms);
   }
 }

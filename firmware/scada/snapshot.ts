@@ -1,5 +1,6 @@
 // What SCADA sees of a board, in names plant staff know. Nothing healthy is ever said on old news:
 // who cannot ask the board says so (`unreachable`), and then no value of before is repeated as true.
+import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import type { Reading, Snapshot } from './edge-node.ts';
 
@@ -29,8 +30,8 @@ const text = (name: string, value: string | null): Reading => ({ name, type: 'st
 const flag = (name: string, value: boolean): Reading => ({ name, type: 'boolean', value });
 const count = (name: string, value: number | null): Reading => ({
   name,
-  type: 'uint32',
-  value: value === null ? null : Math.min(0xffff_ffff, Math.max(0, Math.round(value))),
+  type: 'int32',
+  value: value === null ? null : Math.min(0x7fff_ffff, Math.max(0, Math.round(value))),
 });
 const time = (name: string, wallMs: number): Reading => ({
   name,
@@ -92,7 +93,8 @@ function board(status: Status, wallMs: number): Reading[] {
     text('Board/Side', board.side),
     flag(NAME.reachable, true),
     count('Board/Starts', board.boot),
-    text('Board/Role', role),
+    text('Board/Role', roleWord(role)),
+    text('Board/Arbiter Role', role),
     text(NAME.why, why),
     // Whole seconds: the difference of two clocks trembles.
     time('Board/Role Since', Math.round((wallMs - status.sinceMs) / 1000) * 1000),
@@ -114,7 +116,8 @@ function pair({ pairState, generation, peer }: Status): Reading[] {
     flag('Pair/Redundant', pairState === 'RUN-Redundant'),
     count('Pair/Generation', generation),
     flag('Pair/Peer Heard', peer?.isHeard ?? false),
-    text('Pair/Peer Role', peer?.role ?? null),
+    text('Pair/Peer Role', peer === null ? null : roleWord(peer.role)),
+    text('Pair/Peer Arbiter Role', peer?.role ?? null),
   ];
 }
 

@@ -25,8 +25,9 @@ test.after(() => rmSync(folder, { recursive: true }));
 /** A board as the control socket shows it. */
 class ShownBoard {
   readonly name: string;
-  readonly events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
+  events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
   readonly path: string;
+  private pid = 1;
   private shown: Status;
   private server: ControlServer | undefined;
 
@@ -39,7 +40,7 @@ class ShownBoard {
   async start(): Promise<void> {
     this.server = await ControlServer.open(this.path, {
       events: this.events,
-      status: () => this.shown,
+      status: () => ({ ...this.shown, board: { ...this.shown.board, pid: this.pid } }),
       wish: () => ({ ok: false, why: 'not here' }),
       setSyncAllowed: () => {},
       restart: () => ({ ok: true }),
@@ -57,6 +58,14 @@ class ShownBoard {
 
   async dies(): Promise<void> {
     await this.server?.close();
+  }
+
+  /** Its state is lost, too: it counts its starts and its events anew. */
+  async startsAnew(): Promise<void> {
+    await this.dies();
+    this.pid += 1;
+    this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
+    await this.start();
   }
 }
 
@@ -97,8 +106,8 @@ function agentOf(broker: Mosquitto, board: Pick<ShownBoard, 'name' | 'path'>): S
     ...common,
     socket: board.path,
     tellers: [
-      new ScadaSession({ ...common, clientId: board.name, bdSeqFile }),
-      new PlainTopic({ ...common, clientId: `${board.name}-plain`, topic, firmware: '1' }),
+      new ScadaSession({ ...common, bdSeqFile }),
+      new PlainTopic({ ...common, topic, firmware: '1' }),
     ],
   });
 }
@@ -137,7 +146,8 @@ test(
     host = await Host.connect(broker);
     // Some board may have been back before it.
     await askForBirths(host);
-    await host.says('board-b', 'Board/Role', 'solo');
+    await host.says('board-b', 'Board/Role', 'PRIMARY');
+    assert.is(host.value('board-b', 'Board/Arbiter Role'), 'solo');
     assert.is(host.value('board-b', LEVEL), 150);
     await host.heard.until(({ kind, node }) => kind === 'DBIRTH' && node === 'board-b');
     await host.says('board-a', 'Board/Reachable', false);
@@ -150,6 +160,30 @@ test(
     for (const agent of agents) await agent.stop('test ends');
     await host.client.endAsync(true);
     await b.dies();
+    await broker.close();
+  },
+  { timeoutMs: 30_000 },
+);
+
+test(
+  'a board that lost its state is heard from its first event on',
+  async () => {
+    const broker = await Mosquitto.start();
+    const a = new ShownBoard('board-l');
+    await a.start();
+    const agent = agentOf(broker, a);
+    const host = await Host.connect(broker);
+    agent.start();
+    await host.says('board-l', 'Board/Reachable', true);
+    for (let n = 0; n < 5; n++) a.events.tell('LINK-UP', `before ${n}`);
+    const last = () => String(host.value('board-l', 'Events/Last'));
+    while (!last().includes('before 4')) await host.heard.until(() => true, host.heard.all.length);
+    await a.startsAnew();
+    a.events.tell('LINK-UP', 'the first one');
+    while (!last().includes('first')) await host.heard.until(() => true, host.heard.all.length);
+    await agent.stop('test ends');
+    await host.client.endAsync(true);
+    await a.dies();
     await broker.close();
   },
   { timeoutMs: 30_000 },
@@ -257,8 +291,9 @@ test(
       heard.add({ topic, value: JSON.parse(bytes.toString()) }),
     );
     await client.subscribeAsync(['plain/#', 'homeassistant/#'], { qos: 1 });
-    const { value } = await heard.until((one) => one.value.role === 'solo');
+    const { value } = await heard.until((one) => one.value.role === 'PRIMARY');
     assert.equal([value.online, value.reachable, value.redundant], [true, true, false]);
+    assert.is(value.arbiterRole, 'solo');
     const found = await heard.until(({ topic }) => topic.startsWith('homeassistant/device/'));
     assert.ok('dev' in found.value && 'o' in found.value && 'cmps' in found.value);
     await a.dies();

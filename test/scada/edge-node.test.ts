@@ -1,6 +1,12 @@
 // The edge node's order of things, without a broker: what the specification demands is checked on every
 // message by a host that follows its rules.
-import { EdgeNode, NODE_REBIRTH, type Snapshot } from '../../firmware/scada/edge-node.ts';
+import {
+  type EdgeAction,
+  EdgeNode,
+  HOST_WAIT_MS,
+  NODE_REBIRTH,
+  type Snapshot,
+} from '../../firmware/scada/edge-node.ts';
 import { decodePayload, encodePayload } from '../../firmware/scada/payload.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 import { StrictHost } from './strict-host.ts';
@@ -8,7 +14,7 @@ import { StrictHost } from './strict-host.ts';
 const test = suite('scada/edge-node');
 const OPTIONS = {
   ...{ group: 'plant', node: 'board-a', device: 'guest' },
-  ...{ primaryHost: undefined, backlogMax: 5 },
+  ...{ primaryHost: undefined, hasMoreServers: false, backlogMax: 5 },
 };
 const SOLO: Snapshot = {
   node: [{ name: 'Board/Role', type: 'string', value: 'solo' }],
@@ -96,8 +102,60 @@ test('with a primary host: births wait for it, and end with it', () => {
   assert.equal(actions.at(-1), {
     do: 'disconnect',
     walk: true,
-    why: 'the primary host is offline',
+    why: 'the primary host "scada" is offline here',
   });
+});
+
+test('what the primary host said on one connection says nothing on the next', () => {
+  const [node, host] = [new EdgeNode({ ...OPTIONS, primaryHost: 'scada' }), new StrictHost()];
+  node.update(SOLO, 1);
+  born(node, host);
+  host.take(node.message(STATE, state(true, 1_000), 3));
+  node.disconnected();
+  host.lost();
+  born(node, host, 1);
+  assert.is(node.phase, 'waiting', 'it was online elsewhere');
+  // Another server has the state of another connection of the host, older by its clock.
+  host.take(node.message(STATE, state(true, 10), 4));
+  assert.is(node.phase, 'born');
+  host.take(node.message(STATE, state(false, 20), 5));
+  assert.is(node.phase, 'away');
+  born(node, host, 2);
+  assert.is(node.phase, 'waiting', 'it was offline elsewhere');
+  assert.equal(host.kinds, ['NBIRTH', 'DBIRTH', 'NBIRTH', 'DBIRTH', 'NDEATH']);
+});
+
+test('with more servers a primary host that is not here is looked for there', () => {
+  const options = { ...OPTIONS, primaryHost: 'scada', hasMoreServers: true };
+  const walks = { do: 'disconnect', walk: true } as const;
+  const last = (actions: readonly EdgeAction[]) => {
+    const { why: _, ...rest } = { why: '', ...actions.at(-1) };
+    return rest;
+  };
+  const node = new EdgeNode(options);
+  node.connected(0);
+  assert.equal(node.subscribed(2), [{ do: 'wait', ms: HOST_WAIT_MS }]);
+  assert.equal(last(node.message(STATE, state(false, 5), 3)), walks, 'offline: at once');
+  assert.equal(node.waited(3), [], 'the wait of a connection that is over');
+  node.connected(1);
+  node.subscribed(4);
+  assert.equal(last(node.waited(5)), walks, 'absent: after a while');
+  node.connected(2);
+  assert.equal(node.message(STATE, state(false, 5), 3), [], 'before the subscription is answered');
+  assert.equal(last(node.subscribed(6)), walks);
+  node.connected(3);
+  node.subscribed(7);
+  node.message(STATE, state(true, 1), 8);
+  assert.is(node.phase, 'born');
+  assert.equal(node.waited(9), [], 'found in time');
+});
+
+test('with one server a primary host is waited for', () => {
+  const node = new EdgeNode({ ...OPTIONS, primaryHost: 'scada' });
+  node.connected(0);
+  assert.equal(node.subscribed(2), []);
+  assert.equal(node.message(STATE, state(false, 5), 3), []);
+  assert.is(node.waitsFor, 'the primary host "scada" is offline here');
 });
 
 test('what happened while the broker was away comes later, in order, as history', () => {
@@ -112,6 +170,21 @@ test('what happened while the broker was away comes later, in order, as history'
   );
   host.take(node.note({ wallMs: 2000, text: 'now' }, 2000));
   assert.is(host.nodeMetrics.get('Events/Last'), 'now');
+});
+
+test('the last event of before is no news at the next birth', () => {
+  const [node, host] = [new EdgeNode(OPTIONS), new StrictHost()];
+  born(node, host);
+  host.take(node.note({ wallMs: 2_000, text: 'took over' }, 2_001));
+  node.disconnected();
+  host.lost();
+  host.connect(node.will(1, 9_000));
+  host.take(node.connected(1));
+  const actions = node.subscribed(9_001);
+  const birth = actions.find((action) => action.do === 'publish');
+  const metrics = decodePayload(birth?.payload ?? Buffer.alloc(0))?.metrics ?? [];
+  const last = metrics.find(({ name }) => name === 'Events/Last');
+  assert.equal([last?.value, last?.timestampMs], ['took over', 2_000]);
 });
 
 test('an ordered end says its death first', () => {

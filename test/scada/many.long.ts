@@ -36,7 +36,6 @@ test(
           ...{ login: undefined, tls: undefined, statusTopic: undefined, homeAssistant: false },
         },
         bdSeqFile: join(folder, node),
-        clientId: node,
         wallMs: () => Date.now(),
         onNotice: () => {},
       });

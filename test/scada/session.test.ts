@@ -1,6 +1,7 @@
 // The session on Debian's mosquitto, watched by a host application on the same broker.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Snapshot } from '../../firmware/scada/edge-node.ts';
@@ -22,9 +23,9 @@ const folder = mkdtempSync(join(tmpdir(), 'twinstep-scada-'));
 test.after(() => rmSync(folder, { recursive: true }));
 let files = 0;
 
-function config(servers: readonly Server[], tls?: TlsFiles): ScadaConfig {
+function config(servers: readonly Server[], tls?: TlsFiles, primaryHost?: string): ScadaConfig {
   return {
-    ...{ servers, group: 'plant', node: 'board-a', device: 'guest', primaryHost: undefined },
+    ...{ servers, group: 'plant', node: 'board-a', device: 'guest', primaryHost },
     ...{ keepaliveS: 5, login: undefined, tls, statusTopic: undefined, homeAssistant: false },
   };
 }
@@ -35,12 +36,12 @@ function session(
   servers: readonly Server[],
   tls?: TlsFiles,
   bdSeqFile = join(folder, `${files++}`),
+  primaryHost?: string,
 ) {
   const notices = new Awaited<string>();
   const one = new ScadaSession({
-    config: config(servers, tls),
+    config: config(servers, tls, primaryHost),
     bdSeqFile,
-    clientId: `board-a-${files}`,
     wallMs: () => Date.now(),
     onNotice: (text) => notices.add(text),
   });
@@ -130,6 +131,144 @@ test('the next server when one is gone', async () => {
   await broker.close();
 });
 
+const STATE = 'spBv1.0/STATE/scada';
+
+/** A broker, a host application that watches it, and what it says of itself there. */
+async function brokerWith(online: boolean | undefined, timestamp = 1_000) {
+  const broker = await Mosquitto.start();
+  const host = await Host.connect(broker);
+  const says = async (isOnline: boolean, ms: number) => {
+    const payload = JSON.stringify({ online: isOnline, timestamp: ms });
+    await host.client.publishAsync(STATE, payload, { qos: 1, retain: true });
+  };
+  if (online !== undefined) await says(online, timestamp);
+  const close = async () => {
+    await host.client.endAsync(true);
+    await broker.close();
+  };
+  return { broker, host, says, close };
+}
+
+const waitingFor = (brokers: readonly { broker: Mosquitto }[]) => {
+  const servers = brokers.map(({ broker }) => at(broker));
+  return session(servers, undefined, undefined, 'scada');
+};
+
+test(
+  'the primary host is offline on one server and online on the next: it walks on',
+  async () => {
+    const [one, two] = [await brokerWith(false, 5_000), await brokerWith(true, 4_000)];
+    const { session: board, notices } = waitingFor([one, two]);
+    board.update(SOLO);
+    board.start();
+    await two.host.kind('NBIRTH');
+    assert.is(notices.all[0], `mqtt://127.0.0.1:${one.broker.port}: ${OFFLINE}`);
+    assert.not.ok(one.host.heard.all.some(({ kind }) => kind === 'NBIRTH'));
+    await board.stop('test ends');
+    await Promise.all([one.close(), two.close()]);
+  },
+  { timeoutMs: 40_000 },
+);
+
+const OFFLINE = 'the primary host "scada" is offline here';
+
+test(
+  'the primary host goes offline on the server in use: on to the next, none is skipped',
+  async () => {
+    // The clock of the second session of the host is behind the first one: it counts for its server alone.
+    const hosts = [
+      await brokerWith(true, 9_000),
+      await brokerWith(true, 1_000),
+      await brokerWith(true, 500),
+    ] as const;
+    const { session: board, notices } = waitingFor(hosts);
+    board.update(SOLO);
+    board.start();
+    let told = 0;
+    for (const [n, { host, broker, says }] of hosts.entries()) {
+      await host.kind('NBIRTH');
+      await says(false, 10_000 + n);
+      await host.kind('NDEATH');
+      const url = `mqtt://127.0.0.1:${broker.port}`;
+      await notices.until((text) => text === `${url}: ${OFFLINE}`, told);
+      told = notices.all.length;
+    }
+    // Round once more: what was heard at the first visit is forgotten.
+    const before = hosts[0].host.heard.all.length;
+    await hosts[0].says(true, 3_000);
+    assert.is(bdSeqOf(await hosts[0].host.kind('NBIRTH', before)), 3);
+    await board.stop('test ends');
+    await Promise.all(hosts.map(({ close }) => close()));
+  },
+  { timeoutMs: 40_000 },
+);
+
+test(
+  'a server that never heard of the primary host is left after a while',
+  async () => {
+    const [one, two] = [await brokerWith(undefined), await brokerWith(true)];
+    const { session: board, notices } = waitingFor([one, two]);
+    board.start();
+    await two.host.kind('NBIRTH');
+    assert.match(
+      notices.all[0] as string,
+      `${one.broker.port}: the primary host "scada" is not here`,
+    );
+    await board.stop('test ends');
+    await Promise.all([one.close(), two.close()]);
+  },
+  { timeoutMs: 40_000 },
+);
+
+test(
+  'two boards with the same group and node: each is told so, and neither hurries',
+  async () => {
+    const broker = await Mosquitto.start();
+    const host = await Host.connect(broker);
+    const boards = [session([at(broker)]), session([at(broker)])];
+    for (const { session: board } of boards) board.start();
+    const named = boards.map(({ notices }) => notices.until((text) => /same id/.test(text)));
+    for (const text of await Promise.all(named)) assert.match(text, /group and node of this board/);
+    const births = host.heard.all.filter(({ kind }) => kind === 'NBIRTH').length;
+    assert.ok(births <= 12, `${births} births until it was known`);
+    for (const { session: board } of boards) await board.stop('test ends');
+    await host.client.endAsync(true);
+    await broker.close();
+  },
+  { timeoutMs: 40_000 },
+);
+
+test(
+  'a subscription that a dead connection still waits for does nothing to the next one',
+  async () => {
+    // Takes a connection, answers CONNECT, and nothing more.
+    const sockets: Socket[] = [];
+    const mute = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('error', () => {});
+      socket.once('data', () => socket.write(Buffer.from([0x20, 2, 0, 0])));
+    }).listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = mute.address() as { port: number };
+    const [one, two] = [await brokerWith(undefined), await brokerWith(undefined)];
+    const servers = [{ host: '127.0.0.1', port, isTls: false }, at(one.broker), at(two.broker)];
+    const { session: board } = session(servers);
+    board.start();
+    while (sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await once(sockets[0] as Socket, 'data');
+    sockets[0]?.destroy();
+    await one.host.kind('NBIRTH');
+    assert.not.ok(
+      two.host.heard.all.length > 0,
+      'the server behind the dead one, not the next but one',
+    );
+    await board.stop('test ends');
+    mute.close();
+    await Promise.all([one.close(), two.close()]);
+  },
+  { timeoutMs: 40_000 },
+);
+
 test('mutual TLS, and its troubles in words', async () => {
   const made = makeCertificates(folder);
   const broker = await Mosquitto.start({ tls: made });
@@ -151,31 +290,6 @@ test('mutual TLS, and its troubles in words', async () => {
   while (board.node.phase !== 'born') await new Promise((resolve) => setTimeout(resolve, 5));
   await board.stop('test ends');
   await broker.close();
-});
-
-test('an independent decoder reads what we write', () => {
-  const protoc = '/usr/bin/protoc';
-  if (!existsSync(protoc)) return;
-  const metrics = [
-    { name: 'a', type: 'int32', value: -5, timestampMs: 1 },
-    { name: 'b', type: 'uint64', value: 2n ** 63n + 1n, timestampMs: 2 },
-    { name: 'c', type: 'double', value: 1.5, timestampMs: 3 },
-    { name: 'd', type: 'string', value: 'grün', timestampMs: 4 },
-    { name: 'e', type: 'boolean', value: true, timestampMs: 5 },
-  ] as const;
-  const payload = encodePayload({ timestampMs: 1_700_000_000_000, seq: 200, metrics });
-  const text = execFileSync(protoc, ['--decode_raw'], { input: payload }).toString();
-  for (const line of [
-    '1: 1700000000000',
-    '3: 200',
-    '  10: 4294967291',
-    '  11: 9223372036854775809',
-    '  13: 0x3ff8000000000000',
-    '  14: 1',
-    '  15: "gr\\303\\274n"',
-  ]) {
-    assert.ok(`\n${text}`.includes(`\n${line}\n`), `${line} in\n${text}`);
-  }
 });
 
 test.run();

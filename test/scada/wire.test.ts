@@ -73,7 +73,6 @@ test('CONNECT, will, subscription, births and death as the specification wants t
       homeAssistant: false,
     },
     bdSeqFile: join(folder, 'bdseq'),
-    clientId: 'board-a',
     wallMs: () => Date.now(),
     onNotice: () => {},
   });
