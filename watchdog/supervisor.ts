@@ -13,8 +13,8 @@ import type { Readable } from 'node:stream';
 import { sameRecord } from './arbiter-turn.ts';
 import type { DiskRecord } from './arbiter-types.ts';
 import { type BoardWord, BoardWordReader } from './board-word.ts';
-import type { GenerationStore } from './generation-store.ts';
 import { type PathKeys, sealStatement } from './path-frame.ts';
+import type { RoleRecordStore } from './role-record-store.ts';
 import { lastGaspOf } from './statement-wire.ts';
 
 /** Of the board process. */
@@ -30,7 +30,7 @@ export interface SupervisorOptions {
   readonly stdio?: 'inherit' | 'ignore';
   /** Descriptor of the locked state folder; the board gets it, so that the lock lives as long as either. */
   readonly lock?: number;
-  readonly store: Pick<GenerationStore, 'peek' | 'restore'>;
+  readonly store: Pick<RoleRecordStore, 'peek' | 'restore'>;
   readonly keys: PathKeys;
   /** One a path: puts one frame on it. Must not wait, and may throw. */
   readonly ways: readonly ((frame: Buffer) => void)[];

@@ -1,4 +1,4 @@
-// One board as a process: configuration in, brain, control socket and event sinks wired, and an end in
+// One board as a process: configuration in, arbiter's loop, control socket and event sinks wired, and an end in
 // order. Knows all parts, decides nothing.
 import { closeSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -14,7 +14,7 @@ import type { About } from './about.ts';
 import type { AlarmChange, AlarmView } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
-import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
+import { ArbiterLoop, type ArbiterLoopParts, type WishAnswer } from './arbiter-loop.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
@@ -22,11 +22,11 @@ import { ControlServer } from './control/server.ts';
 import type { Access, Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
-import { goFirstAll } from './go-first.ts';
-import type { Hands, HandsEvents } from './hands/types.ts';
+import type { Replication, ReplicationEvents } from './replication/types.ts';
 import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import { mayRestart, type Status } from './status.ts';
 import { SupervisorLine } from './supervisor-line.ts';
+import { raiseAllPriorities } from './thread-priority.ts';
 
 export interface BoardOptions {
   readonly config: BoardConfig;
@@ -34,12 +34,12 @@ export interface BoardOptions {
   /** Where its configuration came from, and which it was. */
   readonly file: string;
   readonly version: ConfigVersion;
-  readonly makeHands: (
+  readonly makeReplication: (
     config: BoardConfig,
     pairingKey: Uint8Array,
     about: About,
-    events: HandsEvents,
-  ) => Hands;
+    events: ReplicationEvents,
+  ) => Replication;
   /** Descriptor of the lock of its state folder, if its supervisor handed it one. */
   readonly lock?: number;
   /** To the supervisor, if there is one. */
@@ -77,7 +77,7 @@ export class Board implements Controlled {
   private configWatch: ConfigWatch | null = null;
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
-  private brain: Brain | null = null;
+  private loop: ArbiterLoop | null = null;
   private readonly controls: ControlServer[] = [];
   private stopping: Promise<void> | null = null;
   private resolveEnded: () => void = () => {};
@@ -111,7 +111,7 @@ export class Board implements Controlled {
   }
 
   private async begin(): Promise<void> {
-    const { config, pairingKey, makeHands, onMute, file, version } = this.options;
+    const { config, pairingKey, makeReplication, onMute, file, version } = this.options;
     const { name, side } = config;
     this.openEventsFile();
     this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
@@ -127,14 +127,19 @@ export class Board implements Controlled {
       monoMs: () => native.bootClockMs(),
     });
     this.configWatch = new ConfigWatch(file, version, this.events);
-    const why = goFirstAll();
+    const why = raiseAllPriorities();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
-    const parts: BrainParts = {
+    const parts: ArbiterLoopParts = {
       config,
       pairingKey,
       events: this.events,
-      makeHands: (events) =>
-        makeHands(config, pairingKey, { ...version, name, firmware: firmwareVersion() }, events),
+      makeReplication: (events) =>
+        makeReplication(
+          config,
+          pairingKey,
+          { ...version, name, firmware: firmwareVersion() },
+          events,
+        ),
       watchdog: watchdogOf(config, this.options.group),
       witness: witnessOf(config),
       nowMs: () => native.bootClockMs(),
@@ -145,7 +150,7 @@ export class Board implements Controlled {
       recordIsSafe: (boot, record, then) =>
         this.supervisor.say({ word: 'record', boot, record }, then),
     };
-    this.brain = await Brain.start(parts);
+    this.loop = await ArbiterLoop.start(parts);
     this.lookTimer = setInterval(() => this.look(), LOOK_MS);
     for (const access of ['full', 'read'] as const)
       this.controls.push(await this.openControl(access));
@@ -194,7 +199,7 @@ export class Board implements Controlled {
   }
 
   wish(wish: Wish): WishAnswer {
-    return this.brain === null ? NOT_YET : this.brain.wish(wish);
+    return this.loop === null ? NOT_YET : this.loop.wish(wish);
   }
 
   setSyncAllowed(allowed: boolean): void {
@@ -216,7 +221,7 @@ export class Board implements Controlled {
   /** By the operator: refused when the service would end, unless forced. */
   stop(force: boolean): WishAnswer {
     if (this.stopping !== null) return { ok: true };
-    if (this.brain?.role === 'stopped') {
+    if (this.loop?.role === 'stopped') {
       this.stopping = this.finish();
       return { ok: true };
     }
@@ -227,7 +232,7 @@ export class Board implements Controlled {
 
   /** As a stop; whoever started this board starts it again. Never where the guest would stand still. */
   restart(): WishAnswer {
-    if (this.brain === null) return NOT_YET;
+    if (this.loop === null) return NOT_YET;
     if (this.stopping !== null) return { ok: false, why: 'it stops already' };
     const status = this.status();
     if (!mayRestart(status)) return { ok: false, why: status.safeToRemove.why };
@@ -252,8 +257,8 @@ export class Board implements Controlled {
   /** By the system (SIGTERM): hands over if that is possible, and stops in any case. */
   async shutDown(): Promise<void> {
     const untilMs = performance.now() + STOP_WITHIN_MS;
-    while (this.stopping === null && this.brain !== null && performance.now() < untilMs) {
-      const { role } = this.brain;
+    while (this.stopping === null && this.loop !== null && performance.now() < untilMs) {
+      const { role } = this.loop;
       const answer = this.stop(role === 'solo');
       if (!answer.ok) await pause(STOP_LOOK_MS * 5);
     }
@@ -264,7 +269,7 @@ export class Board implements Controlled {
   private async finish(): Promise<void> {
     this.events.tell('BOARD-STOPPING');
     const untilMs = performance.now() + STOP_WITHIN_MS;
-    while (this.brain?.role !== 'stopped' && performance.now() < untilMs) await pause(STOP_LOOK_MS);
+    while (this.loop?.role !== 'stopped' && performance.now() < untilMs) await pause(STOP_LOOK_MS);
     // A few more statements, so that the peer knows.
     await pause(STOP_LOOK_MS * 2);
     await this.closeAll();
@@ -272,7 +277,7 @@ export class Board implements Controlled {
 
   private async closeAll(): Promise<void> {
     if (this.lookTimer !== null) clearInterval(this.lookTimer);
-    await this.brain?.close();
+    await this.loop?.close();
     await this.configWatch?.close();
     await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
@@ -282,9 +287,9 @@ export class Board implements Controlled {
     this.resolveEnded();
   }
 
-  private running(): Brain {
-    if (this.brain === null) throw new BoardError(NOT_YET.why);
-    return this.brain;
+  private running(): ArbiterLoop {
+    if (this.loop === null) throw new BoardError(NOT_YET.why);
+    return this.loop;
   }
 }
 

@@ -41,11 +41,11 @@ export const EVENT_CODES = {
   'CONFIG-RETURNED': warning('the configuration before the trial is in force again'),
   'CONFIG-TROUBLE': error('the configuration file cannot be looked after'),
   'RESTART-ASKED': info('the board stops and starts again with its configuration'),
-  'REIGN-LOADED': info('the record of this board is read'),
-  'REIGN-TROUBLE': error('the record of this board cannot be relied on'),
-  'REIGN-WRITTEN': info('the record is safe on disk'),
-  'REIGN-SLOW': warning('the disk of the record is slow: every takeover waits for it'),
-  'REIGN-FAILED': critical('the record cannot be written'),
+  'RECORD-LOADED': info('the record of this board is read'),
+  'RECORD-TROUBLE': error('the record of this board cannot be relied on'),
+  'RECORD-WRITTEN': info('the record is safe on disk'),
+  'RECORD-SLOW': warning('the disk of the record is slow: every takeover waits for it'),
+  'RECORD-FAILED': critical('the record cannot be written'),
 
   // Who leads, as watchdog/arbiter.ts decides; one code a role.
   'ROLE-SEEKING': info('no machine in memory, looks for the peer'),
@@ -96,7 +96,7 @@ export const EVENT_CODES = {
   'ALARM-ACKED': info('an alarm is acknowledged'),
   'ALARMS-DAMAGED': warning('the history of alarms was not as it was written'),
 
-  // The guest and its log, told by the hands.
+  // The guest and its log, told by replication.
   'GUEST-STARTED': info('the guest starts'),
   'GUEST-LIVE': info('the guest runs here'),
   'GUEST-REBOOTED': info('the guest started again'),
@@ -121,7 +121,7 @@ export const EVENT_CODES = {
   DIVERGED: error('the backup went another way than the primary; it is brought into step again'),
   'LOG-TROUBLE': error('the log stream was not as it must be'),
   'OUTPUT-HELD': warning('output has waited long for the peer'),
-  'HANDS-NOTICE': info('about streaming'),
+  'REPLICATION-NOTICE': info('about streaming'),
 } as const satisfies Readonly<Record<string, CodeWords>>;
 
 export type EventCode = keyof typeof EVENT_CODES;

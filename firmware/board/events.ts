@@ -82,7 +82,7 @@ export class EventLog {
       return;
     }
     this.unknownCodes += 1;
-    this.tell('HANDS-NOTICE', text, { ...data, code });
+    this.tell('REPLICATION-NOTICE', text, { ...data, code });
   }
 
   /** For what may come a thousand times a second. `tick` tells the rest. */

@@ -1,4 +1,4 @@
-// The three ways to the peer and the witness, as the brain uses them: statements out on each path at
+// The three ways to the peer and the witness, as the arbiter's loop uses them: statements out on each path at
 // its own pace, statements in, authenticated and in order. Decides nothing.
 import type { Statement } from '../../watchdog/arbiter-types.ts';
 import { FrontPath } from '../../watchdog/front-path.ts';

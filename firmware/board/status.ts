@@ -12,17 +12,17 @@ import {
 import type { Verdict } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
+import type { GuardStatus } from '../../watchdog/watchdog-guard.ts';
 import type { EngineKind } from '../host/engines.ts';
 import type { About } from './about.ts';
 import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { ConfigStatus } from './config-watch.ts';
 import type { BoardEvent } from './events.ts';
-import type { HandsFacts, SyncFacts } from './hands/types.ts';
 import type { PathCounters } from './paths.ts';
-import type { TakeoverStatus } from './takeover.ts';
+import type { ReplicationFacts, SyncFacts } from './replication/types.ts';
+import type { TakeoverStatus } from './takeover-timeline.ts';
 import type { TickCounters } from './ticker.ts';
-import type { DogStatus } from './watch-dog.ts';
 
 export interface Status {
   readonly format: 1;
@@ -50,17 +50,17 @@ export interface Status {
     readonly answers: boolean;
     readonly trouble: string | null;
   };
-  readonly watchdog: DogStatus & { readonly kind: BoardConfig['watchdog']['kind'] };
+  readonly watchdog: GuardStatus & { readonly kind: BoardConfig['watchdog']['kind'] };
   readonly health: { readonly ok: boolean; readonly words: readonly string[] };
   /** How far the backup is behind. Null: there is none. */
   readonly lagMs: number | null;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
-  readonly link: HandsFacts['link'];
+  readonly link: ReplicationFacts['link'];
   readonly sync: SyncFacts & { readonly isAllowed: boolean };
   readonly lastTakeover: TakeoverStatus | null;
   readonly guest: {
-    readonly state: HandsFacts['guest'];
+    readonly state: ReplicationFacts['guest'];
     /** 64 bits, as text. */
     readonly icount: string;
     readonly virtualNs: string;
@@ -68,7 +68,7 @@ export interface Status {
     /** What runs it, and why that. */
     readonly engine: { readonly kind: EngineKind; readonly why: string };
   };
-  readonly disks: HandsFacts['disks'];
+  readonly disks: ReplicationFacts['disks'];
   readonly versions: { readonly firmware: string };
   /** Null: this board does not look after its file. */
   readonly config: ConfigStatus | null;
@@ -109,12 +109,12 @@ export interface PeerStatus {
 export interface StatusParts {
   readonly config: BoardConfig;
   readonly state: ArbiterState;
-  readonly facts: HandsFacts;
+  readonly facts: ReplicationFacts;
   readonly nowMs: number;
   readonly bornMs: number;
   readonly counters: Readonly<Record<Path, PathCounters>>;
   readonly witnessTrouble: string | null;
-  readonly dog: DogStatus;
+  readonly dog: GuardStatus;
   readonly verdict: Verdict;
   readonly takeover: TakeoverStatus | null;
   readonly peerExtras: Extras;

@@ -2,8 +2,8 @@
 // serial line, starts it again. Does nothing that could fail while the board lives.
 import { createSocket, type Socket } from 'node:dgram';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { pathKeys } from '../../watchdog/path-frame.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { framed } from '../../watchdog/serial-path.ts';
 import { type RestartPlan, Supervisor } from '../../watchdog/supervisor.ts';
 import type { Loaded } from './config/load.ts';
@@ -51,7 +51,7 @@ export class Supervised {
       stdio,
       lock: options.lock,
       ...(env === undefined ? {} : { env }),
-      store: new GenerationStore(config.stateDir),
+      store: new RoleRecordStore(config.stateDir),
       keys: pathKeys(pairingKey, config.side),
       ...(plan === undefined ? {} : { plan }),
       ways,

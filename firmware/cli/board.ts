@@ -10,7 +10,7 @@ import { ConfigStore, now } from '../board/config/store.ts';
 import { trialVerdict } from '../board/config/versions.ts';
 import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
-import { makeHands } from '../board/make-hands.ts';
+import { makeReplication } from '../board/make-replication.ts';
 import { BoardError, lockStateFolder } from '../board/state-folder.ts';
 import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
 import { isPipe, SupervisorLine } from '../board/supervisor-line.ts';
@@ -116,7 +116,7 @@ async function startBoard(loaded: Loaded): Promise<Board> {
   try {
     return await Board.start({
       ...loaded,
-      makeHands,
+      makeReplication,
       group: process.pid,
       stdout: STDOUT,
       lock: LOCK_FD,

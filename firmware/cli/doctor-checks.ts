@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
 import { type GuestMemory, probeKvm, VtxEngine } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import { commission, landingGaps } from '../host/commissioning.ts';
 import { secretTrouble } from '../host/secret-file.ts';
@@ -138,14 +138,14 @@ function checkSmis({ sys }: DoctorOptions): Finding[] {
 // --- disk ----------------------------------------------------------------------------------------
 
 function checkState({ state }: DoctorOptions): Finding[] {
-  const area = 'reign file';
+  const area = 'role record';
   if (state === undefined) return [find(area, 'fail', 'no folder named', 'name it with --state')];
   if (!existsSync(state)) {
     return [
       find(area, 'fail', `${state} does not exist`, 'create it on a disk that survives power loss'),
     ];
   }
-  const { record, boot, copies, trouble } = new GenerationStore(state).peek();
+  const { record, boot, copies, trouble } = new RoleRecordStore(state).peek();
   const what = `generation ${record.generation}, ${record.standing}, started ${boot} times`;
   const next =
     'pair the boards, or let the peer lead; `force-lead` if this disk is the one to trust';

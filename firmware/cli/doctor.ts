@@ -7,7 +7,7 @@ import { UsageError } from './usage.ts';
 export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
 
   --config FILE      of the board; what is given here besides goes before it
-  --state DIR        folder of the reign file
+  --state DIR        folder of the role record
   --key FILE         pairing key
   --serial PORT      heartbeat line, for example /dev/ttyS1
   --baud N           its rate (115200)

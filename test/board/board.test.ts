@@ -13,8 +13,8 @@ import { lockStateFolder } from '../../firmware/board/state-folder.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { Supervised } from '../../firmware/board/supervise.ts';
 import type { Statement } from '../../watchdog/arbiter-types.ts';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { FrameReader, pathKeys } from '../../watchdog/path-frame.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 import { loneConfig, STAND_IN } from './lone-config.ts';
@@ -46,8 +46,8 @@ test.before.each(async () => {
   const port = 40_000 + (process.pid % 20_000);
   await new Promise<void>((resolve) => peer.bind(port, '127.0.0.22', resolve));
   writeFileSync(file, config(port));
-  new GenerationStore(join(folder, 'state')).load(1_000);
-  new GenerationStore(join(folder, 'state')).restore({ generation: 4, standing: 'sole' });
+  new RoleRecordStore(join(folder, 'state')).load(1_000);
+  new RoleRecordStore(join(folder, 'state')).restore({ generation: 4, standing: 'sole' });
 });
 test.after.each(async () => {
   await supervised?.stop();
@@ -178,7 +178,7 @@ test(
     assert.is(stopped.code, 0);
     assert.match(stopped.out, /stop: done in \d+ ms/);
     assert.equal(await board.ended, { kind: 'ordered' });
-    assert.equal(new GenerationStore(join(folder, 'state')).peek().record, {
+    assert.equal(new RoleRecordStore(join(folder, 'state')).peek().record, {
       generation: 5,
       standing: 'sole',
     });

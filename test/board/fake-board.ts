@@ -1,4 +1,4 @@
-// A whole board as a process of its own, with fake hands: `fake-board CONFIG`. What `twinstep board`
+// A whole board as a process of its own, with fake replication: `fake-board CONFIG`. What `twinstep board`
 // starts, but for the guest.
 import { Board } from '../../firmware/board/board.ts';
 import { loadConfig } from '../../firmware/board/config/load.ts';
@@ -6,7 +6,7 @@ import { RESTART_CODE } from '../../firmware/board/supervise.ts';
 import { SupervisorLine } from '../../firmware/board/supervisor-line.ts';
 import { watchdog as native } from '../../native/index.ts';
 import { LOCK_FD, SENTINEL_FD, WORD_FD } from '../../watchdog/supervisor.ts';
-import { FakeHands, FakeLink } from './fake-hands.ts';
+import { FakeLink, FakeReplication } from './fake-replication.ts';
 
 const [file = ''] = process.argv.slice(2);
 const loaded = await loadConfig(file);
@@ -14,8 +14,8 @@ native.forgoCoreDumps();
 native.startSentinel(SENTINEL_FD);
 const board = await Board.start({
   ...loaded,
-  makeHands: (_config, _key, _about, events) =>
-    new FakeHands(
+  makeReplication: (_config, _key, _about, events) =>
+    new FakeReplication(
       new FakeLink(),
       events,
       () => native.bootClockMs(),

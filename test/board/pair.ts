@@ -1,4 +1,4 @@
-// Two brains in one process with everything real around them but guest, log link and gateway: reign
+// Two arbiter loops in one process with everything real around them but guest, log link and gateway: reign
 // files, a serial line of pseudo-terminals, UDP on loopback, stand-in watchdogs. Each way between them
 // can be cut. At every gate call it is checked that never two gates are open.
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -6,18 +6,18 @@ import { createSocket, type Socket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Brain, type BrainParts } from '../../firmware/board/brain.ts';
+import { ArbiterLoop, type ArbiterLoopParts } from '../../firmware/board/arbiter-loop.ts';
 import { parseConfig } from '../../firmware/board/config/parse.ts';
 import type { BoardConfig } from '../../firmware/board/config/types.ts';
 import { EventLog } from '../../firmware/board/events.ts';
-import { goFirstAll } from '../../firmware/board/go-first.ts';
+import { raiseAllPriorities } from '../../firmware/board/thread-priority.ts';
 import { watchdog } from '../../native/index.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { PtyEnd } from '../watchdog/pty.ts';
-import { FakeHands, FakeLink } from './fake-hands.ts';
+import { FakeLink, FakeReplication } from './fake-replication.ts';
 
 // As a board does: tests of milliseconds on a host that is busy. Without the right to, all the same.
-goFirstAll();
+raiseAllPriorities();
 
 const KEY = new Uint8Array(32).fill(9);
 const ADDRESS = { a: '127.0.0.1', b: '127.0.0.2' } as const;
@@ -32,10 +32,10 @@ export class BoardInPair {
   readonly events: EventLog;
   readonly folder: string;
   readonly config: BoardConfig;
-  readonly hands: FakeHands[] = [];
+  readonly replication: FakeReplication[] = [];
   readonly codes: string[] = [];
   answers = true;
-  brain: Brain | null = null;
+  loop: ArbiterLoop | null = null;
   mute: string | null = null;
   private readonly victim: ChildProcess;
   private readonly pair: Pair;
@@ -53,22 +53,24 @@ export class BoardInPair {
     this.victim = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
   }
 
-  get guest(): FakeHands {
-    return this.hands.at(-1)!;
+  get guest(): FakeReplication {
+    return this.replication.at(-1)!;
   }
 
-  async start(parts: Partial<BrainParts> = {}): Promise<void> {
+  async start(parts: Partial<ArbiterLoopParts> = {}): Promise<void> {
     const { config, folder } = this;
     const statusFile = `${folder}.reset`;
     const timeoutMs = config.limits.watchdogTimeoutMs;
-    this.brain = await Brain.start({
+    this.loop = await ArbiterLoop.start({
       config,
       pairingKey: KEY,
       events: this.events,
-      makeHands: (events) => {
-        const hands = new FakeHands(this.pair.link, events, nowMs, () => this.pair.checkGates());
-        this.hands.push(hands);
-        return hands;
+      makeReplication: (events) => {
+        const replication = new FakeReplication(this.pair.link, events, nowMs, () =>
+          this.pair.checkGates(),
+        );
+        this.replication.push(replication);
+        return replication;
       },
       watchdog: new BenchWatchdog({ group: this.victim.pid!, timeoutMs, statusFile }),
       witness: { probe: () => this.answers, stop: () => {}, trouble: null },
@@ -82,8 +84,8 @@ export class BoardInPair {
   }
 
   async stop(): Promise<void> {
-    await this.brain?.close();
-    this.brain = null;
+    await this.loop?.close();
+    this.loop = null;
   }
 
   async end(): Promise<void> {
@@ -131,7 +133,7 @@ export class Pair {
   }
 
   checkGates(): void {
-    const modes = [this.a, this.b].map(({ hands }) => hands.at(-1)?.gateIs ?? 'closed');
+    const modes = [this.a, this.b].map(({ replication }) => replication.at(-1)?.gateIs ?? 'closed');
     const [one, other] = modes;
     if (one === other && one !== 'closed') this.twoGates ??= `both ${one}`;
   }

@@ -3,14 +3,14 @@
 
 import { spawnSync } from 'node:child_process';
 import { type Status, safeToRemove } from '../../firmware/board/status.ts';
-import { TakeoverRecord } from '../../firmware/board/takeover.ts';
+import { TakeoverTimeline } from '../../firmware/board/takeover-timeline.ts';
 import { Ticker } from '../../firmware/board/ticker.ts';
-import { WatchDog } from '../../firmware/board/watch-dog.ts';
 import { span, statusLines } from '../../firmware/console/status-screen.ts';
 import { initialState } from '../../watchdog/arbiter.ts';
 import { type ArbiterState, ROLES, type Statement } from '../../watchdog/arbiter-types.ts';
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { lastGaspOf } from '../../watchdog/statement-wire.ts';
+import { WatchdogGuard } from '../../watchdog/watchdog-guard.ts';
 import type { Armed, Watchdog } from '../../watchdog/wdt-device.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
@@ -18,7 +18,7 @@ import { until } from '../watchdog/pty.ts';
 const test = suite('board/parts');
 
 test('a takeover: complete when the first output is out, or an idle guest has been waited for', () => {
-  const record = new TakeoverRecord();
+  const record = new TakeoverTimeline();
   assert.is(record.status, null);
   const decision = { cause: 'silence', kind: 'takeover', generation: 6, wallMs: 1 } as const;
   record.decided({ ...decision, decidedMs: 1_000, silenceMs: 46 });
@@ -26,24 +26,24 @@ test('a takeover: complete when the first output is out, or an idle guest has be
   record.gateOpened(1_007);
   record.gateOpened(1_400);
   const live = { cause: '', drainedMs: 2, liveMs: 12, firstOutputMs: null };
-  record.handsSay({ ...live, generation: 5 });
+  record.replicationSays({ ...live, generation: 5 });
   assert.is(record.status?.timeline.liveMs, null, 'of another reign');
-  record.handsSay({ ...live, generation: 6 });
+  record.replicationSays({ ...live, generation: 6 });
   assert.equal(record.status, {
     ...decision,
     timeline: { silenceMs: 46, gateMs: 7, drainedMs: 2, liveMs: 12, firstOutputMs: null },
     blackoutMs: 58,
   });
   assert.is(record.isComplete(1_100), false);
-  record.handsSay({ ...live, generation: 6, firstOutputMs: 15 });
+  record.replicationSays({ ...live, generation: 6, firstOutputMs: 15 });
   assert.is(record.isComplete(1_100), true);
   assert.is(record.isComplete(1_100), false, 'told once');
   record.decided({ ...decision, kind: 'takeover', decidedMs: 2_000, silenceMs: null });
   assert.is(record.isComplete(9_000), false, 'the gate is not open yet');
   record.gateOpened(2_020);
-  record.handsSay({ ...live, liveMs: null, generation: 6 });
+  record.replicationSays({ ...live, liveMs: null, generation: 6 });
   assert.is(record.isComplete(9_000), false, 'it still replays: nobody is served');
-  record.handsSay({ ...live, generation: 6 });
+  record.replicationSays({ ...live, generation: 6 });
   assert.is(record.isComplete(3_019), false);
   assert.is(record.isComplete(3_020), true);
   assert.is(record.status?.blackoutMs, 20, 'no silence came before it');
@@ -89,7 +89,7 @@ test('the watchdog: tried again until it can be had, told once, found out when i
   const no = { ok: false, why: 'busy' } as const;
   const { dog, calls } = dogThat([no, no, { ok: true, facts }]);
   const told: string[] = [];
-  const owner = new WatchDog(dog, {
+  const owner = new WatchdogGuard(dog, {
     armed: () => told.push('armed'),
     refused: (why) => told.push(why),
     mute: () => told.push('mute'),
@@ -111,7 +111,7 @@ test('the watchdog: tried again until it can be had, told once, found out when i
   await owner.close();
   owner.tick(99_000);
   assert.is(told.length, 3);
-  const none = new WatchDog(null, {
+  const none = new WatchdogGuard(null, {
     armed: () => {},
     refused: () => {},
     mute: () => told.push('none'),
@@ -154,10 +154,10 @@ test('going first: every thread there is, none that comes later, also inside a p
   const script = `
     import { readdirSync, readFileSync } from 'node:fs';
     import { Worker } from 'node:worker_threads';
-    import { goFirstAll } from '${repoPath('dist/firmware/board/go-first.js')}';
+    import { raiseAllPriorities } from '${repoPath('dist/firmware/board/thread-priority.js')}';
     const policies = () => readdirSync('/proc/self/task').map((tid) =>
       readFileSync('/proc/self/task/' + tid + '/sched', 'utf8').match(/^policy.*?(\\d+)$/m)[1]);
-    const why = goFirstAll();
+    const why = raiseAllPriorities();
     const before = policies();
     const worker = new Worker('setInterval(() => {}, 1000)', { eval: true });
     worker.once('online', () => {

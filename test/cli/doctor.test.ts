@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asText } from '../../firmware/cli/doctor.ts';
 import { type DoctorOptions, type Finding, runChecks } from '../../firmware/cli/doctor-checks.ts';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { PtyEnd } from '../watchdog/pty.ts';
 
@@ -56,7 +56,7 @@ function goodBoard(): DoctorOptions {
   put('proc/self/status', 'Name:\tx\nCapEff:\t000001ffffffffff\n');
   put('key', 'k'.repeat(32));
   chmodSync(join(folder, 'key'), 0o600);
-  const store = new GenerationStore(join(folder, 'state'));
+  const store = new RoleRecordStore(join(folder, 'state'));
   store.load(1);
   store.write({ generation: 2, standing: 'sole' });
   return {
@@ -88,7 +88,7 @@ async function verdicts(options: DoctorOptions): Promise<Map<string, Finding>> {
 test('a good board: every area has a verdict, nothing fails', async () => {
   const found = await verdicts(goodBoard());
   for (const area of [
-    'reign file',
+    'role record',
     'disk',
     'pairing key',
     'serial line',
@@ -104,17 +104,22 @@ test('a good board: every area has a verdict, nothing fails', async () => {
     assert.is.not(found.get(area)?.verdict, 'fail', `${area}: ${found.get(area)?.found}`);
   }
   assert.match(found.get('serial line')?.found ?? '', /bytes heard.*no modem lines/);
-  assert.match(found.get('reign file')?.found ?? '', /generation 2, sole/);
+  assert.match(found.get('role record')?.found ?? '', /generation 2, sole/);
 });
 
 const WRONGS: [string, string, RegExp, (options: DoctorOptions) => DoctorOptions][] = [
-  ['no state folder', 'reign file', /does not exist/, (o) => ({ ...o, state: join(folder, 'no') })],
   [
-    'a damaged reign file',
-    'reign file',
+    'no state folder',
+    'role record',
+    /does not exist/,
+    (o) => ({ ...o, state: join(folder, 'no') }),
+  ],
+  [
+    'a damaged role record',
+    'role record',
     /damaged/,
     (o) => {
-      put('state/reign.0', 'rubbish');
+      put('state/role-record.0', 'rubbish');
       return o;
     },
   ],
@@ -259,7 +264,7 @@ test(
     const state = join(folder, 'state');
     const text = await command('--state', state, '--serial', far.slavePath, '--log', 'lo');
     assert.is(text.status, 1, text.err);
-    assert.match(text.out, /ok {4}reign file/);
+    assert.match(text.out, /ok {4}role record/);
     assert.match(text.out, /FAIL {2}front LAN/);
     const json = await command('--json', '--state', state);
     const findings = JSON.parse(json.out) as Finding[];

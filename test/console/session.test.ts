@@ -246,7 +246,7 @@ test(
   async () => {
     await board?.close();
     board = null;
-    const kept = ['alarms.log', 'kernel', 'reign.0', 'reign.1'];
+    const kept = ['alarms.log', 'kernel', 'role-record.0', 'role-record.1'];
     for (const name of kept) writeFileSync(join(folder, name), 'kept');
     await withTechnician(async (technician) => {
       await technician.login();

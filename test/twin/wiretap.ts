@@ -1,7 +1,7 @@
 // Listens in on the log link from outside, with nothing but the pairing key: meets every session the two
 // boards make (their nonces pass in clear), opens every frame, and gives out the messages of the log
 // lane with the moment at which the last byte of each was on the cable.
-import { decodeLogMessage, type LogMessage } from '../../firmware/board/hands/messages.ts';
+import { decodeLogMessage, type LogMessage } from '../../firmware/board/replication/messages.ts';
 import { type FrameCipher, NodeCipher } from '../../logchan/cipher.ts';
 import { clusterTag, HelloAuth, sessionKeys } from '../../logchan/keys.ts';
 import { FRAME_BYTES_MAX } from '../../logchan/limits.ts';

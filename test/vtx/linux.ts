@@ -4,7 +4,7 @@
 //     linux.js ENGINE KERNEL INITRD EMULATOR
 import { ENGINE_CHOICES } from '../../firmware/host/engines.ts';
 import { probeKvm } from '../../native/index.ts';
-import { Rig, type TestBoard } from '../board/hands/rig.ts';
+import { Rig, type TestBoard } from '../board/replication/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
 // Its words from the first on, to see where it stops.
@@ -42,7 +42,9 @@ const rig = new Rig({
 await rig.open();
 const { a, b, plant } = rig;
 const alive = setInterval(() => {
-  const words = [a, b].map(({ hands }) => `${hands.facts().guest} ${hands.facts().icount}`);
+  const words = [a, b].map(
+    ({ replication }) => `${replication.facts().guest} ${replication.facts().icount}`,
+  );
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
   const told = [a, b].flatMap(({ events }) => events.splice(0));
   for (const { code, text } of told) say(`# ${code} ${text}`);
@@ -76,7 +78,7 @@ try {
   await step(`Linux boots to a shell on ${engine}`, async () => {
     await rig.lead(a);
     await a.until(() => /@ready shell[\s\S]*# /.test(plant.text));
-    const { icount, engine: chosen } = a.hands.facts();
+    const { icount, engine: chosen } = a.replication.facts();
     return `${chosen.kind}, position ${icount}`;
   });
   await step('a shell computes and writes a file system', async () => {
@@ -86,7 +88,7 @@ try {
   });
   await step('in step', async () => {
     await rig.protect(a, b, 1);
-    return JSON.stringify(a.hands.leading.lastSync);
+    return JSON.stringify(a.replication.leading.lastSync);
   });
   await step('a takeover: the shell goes on', async () => {
     await shell(a, 'echo got $((x+1))', /got 42/);

@@ -9,10 +9,10 @@ import { pathToFileURL } from 'node:url';
 import { watchdog } from '../../native/index.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { type BoardWord, BoardWordReader, encodeBoardWord } from '../../watchdog/board-word.ts';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
 import { DEFAULT_HEALTH_LIMITS, Health, healthLimitsFor } from '../../watchdog/health.ts';
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { FrameReader, pathKeys } from '../../watchdog/path-frame.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import {
   DEFAULT_RESTARTS,
   type Death,
@@ -284,12 +284,12 @@ function boardScript(store: string, guestMib: number): string[] {
   const script = `
     const { writeFileSync, writeSync } = await import('node:fs');
     const { encodeBoardWord } = await import(${url('watchdog/board-word.js')});
-    const { GenerationStore } = await import(${url('watchdog/generation-store.js')});
+    const { RoleRecordStore } = await import(${url('watchdog/role-record-store.js')});
     const { GuestMemory, watchdog } = await import(${url('native/index.js')});
     const memory = new GuestMemory({ bytes: ${guestMib} * 2 ** 20 });
     new Uint8Array(memory.buffer).fill(1);
     watchdog.startSentinel(3);
-    const store = new GenerationStore(${JSON.stringify(store)});
+    const store = new RoleRecordStore(${JSON.stringify(store)});
     const { boot } = store.load(1000);
     const record = { generation: 3, standing: 'shared' };
     store.write(record);
@@ -311,7 +311,7 @@ function toldOf(folder: string): string {
 test(
   'the board is killed: its supervisor says so within a millisecond or so, on every path, and restarts it',
   async () => {
-    const store = new GenerationStore(join(folder, 'reign'));
+    const store = new RoleRecordStore(join(folder, 'reign'));
     const key = new Uint8Array(32).fill(1);
     const peer = createSocket('udp4');
     await new Promise<void>((resolve) => peer.bind(0, '127.0.0.1', () => resolve()));
@@ -382,7 +382,7 @@ test(
 );
 
 test('the last word is of the start that told of itself, never of what lies on the disk', async () => {
-  const store = new GenerationStore(join(folder, 'reign'));
+  const store = new RoleRecordStore(join(folder, 'reign'));
   store.load(1000);
   store.write({ generation: 7, standing: 'shared' });
   const disk = store.peek();
@@ -430,7 +430,7 @@ test('a board that gives no sign of life in time is ended and started again; one
     stdio: 'ignore',
     command: process.execPath,
     args: ['-e', 'setInterval(() => {}, 1000)'],
-    store: new GenerationStore(join(folder, 'none')),
+    store: new RoleRecordStore(join(folder, 'none')),
     keys: pathKeys(new Uint8Array(32), 'a'),
     ways: [],
     onDeath: (death) => void deaths.push(death),
@@ -449,7 +449,7 @@ test('a board that gives no sign of life in time is ended and started again; one
     stdio: 'ignore',
     command: process.execPath,
     args: ['-e', "require('fs').writeSync(4, 'up\\n'); setTimeout(() => process.exit(0), 1500)"],
-    store: new GenerationStore(join(folder, 'none')),
+    store: new RoleRecordStore(join(folder, 'none')),
     keys: pathKeys(new Uint8Array(32), 'a'),
     ways: [],
     isOrdered: (code) => code === 0,
@@ -485,12 +485,12 @@ test('words of the board: whole lines in any pieces; what makes no sense is coun
 });
 
 test('a write that reached the disk after the last word is taken back', () => {
-  const store = new GenerationStore(join(folder, 'reign'));
+  const store = new RoleRecordStore(join(folder, 'reign'));
   store.load(1000);
   store.write({ generation: 3, standing: 'sole' });
   const { boot } = store.peek();
   store.restore({ generation: 3, standing: 'shared' });
-  assert.equal(new GenerationStore(join(folder, 'reign')).peek().record, {
+  assert.equal(new RoleRecordStore(join(folder, 'reign')).peek().record, {
     generation: 3,
     standing: 'shared',
   });
@@ -505,7 +505,7 @@ test('without a record that can be believed it says nothing; after too many deat
     stdio: 'ignore',
     command: process.execPath,
     args: ['-e', 'process.exit(3)'],
-    store: new GenerationStore(join(folder, 'none')),
+    store: new RoleRecordStore(join(folder, 'none')),
     keys: pathKeys(new Uint8Array(32), 'a'),
     ways: [
       () => {

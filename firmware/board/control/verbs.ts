@@ -3,7 +3,7 @@ import type { Wish } from '../../../watchdog/arbiter-types.ts';
 import { didYouMean } from '../../words/near.ts';
 import type { AlarmChange, AlarmView } from '../alarms/book.ts';
 import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
-import type { WishAnswer } from '../brain.ts';
+import type { WishAnswer } from '../arbiter-loop.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
 import type { Status } from '../status.ts';
 

@@ -109,11 +109,11 @@ test('events that happened, events that begin and end a state, and what fades', 
   events.tell('TAKEOVER-BEGUN', 'it is silent', { kind: 'takeover' });
   events.tell('DIVERGED');
   assert.equal(said.splice(0), ['+TAKEN-OVER', '+DIVERGED']);
-  events.tell('REIGN-FAILED', 'no space');
+  events.tell('RECORD-FAILED', 'no space');
   events.tell('BOARD-STALLED', '40 ms');
   lookFor(watch, healthyStatus(), 2_000);
   assert.equal(said.splice(0), ['+RECORD-FAILED', '+STALLS']);
-  events.tell('REIGN-WRITTEN');
+  events.tell('RECORD-WRITTEN');
   lookFor(watch, healthyStatus(), 5_000);
   assert.equal(said.splice(0), ['-RECORD-FAILED']);
   lookFor(watch, healthyStatus(), 65_000);

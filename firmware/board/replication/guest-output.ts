@@ -1,0 +1,146 @@
+// Where the guest's outputs leave this board, or wait: behind the gate on a primary, held on a backup.
+// Also the addresses the guest is known by, and how long outputs wait, since here they are seen twice.
+import type { OutputItem } from '../../host/vcpu/messages.ts';
+import { type GateMode, OutputGate } from '../../lockstep/gate.ts';
+import { HeldOutputs } from '../../lockstep/held.ts';
+import { AddressLearner, announcements } from './announce.ts';
+
+export interface GuestOutputOptions {
+  readonly macs: readonly Uint8Array[];
+  readonly deliver: (outputs: readonly OutputItem[]) => void;
+  /** Everything up to this output has left. */
+  readonly released: (sequence: bigint) => void;
+  readonly nowMs: () => number;
+}
+
+interface Made {
+  readonly output: OutputItem;
+  readonly madeMs: number;
+}
+
+/** So many of the newest delays are kept. */
+const DELAYS_KEPT = 4096;
+
+export class GuestOutput {
+  /** Milliseconds from made to released, the newest ones, in no order. */
+  readonly delaysMs: number[] = [];
+  private readonly options: GuestOutputOptions;
+  private readonly gate: OutputGate<Made>;
+  private readonly held = new HeldOutputs<OutputItem>();
+  private readonly learners: readonly AddressLearner[];
+  private delayAt = 0;
+  private onFirst: (() => void) | undefined;
+
+  constructor(options: GuestOutputOptions) {
+    this.options = options;
+    this.gate = new OutputGate((items) => this.leave(items));
+    this.learners = options.macs.map((mac) => new AddressLearner(mac));
+  }
+
+  get mode(): GateMode {
+    return this.gate.mode;
+  }
+
+  get waiting(): number {
+    return this.gate.waiting;
+  }
+
+  get heldCount(): number {
+    return this.held.waiting;
+  }
+
+  oldestMs(): number {
+    return this.gate.oldestMs(this.options.nowMs());
+  }
+
+  setMode(mode: GateMode): void {
+    this.gate.setMode(mode);
+  }
+
+  /** Made by a guest that leads here. */
+  lead(outputs: readonly OutputItem[], cover: number): void {
+    const madeMs = this.options.nowMs();
+    this.learn(outputs);
+    const made = outputs.map((output) => ({ output, madeMs }));
+    this.gate.put(made, cover, madeMs);
+  }
+
+  /** Made by a guest that follows: the leader's made it too. */
+  follow(outputs: readonly OutputItem[]): void {
+    this.learn(outputs);
+    this.held.put(outputs);
+  }
+
+  acked(through: number): void {
+    this.gate.acked(through);
+  }
+
+  /** The leader let out everything up to here. */
+  releasedThere(sequence: bigint): void {
+    this.held.release(sequence);
+  }
+
+  /** Covers are counted anew. */
+  restart(): void {
+    this.gate.restart();
+  }
+
+  /** The guest leads from here: what the world may not have seen goes first, covered by all it did. */
+  takeOver(): number {
+    this.restart();
+    const outputs = this.held.takeAll();
+    const madeMs = this.options.nowMs();
+    this.gate.put(
+      outputs.map((output) => ({ output, madeMs })),
+      0,
+      madeMs,
+    );
+    return outputs.length;
+  }
+
+  /** The guest follows from here: what has not left is the new leader's to say. */
+  handOver(): void {
+    this.held.put(this.gate.takeAll().map(({ output }) => output));
+  }
+
+  /** The machine is gone. */
+  clear(): void {
+    this.gate.takeAll();
+    this.gate.restart();
+    this.held.clear();
+  }
+
+  /** Called once, when the next output leaves. */
+  whenFirst(then: () => void): void {
+    this.onFirst = then;
+  }
+
+  /** Frames in the guest's name, past the gate: they say nothing the guest said. */
+  announce(): void {
+    const frames = this.options.macs.flatMap((mac, nic) =>
+      announcements(mac, this.learners[nic]!.addresses).map((frame) => ({ nic, frame })),
+    );
+    this.options.deliver(
+      frames.map(({ nic, frame }) => ({ kind: 'net-tx', nic, frame, sequence: 0n }) as const),
+    );
+  }
+
+  private leave(items: readonly Made[]): void {
+    const { deliver, released, nowMs } = this.options;
+    deliver(items.map(({ output }) => output));
+    this.onFirst?.();
+    this.onFirst = undefined;
+    released(items.at(-1)!.output.sequence);
+    const now = nowMs();
+    for (const { madeMs } of items) {
+      this.delaysMs[this.delayAt] = now - madeMs;
+      this.delayAt = (this.delayAt + 1) % DELAYS_KEPT;
+    }
+  }
+
+  private learn(outputs: readonly OutputItem[]): void {
+    for (const output of outputs) {
+      if (output.kind === 'net-tx') this.learners[output.nic]?.sent(output.frame);
+    }
+  }
+}

@@ -1,0 +1,337 @@
+// Runs the one guest of this board: its disks and its world, which stay, and the machine in it,
+// which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
+// is dropped here, and its disk requests are answered to nobody.
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import { DiskReplica } from '../../host/disk-replica.ts';
+import { HostError, systemWords } from '../../host/errors.ts';
+import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
+import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
+import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
+import { diskSerial, World, type WorldEvents, type WorldSpec } from '../../host/world.ts';
+import type { Divergence } from '../../lockstep/replayer.ts';
+import type { DiskRequest, Input, SerialPortName } from '../../machine/contracts.ts';
+import type { GuestDevices } from '../../machine/plug.ts';
+import type { GuestPlan } from '../config/types.ts';
+
+/** What the guest says and hears, apart from its disks. */
+export interface Outside {
+  /** Nothing comes in before. */
+  start(): void;
+  deliver(outputs: readonly OutputItem[]): void;
+  serialTaken(port: SerialPortName, bytes: number): void;
+  close(): Promise<void>;
+}
+
+export type OpenOutside = (spec: WorldSpec, events: WorldEvents) => Promise<Outside>;
+
+export interface RunnerEvents {
+  onLog(bytes: Uint8Array): void;
+  onOutputs(outputs: readonly OutputItem[], leads: boolean): void;
+  onProgress(): void;
+  onDivergence(divergence: Divergence): void;
+  onReboot(life: number): void;
+  /** By itself, or because its thread broke. */
+  onEnded(end: VcpuEnd | Error): void;
+  onDiskTrouble(words: string): void;
+  onNotice(line: string): void;
+}
+
+export interface GuestFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+}
+
+/** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
+const FIRST_MULTIPLIER = 10n << 32n;
+const DIGEST_INTERVAL_NS = 1_000_000_000n;
+
+interface RunningGuest {
+  vcpu: Vcpu | undefined;
+  leads: boolean;
+  /** Gets what comes from outside; also while it goes live, when the thread keeps it for then. */
+  hears: boolean;
+  isGone: boolean;
+  /** Completions that came before the thread was there. */
+  early: Input[];
+  /** Its memory as mapped here; unmapping takes long, so it stays until the machine leaves. */
+  memory: Memory | undefined;
+}
+
+export class GuestRunner {
+  readonly disks: DiskReplica[] = [];
+  /** Inputs that came while nobody led here. */
+  inputsDropped = 0;
+  /** What runs every machine in this place. */
+  readonly engine: Chosen;
+  private readonly plan: GuestPlan;
+  private readonly events: RunnerEvents;
+  private readonly nowMs: () => number;
+  private readonly openOutside: OpenOutside;
+  private files: GuestFiles | undefined;
+  private outside: Outside | undefined;
+  private guest: RunningGuest | undefined;
+
+  constructor(
+    plan: GuestPlan,
+    events: RunnerEvents,
+    nowMs: () => number,
+    openOutside: OpenOutside = (spec, worldEvents) => World.open(spec, worldEvents),
+  ) {
+    this.plan = plan;
+    this.engine = chooseEngine(plan.engine);
+    this.events = events;
+    this.nowMs = nowMs;
+    this.openOutside = openOutside;
+  }
+
+  /** Kernel, disks and world, all or nothing; throws one clear line, and may then be called again. */
+  async open(): Promise<void> {
+    const { plan, events, nowMs } = this;
+    try {
+      this.files = await readFiles(plan);
+      for (const { path, isReadOnly } of plan.disks) {
+        const onTrouble = (words: string) => events.onDiskTrouble(words);
+        this.disks.push(await DiskReplica.open({ path, isReadOnly, nowMs, onTrouble }));
+      }
+      this.outside = await this.openOutside(worldSpec(plan), {
+        onInputs: (inputs) => this.inputs(inputs),
+        onLeave: () => {},
+        onNotice: events.onNotice,
+      });
+      this.outside.start();
+    } catch (error) {
+      await this.closeAll();
+      throw error;
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.outside !== undefined;
+  }
+
+  get vcpu(): Vcpu | undefined {
+    return this.guest?.vcpu;
+  }
+
+  get leads(): boolean {
+    return this.guest?.leads ?? false;
+  }
+
+  /** From the next output on, and for every input. */
+  setLeads(leads: boolean): void {
+    if (this.guest === undefined) return;
+    this.guest.leads = leads;
+    this.guest.hears = leads;
+  }
+
+  /** It will lead in a moment: what comes from now on waits for it. */
+  listen(): void {
+    if (this.guest !== undefined) this.guest.hears = true;
+  }
+
+  /** A guest from power-on. Throws VcpuStartError. */
+  async boot(): Promise<void> {
+    const guest = this.begin(true);
+    const config = this.config(Math.floor(Date.now() / 1000), new Uint8Array(randomBytes(32)));
+    try {
+      this.settle(guest, await Vcpu.start(this.vcpuOptions(config, guest)));
+    } catch (error) {
+      this.leave(guest);
+      throw error;
+    }
+  }
+
+  /** A guest as the other board's is. Throws VcpuStartError. */
+  async adopt(memory: Memory, checkpoint: Uint8Array): Promise<void> {
+    const guest = this.begin(false);
+    guest.memory = memory;
+    // All of it is in the checkpoint.
+    const config = this.config(0, new Uint8Array(32));
+    const adoption = { memoryToken: memory.token, checkpoint };
+    try {
+      this.settle(guest, await Vcpu.adopt(this.vcpuOptions(config, guest), adoption));
+    } catch (error) {
+      this.leave(guest);
+      throw error;
+    }
+  }
+
+  /** The memory of the guest that is here. */
+  memory(): Uint8Array {
+    const { guest } = this;
+    if (guest?.vcpu === undefined) throw new Error('there is no guest');
+    guest.memory ??= new GuestMemory({ token: guest.vcpu.memoryToken });
+    return new Uint8Array(guest.memory.buffer);
+  }
+
+  /** Its thread ends, nothing of it is heard any more, and its disk requests are done. */
+  async empty(): Promise<void> {
+    const { guest } = this;
+    if (guest === undefined) return;
+    // Before the thread's own mapping goes: the last one to go has all pages to free.
+    this.leave(guest);
+    guest.vcpu?.stop();
+    await guest.vcpu?.ended.catch(() => {});
+    await Promise.all(this.disks.map((disk) => disk.idle()));
+  }
+
+  deliver(outputs: readonly OutputItem[]): void {
+    this.outside?.deliver(outputs);
+  }
+
+  /** Since when the oldest disk request has been under way. */
+  get diskBusySinceMs(): number | null {
+    const since = this.disks.flatMap(({ busySinceMs }) => busySinceMs ?? []);
+    return since.length === 0 ? null : Math.min(...since);
+  }
+
+  async close(): Promise<void> {
+    await this.empty();
+    await this.closeAll();
+  }
+
+  private async closeAll(): Promise<void> {
+    await this.outside?.close();
+    this.outside = undefined;
+    for (const disk of this.disks.splice(0)) await disk.close();
+  }
+
+  /** What the guest boots from; throws before it is read. */
+  get bootFiles(): GuestFiles {
+    if (this.files === undefined) throw new Error('what the guest lives on is not open');
+    return this.files;
+  }
+
+  // ---- inside -------------------------------------------------------------------------------
+
+  private begin(leads: boolean): RunningGuest {
+    if (this.guest !== undefined) throw new Error('a guest runs here already');
+    this.guest = {
+      vcpu: undefined,
+      leads,
+      hears: leads,
+      isGone: false,
+      early: [],
+      memory: undefined,
+    };
+    return this.guest;
+  }
+
+  private leave(guest: RunningGuest): void {
+    guest.isGone = true;
+    guest.memory?.close();
+    guest.memory = undefined;
+    if (this.guest === guest) this.guest = undefined;
+  }
+
+  private settle(guest: RunningGuest, vcpu: Vcpu): void {
+    if (guest.isGone) {
+      vcpu.stop();
+      return;
+    }
+    guest.vcpu = vcpu;
+    vcpu.send(guest.early.splice(0));
+    const ended = (end: VcpuEnd | Error) => {
+      if (!guest.isGone) this.events.onEnded(end);
+    };
+    vcpu.ended.then(ended, ended);
+  }
+
+  private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
+    const { memoryBytes, append } = this.plan;
+    return {
+      ...{ memoryBytes, epochSeconds, entropySeed, engine: this.engine.kind },
+      ...this.bootFiles,
+      commandLine: append,
+      devices: this.devices(),
+      multiplier: FIRST_MULTIPLIER,
+    };
+  }
+
+  devices(): GuestDevices {
+    return {
+      nics: this.plan.nics.map(({ mac }) => ({ mac })),
+      disks: this.disks.map(({ sectors, isReadOnly }, index) => ({
+        sectors,
+        isReadOnly,
+        serial: diskSerial(index),
+      })),
+      hasConsole: false,
+    };
+  }
+
+  private vcpuOptions(config: GuestConfig, guest: RunningGuest): VcpuOptions {
+    const { events } = this;
+    const present =
+      <Args extends unknown[]>(then: (...args: Args) => void) =>
+      (...args: Args) => {
+        if (!guest.isGone) then(...args);
+      };
+    return {
+      config,
+      log: { kind: 'stream', digestIntervalNs: DIGEST_INTERVAL_NS },
+      restartsOn: restartsOn(this.plan),
+      onLog: present((bytes) => events.onLog(bytes)),
+      onOutputs: present((outputs) => events.onOutputs(outputs, guest.leads)),
+      onDiskRequest: present((request) => this.request(request, guest)),
+      onReboot: present((life) => events.onReboot(life)),
+      onSerialTaken: present((port, bytes) => this.outside?.serialTaken(port, bytes)),
+      onDivergence: present((divergence) => events.onDivergence(divergence)),
+      onProgress: present(() => events.onProgress()),
+    };
+  }
+
+  private request(request: DiskRequest, guest: RunningGuest): void {
+    const { disk, id } = request;
+    this.disks[disk]!.request(request, (status, data) => {
+      if (guest.isGone) return;
+      const completion = { kind: 'disk-completion', disk, id, status, data } as const;
+      if (guest.vcpu === undefined) guest.early.push(completion);
+      else guest.vcpu.send([completion]);
+    });
+  }
+
+  /** What comes for a guest that does not lead here is not ours; who sent it says it again. */
+  private inputs(inputs: readonly Input[]): void {
+    const { guest } = this;
+    if (guest?.hears) {
+      if (guest.vcpu === undefined) guest.early.push(...inputs);
+      else guest.vcpu.send(inputs);
+      return;
+    }
+    this.inputsDropped += inputs.length;
+    for (const input of inputs) {
+      if (input.kind === 'serial-rx') this.outside?.serialTaken(input.port, input.bytes.length);
+    }
+  }
+}
+
+export function restartsOn({ onPowerOff }: GuestPlan): ('reset' | 'triple-fault' | 'off')[] {
+  return onPowerOff === 'restart' ? ['reset', 'triple-fault', 'off'] : ['reset', 'triple-fault'];
+}
+
+/** The world without the disks, which are replicas here. */
+function worldSpec({ nics, com1, com2 }: GuestPlan): WorldSpec {
+  return {
+    disks: [],
+    nets: nics.map(({ mac, tap }) => ({ kind: 'tap', name: tap, mac })),
+    serial: { com1, com2, console: { kind: 'none' } },
+  };
+}
+
+async function readFiles({ kernel, initrd }: GuestPlan): Promise<GuestFiles> {
+  return {
+    kernel: await bytesOf('kernel', kernel),
+    initrd: initrd === undefined ? undefined : await bytesOf('initrd', initrd),
+  };
+}
+
+async function bytesOf(what: string, path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw new HostError('E_FILE', `${what} ${path}: ${systemWords(error)}`);
+  }
+}

@@ -1,0 +1,503 @@
+// Replication carries out what the arbiter decides about the guest. This file takes the orders, keeps them
+// in order and answers; the work is done beside it: guest-runner (machine, disks, backends), guest-output
+// (gate), leading (log out, sync-up as source), following (log in, sync-up as target), log-link (the channel).
+//
+// A gate order takes effect before it returns. What changes the guest runs in a queue of tasks, one after
+// the other. Everything that comes from the channel is worked off in the turn in which it comes.
+import type { ChannelEvent } from '../../../logchan/endpoint.ts';
+import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
+import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
+import { LAG_LIMITS } from '../../lockstep/lag.ts';
+import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
+import { type About, decodeAbout, encodeAbout } from '../about.ts';
+import type { GuestPlan } from '../config/types.ts';
+import type { EventCode } from '../event-codes.ts';
+import { Announcer } from './announcer.ts';
+import { factsOf } from './board-facts.ts';
+import type { BoardFacts } from './compat.ts';
+import { Following } from './following.ts';
+import { GuestOutput } from './guest-output.ts';
+import { GuestRunner, type OpenOutside, type RunnerEvents } from './guest-runner.ts';
+import { Leading } from './leading.ts';
+import { type ChannelFactory, LogLink, type LogLinkHandler } from './log-link.ts';
+import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
+import { RateMeter } from './rate.ts';
+import type { ReplicationLimits, Shared } from './shared.ts';
+import { TakeoverMarks } from './takeover-marks.ts';
+import { TaskQueue } from './task-queue.ts';
+import type {
+  CurrentRole,
+  Replication,
+  ReplicationEvents,
+  ReplicationFacts,
+  SyncFacts,
+} from './types.ts';
+
+export interface ReplicationOptions {
+  readonly plan: GuestPlan;
+  readonly makeChannel: ChannelFactory;
+  readonly events: ReplicationEvents;
+  readonly limits?: Partial<ReplicationLimits>;
+  /** What the peer is told of this board, for people. */
+  readonly about?: About;
+  /** @default performance.now */
+  readonly nowMs?: () => number;
+  /** Who carries what the guest says; @default the world of this host. */
+  readonly openOutside?: OpenOutside;
+}
+
+const REPLICATION_LIMITS: ReplicationLimits = {
+  lag: LAG_LIMITS,
+  sync: SYNC_PLAN_LIMITS,
+  retryMs: 10_000,
+  catchUpMs: 15_000,
+};
+const STEP_MS = 50;
+/** What the guest lives on may come later than the board: a disk, a TAP, a file. */
+const RESOURCE_RETRY_MS = 500;
+const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
+
+type GuestPhase = ReplicationFacts['guest'];
+
+export class GuestReplication implements Replication {
+  readonly runner: GuestRunner;
+  readonly guestOutput: GuestOutput;
+  readonly link: LogLink;
+  readonly leading: Leading;
+  private readonly options: ReplicationOptions;
+  private readonly following: Following;
+  private readonly tasks: TaskQueue;
+  private readonly announcer: Announcer;
+  private readonly nowMs: () => number;
+  private readonly rate = new RateMeter();
+  private boardFacts: BoardFacts | undefined;
+  /** What the guest cannot be without and does not have, in words. */
+  private missing: string | undefined = 'not looked for yet';
+  private timer: NodeJS.Timeout | undefined;
+  private resourceTimer: NodeJS.Timeout | undefined;
+  private current: CurrentRole | undefined;
+  private phase: GuestPhase = 'none';
+  private liveIcount = 0n;
+  private takeover: TakeoverMarks | undefined;
+  private closing: Promise<void> | undefined;
+  private opening: Promise<void> = Promise.resolve();
+  private isToldMissing = false;
+  private peerAbout: About | null = null;
+
+  /** For tests and benches: started, with everything the guest needs. Throws one clear line. */
+  static async open(options: ReplicationOptions): Promise<GuestReplication> {
+    const replication = new GuestReplication(options);
+    replication.start();
+    await replication.opening;
+    if (replication.missing === undefined) return replication;
+    await replication.close();
+    throw new Error(replication.missing);
+  }
+
+  /** Nothing happens before `start`. Throws where the engine asked for cannot be had. */
+  constructor(options: ReplicationOptions) {
+    const { nowMs = () => performance.now() } = options;
+    this.options = options;
+    const { plan, openOutside } = options;
+    this.runner = new GuestRunner(plan, this.seatEvents(), nowMs, openOutside);
+    this.nowMs = nowMs;
+    this.link = new LogLink(options.makeChannel, this.linkHandler());
+    this.tasks = new TaskQueue((what, error) => this.failed(what, error));
+    this.guestOutput = new GuestOutput({
+      macs: options.plan.nics.map(({ mac }) => mac),
+      deliver: (outputs) => this.runner.deliver(outputs),
+      released: (sequence) => this.leading.stream.released(sequence),
+      nowMs,
+    });
+    this.announcer = new Announcer(() => this.guestOutput.announce(), nowMs);
+    const shared: Shared = {
+      ...{
+        runner: this.runner,
+        nowMs,
+        link: this.link,
+        guestOutput: this.guestOutput,
+        events: options.events,
+      },
+      limits: { ...REPLICATION_LIMITS, ...options.limits },
+      current: () => this.current,
+      facts: () => this.boardFacts,
+      inTurn: (what, work) => this.tasks.add(what, work),
+    };
+    this.leading = new Leading(shared);
+    this.following = new Following(shared);
+  }
+
+  /** Opens the log link, which throws one clear line, and what the guest lives on, as soon as it is there. */
+  start(): void {
+    this.link.channel.start();
+    this.timer = setInterval(() => this.step(), STEP_MS);
+    this.opening = this.openResources();
+  }
+
+  /** All of it or nothing, again and again: a board without a disk is a board, and says what it lacks. */
+  private async openResources(): Promise<void> {
+    const before = this.missing;
+    try {
+      await this.runner.open();
+      this.boardFacts = factsOf(this.options.plan, this.runner);
+      this.missing = undefined;
+      if (this.isToldMissing) this.event('RESOURCE-BACK', 'the guest has all it needs');
+      this.following.linkUp();
+    } catch (error) {
+      this.missing = (error as Error).message;
+      if (this.missing !== before) this.event('RESOURCE-MISSING', this.missing);
+      this.isToldMissing = true;
+      if (this.closing !== undefined) return;
+      this.resourceTimer = setTimeout(() => void this.openResources(), RESOURCE_RETRY_MS);
+    }
+  }
+
+  // ---- orders -------------------------------------------------------------------------------
+
+  tellRole(current: CurrentRole): void {
+    this.current = current;
+    this.leading.countAck();
+  }
+
+  gate(gate: Gate): void {
+    this.guestOutput.setMode(gate);
+    // Who may say nothing must not say where the guest is either.
+    if (gate === 'closed') this.announcer.stop();
+    // Nobody will ask for the log of this reign.
+    if (gate === 'open' && this.leading.stream.state === 'keeping') this.leading.stopStream();
+  }
+
+  bootGuest(): void {
+    this.tasks.add('boot the guest', () => this.boot());
+  }
+
+  private async boot(): Promise<void> {
+    await this.runner.empty();
+    this.guestOutput.clear();
+    this.phase = 'starting';
+    await this.runner.boot();
+    this.leads();
+    this.event('GUEST-STARTED', 'the guest starts from power-on');
+  }
+
+  goLive(): void {
+    const cause = this.following.wasHandedOver ? 'handed over' : 'the leader is gone';
+    const generation = this.current?.generation ?? 0;
+    const takeover = new TakeoverMarks(cause, generation, this.nowMs());
+    this.takeover = takeover;
+    this.following.end();
+    this.tasks.add('go live', () => this.live(takeover));
+  }
+
+  private async live(takeover: TakeoverMarks): Promise<void> {
+    const { runner, leading, guestOutput } = this;
+    const { vcpu } = runner;
+    if (vcpu === undefined) throw new Error('there is no machine to go live with');
+    if (this.phase === 'paused') {
+      await vcpu.resume({ log: false });
+      this.leads();
+      takeover.isLive(this.nowMs(), 0);
+      return;
+    }
+    // The log of the new reign may come before the answer.
+    leading.keepLog();
+    const answer = vcpu.goLive({ log: true });
+    runner.listen();
+    const live = await answer;
+    this.liveIcount = live.icount;
+    runner.setLeads(true);
+    guestOutput.whenFirst(() => takeover.said(this.nowMs()));
+    const repeated = guestOutput.takeOver();
+    this.leads();
+    takeover.isLive(this.nowMs(), live.tookMs);
+    this.event('GUEST-LIVE', `leads where the log ended, ${takeover.words}`, {
+      ...takeover.facts(),
+      ...{ entries: live.entries, repeated, icount: String(live.icount) },
+    });
+    if (leading.stream.state === 'keeping' && guestOutput.mode !== 'open') return;
+    // The gate was opened while it went live: nobody wants this log.
+    leading.stream.stop();
+    await vcpu.stopLog();
+  }
+
+  private leads(): void {
+    this.phase = 'leading';
+    this.leading.startSync();
+  }
+
+  pauseGuest(): void {
+    this.tasks.add('pause the guest', async () => {
+      await this.runner.vcpu?.pause();
+      this.phase = 'paused';
+    });
+  }
+
+  resumeGuest(): void {
+    this.tasks.add('resume the guest', async () => {
+      if (this.phase !== 'paused') return;
+      await this.runner.vcpu?.resume({ log: false });
+      this.leads();
+    });
+  }
+
+  discardGuest(): void {
+    this.following.stop();
+    this.leading.stop();
+    this.tasks.add('discard the guest', async () => {
+      await this.runner.empty();
+      this.guestOutput.clear();
+      this.phase = 'none';
+      this.options.events.arbiter({ type: 'guest-discarded' });
+    });
+  }
+
+  syncSource(partner: Grant): void {
+    this.leading.syncSource(partner);
+  }
+
+  syncTarget(session: number): void {
+    this.leading.stop();
+    this.following.syncTarget(session);
+    this.phase = 'none';
+  }
+
+  syncStop(): void {
+    this.following.stop();
+    this.leading.stop();
+    if (this.runner.leads) return;
+    this.tasks.add('stop following', async () => {
+      if (this.runner.leads) return;
+      await this.runner.empty();
+      this.phase = 'none';
+    });
+  }
+
+  markLog(mark: 'grant' | 'leave', partner: Grant): void {
+    this.tasks.add(`mark the log (${mark})`, async () => {
+      this.leading.mark(mark, partner, this.liveIcount);
+    });
+  }
+
+  follow(_boot: number, _session: number): void {
+    this.tasks.add('follow', async () => {
+      await this.runner.vcpu?.follow();
+      this.runner.setLeads(false);
+      this.leading.stop();
+      this.guestOutput.handOver();
+      this.phase = 'following';
+      this.following.follow();
+    });
+  }
+
+  announceGuest(): void {
+    this.announcer.start();
+  }
+
+  sayOnLog(frame: Uint8Array): boolean {
+    return this.link.sendNow(encodeLogMessage({ type: 'statement', frame }));
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    clearInterval(this.timer);
+    clearTimeout(this.resourceTimer);
+    await this.opening;
+    this.announcer.stop();
+    this.guestOutput.setMode('closed');
+    this.following.stop();
+    this.leading.stop();
+    this.tasks.add('end', () => this.runner.empty());
+    await this.tasks.idle();
+    this.link.channel.stop();
+    await this.runner.close();
+  }
+
+  // ---- what the guest does ------------------------------------------------------------------
+
+  private seatEvents(): RunnerEvents {
+    return {
+      onLog: (bytes) => this.leading.log(bytes),
+      onOutputs: (outputs, leads) => {
+        if (leads) this.guestOutput.lead(outputs, this.leading.stream.cover);
+        else this.guestOutput.follow(outputs);
+      },
+      onProgress: () => {
+        if (this.phase === 'none' && this.runner.vcpu !== undefined) this.phase = 'following';
+        this.following.progress();
+      },
+      onDivergence: (divergence) => this.following.diverged(divergence),
+      onReboot: (life) => this.event('GUEST-REBOOTED', `the guest restarts, life ${life}`),
+      onEnded: (end) => this.guestEnded(end),
+      onDiskTrouble: (words) => this.event('DISK-TROUBLE', words),
+      onNotice: (line) => this.event('GUEST-NOTICE', line),
+    };
+  }
+
+  private guestEnded(end: VcpuEnd | Error): void {
+    const isError = end instanceof Error;
+    this.phase = isError ? 'failed' : 'ended';
+    const words = isError ? `the guest's thread broke: ${end.message}` : 'the guest has ended';
+    const reason = isError ? 'broken' : end.reason.kind;
+    this.event(isError ? 'GUEST-FAILED' : 'GUEST-OFF', words, { reason });
+  }
+
+  // ---- what comes over the link -------------------------------------------------------------
+
+  private linkHandler(): LogLinkHandler {
+    return {
+      log: (message) => this.message(message),
+      bulk: (message) => this.bulk(message),
+      turn: () => this.following.turn(),
+      up: () => {
+        this.leading.linkUp();
+        this.following.linkUp();
+        this.sayAbout();
+      },
+      down: () => {
+        this.leading.linkDown();
+        this.following.linkDown();
+        this.options.events.arbiter({ type: 'path-down', path: 'log' });
+      },
+      cut: () => this.options.events.arbiter({ type: 'path-down', path: 'log' }),
+      channel: (event) => this.tellOfChannel(event),
+    };
+  }
+
+  private sayAbout(): void {
+    const { about } = this.options;
+    if (about === undefined) return;
+    this.link.send(encodeLogMessage({ type: 'about', about: encodeAbout(about) }), false);
+  }
+
+  private tellOfChannel(event: ChannelEvent): void {
+    switch (event.type) {
+      case 'up':
+        this.event('LINK-UP', 'the log link stands');
+        return;
+      case 'down':
+        this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
+        return;
+      case 'refused':
+        this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
+        return;
+      case 'link':
+        if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
+    }
+  }
+
+  private message(message: LogMessage): void {
+    switch (message.type) {
+      case 'statement':
+        this.options.events.statement(message.frame);
+        return;
+      case 'begin':
+        this.following.begin(message);
+        return;
+      case 'log':
+        this.following.log(message);
+        return;
+      case 'mark':
+        this.following.mark(message);
+        return;
+      case 'released':
+        this.following.released(message);
+        return;
+      case 'ack':
+        this.leading.ack(message);
+        return;
+      case 'want':
+        this.leading.wanted(message);
+        return;
+      case 'refuse':
+        this.following.refuse(message);
+        return;
+      case 'synced':
+        this.leading.targetSynced(message);
+        return;
+      case 'drop':
+        this.following.drop(message);
+        return;
+      case 'about':
+        this.peerAbout = decodeAbout(message.about);
+        return;
+    }
+  }
+
+  private bulk(message: BulkMessage): void {
+    if (message.type === 'hashes') this.leading.hashes(message);
+    else this.following.bulk(message);
+  }
+
+  // ---- the rest -----------------------------------------------------------------------------
+
+  private step(): void {
+    this.rate.sample(this.link.logBytes, this.nowMs());
+    if (this.runner.leads) this.leading.govern();
+    else this.following.progress();
+  }
+
+  /** An order could not be carried out: the guest is not what the arbiter thinks. */
+  private failed(what: string, error: Error): void {
+    this.event('GUEST-FAILED', `could not ${what}: ${error.message}`);
+    if (what === 'go live') {
+      // The reign is this board's; a guest that starts anew serves better than none. Nobody follows it.
+      this.leading.stream.break();
+      this.bootGuest();
+      return;
+    }
+    if (what !== 'mark the log') this.phase = 'failed';
+  }
+
+  facts(): ReplicationFacts {
+    const { runner, guestOutput, leading, following, link } = this;
+    const facts = runner.vcpu?.facts();
+    const channel = link.channel.state();
+    return {
+      guest: this.guestPhase(),
+      icount: facts?.icount ?? 0n,
+      virtualNs: facts?.virtualNs ?? 0n,
+      runs: facts?.doing === 'runs',
+      lives: facts?.life ?? 0,
+      engine: runner.engine,
+      lagMs: leading.lagMs,
+      isFarBehind: leading.isFarBehind,
+      logKbps: this.rate.kbps,
+      gate: {
+        mode: guestOutput.mode,
+        waiting: guestOutput.waiting,
+        oldestMs: guestOutput.oldestMs(),
+      },
+      link: {
+        up: channel.up && channel.linkUp,
+        rttUs: channel.rttUs,
+        frameBytes: channel.frameBytes,
+      },
+      sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
+      lastTakeover: this.takeover?.facts() ?? null,
+      disks: this.disks(),
+      diskBusySinceMs: runner.diskBusySinceMs,
+      peerAbout: this.peerAbout,
+      missing: this.missing ?? null,
+    };
+  }
+
+  /** Those of the plan while they are not open. */
+  private disks(): ReplicationFacts['disks'] {
+    const { runner, options } = this;
+    if (runner.isOpen) return runner.disks.map(({ path, trouble }) => ({ path, trouble }));
+    return options.plan.disks.map(({ path }) => ({ path, trouble: null }));
+  }
+
+  private guestPhase(): GuestPhase {
+    const isFollowing = this.phase === 'none' && this.runner.vcpu !== undefined;
+    return isFollowing ? 'following' : this.phase;
+  }
+
+  private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
+    this.options.events.event({ code, text, ...(data === undefined ? {} : { data }) });
+  }
+}

@@ -1,0 +1,214 @@
+// Sync-up as the target does it: tell the hash of every disk block, write those that come, fill a fresh
+// memory, and when everything is here and the disks are flushed, make a machine of it.
+//
+// The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
+// are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.
+import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
+import { type LogLink, Stopped } from './log-link.ts';
+import { type BulkMessage, encodeBulkMessage, PAGE_BYTES, type SyncPhase } from './messages.ts';
+
+export interface SyncTargetOptions {
+  readonly boot: number;
+  readonly session: number;
+  readonly link: LogLink;
+  readonly memoryBytes: number;
+  readonly disks: readonly DiskReplica[];
+  /** The source begins, for the first time or anew. */
+  readonly began: () => void;
+  /** Everything is here. Takes over the memory, which has a token for other threads. */
+  readonly adopt: (memory: Memory, state: Uint8Array, stream: number) => void;
+  /** It cannot go on like this: a disk failed, or what came makes no sense. Told once. */
+  readonly failed: (error: Error) => void;
+}
+
+type Start = Extract<BulkMessage, { type: 'start' }>;
+type End = Extract<BulkMessage, { type: 'end' }>;
+type Block = Extract<BulkMessage, { type: 'block' }>;
+type Pages = Extract<BulkMessage, { type: 'pages' }>;
+
+const HASHES_A_MESSAGE = 16;
+const WRITES_MAX = 32;
+const STATE_BYTES_MAX = 64 << 20;
+
+export class SyncTarget {
+  phase: SyncPhase | 'asking' = 'asking';
+  percent = 0;
+  round = 0;
+  etaS: number | null = null;
+  isStopped = false;
+  /** For tests and for the event that tells of the end. */
+  readonly counts = { pages: 0, blocks: 0 };
+  private readonly options: SyncTargetOptions;
+  private start: Start | undefined;
+  private memory: Memory | undefined;
+  private bytes = new Uint8Array(0);
+  private state: Uint8Array[] = [];
+  private stateBytes = 0;
+  private writes = 0;
+  private writesDone: (() => void) | undefined;
+
+  constructor(options: SyncTargetOptions) {
+    this.options = options;
+  }
+
+  /** Gives the memory back, unless it was adopted. */
+  stop(): void {
+    this.isStopped = true;
+    this.memory?.close();
+    this.memory = undefined;
+    this.options.link.wantBulk(true);
+    this.options.link.wakeSenders();
+    this.writesDone?.();
+  }
+
+  take(message: BulkMessage): void {
+    if (this.isStopped) return;
+    if (message.type === 'start') {
+      this.began(message);
+      return;
+    }
+    if (this.start === undefined) return;
+    switch (message.type) {
+      case 'progress':
+        this.phase = message.phase;
+        this.percent = message.percent;
+        this.round = message.round;
+        this.etaS = message.etaS;
+        return;
+      case 'pages':
+        this.takePages(message);
+        return;
+      case 'block':
+        this.takeBlock(message);
+        return;
+      case 'state':
+        this.takeState(message.bytes);
+        return;
+      case 'end':
+        this.guarded(() => this.end(message));
+        return;
+      case 'hashes':
+        this.fail(new Error('the source sends hashes'));
+        return;
+    }
+  }
+
+  private began(start: Start): void {
+    const { boot, session, memoryBytes } = this.options;
+    if (start.boot !== boot || start.session !== session) return;
+    if (start.memoryBytes !== memoryBytes) {
+      this.fail(new Error(`the source has ${start.memoryBytes} bytes of memory`));
+      return;
+    }
+    this.memory?.close();
+    this.memory = new GuestMemory({ bytes: memoryBytes });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.start = start;
+    this.phase = 'disks';
+    this.counts.pages = 0;
+    this.counts.blocks = 0;
+    this.state = [];
+    this.stateBytes = 0;
+    this.options.began();
+    this.guarded(() => this.sendHashes(start));
+  }
+
+  private async sendHashes(start: Start): Promise<void> {
+    const { sync } = start;
+    for (const [disk, replica] of this.options.disks.entries()) {
+      for (let first = 0; first < replica.blocks; first += HASHES_A_MESSAGE) {
+        const count = Math.min(HASHES_A_MESSAGE, replica.blocks - first);
+        const hashes = new Uint8Array(count * BLOCK_HASH_BYTES);
+        // A few at a time: the guest of tomorrow is not here yet, but the arbiter is.
+        for (let at = 0; at < count; at += 4) {
+          const some = Math.min(4, count - at);
+          hashes.set(await replica.hashes(first + at, some), at * BLOCK_HASH_BYTES);
+          if (this.start !== start) return;
+        }
+        const message = encodeBulkMessage({ type: 'hashes', sync, disk, first, hashes });
+        await this.options.link.sendBulk(message, this);
+      }
+    }
+  }
+
+  private takePages({ runs }: Pages): void {
+    const { bytes } = this;
+    for (const { first, count, bytes: data } of runs) {
+      if ((first + count) * PAGE_BYTES > bytes.length) {
+        this.fail(new Error('a page beyond the end of memory'));
+        return;
+      }
+      this.counts.pages += count;
+      if (data !== undefined) bytes.set(data, first * PAGE_BYTES);
+      else bytes.fill(0, first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+    }
+  }
+
+  private takeBlock({ disk, block, bytes }: Block): void {
+    const replica = this.options.disks[disk];
+    const fits = replica !== undefined && !replica.isReadOnly && block < replica.blocks;
+    if (!fits || (bytes.length > 0 && bytes.length !== replica.blockBytes(block))) {
+      this.fail(new Error(`a block that disk ${disk} does not have`));
+      return;
+    }
+    this.counts.blocks++;
+    this.writes++;
+    if (this.writes >= WRITES_MAX) this.options.link.wantBulk(false);
+    this.guarded(async () => {
+      try {
+        await replica.writeBlock(block, bytes);
+      } finally {
+        this.written();
+      }
+    });
+  }
+
+  private written(): void {
+    this.writes--;
+    if (this.writes < WRITES_MAX / 2 && !this.isStopped) this.options.link.wantBulk(true);
+    if (this.writes === 0) this.writesDone?.();
+  }
+
+  private takeState(bytes: Uint8Array): void {
+    this.stateBytes += bytes.length;
+    if (this.stateBytes > STATE_BYTES_MAX) {
+      this.fail(new Error('a state of that size'));
+      return;
+    }
+    this.state.push(bytes);
+  }
+
+  private async end({ sync, stream, pages, blocks }: End): Promise<void> {
+    const { start, counts, options } = this;
+    if (sync !== start?.sync) throw new Error('the end of another sync-up');
+    if (counts.pages !== pages || counts.blocks !== blocks) {
+      const words = `${counts.pages} of ${pages} pages, ${counts.blocks} of ${blocks} blocks`;
+      throw new Error(`not everything came: ${words}`);
+    }
+    this.phase = 'adopting';
+    if (this.writes > 0) {
+      await new Promise<void>((resolve) => {
+        this.writesDone = resolve;
+      });
+    }
+    // Before anybody counts on this disk.
+    for (const disk of options.disks) if (!disk.isReadOnly) await disk.flush();
+    if (this.isStopped || this.start !== start) return;
+    const memory = this.memory!;
+    this.memory = undefined;
+    this.bytes = new Uint8Array(0);
+    this.start = undefined;
+    options.adopt(memory, Buffer.concat(this.state), stream);
+  }
+
+  private guarded(work: () => Promise<void>): void {
+    work().catch((error) => this.fail(error as Error));
+  }
+
+  private fail(error: Error): void {
+    if (this.isStopped || error instanceof Stopped) return;
+    this.stop();
+    this.options.failed(error);
+  }
+}

@@ -1,0 +1,113 @@
+// What the arbiter's loop and replication (guest, log stream, sync-up) promise each other. The loop decides
+// and calls; replication carries out, in the order of the calls, and answers with arbiter events. A call never waits: what takes time is reported later.
+//
+// A gate call takes effect before it returns (arbiter duty 2).
+
+import type { PairState } from '../../../watchdog/arbiter.ts';
+import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
+import type { Chosen } from '../../host/vtx-engine.ts';
+import type { About } from '../about.ts';
+
+/** Who this board is just now; the loop tells before the actions that follow from it. */
+export interface CurrentRole {
+  readonly role: Role;
+  readonly pairState: PairState;
+  readonly boot: number;
+  readonly generation: number;
+  /** Own session as a follower. */
+  readonly session: number;
+  /** Granted to the peer by this board as the primary. */
+  readonly grant: Grant | null;
+}
+
+/** The arbiter's actions that concern the guest, one method each. */
+export interface Replication {
+  /** Before any order; nothing is told before. Throws one clear line. */
+  start(): void;
+  tellRole(current: CurrentRole): void;
+  gate(gate: Gate): void;
+  bootGuest(): void;
+  goLive(): void;
+  pauseGuest(): void;
+  resumeGuest(): void;
+  /** Answers `guest-discarded` when no trace of the machine is left. */
+  discardGuest(): void;
+  syncSource(partner: Grant): void;
+  syncTarget(session: number): void;
+  syncStop(): void;
+  markLog(mark: 'grant' | 'leave', partner: Grant): void;
+  follow(boot: number, session: number): void;
+  announceGuest(): void;
+  /** One sealed statement to the peer over the log link; false: there was no way just now. */
+  sayOnLog(frame: Uint8Array): boolean;
+  facts(): ReplicationFacts;
+  /** Ends guest and link in order. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** What replication tells the loop. */
+export interface ReplicationEvents {
+  /** sync-done, marked, diverged, guest-discarded, and path-down of the log link. */
+  readonly arbiter: (event: ArbiterEvent) => void;
+  /** A sealed statement came over the log link. */
+  readonly statement: (frame: Uint8Array) => void;
+  readonly event: (event: ReplicationEvent) => void;
+}
+
+/** For people and machines: `code` is one of event-codes.ts, `data` plain JSON. */
+export interface ReplicationEvent {
+  readonly code: string;
+  readonly text: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface SyncFacts {
+  readonly phase: 'none' | 'asking' | 'refused' | 'disks' | 'memory' | 'stopping' | 'adopting';
+  readonly percent: number;
+  readonly etaS: number | null;
+  readonly round: number;
+  /** Why the peer was refused, each reason a sentence. */
+  readonly refusals: readonly string[];
+}
+
+export interface Takeover {
+  readonly cause: string;
+  readonly generation: number;
+  /** Milliseconds since the decision, for each milestone reached. */
+  readonly drainedMs: number | null;
+  readonly liveMs: number | null;
+  readonly firstOutputMs: number | null;
+}
+
+export interface ReplicationFacts {
+  readonly guest: 'none' | 'starting' | 'leading' | 'paused' | 'following' | 'ended' | 'failed';
+  readonly icount: bigint;
+  readonly virtualNs: bigint;
+  /** Is it executing (not idle, not paused): then its position must move. */
+  readonly runs: boolean;
+  readonly lives: number;
+  /** What runs the guest, and why that. */
+  readonly engine: Chosen;
+  /** How far the backup is behind; null: nobody follows. */
+  readonly lagMs: number | null;
+  /** So far that a takeover now would be felt. */
+  readonly isFarBehind: boolean;
+  readonly logKbps: number;
+  readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
+  readonly link: { readonly up: boolean; readonly rttUs: number; readonly frameBytes: number };
+  readonly sync: SyncFacts;
+  readonly lastTakeover: Takeover | null;
+  readonly disks: readonly { readonly path: string; readonly trouble: string | null }[];
+  /** Since when a disk request has been under way, or null. */
+  readonly diskBusySinceMs: number | null;
+  /** What the peer said of itself last; null: nothing yet. */
+  readonly peerAbout: About | null;
+  /** What the guest cannot be without and this board does not have, in words; null: all is there. */
+  readonly missing: string | null;
+}
+
+/** Actions the loop carries out itself. */
+export type LoopAction = Extract<
+  Action,
+  { do: 'say' | 'persist' | 'report' | 'refuse' | 'pet' | 'reset' | 'close-watchdog' }
+>;
