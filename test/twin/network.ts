@@ -12,7 +12,7 @@
 // power; then the cards at both of its ends have no carrier. The end of a veth pair that is switched
 // off is no picture of a card whose cable was pulled: that one stays switched on, and only its carrier
 // goes. So the log cards are macvlan interfaces upon the ends of the pair: they have a carrier while the
-// pair has one, and take and give frames without a copy or a look.
+// pair has one, and pass its frames on as they are.
 import { writeFileSync } from 'node:fs';
 import { ip, type Namespace, newNamespace } from '../harness/netns.ts';
 import { BadCable, type Trouble } from './bad-cable.ts';
@@ -161,14 +161,13 @@ export class Network {
   /** These processes and the carriers of these boards' cards end in one go. */
   async cutPower(sides: readonly Side[], processes: readonly number[]): Promise<void> {
     const ends = sides.flatMap((side) => CABLES.map((cable) => port(cable, side)));
-    const down = ends.filter((end) => this.on.has(end));
+    const down = ends.filter((end) => this.on.delete(end));
+    for (const side of sides) this.dark.add(side);
     // Ending a process takes no time; taking a carrier may wait for the kernel, by milliseconds.
     await runWire('power', [
       ...processes.flatMap((pid) => ['kill', String(pid)]),
       ...down.flatMap((end) => ['down', end]),
     ]);
-    for (const end of down) this.on.delete(end);
-    for (const side of sides) this.dark.add(side);
   }
 
   /** The cards of these boards are there again: returns when they have the carriers they can have. */

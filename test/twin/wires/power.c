@@ -1,5 +1,5 @@
-// Takes from a board what it loses with its power, one thing right behind the other: a process of any
-// other kind could not be that quick. In the order of its command line:
+// Takes from a board what it loses with its power, one thing right behind the other, as no two commands
+// could. In the order of its command line:
 //   power [kill PID | down INTERFACE | wait MS]...
 // Interfaces are of this network. Everything is looked up first; a process that has ended already is no
 // fault. Says how many microseconds the first to the last step took.
