@@ -1,0 +1,132 @@
+// The following side by itself: what it acknowledges and in which role, what it tells the arbiter, when it asks.
+import { Following } from '../../../firmware/board/replication/following.ts';
+import { assert, suite } from '../../harness/index.ts';
+import { FACTS, SharedFake } from './shared-fake.ts';
+
+const test = suite('board/replication/following');
+const BEGIN = {
+  type: 'begin',
+  stream: 9,
+  generation: 2,
+  boot: 7,
+  session: 5,
+  icount: 0n,
+} as const;
+const log = (number: number) => ({ type: 'log', bytes: Uint8Array.of(number) }) as const;
+const mark = (kind: 'grant' | 'leave') =>
+  ({ type: 'mark', mark: kind, generation: 2, boot: 7, session: 5 }) as const;
+
+test('what came in a turn is acknowledged at its end, with names and number, and only as a follower', () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.begin(BEGIN);
+  following.log(log(1));
+  following.log(log(2));
+  assert.equal(fake.sent, []);
+  following.turn();
+  const ack = fake.sent[0];
+  assert.ok(ack?.type === 'ack');
+  assert.equal(
+    [ack.stream, ack.generation, ack.session, ack.through, ack.applied],
+    [9, 2, 5, 2, 0],
+  );
+  following.turn();
+  assert.is(fake.sent.length, 1, 'a turn without log owes nothing');
+  for (const role of ['seeking', 'promoting', 'solo', 'maintenance'] as const) {
+    fake.is({ role });
+    following.log(log(3));
+    following.turn();
+  }
+  assert.is(fake.sent.length, 1, 'in no other role');
+  fake.is({ role: 'backup' });
+  following.turn();
+  assert.equal(
+    fake.sent.slice(1).map((said) => said.type === 'ack' && said.through),
+    [6],
+  );
+});
+
+test('a log that names another start or session of this board is not for it', () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.begin({ ...BEGIN, boot: 6 });
+  following.begin({ ...BEGIN, session: 4 });
+  following.log(log(1));
+  following.mark(mark('grant'));
+  following.turn();
+  assert.equal([fake.sent, fake.arbiter], [[], []]);
+});
+
+test('a mark is told to the arbiter; from then on no interruption of the link begins a sync-up', async () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.syncTarget(5);
+  await fake.idle();
+  assert.equal(fake.types(), ['want']);
+  following.begin(BEGIN);
+  following.log(log(1));
+  following.mark(mark('grant'));
+  assert.equal(fake.arbiter, [{ type: 'marked', mark: 'grant', session: 5 }]);
+  following.turn();
+  following.linkDown();
+  following.linkUp();
+  await fake.idle();
+  assert.equal(fake.types(), ['want', 'ack']);
+  assert.not.ok(following.wasHandedOver);
+  following.mark(mark('leave'));
+  assert.ok(following.wasHandedOver);
+  following.stop();
+});
+
+test('without a mark a link that goes takes the log with it, and the board asks anew', async () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.syncTarget(5);
+  await fake.idle();
+  following.begin(BEGIN);
+  following.linkDown();
+  following.log(log(1));
+  following.turn();
+  following.linkUp();
+  await fake.idle();
+  assert.equal(fake.types(), ['want', 'want']);
+  following.stop();
+});
+
+test('it asks when it has what the guest needs and a link, not before', async () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  fake.facts = undefined;
+  following.syncTarget(5);
+  await fake.idle();
+  fake.linkWorks = false;
+  following.linkUp();
+  await fake.idle();
+  assert.equal(fake.sent, []);
+  fake.linkWorks = true;
+  fake.facts = FACTS;
+  following.linkUp();
+  await fake.idle();
+  assert.equal(fake.types(), ['want']);
+  assert.is(following.syncFacts()?.phase, 'asking');
+  following.stop();
+});
+
+test('dropped by the primary, or unlike it: the arbiter knows, for the session that it concerns', () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.drop({ type: 'drop', session: 4, reason: 'an old one' });
+  assert.equal(fake.arbiter, []);
+  following.drop({ type: 'drop', session: 5, reason: 'too far behind' });
+  assert.equal(fake.arbiter, [{ type: 'diverged', why: 'dropped by the primary: too far behind' }]);
+  const divergence = { what: 'digest of memory', expected: '1', actual: '2', icount: 3n };
+  following.diverged(divergence as Parameters<Following['diverged']>[0]);
+  assert.is(fake.arbiter.length, 2);
+  fake.is({ role: 'solo' });
+  following.drop({ type: 'drop', session: 5, reason: 'late' });
+  following.diverged(divergence as Parameters<Following['diverged']>[0]);
+  assert.is(fake.arbiter.length, 2, 'who leads is dropped by nobody');
+  assert.equal(fake.events, ['LAG-DROPPED', 'DIVERGED', 'DIVERGED']);
+});
+
+test.run();

@@ -1,0 +1,122 @@
+// Where outputs leave or wait: behind the gate on a primary, held on a backup, through takeover and hand-over.
+import { GuestOutput } from '../../../firmware/board/replication/guest-output.ts';
+import type { OutputItem } from '../../../firmware/host/vcpu/messages.ts';
+import { assert, suite } from '../../harness/index.ts';
+
+const test = suite('board/replication/guest-output');
+const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
+
+function made() {
+  const clock = { nowMs: 0 };
+  const left: bigint[] = [];
+  const frames: Uint8Array[] = [];
+  const released: bigint[] = [];
+  const output = new GuestOutput({
+    macs: [MAC],
+    deliver: (items) => {
+      for (const item of items) {
+        left.push(item.sequence);
+        if (item.kind === 'net-tx') frames.push(item.frame);
+      }
+    },
+    released: (sequence) => released.push(sequence),
+    nowMs: () => clock.nowMs,
+  });
+  return { output, clock, left, frames, released };
+}
+
+const said = (...numbers: number[]): OutputItem[] =>
+  numbers.map((number) => ({
+    kind: 'serial-tx',
+    port: 'com1',
+    bytes: Uint8Array.of(number),
+    sequence: BigInt(number),
+  }));
+
+test('a primary lets out what is covered, tells how far, and knows how long it waited', () => {
+  const { output, clock, left, released } = made();
+  output.setMode('acked');
+  output.lead(said(1, 2), 3);
+  clock.nowMs = 4;
+  output.lead(said(3), 5);
+  output.acked(2);
+  assert.equal([left, output.waiting, output.oldestMs()], [[], 3, 4]);
+  output.acked(4);
+  assert.equal([left, released, output.waiting], [[1n, 2n], [2n], 1]);
+  assert.equal(output.delaysMs, [4, 4]);
+  output.setMode('closed');
+  output.acked(9);
+  assert.equal(left, [1n, 2n], 'a closed gate opens for no acknowledgement');
+  output.setMode('open');
+  assert.equal(
+    [left, released],
+    [
+      [1n, 2n, 3n],
+      [2n, 3n],
+    ],
+  );
+});
+
+test('a backup says nothing; taking over, it says what the world may not have seen, in order', () => {
+  const { output, left } = made();
+  output.follow(said(1, 2, 3, 4));
+  output.releasedThere(2n);
+  assert.equal([left, output.heldCount], [[], 2]);
+  assert.is(output.takeOver(), 2);
+  assert.equal(left, [], 'not before the gate says so');
+  let first = 0;
+  output.whenFirst(() => first++);
+  output.setMode('acked');
+  // Nobody follows the new reign yet, and yet these may go: the log that led to them is here.
+  assert.equal([left, first], [[3n, 4n], 1]);
+  output.lead(said(5), 1);
+  assert.equal(left, [3n, 4n]);
+  output.acked(1);
+  assert.equal([left, first], [[3n, 4n, 5n], 1]);
+});
+
+test('handing over, what has not left is the new primary’s to say, and ours if that one dies', () => {
+  const { output, left } = made();
+  output.setMode('acked');
+  output.lead(said(1, 2, 3), 7);
+  output.setMode('closed');
+  output.handOver();
+  output.releasedThere(1n);
+  output.setMode('acked');
+  output.acked(7);
+  assert.equal([left, output.waiting, output.heldCount], [[], 0, 2]);
+  assert.is(output.takeOver(), 2);
+  assert.equal(left, [2n, 3n]);
+});
+
+test('a new stream counts anew: an old acknowledgement lets nothing of it out', () => {
+  const { output, left } = made();
+  output.setMode('acked');
+  output.acked(50);
+  output.restart();
+  output.lead(said(1), 2);
+  assert.equal(left, []);
+  output.acked(2);
+  assert.equal(left, [1n]);
+});
+
+test('with the machine goes what it said and has not left', () => {
+  const { output, left } = made();
+  output.lead(said(1), 1);
+  output.follow(said(2));
+  output.clear();
+  output.setMode('open');
+  assert.equal([left, output.takeOver()], [[], 0]);
+  output.follow(said(1));
+  assert.is(output.heldCount, 1, 'another machine counts from its own beginning');
+});
+
+test('frames in the name of the guest pass the gate, and say only where it is', () => {
+  const { output, frames, released } = made();
+  output.announce();
+  assert.ok(frames.length > 0);
+  for (const frame of frames) assert.equal(frame.slice(6, 12), MAC);
+  assert.equal(released, []);
+});
+
+test.run();
