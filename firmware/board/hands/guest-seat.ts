@@ -77,9 +77,9 @@ export class GuestSeat {
   ): Promise<GuestSeat> {
     const seat = new GuestSeat(plan, files, events);
     try {
-      for (const { path, isReadOnly } of plan.disks) {
+      for (const disk of plan.disks) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
-        seat.disks.push(await DiskReplica.open({ path, isReadOnly, nowMs, onTrouble }));
+        seat.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble }));
       }
       seat.outside = await openOutside(worldSpec(plan), {
         onInputs: (inputs) => seat.inputs(inputs),

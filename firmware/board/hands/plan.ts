@@ -1,4 +1,5 @@
 // The guest as the hands need it said: what the configuration's GuestPlan gives.
+import type { DiskSpec } from '../../host/disk-spec.ts';
 import type { EngineChoice } from '../../host/engines.ts';
 import type { SerialSpec } from '../../host/world.ts';
 
@@ -9,7 +10,7 @@ export interface HandsPlan {
   readonly memoryBytes: number;
   readonly engine: EngineChoice;
   readonly nics: readonly { readonly mac: Uint8Array; readonly tap: string }[];
-  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly disks: readonly DiskSpec[];
   readonly com1: SerialSpec;
   readonly com2: SerialSpec;
   readonly onPowerOff: 'stop' | 'restart';
