@@ -1,6 +1,7 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import { createHash } from 'node:crypto';
 import type { ParseArgsConfig } from 'node:util';
+import { type DiskSpec, diskSpec } from '../host/disk-spec.ts';
 import { ENGINE_CHOICES, type EngineChoice } from '../host/engines.ts';
 import type { NetSpec, SerialSpec } from '../host/world.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
@@ -12,7 +13,7 @@ export interface GuestOptions {
   readonly initrdPath: string | undefined;
   readonly commandLine: string;
   readonly memoryMib: number;
-  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly disks: readonly DiskSpec[];
   readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
   readonly serial: {
     readonly com1: SerialSpec;
@@ -33,7 +34,7 @@ export const GUEST_OPTIONS_HELP = `\
   --append STRING      kernel command line
                        (default "${COMMAND_LINE_DEFAULT}")
   --memory MIB         guest memory, ${MEMORY_MIB.min} to ${MEMORY_MIB.max} (default ${MEMORY_MIB.default})
-  --disk FILE[,ro]     a raw disk image; again for more, at most ${DISKS_MAX}
+  --disk FILE[,ro]     a raw disk image; again for more, at most ${DISKS_MAX}; ",raw": whatever it looks like
   --net CABLE          a network card on tap=NAME or socket=PATH; none; again for more, at most ${NICS_MAX}
   --mac ADDRESS        of the card, as 52:54:00:12:34:56; the n-th for the n-th card
   --serial LINE        the first serial port: stdio (default), pty, socket=PATH or none
@@ -118,10 +119,7 @@ function memoryMib(text: string | undefined): number {
 
 function diskSpecs(given: readonly string[]): GuestOptions['disks'] {
   if (given.length > DISKS_MAX) throw new UsageError(`--disk: at most ${DISKS_MAX} disks`);
-  const disks = given.map((text) => {
-    const isReadOnly = text.endsWith(',ro');
-    return { path: isReadOnly ? text.slice(0, -3) : text, isReadOnly };
-  });
+  const disks = given.map(diskSpec);
   if (disks.some(({ path }) => path === '')) throw new UsageError('--disk is empty');
   return disks;
 }

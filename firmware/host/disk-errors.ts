@@ -3,6 +3,7 @@
 export const DISK_ERROR_CODES = [
   'E_DISK_MISSING', // no such file
   'E_DISK_KIND', // not a regular file
+  'E_DISK_FORMAT', // an image of another kind, or packed; the message has the command that makes it raw
   'E_DISK_SIZE', // empty, or not a whole number of sectors
   'E_DISK_PERMISSION', // this user may not read or write it
   'E_DISK_READ_ONLY', // on a file system that cannot be written

@@ -13,15 +13,15 @@ import { lockFile, punchHole } from '../../native/index.ts';
 import { mustFollow } from '../devices/virtio-blk/order.ts';
 import type { DiskRequest, Input } from '../machine/contracts.ts';
 import { DiskError, inWords } from './disk-errors.ts';
+import { notRaw } from './disk-format.ts';
+import type { DiskSpec } from './disk-spec.ts';
 
 const SECTOR_BYTES = 512;
 const ZEROES = new Uint8Array(1 << 20);
 
 export type DiskCompletion = Extract<Input, { kind: 'disk-completion' }>;
 
-export interface DiskFileOptions {
-  path: string;
-  isReadOnly: boolean;
+export interface DiskFileOptions extends DiskSpec {
   onCompletion: (completion: DiskCompletion) => void;
   /** A request failed: for the operator's log. The machine gets its 'io-error' all the same. */
   onTrouble: (error: DiskError, request: DiskRequest) => void;
@@ -68,7 +68,7 @@ export class DiskFile {
       // Without waiting, should it be a pipe; for a regular file the flag means nothing.
       const access = isReadOnly ? constants.O_RDONLY : constants.O_RDWR;
       file = await open(path, access | constants.O_NONBLOCK);
-      const { size } = await checkedStat(path, file);
+      const { size } = await checkedStat(options, file);
       if (!lockFile(file.fd, !isReadOnly))
         throw new DiskError('E_DISK_BUSY', path, 'is in use by another program');
       return new DiskFile(options, file, size / SECTOR_BYTES);
@@ -202,11 +202,13 @@ export class DiskFile {
   }
 }
 
-async function checkedStat(path: string, file: FileHandle) {
+async function checkedStat({ path, isRaw }: DiskSpec, file: FileHandle) {
   const stat = await file.stat();
   if (!stat.isFile())
     throw new DiskError('E_DISK_KIND', path, 'is not a regular file but something else');
   if (stat.size === 0) throw new DiskError('E_DISK_SIZE', path, 'is empty');
+  const format = isRaw === true ? undefined : notRaw(path, file.fd, stat.size);
+  if (format !== undefined) throw new DiskError('E_DISK_FORMAT', path, format);
   if (stat.size % SECTOR_BYTES !== 0)
     throw new DiskError('E_DISK_SIZE', path, `${stat.size} bytes are no multiple of 512`);
   return stat;

@@ -5,14 +5,13 @@ import { webcrypto } from 'node:crypto';
 import { BlockSet } from '../lockstep/sync-blocks.ts';
 import type { DiskOperation, DiskRequest } from '../machine/contracts.ts';
 import { type DiskCompletion, DiskFile } from './disk-file.ts';
+import type { DiskSpec } from './disk-spec.ts';
 
 export const REPLICA_BLOCK_BYTES = 64 << 10;
 export const BLOCK_HASH_BYTES = 16;
 const ZERO_BLOCK = Buffer.alloc(REPLICA_BLOCK_BYTES);
 
-export interface ReplicaOptions {
-  readonly path: string;
-  readonly isReadOnly: boolean;
+export interface ReplicaOptions extends DiskSpec {
   readonly nowMs: () => number;
   readonly onTrouble: (words: string) => void;
 }
@@ -42,10 +41,8 @@ export class DiskReplica {
   /** Throws a DiskError: one clear line. */
   static async open(options: ReplicaOptions): Promise<DiskReplica> {
     const replica = new DiskReplica(options);
-    const { path, isReadOnly } = options;
     replica.file = await DiskFile.open({
-      path,
-      isReadOnly,
+      ...options,
       onCompletion: ({ id, status, data }) => replica.completed(id, status, data),
       onTrouble: ({ message }) => {
         replica.trouble = message;

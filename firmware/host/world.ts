@@ -3,6 +3,7 @@
 import type { DiskRequest, Input, SerialPortName } from '../machine/contracts.ts';
 import type { GuestDevices } from '../machine/plug.ts';
 import { DiskFile } from './disk-file.ts';
+import type { DiskSpec } from './disk-spec.ts';
 import type { NetLink, NetLinkEvents } from './net/link.ts';
 import { socketLink } from './net/socket.ts';
 import { tapLink } from './net/tap.ts';
@@ -21,7 +22,7 @@ export type NetSpec =
   | { readonly kind: 'socket'; readonly path: string };
 
 export interface WorldSpec {
-  readonly disks: readonly { readonly path: string; readonly isReadOnly: boolean }[];
+  readonly disks: readonly DiskSpec[];
   readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
   readonly serial: Readonly<Record<SerialPortName, SerialSpec>>;
 }
@@ -110,7 +111,7 @@ export class World {
   }
 
   private async openAll({ disks, nets, serial }: WorldSpec): Promise<void> {
-    for (const { path, isReadOnly } of disks) await this.openDisk(path, isReadOnly);
+    for (const disk of disks) await this.openDisk(disk);
     for (const net of nets) await this.openNet(net);
     for (const port of ['com1', 'com2', 'console'] as const) {
       const line = await openLine(serial[port], this.lineEvents(port));
@@ -121,10 +122,10 @@ export class World {
     }
   }
 
-  private async openDisk(path: string, isReadOnly: boolean): Promise<void> {
+  private async openDisk(disk: DiskSpec): Promise<void> {
     const onCompletion = (completion: Input) => this.events.onInputs([completion]);
     const onTrouble = (error: Error) => this.events.onNotice(error.message);
-    this.disks.push(await DiskFile.open({ path, isReadOnly, onCompletion, onTrouble }));
+    this.disks.push(await DiskFile.open({ ...disk, onCompletion, onTrouble }));
   }
 
   private async openNet(spec: NetSpec): Promise<void> {

@@ -73,7 +73,7 @@ test('no network card', () => {
 });
 
 const WRONG: [args: string[], words: RegExp][] = [
-  [['--disks', 'x'], /^unknown option '--disks'$/],
+  [['--disks', 'x'], /^unknown option '--disks'; did you mean "--disk"\?$/],
   [['extra'], /^unexpected argument 'extra'/],
   [['--initrd'], /^option '--initrd.*argument missing$/],
   [['--no-reboot=1'], /^option '--no-reboot' does not take an argument$/],

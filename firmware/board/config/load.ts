@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
+import { fileNotRaw } from '../../host/disk-format.ts';
 import { systemWords } from '../../host/errors.ts';
 import { secretTrouble } from '../../host/secret-file.ts';
 import { pairHashOf } from './pair-hash.ts';
@@ -85,6 +86,10 @@ export async function checkConfig(
   for (const [key, path] of namedFiles(config)) {
     const trouble = await troubleWith(path, isAnothers);
     if (trouble !== null) note(key, trouble);
+  }
+  for (const { path, isRaw } of config.guest.disks) {
+    const format = isRaw === true ? undefined : fileNotRaw(path);
+    if (format !== undefined) note('guest.disks', `${path}: ${format}`);
   }
   if (problems.length > 0)
     throw new ConfigError(

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
 import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
+import { diskSpec } from '../../host/disk-spec.ts';
 import { ENGINE_CHOICES } from '../../host/engines.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
@@ -167,8 +168,8 @@ function disks(table: TableReader): GuestPlan['disks'] {
   const given = table.texts('disks');
   if (given.length > DISKS_MAX) table.problem('disks', `names more than ${DISKS_MAX} disks`);
   const list = given.map((text) => {
-    const isReadOnly = text.endsWith(',ro');
-    return { path: table.absolute(isReadOnly ? text.slice(0, -3) : text), isReadOnly };
+    const spec = diskSpec(text);
+    return { ...spec, path: table.absolute(spec.path) };
   });
   if (new Set(list.map(({ path }) => path)).size < list.length)
     table.problem('disks', 'names a file twice');

@@ -3,6 +3,7 @@
 
 import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
+import type { DiskSpec } from '../../host/disk-spec.ts';
 import type { EngineChoice } from '../../host/engines.ts';
 import type { ScadaConfig } from '../../scada/types.ts';
 
@@ -52,7 +53,7 @@ export interface GuestPlan {
   readonly memoryBytes: number;
   readonly engine: EngineChoice;
   readonly nics: readonly GuestNic[];
-  readonly disks: readonly GuestDisk[];
+  readonly disks: readonly DiskSpec[];
   readonly com1: GuestLine;
   readonly com2: GuestLine;
   readonly onPowerOff: 'stop' | 'restart';
@@ -62,11 +63,6 @@ export interface GuestNic {
   readonly mac: Uint8Array;
   /** The host's interface; it exists already. */
   readonly tap: string;
-}
-
-export interface GuestDisk {
-  readonly path: string;
-  readonly isReadOnly: boolean;
 }
 
 /** Fits the `SerialSpec` of firmware/host/world.ts. */

@@ -91,9 +91,9 @@ export class GuestRunner {
     const { plan, events, nowMs } = this;
     try {
       this.files = await readFiles(plan);
-      for (const { path, isReadOnly } of plan.disks) {
+      for (const disk of plan.disks) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
-        this.disks.push(await DiskReplica.open({ path, isReadOnly, nowMs, onTrouble }));
+        this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble }));
       }
       this.outside = await this.openOutside(worldSpec(plan), {
         onInputs: (inputs) => this.inputs(inputs),
