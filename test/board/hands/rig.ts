@@ -7,10 +7,10 @@ import type { OpenOutside, Outside } from '../../../firmware/board/hands/guest-s
 import { BoardHands, type HandsOptions } from '../../../firmware/board/hands/hands.ts';
 import type { HandsPlan } from '../../../firmware/board/hands/plan.ts';
 import type { HandsEvent, Reign } from '../../../firmware/board/hands/types.ts';
+import type { Input } from '../../../firmware/devices/contracts.ts';
 import type { OutputItem } from '../../../firmware/host/vcpu/vcpu.ts';
 import type { WorldEvents } from '../../../firmware/host/world.ts';
 import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
-import type { Input } from '../../../firmware/machine/contracts.ts';
 import { Channel } from '../../../logchan/channel.ts';
 import type { Port } from '../../../logchan/port.ts';
 import { GuestMemory } from '../../../native/index.ts';
