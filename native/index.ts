@@ -25,11 +25,13 @@ export interface MemoryDigest {
   page(index: number): bigint;
 }
 
-/** Initial values of a segment register; `attributes` as VMX access rights. */
+/** Initial values of a segment register. */
 export interface SegmentSetup {
   readonly selector: number;
   readonly base: number;
+  /** In bytes, expanded. */
   readonly limit: number;
+  /** VMX access rights: type 0-3, S 4, DPL 5-6, P 7, L 13, D/B 14, G 15. */
   readonly attributes: number;
 }
 

@@ -32,6 +32,11 @@ const RULES: Rule[] = [
     why: 'the machine is a pure function of its log and knows nobody above it',
   },
   {
+    from: /^firmware\/devices\//,
+    forbidden: /^firmware\/machine\//,
+    why: 'a device knows its contracts, not the machine it is built into',
+  },
+  {
     from: /^firmware\/(machine|devices)\//,
     forbidden: HOST_MODULES,
     why: 'what happens inside the machine depends on its log alone',

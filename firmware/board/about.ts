@@ -1,7 +1,8 @@
 // What a board says of itself to people at the other one: its firmware and which configuration it runs
 // with. Nothing is decided by it. Pure.
+
+import type { StateObject } from '../devices/contracts.ts';
 import { decodeState, encodeState } from '../lockstep/state-codec.ts';
-import type { StateObject } from '../machine/contracts.ts';
 import type { ConfigVersion } from './config/load.ts';
 
 export interface About extends ConfigVersion {

@@ -1,7 +1,7 @@
 // Does this processor land where it should? A guest that counts its own branches in a register is run
 // to many targets: the register must hold the target every time. One miss, and the board is refused.
 import { GuestMemory, type VtxEngine as NativeVtx } from '../../native/index.ts';
-import { type CpuSetup, ExitReason } from '../machine/contracts.ts';
+import { type CpuSetup, ExitReason } from '../machine/engine.ts';
 
 const CODE_AT = 0x1000;
 const MEMORY_BYTES = 1 << 20;

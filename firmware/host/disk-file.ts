@@ -10,8 +10,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { lockFile, punchHole } from '../../native/index.ts';
+import type { DiskRequest, Input } from '../devices/contracts.ts';
 import { mustFollow } from '../devices/virtio-blk/order.ts';
-import type { DiskRequest, Input } from '../machine/contracts.ts';
 import { DiskError, inWords } from './disk-errors.ts';
 import { notRaw } from './disk-format.ts';
 import type { DiskSpec } from './disk-spec.ts';

@@ -2,8 +2,8 @@
 // whole blocks. Both go through one DiskFile and its order: a block read after a write of the guest was
 // handed in has that write in it. What the guest writes while somebody watches is marked in a set.
 import { webcrypto } from 'node:crypto';
+import type { DiskOperation, DiskRequest } from '../devices/contracts.ts';
 import { BlockSet } from '../lockstep/sync-blocks.ts';
-import type { DiskOperation, DiskRequest } from '../machine/contracts.ts';
 import { type DiskCompletion, DiskFile } from './disk-file.ts';
 import type { DiskSpec } from './disk-spec.ts';
 

@@ -1,8 +1,8 @@
 // A guest on this host: its vCPU thread and its world, wired to each other. Unprotected: what it says
 // leaves at once, and its log is kept only when somebody asks for it.
 import { randomBytes } from 'node:crypto';
+import type { Input } from '../devices/contracts.ts';
 import { identityState } from '../lockstep/identity.ts';
-import type { Input } from '../machine/contracts.ts';
 import type { EngineChoice } from './engines.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';

@@ -2,8 +2,8 @@
 // over the file. For replays, which must start from the image as it was and leave it so.
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import type { DiskRequest } from '../devices/contracts.ts';
 import type { LocalCompletion } from '../lockstep/inputs.ts';
-import type { DiskRequest } from '../machine/contracts.ts';
 import { DiskError, inWords } from './disk-errors.ts';
 
 export const OVERLAY_BLOCK_BYTES = 4096;

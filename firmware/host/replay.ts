@@ -2,6 +2,7 @@
 // runs it along the entries. Disks are overlays: the images stay as they are.
 
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
+import type { DiskRequest, Input, StateValue } from '../devices/contracts.ts';
 import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/checkpoint.ts';
 import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
 import type { Entry } from '../lockstep/entry.ts';
@@ -11,7 +12,7 @@ import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
 import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
-import type { DiskRequest, Engine, Input, StateValue } from '../machine/contracts.ts';
+import type { Engine } from '../machine/engine.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
 import { ENGINE_KINDS, type EngineKind } from './engines.ts';

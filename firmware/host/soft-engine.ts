@@ -5,7 +5,7 @@ import {
   type SoftEngine as Native,
   SoftEngine as NativeSoft,
 } from '../../native/index.ts';
-import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/contracts.ts';
+import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/engine.ts';
 
 // Places in the native exit record.
 const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;

@@ -5,7 +5,7 @@
 // Exit-aligned positions are for those who ask for them by name.
 
 import { type GuestMemory, VtxEngine as NativeVtx, probeKvm } from '../../native/index.ts';
-import type { Engine } from '../machine/contracts.ts';
+import type { Engine } from '../machine/engine.ts';
 import { missedLanding } from './commissioning.ts';
 import type { EngineChoice, EngineKind } from './engines.ts';
 import { HostError } from './errors.ts';

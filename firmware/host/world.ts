@@ -1,6 +1,6 @@
 // The outside of one guest on this host: its disks, network cables and serial lines. Opens them all or
 // none, delivers what the guest put out, hands in what comes; it knows no machine and no log.
-import type { DiskRequest, Input, SerialPortName } from '../machine/contracts.ts';
+import type { DiskRequest, Input, SerialPortName } from '../devices/contracts.ts';
 import type { GuestDevices } from '../machine/plug.ts';
 import { DiskFile } from './disk-file.ts';
 import type { DiskSpec } from './disk-spec.ts';

@@ -1,7 +1,7 @@
 // How far a follower's real time is from the guest's virtual time, learnt from the clock steps that
 // arrive: a step is as late as its way was long, so the smallest difference is the best one. Two
 // boards' clocks drift apart, so only the last while counts.
-import type { VirtualNs } from '../machine/contracts.ts';
+import type { VirtualNs } from '../devices/contracts.ts';
 
 /** Samples count for one to two of these: 50 ppm of drift are 3 ms in it. */
 export const ARRIVAL_WINDOW_NS = 30_000_000_000n;

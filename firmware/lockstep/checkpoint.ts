@@ -8,7 +8,7 @@
 //     state     registers, devices, clock, output counters (canonical state encoding)
 //     end       pages written u32 | CRC-32 of all page and disk payloads u32
 import { crc32 } from 'node:zlib';
-import type { StateObject, StateValue } from '../machine/contracts.ts';
+import type { StateObject, StateValue } from '../devices/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineState } from '../machine/machine-types.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';

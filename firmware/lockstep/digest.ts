@@ -2,7 +2,8 @@
 // The memory digest is incremental, from the pages the engine says were written.
 import { createHash } from 'node:crypto';
 import type { MemoryDigest } from '../../native/index.ts';
-import type { Engine, StateValue } from '../machine/contracts.ts';
+import type { StateValue } from '../devices/contracts.ts';
+import type { Engine } from '../machine/engine.ts';
 import { encodeState } from './state-codec.ts';
 
 export interface Digests {

@@ -1,6 +1,6 @@
 // What a log or checkpoint is of. A replay needs the very same guest on the very same machine; where
 // it is not, it is refused with every difference in words, not with a divergence later.
-import type { StateObject } from '../machine/contracts.ts';
+import type { StateObject } from '../devices/contracts.ts';
 
 export interface MachineIdentity {
   readonly firmwareVersion: string;

@@ -1,7 +1,7 @@
 // Between the machine's inputs and the log's entries. They say the same; only a disk completion is
 // told apart, because data of a read need not travel: each board has its own replica.
 import { crc32 } from 'node:zlib';
-import type { Input } from '../machine/contracts.ts';
+import type { Input } from '../devices/contracts.ts';
 import type { DiskCompletion, EntryBody } from './entry.ts';
 
 type DiskInput = Extract<Input, { kind: 'disk-completion' }>;

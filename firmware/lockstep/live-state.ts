@@ -6,7 +6,7 @@
 //
 // Disk requests in flight are part of the machine: who adopts it issues them again.
 import { createHash } from 'node:crypto';
-import type { StateObject, StateValue } from '../machine/contracts.ts';
+import type { StateObject, StateValue } from '../devices/contracts.ts';
 import type { MachineState } from '../machine/machine-types.ts';
 import { encodeMagic, MAGIC_BYTES } from './chunks.ts';
 import { LockstepError } from './errors.ts';

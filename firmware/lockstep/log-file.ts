@@ -5,7 +5,7 @@
 //     entries   one or more whole entries (firmware/lockstep/ENTRIES.md)
 //     summary   how the recording ended, when it ended in order (canonical state encoding)
 
-import type { StateObject } from '../machine/contracts.ts';
+import type { StateObject } from '../devices/contracts.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';
 import { type Entry, EntryDecoder, EntryEncoder } from './entry.ts';
 import { LockstepError } from './errors.ts';

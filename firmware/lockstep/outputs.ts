@@ -2,7 +2,7 @@
 // log is the n-th thing the world could have seen; a marker entry names the last one and a CRC-32
 // over everything since the previous marker, so a backup that made other bytes knows at once.
 import { crc32 } from 'node:zlib';
-import type { Output, OutputSink } from '../machine/contracts.ts';
+import type { Output, OutputSink } from '../devices/contracts.ts';
 
 /** What the world can see; a disk request stays inside the board. */
 export type ExternalOutput = Exclude<Output, { kind: 'disk-request' }>;

@@ -5,7 +5,8 @@
 // of this host, so it is nearly right by itself and a step every few milliseconds corrects the rest.
 // Time never goes back: a guest that is ahead gets a slower clock until real time has caught up. An
 // idle guest's time stands still until a step says how late it is. Integers only.
-import type { Icount, VirtualNs } from '../machine/contracts.ts';
+import type { VirtualNs } from '../devices/contracts.ts';
+import type { Icount } from '../machine/engine.ts';
 
 export interface PacerLimits {
   /** Between two steps of a busy guest. */

@@ -11,7 +11,8 @@
 //    `markPending()`. What the primary did beyond the last entry nobody has seen. Disk requests whose
 //    completion never came are in flight; the local replica's completions are new inputs.
 
-import type { Icount, Input, Output } from '../machine/contracts.ts';
+import type { Input, Output } from '../devices/contracts.ts';
+import type { Icount } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { SliceEnd } from '../machine/machine-types.ts';
 import type { MachineDigest } from './digest.ts';

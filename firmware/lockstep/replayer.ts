@@ -2,7 +2,8 @@
 // marker and digest on the way, and stops for good at the first difference. At the end of what it
 // holds the machine stands exactly where the recorder's stood: there it can go live.
 
-import type { Icount, Input, Output } from '../machine/contracts.ts';
+import type { Input, Output } from '../devices/contracts.ts';
+import type { Icount } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
 import type { Entry } from './entry.ts';

@@ -4,7 +4,7 @@
 //
 // Bytes may come from a file or a peer: decoding answers with undefined, it never throws.
 
-import type { StateObject, StateValue } from '../machine/contracts.ts';
+import type { StateObject, StateValue } from '../devices/contracts.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
 const TAG = {

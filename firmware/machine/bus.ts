@@ -3,7 +3,7 @@
 // An access wider than a device takes is split into bytes at consecutive addresses, as on a real ISA
 // bus. Where nobody lives, reads give all ones and writes vanish; both are counted.
 
-import type { AddressRange, Device } from './contracts.ts';
+import type { AddressRange, Device } from '../devices/contracts.ts';
 
 const PORTS = 0x10000;
 const NOBODY = 0xff; // index no device has

@@ -4,7 +4,8 @@
 //     ns = baseNs + (((icount - baseIcount) * multiplier) >> 32)
 // which is the engine's formula for the guest's TSC, so that both always show the same number.
 
-import type { Icount, VirtualNs } from './contracts.ts';
+import type { VirtualNs } from '../devices/contracts.ts';
+import type { Icount } from './engine.ts';
 
 export const MULTIPLIER_ONE = 1n << 32n; // one nanosecond an instruction
 

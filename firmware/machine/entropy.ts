@@ -3,7 +3,7 @@
 //
 // The key is part of the machine's state and enters by the initial state and by entropy inputs.
 
-import type { EntropySource } from './contracts.ts';
+import type { EntropySource } from '../devices/contracts.ts';
 
 const KEY_BYTES = 32;
 const BLOCK_BYTES = 64;

@@ -1,17 +1,17 @@
 // What goes into a machine, what its slices end with, and what its state is.
 
-import type { PciHost } from '../devices/pci/host.ts';
-import type { ClockState } from './clock.ts';
 import type {
   DiskEndpoint,
-  Engine,
   GuestRam,
   NetEndpoint,
   OutputSink,
   SerialEndpoint,
   StateObject,
   VirtualClock,
-} from './contracts.ts';
+} from '../devices/contracts.ts';
+import type { PciHost } from '../devices/pci/host.ts';
+import type { ClockState } from './clock.ts';
+import type { Engine } from './engine.ts';
 import type { EntropyState } from './entropy.ts';
 
 export type SliceEnd = 'limit' | 'kick' | 'open' | 'idle' | 'stopped';

@@ -12,24 +12,22 @@
 // input ends with settle(): timers that are due have fired and an interrupt that can be delivered is
 // delivered, so a position has one meaning.
 
-import type { PciHost } from '../devices/pci/host.ts';
-import type { Pic } from '../devices/pic/pic.ts';
-import type { Uart } from '../devices/uart/uart.ts';
-import { Bus } from './bus.ts';
-import { Clock } from './clock.ts';
 import type {
-  CpuSetup,
   Device,
-  Engine,
-  Icount,
   Input,
   OutputSink,
   SerialEndpoint,
   SerialPortName,
   StateObject,
   VirtualNs,
-} from './contracts.ts';
-import { ExitReason } from './contracts.ts';
+} from '../devices/contracts.ts';
+import type { PciHost } from '../devices/pci/host.ts';
+import type { Pic } from '../devices/pic/pic.ts';
+import type { Uart } from '../devices/uart/uart.ts';
+import { Bus } from './bus.ts';
+import { Clock } from './clock.ts';
+import type { CpuSetup, Engine, Icount } from './engine.ts';
+import { ExitReason } from './engine.ts';
 import { Entropy } from './entropy.ts';
 import type {
   Endpoints,

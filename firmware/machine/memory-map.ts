@@ -1,6 +1,6 @@
 // Where things lie in guest-physical memory, and the map of it that boot protocols hand over.
 
-import type { AddressRange } from './contracts.ts';
+import type { AddressRange } from '../devices/contracts.ts';
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;

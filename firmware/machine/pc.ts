@@ -1,6 +1,7 @@
 // The fixed part of the PC: which devices every machine has, and which wire goes where.
 
 import { PmTimer } from '../devices/acpi-pm/acpi-pm.ts';
+import type { Device, IrqLine, OutputSink } from '../devices/contracts.ts';
 import { DebugPorts } from '../devices/debug/debug.ts';
 import { PCI_IRQS, PciHost } from '../devices/pci/host.ts';
 import { Pic } from '../devices/pic/pic.ts';
@@ -10,7 +11,6 @@ import { Rtc } from '../devices/rtc/rtc.ts';
 import { COM1, COM2 } from '../devices/uart/registers.ts';
 import { Uart } from '../devices/uart/uart.ts';
 import { cmosPresets } from './cmos.ts';
-import type { Device, IrqLine, OutputSink } from './contracts.ts';
 
 export type PcOptions = {
   readonly ramBytes: number;

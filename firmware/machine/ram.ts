@@ -4,7 +4,7 @@
 // the first byte moves; an access that does not lie wholly inside is refused and counted, never
 // thrown, because addresses come from guests.
 
-import type { GuestRam } from './contracts.ts';
+import type { GuestRam } from '../devices/contracts.ts';
 import { HIGH_RAM_BASE, lowRamBytes } from './memory-map.ts';
 
 export type RamOptions = {

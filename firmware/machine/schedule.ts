@@ -4,8 +4,9 @@
 // the deadline itself), and the position is computed only when the earliest deadline or the clock
 // changed: the run loop comes by here on every exit.
 
+import type { Device, VirtualNs } from '../devices/contracts.ts';
 import type { Clock } from './clock.ts';
-import type { Device, Icount, VirtualNs } from './contracts.ts';
+import type { Icount } from './engine.ts';
 
 export class Schedule {
   readonly #devices: readonly Device[];

@@ -51,7 +51,7 @@ Napi::Uint8Array bytes(const Napi::CallbackInfo& info, size_t index, const char*
   return info[index].As<Napi::Uint8Array>();
 }
 
-// ---- setup({...}): CpuSetup of firmware/machine/contracts.ts --------------------------------------
+// ---- setup({...}): CpuSetup of native/index.ts --------------------------------------
 
 Napi::Object object_in(const Napi::Object& parent, const char* name) {
   const Napi::Value value = parent.Get(name);

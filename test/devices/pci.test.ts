@@ -1,9 +1,9 @@
 // Configuration space, BAR windows and INTA# as a guest's PCI core uses them.
 
+import type { StateObject } from '../../firmware/devices/contracts.ts';
 import { type BarSpec, PciConfig } from '../../firmware/devices/pci/config.ts';
 import type { PciFunction } from '../../firmware/devices/pci/function.ts';
 import { irqOfSlot, PciHost } from '../../firmware/devices/pci/host.ts';
-import type { StateObject } from '../../firmware/machine/contracts.ts';
 import { assert, suite } from '../harness/index.ts';
 
 const test = suite('devices/pci');

@@ -3,6 +3,7 @@
 // - looking at the clock more often than needed changes nothing (slices may be cut anywhere).
 
 import { PmTimer } from '../../firmware/devices/acpi-pm/acpi-pm.ts';
+import type { Device, IrqLine } from '../../firmware/devices/contracts.ts';
 import { DebugPorts } from '../../firmware/devices/debug/debug.ts';
 import { PciHost } from '../../firmware/devices/pci/host.ts';
 import { Pic } from '../../firmware/devices/pic/pic.ts';
@@ -10,7 +11,6 @@ import { Pit } from '../../firmware/devices/pit/pit.ts';
 import { ResetPorts } from '../../firmware/devices/reset/reset.ts';
 import { Rtc } from '../../firmware/devices/rtc/rtc.ts';
 import { Uart } from '../../firmware/devices/uart/uart.ts';
-import type { Device, IrqLine } from '../../firmware/machine/contracts.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('devices/state');

@@ -1,8 +1,8 @@
 // Driver sequences on a serial port.
 
+import type { Output } from '../../firmware/devices/contracts.ts';
 import { WAITING_BYTES_MAX } from '../../firmware/devices/uart/receiver.ts';
 import { Uart } from '../../firmware/devices/uart/uart.ts';
-import type { Output } from '../../firmware/machine/contracts.ts';
 import { assert, suite } from '../harness/index.ts';
 
 const test = suite('devices/uart');

@@ -1,13 +1,13 @@
 // The block device by driver sequences, and against a model disk: whatever order completions come
 // in, the guest must read what a disk working strictly in order would have given.
 
+import type { DiskRequest, Output } from '../../firmware/devices/contracts.ts';
 import { VirtioBlk } from '../../firmware/devices/virtio-blk/blk.ts';
 import {
   BlkFeature,
   PENDING_BYTES_MAX,
   PENDING_MAX,
 } from '../../firmware/devices/virtio-blk/layout.ts';
-import type { DiskRequest, Output } from '../../firmware/machine/contracts.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { type Buffers, INDIRECT, STATUS, type Used, VirtioDriver } from './virtio/driver.ts';
 import { TestPc, type Wiring } from './virtio/pc.ts';

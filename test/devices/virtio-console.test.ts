@@ -1,10 +1,11 @@
 // The console device by driver sequences.
+
+import type { Output } from '../../firmware/devices/contracts.ts';
 import {
   RX_WAITING_BYTES_MAX,
   TX_BYTES_MAX,
   VirtioConsole,
 } from '../../firmware/devices/virtio-console/console.ts';
-import type { Output } from '../../firmware/machine/contracts.ts';
 import { assert, suite } from '../harness/index.ts';
 import { VirtioDriver } from './virtio/driver.ts';
 import { TestPc, type Wiring } from './virtio/pc.ts';

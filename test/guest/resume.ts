@@ -3,6 +3,7 @@
 // what came after. What the twin will do on a dying primary, with a file for a link.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SerialPortName } from '../../firmware/devices/contracts.ts';
 import { Replay } from '../../firmware/host/replay.ts';
 import { VcpuLoop } from '../../firmware/host/vcpu/loop.ts';
 import { Outbox } from '../../firmware/host/vcpu/outbox.ts';
@@ -10,7 +11,6 @@ import { World } from '../../firmware/host/world.ts';
 import { identityFrom } from '../../firmware/lockstep/identity.ts';
 import { LogReader, LogWriter, logSummary } from '../../firmware/lockstep/log-file.ts';
 import { Pacer } from '../../firmware/lockstep/pacer.ts';
-import type { SerialPortName } from '../../firmware/machine/contracts.ts';
 
 export interface ResumeJob {
   log: string;

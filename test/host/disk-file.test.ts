@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DiskOperation, DiskRequest } from '../../firmware/devices/contracts.ts';
 import { DiskError, type DiskErrorCode } from '../../firmware/host/disk-errors.ts';
 import { type DiskCompletion, DiskFile } from '../../firmware/host/disk-file.ts';
-import type { DiskOperation, DiskRequest } from '../../firmware/machine/contracts.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { forOthers } from '../harness/others.ts';
 

@@ -1,9 +1,9 @@
 // Recordings that are kicked all the time, and their replays: the same digests, wherever a kick fell. For
 // the tests of this folder.
 import { readFileSync } from 'node:fs';
+import type { Input } from '../../firmware/devices/contracts.ts';
 import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
-import type { Input } from '../../firmware/machine/contracts.ts';
 import { assert, type SeededRandom, seededRandom } from '../harness/index.ts';
 import { buildGuest } from '../softcpu/guest.ts';
 import { Kicker } from './kicker.ts';

@@ -2,12 +2,12 @@
 // a driver whose "outside world" (arrival times, disk delays, frames, keys) comes from a seed. The
 // recorder and the replayer under test are the real ones.
 import { createHash } from 'node:crypto';
+import type { DiskRequest, Input } from '../../firmware/devices/contracts.ts';
 import { SoftEngine } from '../../firmware/host/soft-engine.ts';
 import { DirtyPages, MachineDigest } from '../../firmware/lockstep/digest.ts';
 import type { LocalCompletion } from '../../firmware/lockstep/inputs.ts';
 import { OutputTap } from '../../firmware/lockstep/outputs.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
-import type { DiskRequest, Input } from '../../firmware/machine/contracts.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';

@@ -1,6 +1,7 @@
 // State encoding: one value, one encoding; what is written is read; bytes from hell never throw.
+
+import type { StateValue } from '../../firmware/devices/contracts.ts';
 import { decodeState, encodeState } from '../../firmware/lockstep/state-codec.ts';
-import type { StateValue } from '../../firmware/machine/contracts.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('lockstep/state-codec');

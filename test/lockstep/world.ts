@@ -1,9 +1,9 @@
 // A seeded world around a recorder: it cuts slices at random, answers disks late and out of order,
 // types on the console, sends frames, and steps the clock, all at moments no guest could predict.
 
+import type { Input } from '../../firmware/devices/contracts.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';
 import type { Recorder } from '../../firmware/lockstep/recorder.ts';
-import type { Input } from '../../firmware/machine/contracts.ts';
 import type { SliceEnd } from '../../firmware/machine/machine-types.ts';
 import type { SeededRandom } from '../harness/index.ts';
 import type { Rig } from './rig.ts';

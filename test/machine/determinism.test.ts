@@ -2,8 +2,8 @@
 // at the same positions must give the same outputs and the same state, however the run was cut, where
 // it was saved and restored, and whether it was recorded or replayed.
 
+import type { Input, Output } from '../../firmware/devices/contracts.ts';
 import { MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
-import type { Input, Output } from '../../firmware/machine/contracts.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import { MIB } from '../../firmware/machine/memory-map.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';

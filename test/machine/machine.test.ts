@@ -1,7 +1,8 @@
 // The machine's loop against a scripted engine: what it asks of engine and devices, exit by exit.
 
+import type { Output } from '../../firmware/devices/contracts.ts';
 import { MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
-import { type CpuSetup, ExitReason, type Output } from '../../firmware/machine/contracts.ts';
+import { type CpuSetup, ExitReason } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import type { Endpoints, PlugContext } from '../../firmware/machine/machine-types.ts';
 import { MIB } from '../../firmware/machine/memory-map.ts';

@@ -1,14 +1,14 @@
 // The machine's small parts: clock, RAM, bus, entropy, schedule, CMOS sizes.
 
+import type { Device, StateObject } from '../../firmware/devices/contracts.ts';
+import { SharedLine } from '../../firmware/devices/wires.ts';
 import { Bus } from '../../firmware/machine/bus.ts';
 import { Clock, MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
 import { cmosPresets } from '../../firmware/machine/cmos.ts';
-import type { Device, StateObject } from '../../firmware/machine/contracts.ts';
 import { chacha20Block, Entropy } from '../../firmware/machine/entropy.ts';
 import { GIB, HIGH_RAM_BASE, MIB, memoryMap } from '../../firmware/machine/memory-map.ts';
 import { Ram } from '../../firmware/machine/ram.ts';
 import { Schedule } from '../../firmware/machine/schedule.ts';
-import { SharedLine } from '../../firmware/machine/wires.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('machine/parts');

@@ -6,7 +6,7 @@ import {
   type Engine,
   ExitReason,
   type KickToken,
-} from '../../firmware/machine/contracts.ts';
+} from '../../firmware/machine/engine.ts';
 
 export type ScriptedExit = {
   readonly reason: ExitReason;

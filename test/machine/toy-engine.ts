@@ -4,7 +4,7 @@
 // Its one register is a hash of everything it has seen (values read, vectors, time), so two machines
 // that differ anywhere soon differ here.
 
-import { type Engine, ExitReason, type KickToken } from '../../firmware/machine/contracts.ts';
+import { type Engine, ExitReason, type KickToken } from '../../firmware/machine/engine.ts';
 
 export type Op =
   // A fault goes to the handler without retiring, and returns behind itself.

@@ -11,7 +11,7 @@ import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { type Progress, Replayer } from '../../firmware/lockstep/replayer.ts';
 import type { SliceMemory } from '../../firmware/lockstep/slice-pages.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
-import type { Engine } from '../../firmware/machine/contracts.ts';
+import type { Engine } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';

@@ -1,7 +1,8 @@
 // Whether two boards can be a pair: what a target says of itself when it wants to be in step, and every
 // reason against it, each a sentence for the person who has to change something. Pure.
+
+import type { StateObject, StateValue } from '../../devices/contracts.ts';
 import { decodeState, encodeState } from '../../lockstep/state-codec.ts';
-import type { StateObject, StateValue } from '../../machine/contracts.ts';
 
 export interface BoardFacts {
   readonly messagesVersion: number;

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
 import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
@@ -11,7 +12,6 @@ import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
 import { diskSerial, World, type WorldEvents, type WorldSpec } from '../../host/world.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
-import type { DiskRequest, Input, SerialPortName } from '../../machine/contracts.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
 

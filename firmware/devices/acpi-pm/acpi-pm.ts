@@ -1,7 +1,7 @@
 // The ACPI power management timer (ACPI 6.4, 4.8.3.3): a 32-bit counter at 3.579545 MHz, and nothing
 // else of ACPI. Read-only; it never interrupts.
 
-import type { Device, StateObject } from '../../machine/contracts.ts';
+import type { Device, StateObject } from '../contracts.ts';
 
 export const PM_TIMER_PORT = 0x608;
 export const PM_TIMER_HZ = 3_579_545n;

@@ -1,7 +1,7 @@
 // Ports for tests and delays: a byte written to 0xF4 ends the run with it as code; ports 0x80 (power-on
 // codes) and 0xED are written by guests only to let a bus cycle pass.
 
-import type { Device, StateObject } from '../../machine/contracts.ts';
+import type { Device, StateObject } from '../contracts.ts';
 
 export const DEBUG_EXIT_PORT = 0xf4;
 const POST_PORT = 0x80;

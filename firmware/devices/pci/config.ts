@@ -4,7 +4,7 @@
 // Every register is a byte with a mask of writable bits; BARs get their size by hard-wired zero
 // bits, as the specification says (PCI Local Bus 3.0, 6.2.5.1). All else is read-only.
 
-import type { IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { IrqLine, StateObject } from '../contracts.ts';
 import { AT, Bar, COMMAND_WRITABLE, CONFIG_BYTES, Command, Status } from './registers.ts';
 
 export type BarSpec = {

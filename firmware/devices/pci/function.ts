@@ -4,7 +4,7 @@
 // PciConfig and answers its BARs. It gets its interrupt wire from `PciHost.intx(slot)`, hands it to
 // its PciConfig and afterwards only says `config.setInterrupt(level)`.
 
-import type { StateObject, VirtualNs } from '../../machine/contracts.ts';
+import type { StateObject, VirtualNs } from '../contracts.ts';
 import type { PciConfig } from './config.ts';
 
 export interface PciFunction {

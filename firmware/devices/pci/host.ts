@@ -8,8 +8,8 @@
 //
 // Not here: bridges, multi-function devices, MSI, configuration mechanism 2.
 
-import type { AddressRange, Device, IrqLine, StateObject } from '../../machine/contracts.ts';
-import { SharedLine } from '../../machine/wires.ts';
+import type { AddressRange, Device, IrqLine, StateObject } from '../contracts.ts';
+import { SharedLine } from '../wires.ts';
 import { PciConfig } from './config.ts';
 import type { PciFunction } from './function.ts';
 import { AT, CONFIG_ADDRESS_PORT, CONFIG_DATA_PORT, CONFIG_ENABLE, Command } from './registers.ts';

@@ -5,7 +5,7 @@
 // real chip. The chip has priorities (rotatable), a mask, in-service bits, and from these derives
 // one output.
 
-import type { StateObject } from '../../machine/contracts.ts';
+import type { StateObject } from '../contracts.ts';
 import { Icw1, Icw4, Ocw2Command, Ocw3, POLL_PENDING, SPURIOUS_LEVEL } from './registers.ts';
 
 export type ChipState = {

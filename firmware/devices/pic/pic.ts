@@ -3,7 +3,7 @@
 // The machine raises lines through `line(irq)`, hears of the output through the INTR wire it
 // injects, and fetches the vector with acknowledge() when the vCPU takes the interrupt.
 
-import type { Device, IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { Device, IrqLine, StateObject } from '../contracts.ts';
 import { Chip, type ChipState } from './chip.ts';
 import { CASCADE_LEVEL, ELCR_PORT, ELCR_WRITABLE, MASTER_PORT, SLAVE_PORT } from './registers.ts';
 

@@ -10,7 +10,7 @@
 // A reset leaves what a PC's firmware leaves behind: channels whose gate is high count 65536 in mode 3
 // (18.2 Hz). A Linux without a TSC waits for such a count before it has set up anything itself.
 
-import type { StateObject } from '../../machine/contracts.ts';
+import type { StateObject } from '../contracts.ts';
 import { Access, ChannelStatus } from './registers.ts';
 
 export type ChannelState = {

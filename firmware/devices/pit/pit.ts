@@ -7,7 +7,7 @@
 // high and every rising edge is a short low pulse. An edge-triggered controller cannot tell the
 // difference, and an idle guest wakes half as often.
 
-import type { Device, IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { Device, IrqLine, StateObject } from '../contracts.ts';
 import { Channel, type ChannelState } from './channel.ts';
 import {
   Access,

@@ -5,7 +5,7 @@
 // probing drivers fail to drain it and give up at once, and a guest that waits for the input buffer
 // before it sends the reset command does not wait.
 
-import type { Device, StateObject } from '../../machine/contracts.ts';
+import type { Device, StateObject } from '../contracts.ts';
 
 const DATA_PORT = 0x60;
 const COMMAND_PORT = 0x64;

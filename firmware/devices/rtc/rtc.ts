@@ -4,7 +4,7 @@
 // seconds after it, and `baseSeconds` says which second that was. While the guest sets the clock (SET,
 // or a stopped divider) the time registers are plain bytes; when it lets go they become the new base.
 
-import type { Device, IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { Device, IrqLine, StateObject } from '../contracts.ts';
 import { dateTimeOf, dayOfWeek, epochSecondsOf } from './calendar.ts';
 import {
   A,

@@ -5,7 +5,7 @@
 // into the console never overruns. (Real bytes would be lost; flow control is the host's business.)
 // The wait has a bound; beyond it bytes are dropped and counted.
 
-import type { StateObject } from '../../machine/contracts.ts';
+import type { StateObject } from '../contracts.ts';
 import { FIFO_BYTES, Lsr } from './registers.ts';
 
 // More than any terminal paste; less than would matter in a checkpoint.

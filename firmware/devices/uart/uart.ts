@@ -11,7 +11,7 @@ import type {
   SerialEndpoint,
   SerialPortName,
   StateObject,
-} from '../../machine/contracts.ts';
+} from '../contracts.ts';
 import { Receiver, type ReceiverState } from './receiver.ts';
 import {
   Fcr,

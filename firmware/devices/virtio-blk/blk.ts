@@ -23,7 +23,7 @@ import type {
   IrqLine,
   OutputSink,
   StateObject,
-} from '../../machine/contracts.ts';
+} from '../contracts.ts';
 import { type Chain, cut, gather, scatter } from '../virtio/chain.ts';
 import type { VirtioModel } from '../virtio/model.ts';
 import { VirtioPci } from '../virtio/pci.ts';

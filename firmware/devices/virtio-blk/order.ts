@@ -2,7 +2,7 @@
 // are handed several at once: what touches the same bytes happens in order of arrival, except reads
 // beside reads. A flush touches no bytes: it speaks of writes already answered.
 
-import type { DiskRequest } from '../../machine/contracts.ts';
+import type { DiskRequest } from '../contracts.ts';
 
 export function mustFollow(later: DiskRequest, earlier: DiskRequest): boolean {
   if (later.operation === 'read' && earlier.operation === 'read') return false;

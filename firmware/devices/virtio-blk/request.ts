@@ -1,6 +1,6 @@
 // What a guest's request means: its header and data range, checked against the disk.
 
-import type { DiskOperation, GuestRam } from '../../machine/contracts.ts';
+import type { DiskOperation, GuestRam } from '../contracts.ts';
 import { type Chain, gather } from '../virtio/chain.ts';
 import {
   CONFIG,

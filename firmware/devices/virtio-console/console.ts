@@ -3,13 +3,7 @@
 // Bytes from outside wait for the guest's buffers, up to RX_WAITING_BYTES_MAX; a full queue drops
 // the newest, as a serial line without flow control does.
 
-import type {
-  GuestRam,
-  IrqLine,
-  OutputSink,
-  SerialEndpoint,
-  StateObject,
-} from '../../machine/contracts.ts';
+import type { GuestRam, IrqLine, OutputSink, SerialEndpoint, StateObject } from '../contracts.ts';
 import { type Chain, gather, scatter } from '../virtio/chain.ts';
 import type { VirtioModel } from '../virtio/model.ts';
 import { VirtioPci } from '../virtio/pci.ts';

@@ -8,13 +8,7 @@
 // Frames that arrive before a driver is there are dropped, as on a network card that is down. After
 // that they wait in order, up to RX_WAITING_MAX; a full queue drops the newest.
 
-import type {
-  GuestRam,
-  IrqLine,
-  NetEndpoint,
-  OutputSink,
-  StateObject,
-} from '../../machine/contracts.ts';
+import type { GuestRam, IrqLine, NetEndpoint, OutputSink, StateObject } from '../contracts.ts';
 import { type Chain, gather, scatter } from '../virtio/chain.ts';
 import { QUEUE_SIZE_MAX } from '../virtio/limits.ts';
 import type { VirtioModel } from '../virtio/model.ts';

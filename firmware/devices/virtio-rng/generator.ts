@@ -8,7 +8,7 @@
 // ChaCha20: RFC 8439, 2.3; a key is used for one request only, the counter runs from 0. The nonce
 // is a name: other generators may be seeded with the same bytes and must not give the same stream.
 
-import type { EntropySource } from '../../machine/contracts.ts';
+import type { EntropySource } from '../contracts.ts';
 
 export const SEED_BYTES = 32;
 const BLOCK_BYTES = 64;

@@ -3,7 +3,7 @@
 // The bytes are a function of the initial seed and of the entropy inputs since, so they cost no log
 // entry of their own; how good they are is decided by who makes those inputs.
 
-import type { EntropySource, GuestRam, IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { EntropySource, GuestRam, IrqLine, StateObject } from '../contracts.ts';
 import { type Chain, scatter } from '../virtio/chain.ts';
 import type { VirtioModel } from '../virtio/model.ts';
 import { VirtioPci } from '../virtio/pci.ts';

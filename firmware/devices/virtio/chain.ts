@@ -4,7 +4,7 @@
 // flight. So a chain is walked a single time, when it is taken: every buffer is checked against
 // guest memory and copied into plain segments, and nobody looks at the descriptors again.
 
-import type { GuestRam } from '../../machine/contracts.ts';
+import type { GuestRam } from '../contracts.ts';
 import { CHAIN_DESCRIPTORS_MAX } from './limits.ts';
 import { DESCRIPTOR, DESCRIPTOR_BYTES, DescriptorFlag } from './registers.ts';
 

@@ -4,7 +4,7 @@
 // Registers answer to accesses of their own width, 64-bit ones to their two halves. What is
 // settled stays: features are frozen by FEATURES_OK, a queue's registers by its enable.
 
-import type { StateObject } from '../../machine/contracts.ts';
+import type { StateObject } from '../contracts.ts';
 import type { BrokenReason } from './chain.ts';
 import type { Halves, Virtqueue } from './queue.ts';
 import { COMMON, Feature, NO_VECTOR, STATUS_BY_DRIVER, Status } from './registers.ts';

@@ -1,7 +1,7 @@
 // What a virtio device is to its transport (pci.ts), and the other way round: `VirtioPci` is handed
 // in at construction, serves the queues and raises the interrupt; the model says what requests mean.
 
-import type { StateObject } from '../../machine/contracts.ts';
+import type { StateObject } from '../contracts.ts';
 
 export interface VirtioModel {
   readonly name: string;

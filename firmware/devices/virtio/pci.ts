@@ -13,7 +13,7 @@
 // A device is live, that is, it may touch guest memory, while the driver has said DRIVER_OK, no
 // reset is needed and the function is bus master.
 
-import type { GuestRam, IrqLine, StateObject } from '../../machine/contracts.ts';
+import type { GuestRam, IrqLine, StateObject } from '../contracts.ts';
 import { PciConfig } from '../pci/config.ts';
 import type { PciFunction } from '../pci/function.ts';
 import { capabilities } from './capabilities.ts';

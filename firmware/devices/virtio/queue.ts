@@ -13,7 +13,7 @@
 // interrupts the driver's no-interrupt flag does the same work. What is left out is a second way to
 // say things, written by the guest and to be believed by us.
 
-import type { GuestRam, StateObject } from '../../machine/contracts.ts';
+import type { GuestRam, StateObject } from '../contracts.ts';
 import { type BrokenReason, type ChainResult, known, readChain } from './chain.ts';
 import {
   DESCRIPTOR_BYTES,

@@ -3,11 +3,12 @@
 //
 // Lives are items of the log like entries: at one the machine must have stopped, and the caller
 // switches the guest on again (`restart`, then `attach`).
+
+import type { Input, SerialPortName } from '../../devices/contracts.ts';
 import { ArrivalOffset } from '../../lockstep/arrival-offset.ts';
 import { type Birth, type Item, ItemReader } from '../../lockstep/item-stream.ts';
 import type { OutputCounter } from '../../lockstep/outputs.ts';
 import { type Divergence, Replayer } from '../../lockstep/replayer.ts';
-import type { Input, SerialPortName } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { Life } from './life.ts';

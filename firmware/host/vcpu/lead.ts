@@ -1,10 +1,10 @@
 // A board that leads: the guest runs in real time, every input is recorded before it goes in. Whether
 // anybody keeps the log changes while it runs; an unprotected guest is one whose log nobody keeps.
 import { kick } from '../../../native/index.ts';
+import type { Input, SerialPortName } from '../../devices/contracts.ts';
 import { isPrompt, type OutputCounter } from '../../lockstep/outputs.ts';
 import { Pacer } from '../../lockstep/pacer.ts';
 import { Recorder } from '../../lockstep/recorder.ts';
-import type { Input, SerialPortName } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { Life } from './life.ts';
 import { type LogSink, StreamSink } from './log-sink.ts';

@@ -2,6 +2,7 @@
 // engine, machine and digest over guest memory. Memory outlives it: it is cleared and used again, so
 // that whoever copies it needs to know only one.
 import { type GuestMemory, MemoryDigest } from '../../../native/index.ts';
+import type { DiskRequest, StateValue } from '../../devices/contracts.ts';
 import { DirtyPages, MachineDigest } from '../../lockstep/digest.ts';
 import { LockstepError } from '../../lockstep/errors.ts';
 import type { Birth } from '../../lockstep/item-stream.ts';
@@ -9,7 +10,7 @@ import { encodeLiveState, type LiveState } from '../../lockstep/live-state.ts';
 import { type OutputCounter, OutputTap } from '../../lockstep/outputs.ts';
 import type { SliceMemory } from '../../lockstep/slice-pages.ts';
 import { boot } from '../../machine/boot/boot.ts';
-import type { DiskRequest, Engine, StateValue } from '../../machine/contracts.ts';
+import type { Engine } from '../../machine/engine.ts';
 import { Machine } from '../../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../../machine/plug.ts';
 import { createEngine } from '../vtx-engine.ts';

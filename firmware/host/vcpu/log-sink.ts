@@ -1,9 +1,10 @@
 // Where a leader's log goes, and when it leaves. A file may wait until it is worth a message; the
 // stream leaves after every slice, because the other board can be only as near as what it was given.
+
+import type { StateObject } from '../../devices/contracts.ts';
 import type { Entry } from '../../lockstep/entry.ts';
 import { type Birth, ItemWriter } from '../../lockstep/item-stream.ts';
 import { LogWriter } from '../../lockstep/log-file.ts';
-import type { StateObject } from '../../machine/contracts.ts';
 
 export interface LogSink {
   /** Entries so far. */

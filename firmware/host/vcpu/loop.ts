@@ -7,8 +7,10 @@
 // 3. Kick the engine when something came: the slice ends early and the next step injects it.
 //
 // A guest that idles is not run at all: its next timer, or an input, wakes it with a clock step.
+
+import type { Input, SerialPortName, VirtualNs } from '../../devices/contracts.ts';
 import type { Pacer } from '../../lockstep/pacer.ts';
-import type { Icount, Input, SerialPortName, VirtualNs } from '../../machine/contracts.ts';
+import type { Icount } from '../../machine/engine.ts';
 import type { SliceEnd, StopReason } from '../../machine/machine-types.ts';
 
 /** What the loop asks of a machine. */

@@ -1,7 +1,8 @@
 // What a vCPU thread and its owner say to each other, and the words of memory they share.
+
+import type { DiskRequest, Input, SerialPortName, StateObject } from '../../devices/contracts.ts';
 import type { ExternalOutput } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
-import type { DiskRequest, Input, SerialPortName, StateObject } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { EngineKind } from '../engines.ts';

@@ -1,7 +1,8 @@
 // What a slice leaves behind, gathered for one message: the bytes of a serial port in one piece, the
 // rest one by one, each with the number of its output.
+
+import type { DiskRequest, SerialPortName } from '../../devices/contracts.ts';
 import type { ExternalOutput } from '../../lockstep/outputs.ts';
-import type { DiskRequest, SerialPortName } from '../../machine/contracts.ts';
 import type { OutputItem } from './messages.ts';
 
 type SerialRun = { readonly port: SerialPortName; readonly bytes: number[]; sequence: bigint };

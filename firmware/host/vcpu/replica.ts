@@ -1,7 +1,8 @@
 // What the local disks have finished and the log has not brought yet. A follower's guest hears of a
 // completion only where the primary's did; a board that goes live tells the guest of what is left.
+
+import type { DiskRequest, Input } from '../../devices/contracts.ts';
 import type { LocalCompletion } from '../../lockstep/inputs.ts';
-import type { DiskRequest, Input } from '../../machine/contracts.ts';
 
 export type DiskCompletion = Extract<Input, { kind: 'disk-completion' }>;
 

@@ -1,7 +1,7 @@
 // What a thread has for its owner, gathered after every slice into one message. An owner that is
 // stuck must not cost memory without end: frames and text can be lost, everything else waits.
 import type { MessagePort } from 'node:worker_threads';
-import type { DiskRequest } from '../../machine/contracts.ts';
+import type { DiskRequest } from '../../devices/contracts.ts';
 import type { Batch, FromWorker, OutputItem } from './messages.ts';
 import { CONTROL, LIFE_REQUESTS } from './messages.ts';
 import type { SerialBytes } from './serial-flow.ts';

@@ -1,6 +1,6 @@
 // How many serial bytes the owner gave and the guest has not taken yet, so that a line can be told to
 // wait instead of filling memory.
-import type { SerialPortName } from '../../machine/contracts.ts';
+import type { SerialPortName } from '../../devices/contracts.ts';
 
 export type SerialBytes = Readonly<Partial<Record<SerialPortName, number>>>;
 

@@ -2,11 +2,11 @@
 // owner after every slice. worker.ts feeds it.
 import { randomBytes } from 'node:crypto';
 import { GuestMemory } from '../../../native/index.ts';
+import type { Input } from '../../devices/contracts.ts';
 import type { Birth } from '../../lockstep/item-stream.ts';
 import { decodeLiveState } from '../../lockstep/live-state.ts';
 import { OutputCounter } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
-import type { Input } from '../../machine/contracts.ts';
 import { FactWords } from './facts.ts';
 import { Follow } from './follow.ts';
 import { Lead } from './lead.ts';

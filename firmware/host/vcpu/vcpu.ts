@@ -15,8 +15,8 @@
 //    when the thread ends. Nobody has to catch what nobody waits for.
 import { Worker } from 'node:worker_threads';
 import { kick } from '../../../native/index.ts';
+import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
-import type { DiskRequest, Input, SerialPortName } from '../../machine/contracts.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import { Calls } from './calls.ts';
 import { FactWords, type VcpuFacts } from './facts.ts';

@@ -1,6 +1,7 @@
 // Loads a guest into RAM and says how the vCPU starts: the file itself tells which protocol it wants.
 
-import type { CpuSetup, GuestRam } from '../contracts.ts';
+import type { GuestRam } from '../../devices/contracts.ts';
+import type { CpuSetup } from '../engine.ts';
 import { EBDA_BASE, KIB } from '../memory-map.ts';
 import { BootError } from './errors.ts';
 import { isLinux, loadLinux } from './linux.ts';

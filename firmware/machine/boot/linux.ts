@@ -7,7 +7,8 @@
 //     0x9000  page tables: PML4, PDPT and four directories, the first 4 GiB mapped to themselves
 //     0x20000 command line
 
-import type { CpuSetup, GuestRam, SegmentSetup } from '../contracts.ts';
+import type { GuestRam } from '../../devices/contracts.ts';
+import type { CpuSetup, SegmentSetup } from '../engine.ts';
 import { EBDA_BASE, lowRamBytes, MIB, memoryMap, PAGE_BYTES } from '../memory-map.ts';
 import type { BootRequest } from './boot.ts';
 import { alignDown, alignUp, commandLineBytes, FileView } from './bytes.ts';

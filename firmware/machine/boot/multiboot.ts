@@ -3,7 +3,8 @@
 //
 // The a.out address fields are not used; images that need them (not ELF) are refused.
 
-import type { CpuSetup, GuestRam, SegmentSetup } from '../contracts.ts';
+import type { GuestRam } from '../../devices/contracts.ts';
+import type { CpuSetup, SegmentSetup } from '../engine.ts';
 import {
   EBDA_BASE,
   EXTENDED_BASE,

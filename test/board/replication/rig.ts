@@ -1,4 +1,4 @@
-// Two boards' hands in one process: a log link between two memory ports, a plant both are on, disks in
+// Replication of two boards in one process: a log link between two memory ports, a plant both are on, disks in
 // files, and a script in place of the arbiter that gives the orders of each step in its order.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,10 +10,10 @@ import {
   type ReplicationOptions,
 } from '../../../firmware/board/replication/replication.ts';
 import type { CurrentRole, ReplicationEvent } from '../../../firmware/board/replication/types.ts';
+import type { Input } from '../../../firmware/devices/contracts.ts';
 import type { OutputItem } from '../../../firmware/host/vcpu/vcpu.ts';
 import type { WorldEvents } from '../../../firmware/host/world.ts';
 import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
-import type { Input } from '../../../firmware/machine/contracts.ts';
 import { Channel } from '../../../logchan/channel.ts';
 import type { Port } from '../../../logchan/port.ts';
 import { GuestMemory } from '../../../native/index.ts';

@@ -2,14 +2,14 @@
 // list of what left the devices. `reincarnate()` is what a takeover does to it: every device is
 // thrown away and built anew from its saved state.
 
-import type { PciFunction } from '../../../firmware/devices/pci/function.ts';
-import { PciHost } from '../../../firmware/devices/pci/host.ts';
 import type {
   IrqLine,
   Output,
   OutputSink,
   StateObject,
-} from '../../../firmware/machine/contracts.ts';
+} from '../../../firmware/devices/contracts.ts';
+import type { PciFunction } from '../../../firmware/devices/pci/function.ts';
+import { PciHost } from '../../../firmware/devices/pci/host.ts';
 import { TestRam } from './ram.ts';
 
 export const SLOT = 3;

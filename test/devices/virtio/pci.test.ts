@@ -2,10 +2,10 @@
 // The device behind it is an echo: it gives every chain back, its readable part written into its
 // writable part.
 
+import type { StateObject } from '../../../firmware/devices/contracts.ts';
 import { gather, scatter } from '../../../firmware/devices/virtio/chain.ts';
 import type { VirtioModel } from '../../../firmware/devices/virtio/model.ts';
 import { VirtioPci } from '../../../firmware/devices/virtio/pci.ts';
-import type { StateObject } from '../../../firmware/machine/contracts.ts';
 import { assert, suite } from '../../harness/index.ts';
 import { INDIRECT, PCI_CONFIG, STATUS, VERSION_1, VirtioDriver } from './driver.ts';
 import { TestPc, type Wiring } from './pc.ts';

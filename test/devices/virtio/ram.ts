@@ -1,6 +1,6 @@
 // Guest memory for device tests: plain bytes in up to two pieces with a hole between, and guards
 // around each piece, so that a device that leaves guest memory is seen to do so.
-import type { GuestRam } from '../../../firmware/machine/contracts.ts';
+import type { GuestRam } from '../../../firmware/devices/contracts.ts';
 
 const GUARD_BYTES = 4096;
 const GUARD = 0xa5;

@@ -1,7 +1,8 @@
 // A machine and its recorder without a guest: every slice costs a set real time per instruction, ends as
 // it is told, and everything that is done to it is written down.
+
+import type { Input, SerialPortName } from '../../../firmware/devices/contracts.ts';
 import type { LoopMachine, LoopRecorder } from '../../../firmware/host/vcpu/loop.ts';
-import type { Input, SerialPortName } from '../../../firmware/machine/contracts.ts';
 import type { SliceEnd, StopReason } from '../../../firmware/machine/machine-types.ts';
 
 export class FakeMachine implements LoopMachine, LoopRecorder {

@@ -1,7 +1,8 @@
 // The decisions of the vCPU thread: clock, inputs, slices and sleep, without a thread.
+
+import type { Input } from '../../../firmware/devices/contracts.ts';
 import { SLICE_NS, VcpuLoop } from '../../../firmware/host/vcpu/loop.ts';
 import { Pacer } from '../../../firmware/lockstep/pacer.ts';
-import type { Input } from '../../../firmware/machine/contracts.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { FakeMachine } from './fake-machine.ts';
 

@@ -1,6 +1,7 @@
 // Two boards in one process, wired by direct calls: what the leader logs is pushed into the follower,
 // each has a disk of its own in memory, and everything either says wakes whoever waits for it.
 import { readFileSync } from 'node:fs';
+import type { DiskRequest, Input } from '../../../firmware/devices/contracts.ts';
 import {
   type LiveFacts,
   Vcpu,
@@ -8,7 +9,6 @@ import {
   type VcpuOptions,
 } from '../../../firmware/host/vcpu/vcpu.ts';
 import type { Divergence } from '../../../firmware/lockstep/replayer.ts';
-import type { DiskRequest, Input } from '../../../firmware/machine/contracts.ts';
 import { GuestMemory } from '../../../native/index.ts';
 import { assert, type SeededRandom } from '../../harness/index.ts';
 import { buildGuest } from '../../softcpu/guest.ts';
