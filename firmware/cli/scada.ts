@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { READ_SOCKET } from '../board/board.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
+import type { ScadaConfig } from '../board/config/scada-types.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
 import { ScadaSession } from '../scada/session.ts';
-import type { ScadaConfig } from '../scada/types.ts';
 import { parseStrictly } from './arguments.ts';
 import { EXIT, UsageError } from './usage.ts';
 import { version } from './version.ts';

@@ -3,18 +3,9 @@ import { ALARM_CODES, isAlarmCode } from '../board/alarms/codes.ts';
 import type { Status } from '../board/status.ts';
 import { didYouMean } from '../words/near.ts';
 import { configure, confirmConfig, factoryReset, showHistory } from './configure.ts';
+import { type Context, newPassword, statusOr, tellNoBoard } from './context.ts';
 import type { Row, UserRole } from './grammar.ts';
-import {
-  ask,
-  type BoardAnswer,
-  type ConfigText,
-  call,
-  type Dialogue,
-  type Done,
-  print,
-  readSecret,
-  show,
-} from './needs.ts';
+import { ask, type ConfigText, call, type Dialogue, type Done, print, show } from './needs.ts';
 import * as requests from './requests.ts';
 import {
   alarmsScreen,
@@ -28,16 +19,6 @@ import {
 } from './screens.ts';
 import { setup } from './setup.ts';
 import { statusLines } from './status-screen.ts';
-import type { Session } from './talk.ts';
-import type { Settings } from './terminal.ts';
-
-export interface Context {
-  readonly user: string;
-  readonly role: UserRole;
-  readonly version: string;
-  readonly settings: Settings;
-  readonly session: Session;
-}
 
 export interface Command extends Row {
   readonly run: (args: readonly string[], context: Context) => Dialogue;
@@ -46,7 +27,6 @@ export interface Command extends Row {
 const LOG_LINES = 40;
 const LOG_LINES_MAX = 2_000;
 const HISTORY_LINES = 50;
-export const PASSWORD_MIN = 8;
 
 export const GROUPS: Readonly<Record<string, string>> = {
   show: 'look at something',
@@ -77,23 +57,6 @@ const at = (role: UserRole, words: string, help: string, run: Command['run']): C
   role,
   run,
 });
-
-/** What the board says of itself; without a board, what can be found out without it. */
-export function* statusOr(): Dialogue<Status | null> {
-  const answer = yield* ask({ do: 'status' });
-  if (answer.ok && answer.status !== undefined) return answer.status;
-  yield* tellNoBoard(answer);
-  return null;
-}
-
-export function* tellNoBoard(answer: BoardAnswer): Dialogue {
-  if (answer.ok || answer.isAbsent !== true) {
-    yield* print(`The board refuses: ${answer.ok ? 'it gave no answer' : answer.why}\n`);
-    return;
-  }
-  const lines = yield* call<readonly string[]>({ do: 'diagnose' });
-  yield* show(`THE BOARD DOES NOT ANSWER: ${answer.why}\n${lines.join('\n')}\n`);
-}
 
 function ofStatus(screen: (status: Status, context: Context) => string): Command['run'] {
   return function* (_args, context) {
@@ -186,18 +149,6 @@ function* setWidth([given]: readonly string[], { settings }: Context): Dialogue 
   if (!(Number.isInteger(columns) && columns >= 40 && columns <= 250))
     return yield* print('40 to 250 columns\n');
   settings.columns = columns;
-}
-
-/** Asked for twice; empty: never mind. */
-export function* newPassword(user: string): Dialogue<string | null> {
-  const first = yield* readSecret(`New password for ${user}: `);
-  if (first.length < PASSWORD_MIN) {
-    yield* print(`at least ${PASSWORD_MIN} letters; nothing is changed\n`);
-    return null;
-  }
-  if ((yield* readSecret('Once more: ')) === first) return first;
-  yield* print('the two differ; nothing is changed\n');
-  return null;
 }
 
 function* setPassword(user: string, role: UserRole | undefined): Dialogue {

@@ -6,7 +6,7 @@ import { masked, maskedPair } from '../board/config/mask.ts';
 import { knownKeys } from '../board/config/parse.ts';
 import { TRIAL_MINUTES } from '../board/config/versions.ts';
 import type { Status } from '../board/status.ts';
-import type { Context } from './commands.ts';
+import type { Context } from './context.ts';
 import { mayDo, meaningOf, type Row, type UserRole } from './grammar.ts';
 import {
   ask,

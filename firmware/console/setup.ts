@@ -2,7 +2,7 @@
 // line, then the configuration. Each answer is held against the rules of the file at once. Nothing is
 // written before both technicians have seen the same code. Pure.
 import { parseConfig } from '../board/config/parse.ts';
-import type { Context } from './commands.ts';
+import type { Context } from './context.ts';
 import {
   call,
   type Dialogue,

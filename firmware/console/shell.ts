@@ -4,10 +4,11 @@ import type { Readable, Writable } from 'node:stream';
 import type { BoardEvent } from '../board/events.ts';
 import { wrap } from './ascii.ts';
 import { GROUPS } from './commands.ts';
+import type { Session } from './context.ts';
 import { ConsoleHost, type HostOptions } from './host.ts';
 import { eventLine } from './screens.ts';
 import { span, statusLines } from './status-screen.ts';
-import { rowsOf, type Session, talk } from './talk.ts';
+import { rowsOf, talk } from './talk.ts';
 import { Terminal, type TerminalCounters } from './terminal.ts';
 
 export interface ShellOptions extends HostOptions {

@@ -1,9 +1,8 @@
 // One session: who is there, then a prompt, a command, a prompt. The prompt says which board this is, what
 // it does and how the pair is, each time anew. Pure.
-
 import { roleWord } from '../board/role-words.ts';
-import type { Status } from '../board/status.ts';
-import { type Command, type Context, commandsFor, newPassword } from './commands.ts';
+import { type Command, commandsFor } from './commands.ts';
+import { type Context, newPassword, type Session } from './context.ts';
 import { meaningOf, type Row, type UserRole } from './grammar.ts';
 import {
   type Begun,
@@ -18,19 +17,6 @@ import {
   readSecret,
 } from './needs.ts';
 import { setup } from './setup.ts';
-import type { Settings } from './terminal.ts';
-
-/** What the session and its surroundings share. */
-export interface Session {
-  /** Null until somebody has logged in. */
-  role: UserRole | null;
-  /** Of the board, as it was told last; null: none answers. */
-  status: Status | null;
-  board: string;
-  /** Of the mode, where it has commands of its own; null: those of the role. */
-  modeRows: readonly Row[] | null;
-  readonly settings: Settings;
-}
 
 /** What may be typed now. */
 export function rowsOf({ modeRows, role }: Session): readonly Row[] {

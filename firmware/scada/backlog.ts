@@ -1,5 +1,9 @@
 // What could not be told yet, in order and bounded: the oldest go first when there are too many, and
 // how many went is known.
+
+/** Events kept while the broker is away. */
+export const BACKLOG_MAX = 1_000;
+
 export class Backlog<T> {
   lost = 0;
   private readonly max: number;

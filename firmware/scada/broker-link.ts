@@ -4,9 +4,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import type { ScadaConfig } from '../board/config/scada-types.ts';
 import { open, readNamed, serverText, words } from './connector.ts';
 import { type Ending, type ServerFacts, ServerWalk } from './server-walk.ts';
-import type { ScadaConfig } from './types.ts';
 
 export interface Will {
   readonly topic: string;

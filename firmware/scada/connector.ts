@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { Server, TlsFiles } from '../board/config/scada-types.ts';
 import { systemWords } from '../host/errors.ts';
-import type { Server, TlsFiles } from './types.ts';
 
 const CONNECT_MS = 10_000;
 

@@ -1,12 +1,13 @@
 // For hosts without Sparkplug: one retained topic with the status as plain JSON, and a last will that
 // says `offline`. With it, if wanted, what Home Assistant needs to find it (its MQTT discovery).
+
+import type { ScadaConfig } from '../board/config/scada-types.ts';
 import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
 import type { Note, Snapshot } from './edge-node.ts';
 import { clientId, deviceId } from './ids.ts';
-import type { ScadaConfig } from './types.ts';
 
 export interface PlainOptions {
   readonly config: ScadaConfig;

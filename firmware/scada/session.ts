@@ -1,11 +1,13 @@
 // The edge node on its broker: carries out what the state machine says, and tells it what happened. The
 // wait for the primary host is of one connection, and ends with it.
+
+import type { ScadaConfig } from '../board/config/scada-types.ts';
 import type { Teller } from './agent.ts';
+import { BACKLOG_MAX } from './backlog.ts';
 import { BdSeqFile } from './bd-seq.ts';
 import { BrokerLink, type Will } from './broker-link.ts';
 import { type EdgeAction, EdgeNode, type Note, type Snapshot } from './edge-node.ts';
 import { clientId } from './ids.ts';
-import { BACKLOG_MAX, type ScadaConfig } from './types.ts';
 
 export interface SessionOptions {
   readonly config: ScadaConfig;

@@ -1,11 +1,12 @@
 // A technician at a terminal whose outside is a script: every call is answered at once, or kept.
 import type { Status } from '../../firmware/board/status.ts';
 import { GROUPS } from '../../firmware/console/commands.ts';
+import type { Session } from '../../firmware/console/context.ts';
 import type { UserRole } from '../../firmware/console/grammar.ts';
 import type { Call } from '../../firmware/console/needs.ts';
 import type { eventLine } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
-import { rowsOf, type Session, talk } from '../../firmware/console/talk.ts';
+import { rowsOf, talk } from '../../firmware/console/talk.ts';
 import { Terminal } from '../../firmware/console/terminal.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { checkedProblems, FakeFile } from './fake-file.ts';

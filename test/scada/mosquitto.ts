@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TlsFiles } from '../../firmware/scada/types.ts';
+import type { TlsFiles } from '../../firmware/board/config/scada-types.ts';
 
 const PROGRAM = '/usr/sbin/mosquitto';
 export const hasMosquitto = { met: existsSync(PROGRAM), why: 'needs Debian package mosquitto' };

@@ -1,6 +1,7 @@
 // The table [mqtt]: which brokers SCADA listens at, and as what this board appears there.
-import type { ScadaConfig, Server } from '../../scada/types.ts';
+
 import type { ConfigReader, TableReader } from './reader.ts';
+import type { ScadaConfig, Server } from './scada-types.ts';
 
 const TLS_PORT = 8883;
 const PLAIN_PORT = 1883;

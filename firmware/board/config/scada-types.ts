@@ -26,6 +26,3 @@ export interface TlsFiles {
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
-
-/** Events kept while the broker is away. */
-export const BACKLOG_MAX = 1_000;
