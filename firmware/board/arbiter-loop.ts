@@ -18,9 +18,7 @@ import type { Extras } from '../../watchdog/statement-wire.ts';
 import { WatchdogGuard } from '../../watchdog/watchdog-guard.ts';
 import type { Watchdog } from '../../watchdog/wdt-device.ts';
 import { firmwareVersion } from '../host/identity.ts';
-import type { AlarmView } from './alarms/book.ts';
 import type { BoardConfig } from './config/types.ts';
-import type { ConfigStatus } from './config-watch.ts';
 import type { EventLog } from './events.ts';
 import { tooFarBehind } from './handover-check.ts';
 import { Notices } from './notices.ts';
@@ -33,7 +31,7 @@ import type {
 } from './replication/types.ts';
 import { carryOutByReplication } from './replication-actions.ts';
 import { RoleRecord, type Written } from './role-record.ts';
-import { type Status, statusOf } from './status.ts';
+import { type AlarmView, type ConfigStatus, type Status, statusOf } from './status.ts';
 import { TakeoverTimeline } from './takeover-timeline.ts';
 import { Ticker } from './ticker.ts';
 

@@ -6,23 +6,8 @@ import { watchdog as native } from '../../native/index.ts';
 import type { ConfigVersion } from './config/load.ts';
 import { TRIAL_NAME } from './config/versions.ts';
 import type { EventLog } from './events.ts';
-import { mayRestart, type Status } from './status.ts';
-
-export interface ConfigStatus {
-  /** What this board started with. */
-  readonly running: ConfigVersion;
-  /** What its next start takes; null: there is no file. */
-  readonly file: ConfigVersion | null;
-  readonly trial: TrialFacts | null;
-}
-
-export interface TrialFacts {
-  readonly by: string;
-  readonly minutes: number;
-  readonly leftMs: number;
-  /** Of the file on trial. */
-  readonly hash: string;
-}
+import { mayRestart } from './service-rules.ts';
+import type { ConfigStatus, Status, TrialFacts } from './status.ts';
 
 export interface ConfigLook {
   readonly file: ConfigVersion | null;

@@ -5,7 +5,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { versionOf } from './config/load.ts';
 import { ConfigStore, now } from './config/store.ts';
 import { type Held, hashOf, RETURNED, trialVerdict } from './config/versions.ts';
-import type { ConfigLook, TrialFacts } from './config-watch.ts';
+import type { ConfigLook } from './config-watch.ts';
+import type { TrialFacts } from './status.ts';
 
 const store = new ConfigStore((workerData as { file: string }).file);
 

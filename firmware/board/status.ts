@@ -1,26 +1,27 @@
 // All that can be known of a board now, as plain JSON: the one source of `twinstep status`, of the
 // console and of SCADA. Fields are added, never renamed; `format` tells.
 import { type PairState, pairState } from '../../watchdog/arbiter.ts';
-import {
-  type ArbiterState,
-  type DiskRecord,
-  type Gate,
-  LEADING,
-  type Role,
-  type Statement,
+import type {
+  ArbiterState,
+  DiskRecord,
+  Gate,
+  Role,
+  Statement,
 } from '../../watchdog/arbiter-types.ts';
 import type { Verdict } from '../../watchdog/health.ts';
-import { PATHS, type Path } from '../../watchdog/limits.ts';
+import type { Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import type { GuardStatus } from '../../watchdog/watchdog-guard.ts';
 import type { EngineKind } from '../host/engines.ts';
 import type { About } from './about.ts';
-import type { AlarmView } from './alarms/book.ts';
+import type { AlarmCode } from './alarms/codes.ts';
+import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
-import type { ConfigStatus } from './config-watch.ts';
+import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
 import type { PathCounters } from './paths.ts';
 import type { ReplicationFacts, SyncFacts } from './replication/types.ts';
+import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
 import type { TakeoverStatus } from './takeover-timeline.ts';
 import type { TickCounters } from './ticker.ts';
 
@@ -42,7 +43,7 @@ export interface Status {
   readonly sinceMs: number;
   readonly generation: number;
   readonly record: DiskRecord;
-  readonly safeToRemove: { readonly ok: boolean; readonly why: string };
+  readonly safeToRemove: SafeToRemove;
   readonly paths: Readonly<Record<Path, PathStatus>>;
   readonly witness: {
     readonly kind: 'gateway' | 'none';
@@ -104,6 +105,38 @@ export interface PeerStatus {
   readonly icount: string;
   /** Which firmware and configuration run there; null: it has not said. */
   readonly about: About | null;
+}
+
+/** What people and machines see of one alarm. */
+export interface AlarmView {
+  readonly code: AlarmCode;
+  readonly severity: Severity;
+  readonly text: string;
+  /** Wall clock of when it was raised. */
+  readonly sinceMs: number;
+  /** How often it has been raised in all. */
+  readonly count: number;
+  /** Its cause lasts; false: it happened, and waits to be acknowledged. */
+  readonly active: boolean;
+  /** Who acknowledged it, and when; null: nobody yet. */
+  readonly acked: { readonly by: string; readonly wallMs: number } | null;
+}
+
+/** The file of a board, beside what it runs with. */
+export interface ConfigStatus {
+  /** What this board started with. */
+  readonly running: ConfigVersion;
+  /** What its next start takes; null: there is no file. */
+  readonly file: ConfigVersion | null;
+  readonly trial: TrialFacts | null;
+}
+
+export interface TrialFacts {
+  readonly by: string;
+  readonly minutes: number;
+  readonly leftMs: number;
+  /** Of the file on trial. */
+  readonly hash: string;
 }
 
 export interface StatusParts {
@@ -189,10 +222,6 @@ function pathStatus({ config, state, nowMs, counters }: StatusParts, path: Path)
   };
 }
 
-function hearsPeer(state: ArbiterState, nowMs: number): boolean {
-  return PATHS.some((path) => nowMs - state.heardMs[path] <= state.config.limits.silentMs[path]);
-}
-
 function peerStatus({ state, nowMs, peerExtras, facts }: StatusParts): PeerStatus | null {
   const { peer } = state;
   if (peer === null) return null;
@@ -210,54 +239,4 @@ function peerStatus({ state, nowMs, peerExtras, facts }: StatusParts): PeerStatu
     icount: peerExtras.position.toString(),
     about: facts.peerAbout,
   };
-}
-
-/** May this board be switched off now without the plant noticing, and without losing its state? */
-export function safeToRemove(state: ArbiterState, nowMs: number): Status['safeToRemove'] {
-  const yes = (why: string) => ({ ok: true, why });
-  const no = (why: string) => ({ ok: false, why });
-  const { role, peer } = state;
-  const peerLeads =
-    peer !== null && peer.role !== 'dead' && LEADING.has(peer.role) && hearsPeer(state, nowMs);
-  switch (role) {
-    case 'stopped':
-      return yes('it is stopped');
-    case 'maintenance':
-      return peerLeads
-        ? yes('it takes no part; the other board serves')
-        : no('it takes no part, but the other board is not heard to serve');
-    case 'backup':
-      return peerLeads
-        ? yes('the other board serves; redundancy ends until this one is back')
-        : no('the other board is silent: this one is about to take over');
-    case 'target':
-      return peerLeads
-        ? yes('the other board serves; sync-up begins anew when this one is back')
-        : no('the other board is not heard to serve');
-    case 'protected':
-      return no('it serves: switch over first');
-    case 'leaving':
-    case 'promoting':
-    case 'granting':
-      return no('the boards change roles just now');
-    case 'solo':
-    case 'source':
-    case 'soloing':
-    case 'yielding':
-      return no('it serves alone: the guest would stop');
-    case 'isolated':
-      return no('it holds the guest and hears nobody');
-    case 'cold':
-    case 'seeking':
-    case 'fenced':
-      return peerLeads
-        ? yes('no guest runs here; the other board serves')
-        : no('nobody serves: its disk may hold the newest state');
-  }
-}
-
-/** Without the guest standing still for longer than a hand-over. */
-export function mayRestart({ guest, role, pairState, safeToRemove }: Status): boolean {
-  if (role === 'protected') return pairState === 'RUN-Redundant';
-  return guest.state === 'none' || safeToRemove.ok;
 }

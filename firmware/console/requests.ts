@@ -1,6 +1,7 @@
 // What changes the pair: each says first what it does, asks, and shows how it went. Nothing that would stop
 // the service is even offered; the board itself decides, here it is only said early and in words. Pure.
-import { mayRestart, type Status } from '../board/status.ts';
+import { mayRestart } from '../board/service-rules.ts';
+import type { Status } from '../board/status.ts';
 import { type Context, statusOr, tellNoBoard } from './context.ts';
 import {
   ask,

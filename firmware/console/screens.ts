@@ -1,10 +1,10 @@
 // What the other `show` commands print, each from what the board answered. Pure.
 
-import type { AlarmChange, AlarmView } from '../board/alarms/book.ts';
+import type { AlarmChange } from '../board/alarms/book.ts';
 import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import { PATH_WORDS } from '../board/notices.ts';
-import type { Status } from '../board/status.ts';
+import type { AlarmView, Status } from '../board/status.ts';
 import { ENGINE_WORDS, POSITION_WORDS } from '../host/engines.ts';
 import { clip, wrap } from './ascii.ts';
 import type { ConfigText } from './needs.ts';

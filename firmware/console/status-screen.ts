@@ -1,9 +1,8 @@
 // `show status`: one screen of 24 lines for somebody who has never seen this board. First which board and
 // whether the plant is protected, last whether this board may be switched off. Pure.
-import type { AlarmView } from '../board/alarms/book.ts';
 import { PATH_WORDS } from '../board/notices.ts';
 import { roleWord } from '../board/role-words.ts';
-import type { Status } from '../board/status.ts';
+import type { AlarmView, Status } from '../board/status.ts';
 import { ascii, clip, wrap } from './ascii.ts';
 
 const LABEL = 11;

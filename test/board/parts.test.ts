@@ -2,7 +2,8 @@
 // whether a board may be switched off, the screen of a status.
 
 import { spawnSync } from 'node:child_process';
-import { type Status, safeToRemove } from '../../firmware/board/status.ts';
+import { safeToRemove } from '../../firmware/board/service-rules.ts';
+import type { Status } from '../../firmware/board/status.ts';
 import { TakeoverTimeline } from '../../firmware/board/takeover-timeline.ts';
 import { Ticker } from '../../firmware/board/ticker.ts';
 import { span, statusLines } from '../../firmware/console/status-screen.ts';

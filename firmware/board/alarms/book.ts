@@ -1,22 +1,8 @@
 // The list of alarms: what is raised, since when, how often, and who has seen it. Every change is handed
 // out as one record, and the same records read again give the same list. Pure.
 import type { Severity } from '../event-codes.ts';
+import type { AlarmView } from '../status.ts';
 import { ALARM_CODES, type AlarmCode } from './codes.ts';
-
-/** What people and machines see of one alarm. */
-export interface AlarmView {
-  readonly code: AlarmCode;
-  readonly severity: Severity;
-  readonly text: string;
-  /** Wall clock of when it was raised. */
-  readonly sinceMs: number;
-  /** How often it has been raised in all. */
-  readonly count: number;
-  /** Its cause lasts; false: it happened, and waits to be acknowledged. */
-  readonly active: boolean;
-  /** Who acknowledged it, and when; null: nobody yet. */
-  readonly acked: { readonly by: string; readonly wallMs: number } | null;
-}
 
 export type ChangeKind = 'raised' | 'cleared' | 'acked';
 

@@ -1,8 +1,8 @@
 // The alarms of one board, put together: events and status in, the list out, every change into the store
 // and told as an event. Looked at twice a second, beside the tick.
 import type { EventLog } from '../events.ts';
-import type { Status } from '../status.ts';
-import { AlarmBook, type AlarmChange, type AlarmView } from './book.ts';
+import type { AlarmView, Status } from '../status.ts';
+import { AlarmBook, type AlarmChange } from './book.ts';
 import type { AlarmCode } from './codes.ts';
 import { AlarmStore } from './store.ts';
 import { AlarmWatch } from './watch.ts';

@@ -1,11 +1,11 @@
 // One request of the control socket into one answer. What does not make sense is refused in words.
 import type { Wish } from '../../../watchdog/arbiter-types.ts';
 import { didYouMean } from '../../words/near.ts';
-import type { AlarmChange, AlarmView } from '../alarms/book.ts';
+import type { AlarmChange } from '../alarms/book.ts';
 import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
 import type { WishAnswer } from '../arbiter-loop.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
-import type { Status } from '../status.ts';
+import type { AlarmView, Status } from '../status.ts';
 
 /** The board, as the socket knows it. */
 export interface Controlled {
