@@ -4,17 +4,17 @@
 import { lead } from './arbiter-cold.ts';
 import { askReset, canTakeOver } from './arbiter-lead.ts';
 import { type Done, enter, renounce, setGate, type Turn } from './arbiter-turn.ts';
-import type { Role, Wish } from './arbiter-types.ts';
+import type { OperatorRequest, Role } from './arbiter-types.ts';
 import { LEADING } from './arbiter-types.ts';
 
-export function wish(turn: Turn, asked: Wish): Done {
+export function request(turn: Turn, asked: OperatorRequest): Done {
   const refusal = refuse(turn, asked);
   if (refusal !== null) {
-    turn.actions.push({ do: 'refuse', wish: asked.wish, why: refusal });
+    turn.actions.push({ do: 'refuse', request: asked.request, why: refusal });
     return;
   }
   const { state } = turn;
-  switch (asked.wish) {
+  switch (asked.request) {
     case 'switch-over':
       state.switchOver = true;
       return;
@@ -33,14 +33,14 @@ export function wish(turn: Turn, asked: Wish): Done {
 }
 
 /** The reason why not, or null. */
-function refuse(turn: Turn, asked: Wish): string | null {
+function refuse(turn: Turn, asked: OperatorRequest): string | null {
   const { role } = turn.state;
   const inStep = role === 'protected' && canTakeOver(turn);
-  if (asked.wish === 'stop' || asked.wish === 'maintenance-on') {
-    const why = cannotStepAside(role, asked.wish);
+  if (asked.request === 'stop' || asked.request === 'maintenance-on') {
+    const why = cannotStepAside(role, asked.request);
     if (why !== null) return why;
   }
-  switch (asked.wish) {
+  switch (asked.request) {
     case 'switch-over':
     case 'test-failover':
       return inStep ? null : 'only the primary of a redundant pair can be taken over from';
@@ -57,11 +57,11 @@ function refuse(turn: Turn, asked: Wish): string | null {
   }
 }
 
-function cannotStepAside(role: Role, wish: 'stop' | 'maintenance-on'): string | null {
+function cannotStepAside(role: Role, request: 'stop' | 'maintenance-on'): string | null {
   if (role === 'cold') return 'this board is just starting; ask again';
   if (role === 'fenced') return 'this board throws its machine away; ask again in a moment';
   if (role === 'stopped') return 'this board is stopped';
-  if (role === 'maintenance' && wish !== 'stop') return 'this board is in maintenance';
+  if (role === 'maintenance' && request !== 'stop') return 'this board is in maintenance';
   return null;
 }
 

@@ -17,7 +17,7 @@ export const ROLES = [
   'leaving', // hands over: guest paused, output closed
   'isolated', // hears neither peer nor witness, or slept: outputs held, the watchdog decides
   'fenced', // the peer's reign is newer: throws its machine away
-  'maintenance', // takes no part, by the operator's wish; safe to switch off
+  'maintenance', // takes no part, by the operator; safe to switch off
   'stopped', // ordered stop
 ] as const;
 export type Role = (typeof ROLES)[number];
@@ -144,15 +144,15 @@ export interface ArbiterState {
   resetAsked: boolean;
 }
 
-export type Wish =
-  | { readonly wish: 'switch-over' }
-  | { readonly wish: 'test-failover' }
-  | { readonly wish: 'maintenance-on' }
-  | { readonly wish: 'maintenance-off' }
+export type OperatorRequest =
+  | { readonly request: 'switch-over' }
+  | { readonly request: 'test-failover' }
+  | { readonly request: 'maintenance-on' }
+  | { readonly request: 'maintenance-off' }
   /** `force`: also when nobody takes over. */
-  | { readonly wish: 'stop'; readonly force: boolean }
+  | { readonly request: 'stop'; readonly force: boolean }
   /** Lead from this board's disk, whatever the peer has: the operator vouches for it. */
-  | { readonly wish: 'force-lead' };
+  | { readonly request: 'force-lead' };
 
 export type ArbiterEvent =
   | { readonly type: 'tick' }
@@ -171,7 +171,7 @@ export type ArbiterEvent =
   /** Follower: this machine is not the primary's any more: replay went wrong, or it was dropped. */
   | { readonly type: 'diverged'; readonly why?: string }
   | { readonly type: 'guest-discarded' }
-  | ({ readonly type: 'wish' } & Wish);
+  | ({ readonly type: 'request' } & OperatorRequest);
 
 export type Action =
   | { readonly do: 'say'; readonly urgent: boolean; readonly statement: Statement }
@@ -193,7 +193,7 @@ export type Action =
   /** Tell the plant network where the guest is now. */
   | { readonly do: 'announce-guest' }
   | { readonly do: 'report'; readonly role: Role; readonly why: string }
-  | { readonly do: 'refuse'; readonly wish: Wish['wish']; readonly why: string }
+  | { readonly do: 'refuse'; readonly request: OperatorRequest['request']; readonly why: string }
   | { readonly do: 'pet' }
   | { readonly do: 'reset'; readonly why: string }
   | { readonly do: 'close-watchdog' };

@@ -76,7 +76,7 @@ import {
   syncDone,
   takenOver,
 } from './arbiter-lead.ts';
-import { wish } from './arbiter-operator.ts';
+import { request } from './arbiter-operator.ts';
 import {
   copyState,
   type Done,
@@ -205,8 +205,8 @@ function take(turn: Turn, event: ArbiterEvent): Done {
       return diverged(turn, event.why);
     case 'guest-discarded':
       return discarded(turn);
-    case 'wish':
-      return wish(turn, event);
+    case 'request':
+      return request(turn, event);
   }
 }
 

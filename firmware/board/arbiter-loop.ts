@@ -9,7 +9,7 @@ import type {
   ArbiterEvent,
   ArbiterState,
   DiskRecord,
-  Wish,
+  OperatorRequest,
 } from '../../watchdog/arbiter-types.ts';
 import { Health, type HealthLimits, healthLimitsFor } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
@@ -55,7 +55,7 @@ export interface ArbiterLoopParts {
   readonly onMute: (why: string) => void;
 }
 
-export type WishAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
+export type RequestAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
 /** A write that takes longer is told: it is part of every takeover. */
 const SLOW_WRITE_MS = 100;
@@ -190,15 +190,15 @@ export class ArbiterLoop {
     }
   }
 
-  wish(asked: Wish): WishAnswer {
-    assert.ok(!this.isBusy, 'wishes come from outside, not from actions');
+  request(asked: OperatorRequest): RequestAnswer {
+    assert.ok(!this.isBusy, 'requests come from outside, not from actions');
     this.refusal = tooFarBehind(asked, this.state.role, this.replication.facts());
-    if (this.refusal === null) this.fire({ type: 'wish', ...asked });
+    if (this.refusal === null) this.fire({ type: 'request', ...asked });
     const why = this.refusal as string | null;
     const data = { ...asked };
     if (why === null)
-      this.parts.events.tell('WISH-TAKEN', `the operator asks: ${asked.wish}`, data);
-    else this.parts.events.tell('WISH-REFUSED', `${asked.wish} refused: ${why}`, data);
+      this.parts.events.tell('REQUEST-TAKEN', `the operator asks: ${asked.request}`, data);
+    else this.parts.events.tell('REQUEST-REFUSED', `${asked.request} refused: ${why}`, data);
     return why === null ? { ok: true } : { ok: false, why };
   }
 
@@ -206,7 +206,7 @@ export class ArbiterLoop {
     const { state } = this;
     this.state = { ...state, config: { ...state.config, syncAllowed } };
     const text = `the operator ${syncAllowed ? 'allows' : 'forbids'} sync-up`;
-    this.parts.events.tell('WISH-TAKEN', text, { wish: 'sync', allowed: syncAllowed });
+    this.parts.events.tell('REQUEST-TAKEN', text, { request: 'sync-up', allowed: syncAllowed });
   }
 
   get role(): ArbiterState['role'] {
@@ -237,7 +237,7 @@ export class ArbiterLoop {
     });
   }
 
-  /** Ends everything in order, whatever the role: who may not leave asks for a wish first. */
+  /** Ends everything in order, whatever the role: who may not leave asks for it first. */
   close(): Promise<void> {
     this.closing ??= this.closeAll();
     return this.closing;

@@ -3,7 +3,7 @@
 import { closeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { watchdog as native } from '../../native/index.ts';
-import type { Wish } from '../../watchdog/arbiter-types.ts';
+import type { OperatorRequest } from '../../watchdog/arbiter-types.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
@@ -14,7 +14,7 @@ import type { About } from './about.ts';
 import type { AlarmChange } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
-import { ArbiterLoop, type ArbiterLoopParts, type WishAnswer } from './arbiter-loop.ts';
+import { ArbiterLoop, type ArbiterLoopParts, type RequestAnswer } from './arbiter-loop.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
@@ -199,8 +199,8 @@ export class Board implements Controlled {
     return this.running().status();
   }
 
-  wish(wish: Wish): WishAnswer {
-    return this.loop === null ? NOT_YET : this.loop.wish(wish);
+  request(request: OperatorRequest): RequestAnswer {
+    return this.loop === null ? NOT_YET : this.loop.request(request);
   }
 
   setSyncAllowed(allowed: boolean): void {
@@ -220,19 +220,19 @@ export class Board implements Controlled {
   }
 
   /** By the operator: refused when the service would end, unless forced. */
-  stop(force: boolean): WishAnswer {
+  stop(force: boolean): RequestAnswer {
     if (this.stopping !== null) return { ok: true };
     if (this.loop?.role === 'stopped') {
       this.stopping = this.finish();
       return { ok: true };
     }
-    const answer = this.wish({ wish: 'stop', force });
+    const answer = this.request({ request: 'stop', force });
     if (answer.ok) this.stopping = this.finish();
     return answer;
   }
 
   /** As a stop; whoever started this board starts it again. Never where the guest would stand still. */
-  restart(): WishAnswer {
+  restart(): RequestAnswer {
     if (this.loop === null) return NOT_YET;
     if (this.stopping !== null) return { ok: false, why: 'it stops already' };
     const status = this.status();

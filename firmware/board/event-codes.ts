@@ -85,8 +85,8 @@ export const EVENT_CODES = {
   'LINK-REFUSED': error('the log link cannot be had'),
 
   // What the operator asked for.
-  'WISH-TAKEN': info('the operator asks'),
-  'WISH-REFUSED': warning('refused'),
+  'REQUEST-TAKEN': info('the operator asks'),
+  'REQUEST-REFUSED': warning('refused'),
   'CONTROL-OWN-USER': warning('a control socket is for the user of the board alone'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 

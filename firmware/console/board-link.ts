@@ -3,7 +3,7 @@
 import { ControlClient } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';
 import type { Status } from '../board/status.ts';
-import type { BoardAnswer, Request } from './needs.ts';
+import type { BoardAnswer, ControlRequest } from './needs.ts';
 
 export interface BoardLinkEvents {
   /** Null: no board answers. */
@@ -46,7 +46,7 @@ export class BoardLink {
     }
   }
 
-  async ask(request: Request): Promise<BoardAnswer> {
+  async ask(request: ControlRequest): Promise<BoardAnswer> {
     try {
       const client = this.client ?? (await within(ControlClient.open(this.path)));
       const answer = await within(client.ask(request));

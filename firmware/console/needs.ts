@@ -14,7 +14,7 @@ export type Call =
       readonly role: UserRole | undefined;
       readonly password: string;
     }
-  | { readonly do: 'ask'; readonly request: Request }
+  | { readonly do: 'ask'; readonly request: ControlRequest }
   | { readonly do: 'diagnose' }
   | { readonly do: 'config' }
   | ConfigCall
@@ -22,7 +22,7 @@ export type Call =
   | { readonly do: 'power'; readonly what: 'reboot' | 'power-off' }
   | { readonly do: 'open-guest' };
 
-export interface Request {
+export interface ControlRequest {
   readonly do: string;
   readonly [field: string]: unknown;
 }
@@ -136,7 +136,7 @@ export function* readSecret(prompt: string): Dialogue<string> {
   return (yield { need: 'secret', prompt }) as string;
 }
 
-export function* ask(request: Request): Dialogue<BoardAnswer> {
+export function* ask(request: ControlRequest): Dialogue<BoardAnswer> {
   return (yield { need: 'call', call: { do: 'ask', request } }) as BoardAnswer;
 }
 

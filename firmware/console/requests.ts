@@ -6,11 +6,11 @@ import { type Context, statusOr, tellNoBoard } from './context.ts';
 import {
   ask,
   type ConfigText,
+  type ControlRequest,
   call,
   type Dialogue,
   type Done,
   print,
-  type Request,
   readLine,
 } from './needs.ts';
 
@@ -30,8 +30,8 @@ function* confirm(words: string, name: string | null): Dialogue<boolean> {
   return isYes;
 }
 
-function* wish(request: Request, isDone?: (status: Status) => boolean): Dialogue {
-  const answer = yield* ask(request);
+function* request(asked: ControlRequest, isDone?: (status: Status) => boolean): Dialogue {
+  const answer = yield* ask(asked);
   if (!answer.ok) {
     if (answer.isAbsent === true) yield* tellNoBoard(answer);
     else yield* print(`Refused: ${answer.why}.\n`);
@@ -56,7 +56,7 @@ export function* switchOver(): Dialogue {
     );
   const words = `${status.board.name} hands over to the other board. The guest goes on without loss.`;
   if (!(yield* confirm(words, null))) return;
-  yield* wish(
+  yield* request(
     { do: 'switch-over' },
     ({ role, pairState }) => role === 'backup' && pairState === 'RUN-Redundant',
   );
@@ -70,17 +70,17 @@ export function* testFailover(): Dialogue {
       `Refused: only the primary of a redundant pair can be taken over from (${status.role}, ${status.pairState}).\n`,
     );
   const words = `The watchdog RESETS ${status.board.name}; the other board takes over. This console ends.`;
-  if (yield* confirm(words, status.board.name)) yield* wish({ do: 'test-failover' });
+  if (yield* confirm(words, status.board.name)) yield* request({ do: 'test-failover' });
 }
 
 export function maintenance(on: boolean): Run {
   return function* () {
-    if (!on) return yield* wish({ do: 'maintenance', on }, ({ role }) => role !== 'maintenance');
+    if (!on) return yield* request({ do: 'maintenance', on }, ({ role }) => role !== 'maintenance');
     const status = yield* statusOr();
     if (status === null) return;
     const words = `${status.board.name} takes no part any more: there is no redundancy until "request maintenance off".`;
     if (!(yield* confirm(words, null))) return;
-    yield* wish({ do: 'maintenance', on }, ({ role }) => role === 'maintenance');
+    yield* request({ do: 'maintenance', on }, ({ role }) => role === 'maintenance');
   };
 }
 
@@ -89,7 +89,7 @@ export function syncUp(allowed: boolean): Run {
     const words =
       'A board that returns will wait, and the pair stays without redundancy until it is allowed again.';
     if (!allowed && !(yield* confirm(words, null))) return;
-    yield* wish({ do: 'sync-up', allowed });
+    yield* request({ do: 'sync-up', allowed });
   };
 }
 
@@ -101,7 +101,7 @@ export function* forceLead(): Dialogue {
   const words =
     'This board leads from ITS disk. What the other board has and this one has not IS LOST.';
   if (yield* confirm(words, status.board.name))
-    yield* wish({ do: 'force-lead' }, ({ role }) => role === 'solo');
+    yield* request({ do: 'force-lead' }, ({ role }) => role === 'solo');
 }
 
 /** The board process alone: it takes its configuration, the machine stays up. */

@@ -98,11 +98,11 @@ test('two boards become redundant; all that the panel shows is there', async () 
 
 test('a hand-over, and back: never without redundancy, the gate moves with the reign', async () => {
   await protect();
-  assert.equal(pair.b.loop!.wish({ wish: 'switch-over' }), {
+  assert.equal(pair.b.loop!.request({ request: 'switch-over' }), {
     ok: false,
     why: 'only the primary of a redundant pair can be taken over from',
   });
-  assert.equal(pair.a.loop!.wish({ wish: 'switch-over' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'switch-over' }), { ok: true });
   await becomes('backup protected');
   await until('told', () => pair.b.codes.includes('HANDOVER-DONE'));
   const { lastTakeover } = pair.b.loop!.status();
@@ -110,7 +110,7 @@ test('a hand-over, and back: never without redundancy, the gate moves with the r
   assert.is(lastTakeover?.timeline.silenceMs, null);
   assert.ok(pair.a.guest.calls.includes('follow'));
   await until('redundant', redundant);
-  assert.equal(pair.b.loop!.wish({ wish: 'switch-over' }), { ok: true });
+  assert.equal(pair.b.loop!.request({ request: 'switch-over' }), { ok: true });
   await becomes('protected backup');
   assert.not.ok([...pair.a.codes, ...pair.b.codes].includes('REDUNDANCY-LOST'));
   assert.is(pair.twoGates, null);
@@ -121,18 +121,18 @@ test('a hand-over somebody plans waits for a backup that is far behind, unless h
   pair.a.guest.lagMs = 88_000;
   const why = 'the backup is 88.0 s behind and the guest would stand as long; ask again later';
   const loop = pair.a.loop!;
-  for (const wish of ['switch-over', 'test-failover', 'maintenance-on'] as const) {
-    assert.equal(loop.wish({ wish }), { ok: false, why });
+  for (const request of ['switch-over', 'test-failover', 'maintenance-on'] as const) {
+    assert.equal(loop.request({ request }), { ok: false, why });
   }
-  assert.equal(loop.wish({ wish: 'stop', force: false }), { ok: false, why });
-  assert.is(pair.a.codes.filter((code) => code === 'WISH-REFUSED').length, 4);
+  assert.equal(loop.request({ request: 'stop', force: false }), { ok: false, why });
+  assert.is(pair.a.codes.filter((code) => code === 'REQUEST-REFUSED').length, 4);
   assert.is(loop.role, 'protected');
   pair.a.guest.lagMs = 900;
-  assert.equal(loop.wish({ wish: 'switch-over' }), { ok: true });
+  assert.equal(loop.request({ request: 'switch-over' }), { ok: true });
   await becomes('backup protected');
   await until('redundant', redundant);
   pair.b.guest.lagMs = 88_000;
-  assert.equal(pair.b.loop!.wish({ wish: 'stop', force: true }), { ok: true });
+  assert.equal(pair.b.loop!.request({ request: 'stop', force: true }), { ok: true });
 });
 
 test('the primary falls silent: taken over within the silence window; back, it follows', async () => {
@@ -167,17 +167,17 @@ test('the log link is pulled: the primary goes on alone; put back, redundant aga
 
 test('maintenance: the primary hands over first, and comes back as backup', async () => {
   await protect();
-  assert.equal(pair.a.loop!.wish({ wish: 'maintenance-on' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'maintenance-on' }), { ok: true });
   await becomes('maintenance solo');
   assert.equal(pair.a.loop!.status().safeToRemove, {
     ok: true,
     why: 'it takes no part; the other board serves',
   });
-  assert.equal(pair.b.loop!.wish({ wish: 'stop', force: false }), {
+  assert.equal(pair.b.loop!.request({ request: 'stop', force: false }), {
     ok: false,
     why: 'this board serves and nobody can take over',
   });
-  assert.equal(pair.a.loop!.wish({ wish: 'maintenance-off' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'maintenance-off' }), { ok: true });
   await becomes('backup protected');
 });
 
@@ -197,20 +197,20 @@ test('sync-up is forbidden: a returned peer waits until it is allowed', async ()
 test('a new pair waits for the operator, who may trust one disk', async () => {
   await Promise.all([pair.a.start(), pair.b.start()]);
   await until('asks', () => /operator/.test(pair.a.loop!.status().why));
-  assert.equal(pair.a.loop!.wish({ wish: 'force-lead' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'force-lead' }), { ok: true });
   await becomes('protected backup');
   assert.ok(pair.a.codes.includes('RECORD-TROUBLE'));
 });
 
 test('stop and start of both, one after the other: the guest goes on, the generation grows', async () => {
   await protect();
-  assert.equal(pair.a.loop!.wish({ wish: 'stop', force: false }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'stop', force: false }), { ok: true });
   await becomes('stopped solo');
   await pair.a.stop();
   await pair.a.start();
   await becomes('backup protected');
   await until('redundant', redundant);
-  assert.equal(pair.b.loop!.wish({ wish: 'stop', force: false }), { ok: true });
+  assert.equal(pair.b.loop!.request({ request: 'stop', force: false }), { ok: true });
   await becomes('solo stopped');
   await pair.b.stop();
   await pair.b.start();
@@ -239,7 +239,7 @@ test('a guest that is stuck makes the board unfit: it hands over by itself', asy
 test('the disk of the record fails: unfit while it does, nothing is believed to be written', async () => {
   await protect();
   renameSync(pair.b.folder, `${pair.b.folder}.away`);
-  assert.equal(pair.a.loop!.wish({ wish: 'switch-over' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'switch-over' }), { ok: true });
   await until('told', () => pair.b.codes.includes('RECORD-FAILED'));
   await until('unfit', () => pair.b.codes.includes('HEALTH-BAD'));
   assert.is(pair.b.guest.gateIs, 'closed', 'no gate before the record');
@@ -280,7 +280,7 @@ test('a watchdog left to bite that does not is noticed', async () => {
   await Promise.all([pair.a.start({ watchdog: deaf }), pair.b.start()]);
   await becomes('protected backup');
   await until('redundant', redundant);
-  assert.equal(pair.a.loop!.wish({ wish: 'test-failover' }), { ok: true });
+  assert.equal(pair.a.loop!.request({ request: 'test-failover' }), { ok: true });
   await until('noticed', () => pair.a.mute !== null);
   assert.ok(pair.a.codes.includes('WATCHDOG-MUTE') && pair.a.codes.includes('WATCHDOG-BIT'));
 });

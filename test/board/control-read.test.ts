@@ -31,7 +31,7 @@ function fakeBoard(): Controlled {
   return {
     events,
     status: () => ({ role: 'solo' }) as Status,
-    wish: ({ wish }) => change(wish),
+    request: ({ request }) => change(request),
     setSyncAllowed: () => void change('sync-up'),
     restart: () => change('restart'),
     stop: () => change('stop'),

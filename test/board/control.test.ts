@@ -26,9 +26,9 @@ function fakeBoard(): Controlled {
   return {
     events,
     status: () => ({ role: 'solo' }) as Status,
-    wish: (wish) => {
-      asked.push(JSON.stringify(wish));
-      return wish.wish === 'switch-over' ? { ok: false, why: 'nobody there' } : { ok: true };
+    request: (request) => {
+      asked.push(JSON.stringify(request));
+      return request.request === 'switch-over' ? { ok: false, why: 'nobody there' } : { ok: true };
     },
     setSyncAllowed: (allowed) => asked.push(`sync ${allowed}`),
     restart: () => ({ ok: true }),
@@ -72,11 +72,11 @@ test('each verb reaches the board; its answer comes back in order', async () => 
   assert.equal(answers[1], { id: 7, ok: false, why: 'nobody there' });
   assert.ok(answers.slice(2).every((answer) => answer.ok));
   assert.equal(asked, [
-    '{"wish":"switch-over"}',
-    '{"wish":"test-failover"}',
-    '{"wish":"maintenance-on"}',
-    '{"wish":"maintenance-off"}',
-    '{"wish":"force-lead"}',
+    '{"request":"switch-over"}',
+    '{"request":"test-failover"}',
+    '{"request":"maintenance-on"}',
+    '{"request":"maintenance-off"}',
+    '{"request":"force-lead"}',
     'sync false',
     'stop true',
     'stop false',

@@ -1,5 +1,5 @@
 // A configuration on trial, with real processes: it goes at its time while the board runs, and before the
-// board reads it at its start; a board starts anew on wish and says which configuration it runs.
+// board reads it at its start; a board starts anew when asked and says which configuration it runs.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -149,7 +149,7 @@ test('what the peer says of itself: whatever comes, it is read or it is none', (
 });
 
 test(
-  'confirmed in time: it stays; a board starts anew on wish',
+  'confirmed in time: it stays; a board starts anew when asked',
   async () => {
     onTrial(3_000);
     const board = await start();

@@ -27,8 +27,8 @@ export class Desk {
   holds: Call['do'] | null = null;
   nowMs = 0;
   readonly file = new FakeFile();
-  /** What the board answers to a wish. */
-  wish: { ok: true } | { ok: false; why: string } = { ok: true };
+  /** What the board answers to a request of the operator. */
+  answers: { ok: true } | { ok: false; why: string } = { ok: true };
 
   constructor({ hasUsers = true } = {}) {
     this.hasUsers = hasUsers;
@@ -133,8 +133,8 @@ export class Desk {
     if (what === 'alarms') return { ok: true, alarms: status.alarms, history: [] };
     if (what === 'events') return { ok: true, events: [event(1), event(2)] };
     if (what === 'ack') return { ok: true, acked: 1 };
-    if (what === 'stop' && this.wish.ok) this.status = null;
-    return this.wish;
+    if (what === 'stop' && this.answers.ok) this.status = null;
+    return this.answers;
   }
 }
 

@@ -42,9 +42,9 @@ function fakeBoard(): Controlled {
   return {
     events,
     status: () => status,
-    wish: (wish) => {
-      asked.push(wish.wish);
-      if (wish.wish === 'switch-over') status = { ...status, role: 'backup' };
+    request: (request) => {
+      asked.push(request.request);
+      if (request.request === 'switch-over') status = { ...status, role: 'backup' };
       return { ok: true };
     },
     setSyncAllowed: () => {},

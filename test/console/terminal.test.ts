@@ -149,7 +149,7 @@ test('requests: asked first, refused early, waited for', () => {
   assert.match(desk.screen.all, 'Done.');
   desk.type('request test-failover\r');
   assert.match(desk.screen.all, 'Refused: only the primary');
-  desk.wish = { ok: false, why: 'it is too late' };
+  desk.answers = { ok: false, why: 'it is too late' };
   desk.type('request sync-up allow\r');
   assert.match(desk.screen.all, 'Refused: it is too late.');
 });

@@ -41,7 +41,7 @@ class ShownBoard {
     this.server = await ControlServer.open(this.path, {
       events: this.events,
       status: () => ({ ...this.shown, board: { ...this.shown.board, pid: this.pid } }),
-      wish: () => ({ ok: false, why: 'not here' }),
+      request: () => ({ ok: false, why: 'not here' }),
       setSyncAllowed: () => {},
       restart: () => ({ ok: true }),
       stop: () => ({ ok: false, why: 'not here' }),

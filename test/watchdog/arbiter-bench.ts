@@ -5,8 +5,8 @@ import type {
   ArbiterConfig,
   ArbiterEvent,
   ArbiterState,
+  OperatorRequest,
   Statement,
-  Wish,
 } from '../../watchdog/arbiter-types.ts';
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import type { RuleName } from '../../watchdog/rules.ts';
@@ -57,8 +57,8 @@ export class Bench {
     return { ...says, seq: this.seq, echoBoot: this.state.boot, echoSeq: this.state.seq };
   }
   seq = 1000;
-  wish(asked: Wish): string {
-    this.fire({ type: 'wish', ...asked });
+  request(asked: OperatorRequest): string {
+    this.fire({ type: 'request', ...asked });
     const refusal = this.actions.find((action) => action.do === 'refuse');
     return refusal?.do === 'refuse' ? refusal.why : 'accepted';
   }

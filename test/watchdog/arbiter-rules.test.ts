@@ -291,34 +291,34 @@ test('a board that is not healthy is not petted, does not stay in step, hands ov
   }
 });
 
-test('wishes: accepted when someone goes on serving, refused in words otherwise', () => {
+test('requests: accepted when someone goes on serving, refused in words otherwise', () => {
   const { bench } = primary();
-  assert.is(bench.wish({ wish: 'switch-over' }), 'accepted');
+  assert.is(bench.request({ request: 'switch-over' }), 'accepted');
   assert.is(bench.state.role, 'leaving');
   const solo = primary().bench;
   solo.pass(150, { witness: true });
   solo.fire({ type: 'persisted', record: { generation: 4, standing: 'sole' } });
-  assert.match(solo.wish({ wish: 'switch-over' }), /redundant/);
-  assert.match(solo.wish({ wish: 'test-failover' }), /redundant/);
-  assert.match(solo.wish({ wish: 'maintenance-on' }), /nobody can take over/);
-  assert.match(solo.wish({ wish: 'stop', force: false }), /nobody can take over/);
-  assert.match(solo.wish({ wish: 'force-lead' }), /waits/);
-  assert.is(solo.wish({ wish: 'stop', force: true }), 'accepted');
+  assert.match(solo.request({ request: 'switch-over' }), /redundant/);
+  assert.match(solo.request({ request: 'test-failover' }), /redundant/);
+  assert.match(solo.request({ request: 'maintenance-on' }), /nobody can take over/);
+  assert.match(solo.request({ request: 'stop', force: false }), /nobody can take over/);
+  assert.match(solo.request({ request: 'force-lead' }), /waits/);
+  assert.is(solo.request({ request: 'stop', force: true }), 'accepted');
   assert.is(solo.state.role, 'stopped');
   assert.ok(solo.actions.some((action) => action.do === 'close-watchdog'));
   const follower = backup().bench;
-  assert.is(follower.wish({ wish: 'maintenance-on' }), 'accepted');
+  assert.is(follower.request({ request: 'maintenance-on' }), 'accepted');
   assert.is(follower.state.role, 'maintenance');
-  assert.is(follower.wish({ wish: 'maintenance-off' }), 'accepted');
+  assert.is(follower.request({ request: 'maintenance-off' }), 'accepted');
   assert.is(follower.state.role, 'target', 'the primary is there: follows again');
   const failover = primary().bench;
-  assert.is(failover.wish({ wish: 'test-failover' }), 'accepted');
+  assert.is(failover.request({ request: 'test-failover' }), 'accepted');
   assert.ok(failover.actions.some((action) => action.do === 'reset'));
 });
 
 test('a stop of the primary hands over first, then takes no part', () => {
   const { bench, says } = primary();
-  assert.is(bench.wish({ wish: 'stop', force: false }), 'accepted');
+  assert.is(bench.request({ request: 'stop', force: false }), 'accepted');
   assert.is(bench.state.role, 'leaving');
   const mine = { boot: 3, session: bench.state.session };
   const heir: Statement = {
@@ -338,7 +338,7 @@ test('the operator vouches for a disk: a reign newer than everything known', () 
   bench.fire({ type: 'loaded', boot: 1, record: { generation: 2, standing: 'behind' } });
   bench.pass(20, { ...all, says: { ...PEER, role: 'seeking', generation: 6, standing: 'behind' } });
   assert.is(bench.state.role, 'seeking');
-  assert.is(bench.wish({ wish: 'force-lead' }), 'accepted');
+  assert.is(bench.request({ request: 'force-lead' }), 'accepted');
   assert.is(bench.state.generation, 7);
 });
 

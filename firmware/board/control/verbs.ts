@@ -1,9 +1,9 @@
 // One request of the control socket into one answer. What does not make sense is refused in words.
-import type { Wish } from '../../../watchdog/arbiter-types.ts';
+import type { OperatorRequest } from '../../../watchdog/arbiter-types.ts';
 import { didYouMean } from '../../words/near.ts';
 import type { AlarmChange } from '../alarms/book.ts';
 import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
-import type { WishAnswer } from '../arbiter-loop.ts';
+import type { RequestAnswer } from '../arbiter-loop.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
 import type { AlarmView, Status } from '../status.ts';
 
@@ -11,12 +11,12 @@ import type { AlarmView, Status } from '../status.ts';
 export interface Controlled {
   readonly events: EventLog;
   status(): Status;
-  wish(wish: Wish): WishAnswer;
+  request(request: OperatorRequest): RequestAnswer;
   setSyncAllowed(allowed: boolean): void;
   /** Begins to stop; the socket closes when the board has stopped. */
-  stop(force: boolean): WishAnswer;
+  stop(force: boolean): RequestAnswer;
   /** The same, and starts again with its configuration; refused where the guest would stand still. */
-  restart(): WishAnswer;
+  restart(): RequestAnswer;
   alarms(): readonly AlarmView[];
   /** The newest `most` changes, oldest first. */
   alarmHistory(most: number): readonly AlarmChange[];
@@ -53,8 +53,8 @@ export interface Answered {
   readonly subscribe?: Subscription;
 }
 
-type Request = Readonly<Record<string, unknown>>;
-type Verb = (board: Controlled, request: Request) => WishAnswer | Omit<Answered, never>;
+type Fields = Readonly<Record<string, unknown>>;
+type Verb = (board: Controlled, fields: Fields) => RequestAnswer | Omit<Answered, never>;
 
 const STATUS_EVERY_MS = { min: 50, max: 60_000 } as const;
 
@@ -82,16 +82,16 @@ const VERBS: Readonly<Record<string, VerbShape>> = {
   subscribe: {
     fields: ['after', 'statusEveryMs'],
     reads: true,
-    run: (_board, request) => subscribe(request),
+    run: (_board, fields) => subscribe(fields),
   },
-  'switch-over': { fields: [], run: (board) => board.wish({ wish: 'switch-over' }) },
-  'test-failover': { fields: [], run: (board) => board.wish({ wish: 'test-failover' }) },
-  'force-lead': { fields: [], run: (board) => board.wish({ wish: 'force-lead' }) },
+  'switch-over': { fields: [], run: (board) => board.request({ request: 'switch-over' }) },
+  'test-failover': { fields: [], run: (board) => board.request({ request: 'test-failover' }) },
+  'force-lead': { fields: [], run: (board) => board.request({ request: 'force-lead' }) },
   maintenance: {
     fields: ['on'],
     run: (board, { on }) =>
       typeof on === 'boolean'
-        ? board.wish({ wish: on ? 'maintenance-on' : 'maintenance-off' })
+        ? board.request({ request: on ? 'maintenance-on' : 'maintenance-off' })
         : no('"on" must be true or false'),
   },
   stop: {
@@ -136,17 +136,12 @@ export function answerLine(board: Controlled, line: string, access: Access = 'fu
   }
   if (typeof request !== 'object' || request === null || Array.isArray(request))
     return { answer: no('a request is an object: {"do":"status"}') };
-  const { id, do: name, ...fields } = request as Request;
+  const { id, do: name, ...fields } = request as Fields;
   const { answer, ...rest } = answerRequest(board, name, fields, access);
   return { ...rest, answer: id === undefined ? answer : { id, ...answer } };
 }
 
-function answerRequest(
-  board: Controlled,
-  name: unknown,
-  fields: Request,
-  access: Access,
-): Answered {
+function answerRequest(board: Controlled, name: unknown, fields: Fields, access: Access): Answered {
   const verb = typeof name === 'string' && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (verb === undefined) {
     const names = namesFor(access);
@@ -173,7 +168,7 @@ function readOnly(name: string): Answer {
   return { ok: false, code: E_READ_ONLY, why };
 }
 
-function subscribe({ after = null, statusEveryMs = null }: Request): WishAnswer | Answered {
+function subscribe({ after = null, statusEveryMs = null }: Fields): RequestAnswer | Answered {
   if (after !== null && !isCount(after)) return no('"after" must be the number of an event');
   const { min, max } = STATUS_EVERY_MS;
   if (
@@ -188,7 +183,7 @@ function ack(
   board: Controlled,
   code: unknown,
   by: unknown = 'the operator',
-): Answered | WishAnswer {
+): Answered | RequestAnswer {
   if (code !== 'all' && !isAlarmCode(code)) {
     const meant = didYouMean(String(code), Object.keys(ALARM_CODES));
     return no(`"code" must be that of an alarm, or "all"${meant}`);
