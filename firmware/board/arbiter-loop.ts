@@ -277,7 +277,7 @@ export class ArbiterLoop {
   private lookAtHealth(nowMs: number): void {
     const { health, facts } = this;
     health.loop(nowMs, this.parts.config.limits.tickMs);
-    health.vcpu(facts.icount, facts.runs, nowMs);
+    health.vcpu(facts.position, facts.runs, nowMs);
     const busyMs = earliest(facts.diskBusySinceMs, this.record.busySinceMs);
     const broken = facts.disks.find(({ trouble }) => trouble !== null);
     const trouble = this.diskTrouble ?? broken?.trouble ?? null;
@@ -359,7 +359,7 @@ export class ArbiterLoop {
   }
 
   private say({ statement, urgent }: Extract<Action, { do: 'say' }>): void {
-    const extras = { position: this.facts.icount, health: this.verdict.bits };
+    const extras = { position: this.facts.position, health: this.verdict.bits };
     this.paths.say(statement, extras, urgent, this.parts.nowMs());
   }
 

@@ -63,6 +63,8 @@ export interface Status {
   readonly guest: {
     readonly state: ReplicationFacts['guest'];
     /** 64 bits, as text. */
+    readonly position: string;
+    /** The same, by its name of 0.1. */
     readonly icount: string;
     readonly virtualNs: string;
     readonly lives: number;
@@ -102,6 +104,8 @@ export interface PeerStatus {
   readonly isHeard: boolean;
   /** Bit n: probe n of watchdog/health.ts fails there. */
   readonly health: number;
+  readonly position: string;
+  /** The same, by its name of 0.1. */
   readonly icount: string;
   /** Which firmware and configuration run there; null: it has not said. */
   readonly about: About | null;
@@ -194,7 +198,8 @@ export function statusOf(parts: StatusParts): Status {
     lastTakeover: parts.takeover,
     guest: {
       state: facts.guest,
-      icount: facts.icount.toString(),
+      position: facts.position.toString(),
+      icount: facts.position.toString(),
       virtualNs: facts.virtualNs.toString(),
       lives: facts.lives,
       engine: facts.engine,
@@ -236,6 +241,7 @@ function peerStatus({ state, nowMs, peerExtras, facts }: StatusParts): PeerStatu
     witness,
     isHeard: hearsPeer(state, nowMs),
     health: peerExtras.health,
+    position: peerExtras.position.toString(),
     icount: peerExtras.position.toString(),
     about: facts.peerAbout,
   };

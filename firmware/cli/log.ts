@@ -1,7 +1,8 @@
 // `twinstep log`: a log for people.
+import { positionUnitOf } from '../host/engines.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom } from '../lockstep/identity.ts';
-import { entryText, LogSummarizer, summaryText } from '../lockstep/listing.ts';
+import { entryText, LogSummarizer, type PositionUnit, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import { parseStrictly } from './arguments.ts';
 import { readPieces } from './pieces.ts';
@@ -9,7 +10,7 @@ import { EXIT, UsageError } from './usage.ts';
 
 const HELP = `usage: twinstep log FILE [--summary]
 
-Lists the entries of a log: number, position in instructions, kind, content. Then how many there are of
+Lists the entries of a log: number, position, kind, content. Then how many there are of
 each kind, what they take, and how many bytes that is for each second on the guest's clock.
 
   --summary            no listing
@@ -47,7 +48,8 @@ export async function logCommand(args: readonly string[]): Promise<number> {
     const lines: string[] = [];
     for (const entry of reader.push(bytes)) {
       summarizer.add(entry);
-      if (summary !== true) lines.push(`${String(number).padStart(8)} ${entryText(entry)}`);
+      const text = entryText(entry, unitOf(reader));
+      if (summary !== true) lines.push(`${String(number).padStart(8)} ${text}`);
       number++;
     }
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
@@ -60,10 +62,12 @@ export async function logCommand(args: readonly string[]): Promise<number> {
     const guest = `${memoryBytes >> 20} MiB, "${commandLine}"`;
     process.stdout.write(`engine ${engine}, firmware ${firmwareVersion}, ${guest}\n`);
   }
-  process.stdout.write(`${summaryText(summarizer.summary())}\n`);
+  process.stdout.write(`${summaryText(summarizer.summary(), unitOf(reader))}\n`);
   const { damage } = reader;
   if (damage !== undefined) process.stdout.write(`${damage}; everything before it is listed\n`);
   else if (reader.summary === undefined)
     process.stdout.write('the recording did not end in order\n');
   return EXIT.ok;
 }
+
+const unitOf = ({ identity }: LogReader): PositionUnit => positionUnitOf(identity?.engine);

@@ -1,6 +1,7 @@
 // `twinstep replay`: makes a recorded guest again, and says whether it is the same.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { positionUnitOf } from '../host/engines.ts';
 import { HostError, systemWords } from '../host/errors.ts';
 import { Replay, type ReplayEnd } from '../host/replay.ts';
 import { chooseEngine } from '../host/vtx-engine.ts';
@@ -21,7 +22,7 @@ Runs the guest of a log again. Kernel, initrd and disks are those of the recordi
 were before it; they are only read. Everything the log knows is compared on the way: outputs, and digests
 of registers, devices and memory.
 
-  --until POSITION     stop behind so many instructions ("twinstep log" lists positions)
+  --until POSITION     stop there ("twinstep log" lists positions)
   --checkpoint FILE    write the machine as it then is
   --from FILE          start from a checkpoint of this log instead of power-on
   --verify             compare the final disks too, and say what was compared
@@ -78,11 +79,11 @@ async function replay(path: string, values: Values): Promise<number> {
       run ??= reader.identity && (await start(reader, values));
       run?.push(entries);
       progress = run?.run(until) ?? progress;
-      const isThere = until !== undefined && run !== undefined && run.machine.icount >= until;
+      const isThere = until !== undefined && run !== undefined && run.machine.position >= until;
       if (progress === 'diverged' || progress === 'ended' || isThere) break;
     }
     if (run === undefined) throw new LockstepError('E_LOG', 'this log is cut off in its head');
-    if (until !== undefined && run.machine.icount < until && progress !== 'diverged')
+    if (until !== undefined && run.machine.position < until && progress !== 'diverged')
       say(`the log ends before position ${until}`);
     if (values.checkpoint !== undefined) writePieces(values.checkpoint, run.checkpoint());
     return report(run, reader, run.end(progress), values.verify === true);
@@ -112,10 +113,10 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
   if (values.from === undefined) run.start();
   else run.startFrom(readPieces(values.from, 'checkpoint'));
   const until = positionOf(values.until);
-  const { icount } = run.machine;
-  if (until !== undefined && until < icount) {
+  const { position } = run.machine;
+  if (until !== undefined && until < position) {
     run.close();
-    throw new UsageError(`--until ${until}: the checkpoint is already at ${icount}`);
+    throw new UsageError(`--until ${until}: the checkpoint is already at ${position}`);
   }
   return run;
 }
@@ -124,14 +125,15 @@ function report(run: Replay, reader: LogReader, end: ReplayEnd, verifies: boolea
   const { divergence } = run.replayer;
   if (divergence !== undefined) {
     say(`the replay differs at entry ${divergence.entryIndex}: ${divergence.what}`);
-    if (divergence.entry !== undefined) say(`  ${entryText(divergence.entry).trim()}`);
+    const unit = positionUnitOf(reader.identity?.engine);
+    if (divergence.entry !== undefined) say(`  ${entryText(divergence.entry, unit).trim()}`);
     say(`  recorded: ${divergence.expected}`);
-    say(`  replayed: ${divergence.actual}, at ${divergence.icount}`);
+    say(`  replayed: ${divergence.actual}, at ${divergence.position}`);
     say(`  ${agreementText(divergence.agreed)}`);
     return DIVERGED;
   }
   const { state, memory } = end.digests;
-  say(`${end.entries} entries, position ${end.icount}`);
+  say(`${end.entries} entries, position ${end.position}`);
   say(`digest of state ${state.toString(16)}, of memory ${memory.toString(16)}`);
   if (reader.damage !== undefined) say(`${reader.damage}; replayed up to there`);
   return verifies ? verifyDisks(reader, end) : EXIT.ok;
@@ -140,7 +142,7 @@ function report(run: Replay, reader: LogReader, end: ReplayEnd, verifies: boolea
 function agreementText(agreed: Agreement | undefined): string {
   return agreed === undefined
     ? 'no digest was compared before'
-    : `last agreed at entry ${agreed.entryIndex}, position ${agreed.icount}`;
+    : `last agreed at entry ${agreed.entryIndex}, position ${agreed.position}`;
 }
 
 function verifyDisks(reader: LogReader, end: ReplayEnd): number {

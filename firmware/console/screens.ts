@@ -5,7 +5,7 @@ import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import { PATH_WORDS } from '../board/notices.ts';
 import type { AlarmView, Status } from '../board/status.ts';
-import { ENGINE_WORDS, POSITION_WORDS } from '../host/engines.ts';
+import { ENGINE_WORDS, POSITION_UNITS } from '../host/engines.ts';
 import { clip, wrap } from './ascii.ts';
 import type { ConfigText } from './needs.ts';
 import { row, span, timeOf } from './status-screen.ts';
@@ -46,7 +46,7 @@ export function guestScreen({ guest, gate, disks, role }: Status): string {
   return [
     row('state', `${guest.state} (this board: ${role})`),
     row('up', `${span(virtualMs)} of its own time, life ${guest.lives}`),
-    row('position', `${guest.icount} ${POSITION_WORDS[guest.engine.kind]}`),
+    row('position', `${guest.position} ${POSITION_UNITS[guest.engine.kind].many}`),
     row('engine', ENGINE_WORDS[guest.engine.kind]),
     row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
     row('disks', `${disks.length}`),

@@ -27,7 +27,7 @@ export interface GuestRecord {
   readonly onLog: (bytes: Uint8Array) => void;
 }
 
-/** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
+/** Until the first measurement, a few milliseconds after the start: 10 ns a position. */
 const FIRST_MULTIPLIER = 10n << 32n;
 
 export class Guest {

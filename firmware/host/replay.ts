@@ -36,7 +36,7 @@ export interface ReplayOptions {
 
 export interface ReplayEnd {
   readonly progress: Progress;
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly entries: number;
   readonly digests: Digests;
   /** SHA-256 of each disk as the guest left it. */
@@ -132,12 +132,12 @@ export class Replay {
     for (const entry of entries.slice(skipped)) this.replayer.push(entry);
   }
 
-  /** Runs as far as the entries go, but no entry beyond `untilIcount`. */
-  run(untilIcount?: bigint): Progress {
+  /** Runs as far as the entries go, but no entry beyond `until`. */
+  run(until?: bigint): Progress {
     let progress: Progress = 'applied';
     while (progress === 'applied' || progress === 'kicked') {
-      if (untilIcount !== undefined && (this.replayer.nextIcount ?? 0n) > untilIcount) {
-        if (this.machine.icount < untilIcount) this.machine.runSlice(untilIcount);
+      if (until !== undefined && (this.replayer.nextPosition ?? 0n) > until) {
+        if (this.machine.position < until) this.machine.runSlice(until);
         return 'waiting';
       }
       progress = this.replayer.advance();
@@ -185,7 +185,7 @@ export class Replay {
   end(progress: Progress): ReplayEnd {
     return {
       progress,
-      icount: this.machine.icount,
+      position: this.machine.position,
       entries: this.replayer.applied,
       digests: this.digest.take(),
       disks: this.disks.map((disk) => disk.sha256()),

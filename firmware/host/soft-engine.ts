@@ -5,7 +5,14 @@ import {
   type SoftEngine as Native,
   SoftEngine as NativeSoft,
 } from '../../native/index.ts';
-import type { AccessBytes, CpuSetup, Engine, ExitReason, KickToken } from '../machine/engine.ts';
+import type {
+  AccessBytes,
+  CpuSetup,
+  Engine,
+  ExitReason,
+  KickToken,
+  Position,
+} from '../machine/engine.ts';
 
 // Places in the native exit record.
 const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;
@@ -22,8 +29,8 @@ export abstract class NativeEngine implements Engine {
     this.kickToken = this.#native.kickToken;
   }
 
-  run(limitIcount: bigint): ExitReason {
-    return this.#native.run(limitIcount) as ExitReason;
+  run(limit: Position): ExitReason {
+    return this.#native.run(limit) as ExitReason;
   }
   get exitAddress(): number {
     return this.#exit[EXIT.address]!;
@@ -52,7 +59,7 @@ export abstract class NativeEngine implements Engine {
   nmi(): void {
     this.#native.nmi();
   }
-  icount(): bigint {
+  position(): Position {
     return this.#native.icount();
   }
   isHalted(): boolean {

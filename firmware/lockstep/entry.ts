@@ -57,7 +57,7 @@ export type ControlAction = 'reset' | 'power-button' | 'nmi';
 
 export interface Entry {
   /** Instructions retired when the entry takes effect; never decreases along a log. */
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly body: EntryBody;
 }
 
@@ -96,23 +96,23 @@ const U64_END = 1n << 64n;
 
 /** What both sides remember between entries. Starts equal, changes equally. */
 class Context {
-  icount = 0n;
+  position = 0n;
   outputs = 0n;
   private ns = 0n;
   private multiplier = 0n;
-  private clockIcount = 0n;
+  private clockPosition = 0n;
 
-  /** Virtual time at `icount` if no clock step came. */
-  predictNs(icount: bigint): bigint {
-    return this.ns + (((icount - this.clockIcount) * this.multiplier) >> 32n);
+  /** Virtual time at `position` if no clock step came. */
+  predictNs(position: bigint): bigint {
+    return this.ns + (((position - this.clockPosition) * this.multiplier) >> 32n);
   }
 
   get lastMultiplier(): bigint {
     return this.multiplier;
   }
 
-  stepClock(icount: bigint, ns: bigint, multiplier: bigint): void {
-    this.clockIcount = icount;
+  stepClock(position: bigint, ns: bigint, multiplier: bigint): void {
+    this.clockPosition = position;
     this.ns = ns;
     this.multiplier = multiplier;
   }
@@ -123,23 +123,24 @@ export class EntryEncoder {
   private readonly out = new ByteWriter();
 
   /** The entry's bytes. Throws on what the recorder must never make: positions or time going back. */
-  encode({ icount, body }: Entry): Uint8Array {
+  encode({ position, body }: Entry): Uint8Array {
     const { context, out } = this;
-    if (icount < context.icount) throw new Error(`entry at ${icount} after ${context.icount}`);
+    if (position < context.position)
+      throw new Error(`entry at ${position} after ${context.position}`);
     out.u8(KIND[body.kind] | (auxOf(body) << 4));
-    out.varint(icount - context.icount);
-    context.icount = icount;
-    this.encodeBody(icount, body);
+    out.varint(position - context.position);
+    context.position = position;
+    this.encodeBody(position, body);
     return out.take();
   }
 
-  private encodeBody(icount: bigint, body: EntryBody): void {
+  private encodeBody(position: bigint, body: EntryBody): void {
     const { context, out } = this;
     switch (body.kind) {
       case 'clock-step':
-        out.varint(body.ns - context.predictNs(icount));
+        out.varint(body.ns - context.predictNs(position));
         out.zigzag(body.multiplier - context.lastMultiplier);
-        context.stepClock(icount, body.ns, body.multiplier);
+        context.stepClock(position, body.ns, body.multiplier);
         return;
       case 'net-rx':
         block(out, body.frame);
@@ -193,27 +194,27 @@ export class EntryDecoder {
   decode(bytes: Uint8Array, at = 0): Decoded {
     const reader = new ByteReader(bytes, at);
     const head = reader.u8();
-    const icount = this.context.icount + reader.varint();
+    const position = this.context.position + reader.varint();
     if (!reader.ok) return { ok: false, reason: 'cut', at };
-    if (icount >= U64_END) return { ok: false, reason: 'range', at };
-    const body = this.decodeBody(head & 0xf, head >> 4, icount, reader);
+    if (position >= U64_END) return { ok: false, reason: 'range', at };
+    const body = this.decodeBody(head & 0xf, head >> 4, position, reader);
     if (!reader.ok) return { ok: false, reason: 'cut', at };
     if (typeof body === 'string') return { ok: false, reason: body, at };
-    this.context.icount = icount;
-    if (body.kind === 'clock-step') this.context.stepClock(icount, body.ns, body.multiplier);
+    this.context.position = position;
+    if (body.kind === 'clock-step') this.context.stepClock(position, body.ns, body.multiplier);
     if (body.kind === 'output') this.context.outputs = body.sequence;
-    return { ok: true, entry: { icount, body }, bytes: reader.position - at };
+    return { ok: true, entry: { position, body }, bytes: reader.position - at };
   }
 
   private decodeBody(
     kind: number,
     aux: number,
-    icount: bigint,
+    position: bigint,
     reader: ByteReader,
   ): EntryBody | DecodeReason {
     switch (kind) {
       case KIND['clock-step']:
-        return aux === 0 ? this.decodeClockStep(icount, reader) : 'aux';
+        return aux === 0 ? this.decodeClockStep(position, reader) : 'aux';
       case KIND['net-rx']:
         return { kind: 'net-rx', nic: aux, frame: reader.raw(reader.count()) };
       case KIND['serial-rx']: {
@@ -263,8 +264,8 @@ export class EntryDecoder {
     }
   }
 
-  private decodeClockStep(icount: bigint, reader: ByteReader): EntryBody | DecodeReason {
-    const ns = this.context.predictNs(icount) + reader.varint();
+  private decodeClockStep(position: bigint, reader: ByteReader): EntryBody | DecodeReason {
+    const ns = this.context.predictNs(position) + reader.varint();
     const multiplier = this.context.lastMultiplier + reader.zigzag();
     const inRange = ns < U64_END && multiplier > 0n && multiplier < U64_END;
     return inRange ? { kind: 'clock-step', ns, multiplier } : 'range';

@@ -20,7 +20,7 @@ export interface Birth {
   /** Seconds since 1970 at virtual time zero. */
   readonly epochSeconds: number;
   readonly entropySeed: Uint8Array;
-  /** Nanoseconds an instruction until the first clock step, 32.32. */
+  /** Nanoseconds a position until the first clock step, 32.32. */
   readonly multiplier: bigint;
 }
 

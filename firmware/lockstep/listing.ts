@@ -3,14 +3,21 @@ import { type Entry, EntryEncoder } from './entry.ts';
 
 const TEXT_BYTES = 32;
 
-export function entryText({ icount, body }: Entry): string {
-  return `${String(icount).padStart(16)}  ${body.kind.padEnd(15)} ${bodyText(body)}`.trimEnd();
+/** What a position counts in this log, for people. */
+export interface PositionUnit {
+  readonly one: string;
+  readonly many: string;
 }
 
-function bodyText(body: Entry['body']): string {
+export function entryText({ position, body }: Entry, unit: PositionUnit): string {
+  const text = bodyText(body, unit);
+  return `${String(position).padStart(16)}  ${body.kind.padEnd(15)} ${text}`.trimEnd();
+}
+
+function bodyText(body: Entry['body'], unit: PositionUnit): string {
   switch (body.kind) {
     case 'clock-step':
-      return `${milliseconds(body.ns)} ms, ${(Number(body.multiplier) / 2 ** 32).toFixed(3)} ns an instruction`;
+      return `${milliseconds(body.ns)} ms, ${(Number(body.multiplier) / 2 ** 32).toFixed(3)} ns ${unit.one}`;
     case 'net-rx':
       return `card ${body.nic}, ${body.frame.length} bytes ${hexText(body.frame)}`;
     case 'serial-rx':
@@ -43,7 +50,7 @@ function bodyText(body: Entry['body']): string {
 export interface LogSummary {
   readonly entries: number;
   readonly bytes: number;
-  readonly icount: bigint;
+  readonly position: bigint;
   /** Virtual time of the guest at the last clock step. */
   readonly virtualNs: bigint;
   readonly kinds: ReadonlyMap<string, { count: number; bytes: number }>;
@@ -55,7 +62,7 @@ export class LogSummarizer {
   private readonly kinds = new Map<string, { count: number; bytes: number }>();
   private entries = 0;
   private bytes = 0;
-  private icount = 0n;
+  private position = 0n;
   private virtualNs = 0n;
 
   add(entry: Entry): void {
@@ -66,17 +73,17 @@ export class LogSummarizer {
     this.kinds.set(entry.body.kind, kind);
     this.entries++;
     this.bytes += bytes;
-    this.icount = entry.icount;
+    this.position = entry.position;
     if (entry.body.kind === 'clock-step') this.virtualNs = entry.body.ns;
   }
 
   summary(): LogSummary {
-    const { entries, bytes, icount, virtualNs, kinds } = this;
-    return { entries, bytes, icount, virtualNs, kinds };
+    const { entries, bytes, position, virtualNs, kinds } = this;
+    return { entries, bytes, position, virtualNs, kinds };
   }
 }
 
-export function summaryText(summary: LogSummary): string {
+export function summaryText(summary: LogSummary, unit: PositionUnit): string {
   const seconds = Number(summary.virtualNs) / 1e9;
   const rate = seconds > 0 ? `${perSecond(summary.bytes, seconds)} a guest second` : 'no time';
   const rows = [...summary.kinds]
@@ -86,7 +93,7 @@ export function summaryText(summary: LogSummary): string {
     `${'kind'.padEnd(16)}${'entries'.padStart(12)}${'bytes'.padStart(12)}`,
     ...rows,
     `${'all'.padEnd(16)}${pad(summary.entries)}${pad(summary.bytes)}`,
-    `${summary.icount} instructions, ${seconds.toFixed(3)} s of guest time: ${rate}`,
+    `${summary.position} ${unit.many}, ${seconds.toFixed(3)} s of guest time: ${rate}`,
   ].join('\n');
 }
 

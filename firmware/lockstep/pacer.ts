@@ -1,12 +1,12 @@
 // Virtual time follows real time: the rule, without a clock. The driver tells it real time whenever a
 // slice ended; it answers with the clock step to inject, if one is due.
 //
-// A busy guest's time passes with its instructions, at a rate (multiplier) that is the measured speed
+// A busy guest's time passes with its position, at a rate (multiplier) that is the measured speed
 // of this host, so it is nearly right by itself and a step every few milliseconds corrects the rest.
 // Time never goes back: a guest that is ahead gets a slower clock until real time has caught up. An
 // idle guest's time stands still until a step says how late it is. Integers only.
 import type { VirtualNs } from '../devices/contracts.ts';
-import type { Icount } from '../machine/engine.ts';
+import type { Position } from '../machine/engine.ts';
 
 export interface PacerLimits {
   /** Between two steps of a busy guest. */
@@ -17,7 +17,7 @@ export interface PacerLimits {
   readonly sliceMaxNs: bigint;
   /** How much of the error one interval removes when the guest is ahead: 1/this. */
   readonly catchUpIntervals: bigint;
-  /** Bounds of the clock rate, 32.32 ns an instruction. */
+  /** Bounds of the clock rate, 32.32 ns a position. */
   readonly multiplierMin: bigint;
   readonly multiplierMax: bigint;
 }
@@ -43,14 +43,14 @@ export class Pacer {
   /** Real minus virtual time at the start: afterwards they should stay this far apart. */
   readonly offsetNs: bigint;
   private lastNs: bigint;
-  private lastIcount: Icount;
+  private lastPosition: Position;
   /** Measured rate, smoothed; the machine's own before there is a measurement. */
   private rate: bigint;
 
   constructor(options: {
     realNs: bigint;
     virtualNs: VirtualNs;
-    icount: Icount;
+    position: Position;
     multiplier: bigint;
     /** Where the guest is behind already: what the offset should become. */
     offsetNs?: bigint | undefined;
@@ -59,7 +59,7 @@ export class Pacer {
     this.limits = options.limits ?? PACER_LIMITS;
     this.offsetNs = options.offsetNs ?? options.realNs - options.virtualNs;
     this.lastNs = options.realNs;
-    this.lastIcount = options.icount;
+    this.lastPosition = options.position;
     this.rate = options.multiplier;
   }
 
@@ -74,10 +74,10 @@ export class Pacer {
   }
 
   /** The step for a busy guest at the end of a slice, at most one an interval. */
-  busy(now: { realNs: bigint; virtualNs: VirtualNs; icount: Icount }): ClockStep | undefined {
+  busy(now: { realNs: bigint; virtualNs: VirtualNs; position: Position }): ClockStep | undefined {
     const elapsed = now.realNs - this.lastNs;
     if (elapsed < this.limits.stepIntervalNs) return undefined;
-    const retired = now.icount - this.lastIcount;
+    const retired = now.position - this.lastPosition;
     // A long interval is a stall of the host, not its speed.
     const isStall = elapsed > 4n * this.limits.stepIntervalNs;
     if (retired > 0n && !isStall)
@@ -90,7 +90,7 @@ export class Pacer {
   }
 
   /** The step that wakes an idle guest: to where real time is, never back. */
-  wake(now: { realNs: bigint; virtualNs: VirtualNs; icount: Icount }): ClockStep {
+  wake(now: { realNs: bigint; virtualNs: VirtualNs; position: Position }): ClockStep {
     this.mark(now);
     return this.step(now, this.limits.stepIntervalNs, undefined);
   }
@@ -110,9 +110,9 @@ export class Pacer {
     return { ns: now.virtualNs, multiplier: this.clamp((this.rate * horizon) / (horizon + ahead)) };
   }
 
-  private mark(now: { realNs: bigint; icount: Icount }): void {
+  private mark(now: { realNs: bigint; position: Position }): void {
     this.lastNs = now.realNs;
-    this.lastIcount = now.icount;
+    this.lastPosition = now.position;
   }
 
   private clamp(multiplier: bigint): bigint {

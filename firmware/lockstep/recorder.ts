@@ -12,7 +12,7 @@
 //    completion never came are in flight; the local replica's completions are new inputs.
 
 import type { Input, Output } from '../devices/contracts.ts';
-import type { Icount } from '../machine/engine.ts';
+import type { Position } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { SliceEnd } from '../machine/machine-types.ts';
 import type { MachineDigest } from './digest.ts';
@@ -47,8 +47,8 @@ export class Recorder {
     options.tap.target = (output) => this.output(output);
   }
 
-  get icount(): Icount {
-    return this.machine.icount;
+  get position(): Position {
+    return this.machine.position;
   }
 
   /** Written first, then applied: what the log does not hold never happened. */
@@ -58,10 +58,10 @@ export class Recorder {
     this.markPending();
   }
 
-  runSlice(limitIcount: Icount): SliceEnd {
+  runSlice(limit: Position): SliceEnd {
     // What was written before is the same wherever this log is replayed.
     this.options.slices?.takeDirty();
-    const end = this.machine.runSlice(limitIcount);
+    const end = this.machine.runSlice(limit);
     if (end === 'open') this.closeSlice();
     this.markPending();
     return end === 'open' ? 'kick' : end;
@@ -70,7 +70,7 @@ export class Recorder {
   /** The guest was kicked out of a long run in which no position came: the log gets what it did. */
   private closeSlice(): void {
     const { slices } = this.options;
-    const { icount } = this.machine;
+    const { position } = this.machine;
     const state = this.machine.closeSlice();
     if (slices !== undefined) {
       const parts = packPages(slices);
@@ -78,7 +78,7 @@ export class Recorder {
       parts.forEach((pages, n) => {
         const isLast = n === parts.length - 1;
         const body = { kind: 'slice-close', state: isLast ? state : none, pages } as const;
-        this.options.append({ icount, body }, false);
+        this.options.append({ position, body }, false);
       });
     }
     this.machine.settleSlice();
@@ -121,6 +121,6 @@ export class Recorder {
   }
 
   private append(body: EntryBody, urgent: boolean): void {
-    this.options.append({ icount: this.machine.icount, body }, urgent);
+    this.options.append({ position: this.machine.position, body }, urgent);
   }
 }

@@ -3,7 +3,7 @@
 // holds the machine stands exactly where the recorder's stood: there it can go live.
 
 import type { Input, Output } from '../devices/contracts.ts';
-import type { Icount } from '../machine/engine.ts';
+import type { Position } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
 import type { Entry } from './entry.ts';
@@ -24,7 +24,7 @@ export interface Divergence {
   /** Undefined where the bytes of the log make no entry. */
   readonly entry: Entry | undefined;
   /** Where this machine stood. */
-  readonly icount: Icount;
+  readonly position: Position;
   readonly what: 'position' | 'output' | 'state' | 'memory' | 'replica' | 'log';
   readonly expected: string;
   readonly actual: string;
@@ -34,7 +34,7 @@ export interface Divergence {
 
 export interface Agreement {
   readonly entryIndex: number;
-  readonly icount: Icount;
+  readonly position: Position;
 }
 
 export type Progress =
@@ -91,14 +91,14 @@ export class Replayer {
     return this.queue.length - this.queueHead;
   }
 
-  /** How far this machine may run, and how far the log is known: the lag in instructions. */
-  get safeIcount(): Icount {
-    return this.queue.at(-1)?.icount ?? this.machine.icount;
+  /** How far this machine may run, and how far the log is known: the lag in positions. */
+  get safePosition(): Position {
+    return this.queue.at(-1)?.position ?? this.machine.position;
   }
 
   /** Position of the next entry, if one is held. */
-  get nextIcount(): Icount | undefined {
-    return this.queue[this.queueHead]?.icount;
+  get nextPosition(): Position | undefined {
+    return this.queue[this.queueHead]?.position;
   }
 
   /** Runs to the next entry and applies it, or says what is in the way. */
@@ -107,13 +107,13 @@ export class Replayer {
     if (this.ended) return 'ended';
     const entry = this.queue[this.queueHead];
     if (entry === undefined) return 'waiting';
-    if (this.machine.icount < entry.icount) {
-      const end = this.machine.runSlice(entry.icount);
+    if (this.machine.position < entry.position) {
+      const end = this.machine.runSlice(entry.position);
       const isKicked = end === 'kick' || end === 'open';
-      if (isKicked && this.machine.icount < entry.icount) return 'kicked';
+      if (isKicked && this.machine.position < entry.position) return 'kicked';
     }
-    if (this.machine.icount !== entry.icount) {
-      return this.diverge(entry, 'position', String(entry.icount), this.whereabouts());
+    if (this.machine.position !== entry.position) {
+      return this.diverge(entry, 'position', String(entry.position), this.whereabouts());
     }
     const progress = this.apply(entry);
     if (progress === 'applied' || progress === 'ended') this.consume();
@@ -194,7 +194,7 @@ export class Replayer {
     if (own === undefined) return 'applied';
     if (own.state !== state) return this.diverge(entry, 'state', hex(state), hex(own.state));
     if (own.memory !== memory) return this.diverge(entry, 'memory', hex(memory), hex(own.memory));
-    this.agreed = { entryIndex: this.applied, icount: entry.icount };
+    this.agreed = { entryIndex: this.applied, position: entry.position };
     return 'applied';
   }
 
@@ -210,7 +210,7 @@ export class Replayer {
   private whereabouts(): string {
     const { machine } = this;
     const why = machine.stopReason?.kind ?? (machine.isHalted ? 'idle' : 'running');
-    return `${machine.icount} (${why})`;
+    return `${machine.position} (${why})`;
   }
 
   private diverge(
@@ -219,9 +219,9 @@ export class Replayer {
     expected: string,
     actual: string,
   ): Progress {
-    const { icount } = this.machine;
+    const { position } = this.machine;
     const { applied: entryIndex, agreed } = this;
-    this.divergence ??= { entryIndex, entry, icount, what, expected, actual, agreed };
+    this.divergence ??= { entryIndex, entry, position, what, expected, actual, agreed };
     return 'diverged';
   }
 

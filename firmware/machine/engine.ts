@@ -6,12 +6,13 @@ import type { CpuSetup } from '../../native/index.ts';
 // What a boot protocol says of the vCPU; defined where the engine takes it.
 export type { CpuSetup, SegmentSetup } from '../../native/index.ts';
 
-// Instructions retired since power-on: the exact position in the guest's life.
-export type Icount = bigint;
+// The exact place in the guest's life, counted from power-on: in instructions retired, branches or
+// exits, as the engine can (docs/decisions/0050).
+export type Position = bigint;
 
 // Same numbers as twinstep::soft::Exit in native/softcpu/engine.h.
 export const ExitReason = {
-  limit: 0, // icount === limit
+  limit: 0, // position === limit
   kick: 1, // a kick was seen; earlier than the limit
   portIn: 2, // answer with completeRead()
   portOut: 3, // already retired
@@ -28,12 +29,12 @@ export type ExitReason = (typeof ExitReason)[keyof typeof ExitReason];
 export type AccessBytes = 1 | 2 | 4 | 8;
 
 // A vCPU over guest memory. The rules of native/softcpu/engine.h hold: run() stops at instruction
-// boundaries with the exact icount; writes retire before they are reported, reads after they are
+// boundaries and knows its exact position; writes retire before they are reported, reads after they are
 // answered; how a run is cut into calls never changes what the guest computes.
 export interface Engine {
   // Which engine this is, e.g. 'soft'; both boards must run the same.
   readonly kind: string;
-  run(limitIcount: Icount): ExitReason;
+  run(limit: Position): ExitReason;
 
   // Facts of the last exit, plain numbers: valid until the next run(). Physical addresses fit 52
   // bits; values of 8 bytes are split into two unsigned 32-bit halves.
@@ -50,10 +51,10 @@ export interface Engine {
   interrupt(vector: number): void;
   nmi(): void;
 
-  icount(): Icount;
+  position(): Position;
   isHalted(): boolean;
 
-  // From the present icount on: TSC = base + (((icount - here) * multiplier) >> 32).
+  // From the present position on: TSC = base + (((position - here) * multiplier) >> 32).
   setTsc(base: bigint, multiplier: bigint): void;
   // Reseeds the generator behind RDRAND: exactly 32 bytes.
   seedEntropy(seed: Uint8Array): void;

@@ -45,7 +45,7 @@ export type MachineOptions = {
   readonly epochSeconds: number;
   // 32 bytes: RDRAND and virtio-rng start from here.
   readonly entropySeed: Uint8Array;
-  // Nanoseconds an instruction until the first clock step, 32.32 fixed point.
+  // Nanoseconds a position until the first clock step, 32.32 fixed point.
   readonly multiplier: bigint;
   readonly plug: ((context: PlugContext) => Endpoints) | undefined;
 };

@@ -26,7 +26,7 @@ import type { Pic } from '../devices/pic/pic.ts';
 import type { Uart } from '../devices/uart/uart.ts';
 import { Bus } from './bus.ts';
 import { Clock } from './clock.ts';
-import type { CpuSetup, Engine, Icount } from './engine.ts';
+import type { CpuSetup, Engine, Position } from './engine.ts';
 import { ExitReason } from './engine.ts';
 import { Entropy } from './entropy.ts';
 import type {
@@ -63,10 +63,10 @@ export class Machine {
   readonly #endpoints: Endpoints;
   readonly #output: OutputSink;
   #stopReason: StopReason | undefined;
-  #deliveredAt: Icount = -1n;
+  #deliveredAt: Position = -1n;
   #deliveries = 0;
   // Where a slice that was kicked ends.
-  #kickStop: Icount = NO_KICK;
+  #kickStop: Position = NO_KICK;
   #isRunning = false;
 
   constructor(options: MachineOptions) {
@@ -111,13 +111,13 @@ export class Machine {
 
   // A triple fault retires nothing; it ends one further, so that whoever runs to its position meets it
   // (a limit at the last instruction stops before the fault).
-  get icount(): Icount {
-    const icount = this.#engine.icount();
-    return this.#stopReason?.kind === 'triple-fault' ? icount + 1n : icount;
+  get position(): Position {
+    const position = this.#engine.position();
+    return this.#stopReason?.kind === 'triple-fault' ? position + 1n : position;
   }
 
   nowNs(): VirtualNs {
-    return this.#clock.nsAt(this.#engine.icount());
+    return this.#clock.nsAt(this.#engine.position());
   }
 
   get multiplier(): bigint {
@@ -138,12 +138,12 @@ export class Machine {
   }
 
   // Runs to the limit (exactly) or to something the caller must attend to.
-  runSlice(limitIcount: Icount): SliceEnd {
+  runSlice(limit: Position): SliceEnd {
     if (this.#isRunning) throw new Error('runSlice called from inside the machine');
     this.#isRunning = true;
     try {
       for (;;) {
-        const end = this.#runToExit(limitIcount);
+        const end = this.#runToExit(limit);
         if (end !== undefined) return end;
       }
     } finally {
@@ -151,20 +151,20 @@ export class Machine {
     }
   }
 
-  #runToExit(limitIcount: Icount): SliceEnd | undefined {
+  #runToExit(limit: Position): SliceEnd | undefined {
     if (this.#stopReason !== undefined) return this.#end('stopped');
-    const reason = this.#engine.run(this.#stopIcount(limitIcount));
+    const reason = this.#engine.run(this.#stopPosition(limit));
     if (reason === ExitReason.kick) {
       // A kick may be seen where no limit can stop: after a fault was delivered, or between a read
       // and its retirement. One instruction further is a position everybody finds again.
       if (this.#kickStop !== NO_KICK && this.#engine.isBetween === true) return this.#end('open');
-      if (this.#kickStop === NO_KICK) this.#kickStop = this.#engine.icount() + 1n;
+      if (this.#kickStop === NO_KICK) this.#kickStop = this.#engine.position() + 1n;
       return undefined;
     }
-    return this.#serve(reason, limitIcount);
+    return this.#serve(reason, limit);
   }
 
-  #serve(reason: ExitReason, limitIcount: Icount): SliceEnd | undefined {
+  #serve(reason: ExitReason, limit: Position): SliceEnd | undefined {
     const engine = this.#engine;
     switch (reason) {
       case ExitReason.portIn:
@@ -184,7 +184,7 @@ export class Machine {
         return undefined;
       case ExitReason.limit:
         this.#settle();
-        return this.#endAtLimit(limitIcount);
+        return this.#endAtLimit(limit);
       case ExitReason.halt:
         this.#settle();
         return engine.isHalted() ? this.#end('idle') : undefined;
@@ -196,10 +196,10 @@ export class Machine {
     }
   }
 
-  #endAtLimit(limitIcount: Icount): SliceEnd | undefined {
-    const icount = this.#engine.icount();
-    if (icount >= limitIcount) return this.#end('limit');
-    const wasKicked = this.#kickStop !== NO_KICK && icount >= this.#kickStop;
+  #endAtLimit(limit: Position): SliceEnd | undefined {
+    const position = this.#engine.position();
+    if (position >= limit) return this.#end('limit');
+    const wasKicked = this.#kickStop !== NO_KICK && position >= this.#kickStop;
     return wasKicked ? this.#end('kick') : undefined;
   }
 
@@ -245,7 +245,7 @@ export class Machine {
   #apply(input: Input): void {
     switch (input.kind) {
       case 'clock-step':
-        this.#clock.step(this.#engine.icount(), input.ns, input.multiplier);
+        this.#clock.step(this.#engine.position(), input.ns, input.multiplier);
         this.#engine.setTsc(input.ns, input.multiplier);
         this.#schedule.clockChanged();
         return;
@@ -326,7 +326,7 @@ export class Machine {
     this.#forgetOldMemory();
     this.#clock.restore(state.clock);
     this.#entropy.restore(state.entropy);
-    this.#deliveredAt = this.#engine.icount();
+    this.#deliveredAt = this.#engine.position();
     this.#deliveries = state.deliveries;
     this.#stopReason = state.stopReason ?? undefined;
     // The interrupt controller is last on the bus: its saved pins overrule what the others drive.
@@ -359,10 +359,10 @@ export class Machine {
   // Makes this position final: timers due have fired, a deliverable interrupt is delivered.
   #settle(): void {
     const engine = this.#engine;
-    const icount = engine.icount();
-    this.#schedule.advanceDue(this.#clock.nsAt(icount));
-    if (icount !== this.#deliveredAt) this.#deliveries = 0;
-    this.#deliveredAt = icount;
+    const position = engine.position();
+    this.#schedule.advanceDue(this.#clock.nsAt(position));
+    if (position !== this.#deliveredAt) this.#deliveries = 0;
+    this.#deliveredAt = position;
     while (this.#stopReason === undefined && this.pic.isRaised && engine.canInterrupt()) {
       if (this.#deliveries >= DELIVERIES_PER_POSITION_MAX) return;
       this.#deliveries++;
@@ -372,15 +372,15 @@ export class Machine {
 
   // Zero unless something was delivered at this very position.
   #deliveriesHere(): number {
-    return this.#deliveredAt === this.#engine.icount() ? this.#deliveries : 0;
+    return this.#deliveredAt === this.#engine.position() ? this.#deliveries : 0;
   }
 
   // How far the engine may go: the caller's limit or the next timer, whichever is first.
-  #stopIcount(limitIcount: Icount): Icount {
-    const deadline = this.#schedule.nextIcount(this.#clock);
-    let stop = deadline !== undefined && deadline < limitIcount ? deadline : limitIcount;
+  #stopPosition(limit: Position): Position {
+    const deadline = this.#schedule.nextPosition(this.#clock);
+    let stop = deadline !== undefined && deadline < limit ? deadline : limit;
     if (this.#deliveries >= DELIVERIES_PER_POSITION_MAX) {
-      const isHere = this.#engine.icount() === this.#deliveredAt;
+      const isHere = this.#engine.position() === this.#deliveredAt;
       this.#engine.setInterruptLine(!isHere && this.pic.isRaised);
       if (isHere && this.#deliveredAt + 1n < stop) stop = this.#deliveredAt + 1n;
     }
@@ -389,7 +389,7 @@ export class Machine {
   }
 
   #beforeAccess(device: Device): void {
-    this.#schedule.access(device, this.#clock.nsAt(this.#engine.icount()));
+    this.#schedule.access(device, this.#clock.nsAt(this.#engine.position()));
   }
 
   // The bus takes at most four bytes; eight are two accesses, low half first.

@@ -6,7 +6,7 @@
 
 import type { Device, VirtualNs } from '../devices/contracts.ts';
 import type { Clock } from './clock.ts';
-import type { Icount } from './engine.ts';
+import type { Position } from './engine.ts';
 
 export class Schedule {
   readonly #devices: readonly Device[];
@@ -14,7 +14,7 @@ export class Schedule {
   readonly #stale = new Set<Device>();
   #isAllStale = true;
   #nextNs: VirtualNs | undefined;
-  #nextIcount: Icount | undefined;
+  #nextPosition: Position | undefined;
 
   // The list may still grow until the first question.
   constructor(devices: readonly Device[]) {
@@ -32,7 +32,7 @@ export class Schedule {
   }
 
   clockChanged(): void {
-    this.#nextIcount = undefined;
+    this.#nextPosition = undefined;
   }
 
   nextNs(): VirtualNs | undefined {
@@ -40,11 +40,11 @@ export class Schedule {
     return this.#nextNs;
   }
 
-  nextIcount(clock: Clock): Icount | undefined {
+  nextPosition(clock: Clock): Position | undefined {
     this.#refresh();
     if (this.#nextNs === undefined) return undefined;
-    this.#nextIcount ??= clock.icountAt(this.#nextNs);
-    return this.#nextIcount;
+    this.#nextPosition ??= clock.positionAt(this.#nextNs);
+    return this.#nextPosition;
   }
 
   // Fires what is due. Firing may make more due only later, so once is enough.
@@ -71,7 +71,7 @@ export class Schedule {
     let next: VirtualNs | undefined;
     for (const deadline of this.#deadlines.values())
       if (next === undefined || deadline < next) next = deadline;
-    if (next !== this.#nextNs) this.#nextIcount = undefined;
+    if (next !== this.#nextNs) this.#nextPosition = undefined;
     this.#nextNs = next;
   }
 }

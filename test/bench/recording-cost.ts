@@ -36,7 +36,7 @@ function cpuSeconds(isRecorded: boolean): number {
   const before = process.cpuUsage();
   let [digestAt, refreshAt] = [0n, 0n];
   while (machine.stopReason === undefined) {
-    const isIdle = recorder.runSlice(machine.icount + SLICE_INSTRUCTIONS) === 'idle';
+    const isIdle = recorder.runSlice(machine.position + SLICE_INSTRUCTIONS) === 'idle';
     for (const id of rig.disk.waiting) recorder.inject(rig.disk.take(id));
     const nowNs = machine.nowNs();
     const ns = isIdle ? (machine.nextDeadlineNs() ?? nowNs + STEP_NS) : nowNs;

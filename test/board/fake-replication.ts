@@ -150,7 +150,7 @@ export class FakeReplication implements Replication {
     const runs = this.guest === 'leading' || this.guest === 'following';
     return {
       guest: this.guest,
-      icount: this.isStuck ? 7n : BigInt(Math.floor(this.nowMs() * 1e3)),
+      position: this.isStuck ? 7n : BigInt(Math.floor(this.nowMs() * 1e3)),
       virtualNs: 0n,
       runs,
       lives: 1,

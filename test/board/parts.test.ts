@@ -210,6 +210,7 @@ test('the screen holds whatever there is to say', () => {
     lastTakeover: { kind: 'takeover', blackoutMs: 1e9, cause: long, wallMs: 1 },
     guest: {
       state: 'leading',
+      position: '18446744073709551615',
       icount: '18446744073709551615',
       virtualNs: '9'.repeat(18),
       lives: 9e9,

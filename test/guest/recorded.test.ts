@@ -96,7 +96,7 @@ test(
     const digests = [...entries.keys()].filter((at) => entries[at]?.body.kind === 'digest');
     const at = digests[Math.floor(digests.length / 3)] as number;
     const checkpoint = join(recorded.folder, 'checkpoint');
-    const position = String(entries[at]?.icount);
+    const position = String(entries[at]?.position);
     const made = recorded.replay('--quiet', '--until', position, '--checkpoint', checkpoint);
     assert.is(made.code, 0, made.stderr);
     // Memory high up, which the guest may never look at again: only a digest of all of it tells.

@@ -60,7 +60,7 @@ async function live(replay: Replay, log: LogWriter, job: ResumeJob): Promise<voi
     onOutput: (output, sequence) => outbox.add(output, sequence),
   });
   const { machine } = replay;
-  const now = { virtualNs: machine.nowNs(), icount: machine.icount };
+  const now = { virtualNs: machine.nowNs(), position: machine.position };
   const pacer = new Pacer({ realNs: realNs(), ...now, multiplier: machine.multiplier });
   const digestIntervalNs = DIGEST_INTERVAL_NS;
   const loop = new VcpuLoop({ machine, recorder, pacer, realNs, digestIntervalNs });

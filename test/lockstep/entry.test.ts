@@ -13,25 +13,25 @@ const test = suite('lockstep/entry');
 
 /** The log of the vectors file, in its order. */
 const VECTOR_LOG: Entry[] = [
-  { icount: 0n, body: { kind: 'entropy', seed: Uint8Array.from({ length: 32 }, (_, i) => i) } },
-  { icount: 0n, body: { kind: 'clock-step', ns: 0n, multiplier: 8n << 32n } },
-  { icount: 1000n, body: { kind: 'clock-step', ns: 8000n, multiplier: 8n << 32n } },
-  { icount: 1500n, body: { kind: 'clock-step', ns: 12300n, multiplier: (8n << 32n) - 5n } },
-  { icount: 1500n, body: { kind: 'net-rx', nic: 1, frame: Uint8Array.of(1, 2, 3) } },
-  { icount: 1628n, body: { kind: 'output', sequence: 1n, hash: 0xdeadbeef } },
-  { icount: 1629n, body: { kind: 'output', sequence: 4n, hash: 0 } },
-  { icount: 2000n, body: { kind: 'serial-rx', port: 'com2', bytes: Uint8Array.of(0x61) } },
+  { position: 0n, body: { kind: 'entropy', seed: Uint8Array.from({ length: 32 }, (_, i) => i) } },
+  { position: 0n, body: { kind: 'clock-step', ns: 0n, multiplier: 8n << 32n } },
+  { position: 1000n, body: { kind: 'clock-step', ns: 8000n, multiplier: 8n << 32n } },
+  { position: 1500n, body: { kind: 'clock-step', ns: 12300n, multiplier: (8n << 32n) - 5n } },
+  { position: 1500n, body: { kind: 'net-rx', nic: 1, frame: Uint8Array.of(1, 2, 3) } },
+  { position: 1628n, body: { kind: 'output', sequence: 1n, hash: 0xdeadbeef } },
+  { position: 1629n, body: { kind: 'output', sequence: 4n, hash: 0 } },
+  { position: 2000n, body: { kind: 'serial-rx', port: 'com2', bytes: Uint8Array.of(0x61) } },
   {
-    icount: 2000n,
+    position: 2000n,
     body: { kind: 'serial-line', port: 'com2', cts: true, dsr: false, dcd: true, ri: false },
   },
-  { icount: 2000n, body: { kind: 'serial-break', port: 'console' } },
+  { position: 2000n, body: { kind: 'serial-break', port: 'console' } },
   {
-    icount: 3000n,
+    position: 3000n,
     body: { kind: 'disk-completion', disk: 0, id: 300, status: 'ok', data: { from: 'none' } },
   },
   {
-    icount: 3000n,
+    position: 3000n,
     body: {
       kind: 'disk-completion',
       disk: 1,
@@ -41,7 +41,7 @@ const VECTOR_LOG: Entry[] = [
     },
   },
   {
-    icount: 3000n,
+    position: 3000n,
     body: {
       kind: 'disk-completion',
       disk: 0,
@@ -50,14 +50,14 @@ const VECTOR_LOG: Entry[] = [
       data: { from: 'replica', hash: 0x01020304 },
     },
   },
-  { icount: 1n << 40n, body: { kind: 'control', action: 'nmi' } },
-  { icount: 1n << 40n, body: { kind: 'digest', state: 0x0123456789abcdefn, memory: 1n } },
-  { icount: 1n << 40n, body: { kind: 'checkpoint', id: 200n } },
+  { position: 1n << 40n, body: { kind: 'control', action: 'nmi' } },
+  { position: 1n << 40n, body: { kind: 'digest', state: 0x0123456789abcdefn, memory: 1n } },
+  { position: 1n << 40n, body: { kind: 'checkpoint', id: 200n } },
   {
-    icount: 1n << 40n,
+    position: 1n << 40n,
     body: { kind: 'slice-close', state: Uint8Array.of(1, 2), pages: Uint8Array.of(3) },
   },
-  { icount: (1n << 64n) - 1n, body: { kind: 'end' } },
+  { position: (1n << 64n) - 1n, body: { kind: 'end' } },
 ];
 
 function encodeAll(entries: readonly Entry[]): string[] {
@@ -118,14 +118,14 @@ function randomBody(random: SeededRandom, at: { ns: bigint; sequence: bigint }):
 /** A log the recorder could have written: time and positions grow, time never behind prediction. */
 function randomLog(random: SeededRandom, count: number): Entry[] {
   const at = { ns: 0n, sequence: 0n };
-  let clock = { icount: 0n, multiplier: 0n, ns: 0n };
-  let icount = 0n;
+  let clock = { position: 0n, multiplier: 0n, ns: 0n };
+  let position = 0n;
   return Array.from({ length: count }, () => {
-    icount += random.bigint(random.pick([0, 3, 10, 24]));
-    at.ns = clock.ns + (((icount - clock.icount) * clock.multiplier) >> 32n);
+    position += random.bigint(random.pick([0, 3, 10, 24]));
+    at.ns = clock.ns + (((position - clock.position) * clock.multiplier) >> 32n);
     const body = randomBody(random, at);
-    if (body.kind === 'clock-step') clock = { icount, multiplier: body.multiplier, ns: body.ns };
-    return { icount, body };
+    if (body.kind === 'clock-step') clock = { position, multiplier: body.multiplier, ns: body.ns };
+    return { position, body };
   });
 }
 
@@ -174,11 +174,11 @@ test('the naive encoder agrees, and what is written is read back', () => {
 test('a busy clock step and an output marker cost a few bytes', () => {
   const encoder = new EntryEncoder();
   const first = { kind: 'clock-step', ns: 0n, multiplier: 7n << 32n } as const;
-  encoder.encode({ icount: 0n, body: first });
+  encoder.encode({ position: 0n, body: first });
   const step = { kind: 'clock-step', ns: 7_000_900n, multiplier: (7n << 32n) + 1000n } as const;
-  assert.ok(encoder.encode({ icount: 1_000_000n, body: step }).length <= 8);
+  assert.ok(encoder.encode({ position: 1_000_000n, body: step }).length <= 8);
   const marker = { kind: 'output', sequence: 1n, hash: 1 } as const;
-  assert.ok(encoder.encode({ icount: 1_000_100n, body: marker }).length <= 8);
+  assert.ok(encoder.encode({ position: 1_000_100n, body: marker }).length <= 8);
 });
 
 test('cut at every length: refused, and the decoder can go on', () => {
@@ -216,7 +216,7 @@ test('each refusal has its reason', () => {
 
 test('positions and times beyond 64 bits are refused and do not stick', () => {
   const decoder = new EntryDecoder();
-  const last = new EntryEncoder().encode({ icount: (1n << 64n) - 1n, body: { kind: 'end' } });
+  const last = new EntryEncoder().encode({ position: (1n << 64n) - 1n, body: { kind: 'end' } });
   assert.ok(decoder.decode(last).ok);
   assert.equal(decoder.decode(Uint8Array.of(12, 1)), { ok: false, reason: 'range', at: 0 });
   assert.ok(decoder.decode(Uint8Array.of(12, 0)).ok);
@@ -239,12 +239,12 @@ test('random and mutated bytes never throw and never read outside', () => {
 
 test('the encoder refuses what a recorder must never make', () => {
   const encoder = new EntryEncoder();
-  encoder.encode({ icount: 10n, body: { kind: 'end' } });
-  assert.throws(() => encoder.encode({ icount: 9n, body: { kind: 'end' } }), /after 10/);
+  encoder.encode({ position: 10n, body: { kind: 'end' } });
+  assert.throws(() => encoder.encode({ position: 9n, body: { kind: 'end' } }), /after 10/);
   const back = { kind: 'clock-step', ns: 5n, multiplier: 1n } as const;
   const clock = new EntryEncoder();
-  clock.encode({ icount: 0n, body: { kind: 'clock-step', ns: 10n, multiplier: 1n } });
-  assert.throws(() => clock.encode({ icount: 0n, body: back }), /not 64 bits/);
+  clock.encode({ position: 0n, body: { kind: 'clock-step', ns: 10n, multiplier: 1n } });
+  assert.throws(() => clock.encode({ position: 0n, body: back }), /not 64 bits/);
 });
 
 function vectorLines(): { bytes: string; says: string }[] {

@@ -14,22 +14,22 @@ import { assert, type SeededRandom, seededRandom, suite } from '../harness/index
 const test = suite('lockstep/item-stream');
 
 function randomItems(random: SeededRandom, count: number): Item[] {
-  let icount = 0n;
+  let position = 0n;
   let life = 1;
   return Array.from({ length: count }, (): Item => {
     if (random.chance(0.05)) {
-      icount = 0n;
+      position = 0n;
       const entropySeed = random.bytes(32);
       const multiplier = random.bigint(40) + 1n;
       const epochSeconds = random.int(2 ** 31);
       return { kind: 'life', birth: { number: ++life, epochSeconds, entropySeed, multiplier } };
     }
-    icount += random.bigint(20);
+    position += random.bigint(20);
     const frame = random.bytes(random.int(1500));
     const body: Entry['body'] = random.chance(0.5)
       ? { kind: 'net-rx', nic: random.int(4), frame }
       : { kind: 'digest', state: random.bigint(64), memory: random.bigint(64) };
-    return { kind: 'entry', entry: { icount, body } };
+    return { kind: 'entry', entry: { position, body } };
   });
 }
 
@@ -62,7 +62,7 @@ test('pieces have memory of their own and a bounded size', () => {
   const random = seededRandom('pieces');
   const writer = new ItemWriter();
   for (let i = 0; i < 1000; i++) {
-    writer.append({ icount: 0n, body: { kind: 'net-rx', nic: 0, frame: random.bytes(1500) } });
+    writer.append({ position: 0n, body: { kind: 'net-rx', nic: 0, frame: random.bytes(1500) } });
   }
   const pieces = writer.take();
   assert.ok(pieces.length > 4);

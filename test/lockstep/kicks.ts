@@ -11,7 +11,7 @@ import { record, replay } from './recording.ts';
 import { type GuestFiles, Rig } from './rig.ts';
 
 /** The metal guest has its interrupt table by then; an NMI before that is its end, on hardware too. */
-const READY_ICOUNT = 100_000n;
+const READY_AT = 100_000n;
 
 export interface KickedRun {
   readonly kicks: number;
@@ -40,11 +40,11 @@ export async function kickedFaults(seed: number, slices: number): Promise<Kicked
   try {
     const { machine } = rig;
     for (let slice = 0; machine.stopReason === undefined; slice++) {
-      const end = recorder.runSlice(machine.icount + BigInt(1 + random.int(200_000)));
+      const end = recorder.runSlice(machine.position + BigInt(1 + random.int(200_000)));
       if (end === 'stopped') break;
       if (end === 'kick') kicks++;
       if (end === 'idle') wake(rig, recorder);
-      else if (machine.icount > READY_ICOUNT) disturb(recorder, rig, random, slice < slices);
+      else if (machine.position > READY_AT) disturb(recorder, rig, random, slice < slices);
     }
   } finally {
     await kicker.end();
@@ -56,7 +56,7 @@ export async function kickedFaults(seed: number, slices: number): Promise<Kicked
   assert.is(again.progress, 'ended', `seed ${seed}: ${JSON.stringify(words(again.replayer))}`);
   assert.equal(again.rig.fingerprint(), rig.fingerprint(), `seed ${seed}`);
   assert.equal(rig.machine.stopReason, { kind: 'debug-exit', code: 0 }, `seed ${seed}`);
-  const instructions = rig.machine.icount;
+  const instructions = rig.machine.position;
   rig.close();
   again.rig.close();
   return { kicks, digests, instructions };
@@ -128,8 +128,8 @@ export function cutFaults(seed: number, until: bigint): void {
     rig.tap.target = () => {};
     rig.load({ kernel, commandLine: '' });
     const { machine } = rig;
-    while (machine.icount < until) {
-      const limit = machine.icount + BigInt(length());
+    while (machine.position < until) {
+      const limit = machine.position + BigInt(length());
       if (machine.runSlice(limit < until ? limit : until) !== 'idle') continue;
       const ns = machine.nextDeadlineNs() ?? 0n;
       machine.inject({ kind: 'clock-step', ns, multiplier: machine.multiplier });

@@ -14,7 +14,7 @@ function someLog(count: number): { entries: Entry[]; file: Buffer } {
   const parts: Uint8Array[] = [];
   const entries = Array.from({ length: count }, (_, n): Entry => {
     const entry: Entry = {
-      icount: BigInt(n * 100),
+      position: BigInt(n * 100),
       body: { kind: 'net-rx', nic: 0, frame: random.bytes(random.int(300)) },
     };
     writer.append(entry);

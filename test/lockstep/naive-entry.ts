@@ -3,17 +3,17 @@
 import type { Entry } from '../../firmware/lockstep/entry.ts';
 
 export function naiveEncode(entries: readonly Entry[]): string[] {
-  let position = 0n;
+  let last = 0n;
   let outputs = 0n;
-  let clock = { icount: 0n, ns: 0n, multiplier: 0n };
-  return entries.map(({ icount, body }) => {
-    const head = (kind: number, aux = 0) => hex(aux * 16 + kind, 1) + varint(icount - position);
+  let clock = { position: 0n, ns: 0n, multiplier: 0n };
+  return entries.map(({ position, body }) => {
+    const head = (kind: number, aux = 0) => hex(aux * 16 + kind, 1) + varint(position - last);
     const bytes = ((): string => {
       switch (body.kind) {
         case 'clock-step': {
-          const expected = clock.ns + ((icount - clock.icount) * clock.multiplier) / 2n ** 32n;
+          const expected = clock.ns + ((position - clock.position) * clock.multiplier) / 2n ** 32n;
           const change = body.multiplier - clock.multiplier;
-          clock = { icount, ns: body.ns, multiplier: body.multiplier };
+          clock = { position, ns: body.ns, multiplier: body.multiplier };
           return head(1) + varint(body.ns - expected) + zigzag(change);
         }
         case 'net-rx':
@@ -58,7 +58,7 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
           return head(13) + sized(body.state) + sized(body.pages);
       }
     })();
-    position = icount;
+    last = position;
     return bytes;
   });
 }

@@ -10,20 +10,20 @@ const ONE = 1n << 32n;
 /** A guest on a host that retires `perMs` instructions a real millisecond. */
 class SimulatedGuest {
   realNs = 5_000n * MS;
-  icount = 0n;
+  position = 0n;
   steps = 0;
   private baseNs = 0n;
-  private baseIcount = 0n;
+  private basePosition = 0n;
   private multiplier = 8n * ONE;
   readonly pacer: Pacer;
 
   constructor() {
-    const { realNs, icount, multiplier } = this;
-    this.pacer = new Pacer({ realNs, virtualNs: 0n, icount, multiplier });
+    const { realNs, position, multiplier } = this;
+    this.pacer = new Pacer({ realNs, virtualNs: 0n, position, multiplier });
   }
 
   get virtualNs(): bigint {
-    return this.baseNs + (((this.icount - this.baseIcount) * this.multiplier) >> 32n);
+    return this.baseNs + (((this.position - this.basePosition) * this.multiplier) >> 32n);
   }
 
   get errorNs(): bigint {
@@ -32,7 +32,7 @@ class SimulatedGuest {
 
   runBusy(ns: bigint, perMs: bigint): void {
     this.realNs += ns;
-    this.icount += (ns * perMs) / MS;
+    this.position += (ns * perMs) / MS;
     const step = this.pacer.busy(this);
     if (step !== undefined) this.apply(step);
   }
@@ -46,7 +46,7 @@ class SimulatedGuest {
     assert.ok(ns >= this.virtualNs, 'time went back');
     assert.ok(multiplier >= PACER_LIMITS.multiplierMin && multiplier <= PACER_LIMITS.multiplierMax);
     this.baseNs = ns;
-    this.baseIcount = this.icount;
+    this.basePosition = this.position;
     this.multiplier = multiplier;
     this.steps++;
   }

@@ -58,7 +58,7 @@ test('a triple fault, which retires nothing, is replayed', () => {
 test('an output too many in the log is a difference, also where the guest could go on', () => {
   const rig = new Rig().load(files(tinyGuest.spins()));
   const replayer = replayerOf(rig);
-  replayer.push({ icount: 10n, body: { kind: 'output', sequence: 1n, hash: 0 } });
+  replayer.push({ position: 10n, body: { kind: 'output', sequence: 1n, hash: 0 } });
   assert.is(replayer.advance(), 'diverged');
   assert.is(replayer.divergence?.what, 'output');
   rig.close();
@@ -88,7 +88,7 @@ test('entries no machine can take are named', () => {
   for (const body of bad) assert.type(inputProblem(body, 5n, targets), 'string', body.kind);
   const rig = new Rig().load(files(tinyGuest.halts()));
   const replayer = replayerOf(rig);
-  replayer.push({ icount: 0n, body: bad[2]! });
+  replayer.push({ position: 0n, body: bad[2]! });
   assert.is(replayer.advance(), 'diverged');
   assert.is(replayer.divergence?.what, 'log');
   rig.close();

@@ -101,7 +101,7 @@ export class Rig {
   fingerprint(): Record<string, string> {
     const { state, memory } = this.digest.take();
     return {
-      icount: String(this.machine.icount),
+      position: String(this.machine.position),
       state: state.toString(16),
       memory: memory.toString(16),
       disk: this.disk.hash(),

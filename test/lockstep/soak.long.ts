@@ -20,7 +20,7 @@ test(
       const { rig, progress } = replay(files, recording.entries);
       assert.is(progress, 'ended', `seed ${seed}`);
       assert.equal(rig.fingerprint(), recording.rig.fingerprint(), `seed ${seed}`);
-      instructions += 2n * recording.rig.machine.icount;
+      instructions += 2n * recording.rig.machine.position;
       rounds++;
       recording.rig.close();
       rig.close();

@@ -40,7 +40,7 @@ export class World {
     const { machine } = rig;
     while (!until() && machine.stopReason === undefined) {
       const length = random.pick([10, 5_000, 300_000, 3_000_000]);
-      const end = recorder.runSlice(machine.icount + BigInt(1 + random.int(length)));
+      const end = recorder.runSlice(machine.position + BigInt(1 + random.int(length)));
       onSlice(end);
       if (end === 'stopped') return;
       this.disks(recorder, end === 'idle');

@@ -76,7 +76,7 @@ type Bench = {
 function build(program: ToyProgram): Bench {
   const engine = new ToyEngine(program);
   const trace: string[] = [];
-  const output = (event: Output) => trace.push(`${machine.icount} ${JSON.stringify(event)}`);
+  const output = (event: Output) => trace.push(`${machine.position} ${JSON.stringify(event)}`);
   const machine: Machine = new Machine({
     engine,
     memory: new Uint8Array(4 * MIB),
@@ -95,7 +95,7 @@ function runTo(bench: Bench, position: bigint, onInput: (input: Input) => void):
   const { machine } = bench;
   for (;;) {
     const end = machine.runSlice(position);
-    if (machine.icount >= position) return;
+    if (machine.position >= position) return;
     if (end === 'kick') continue;
     assert.is(end, 'idle');
     const ns = machine.nextDeadlineNs();
@@ -135,13 +135,13 @@ function randomInput(random: SeededRandom, machine: Machine): Input {
   }
 }
 
-type Entry = { readonly icount: bigint; readonly input: Input };
+type Entry = { readonly position: bigint; readonly input: Input };
 
 // A run as a host would drive it: kicks at moments nobody planned, inputs where they end.
 function record(bench: Bench, random: SeededRandom): Entry[] {
   const entries: Entry[] = [];
-  const note = (input: Input) => entries.push({ icount: bench.machine.icount, input });
-  while (bench.machine.icount < END) {
+  const note = (input: Input) => entries.push({ position: bench.machine.position, input });
+  while (bench.machine.position < END) {
     bench.engine.kickAfter = random.int(400);
     const end = bench.machine.runSlice(END);
     if (end === 'idle' && random.chance(0.6)) {
@@ -157,12 +157,12 @@ function record(bench: Bench, random: SeededRandom): Entry[] {
 
 function replay(bench: Bench, entries: readonly Entry[]): void {
   const { machine } = bench;
-  for (const { icount, input } of entries) {
-    while (machine.icount < icount) machine.runSlice(icount);
-    assert.is(machine.icount, icount);
+  for (const { position, input } of entries) {
+    while (machine.position < position) machine.runSlice(position);
+    assert.is(machine.position, position);
     machine.inject(input);
   }
-  while (machine.icount < END && machine.runSlice(END) === 'kick');
+  while (machine.position < END && machine.runSlice(END) === 'kick');
 }
 
 // ---- what must hold -------------------------------------------------------------------------
@@ -189,14 +189,14 @@ test('cutting a run into slices anywhere changes nothing', () => {
     const program = randomProgram(random);
     const whole = build(program);
     const steps: Entry[] = [];
-    runTo(whole, END, (input) => steps.push({ icount: whole.machine.icount, input }));
+    runTo(whole, END, (input) => steps.push({ position: whole.machine.position, input }));
 
     const cut = build(program);
-    for (const { icount, input } of [...steps, { icount: END, input: undefined }]) {
-      while (cut.machine.icount < icount) {
+    for (const { position, input } of [...steps, { position: END, input: undefined }]) {
+      while (cut.machine.position < position) {
         if (random.chance(0.3)) cut.engine.kickAfter = random.int(50);
-        const left = Number(icount - cut.machine.icount);
-        cut.machine.runSlice(cut.machine.icount + BigInt(1 + random.int(Math.min(left, 700))));
+        const left = Number(position - cut.machine.position);
+        cut.machine.runSlice(cut.machine.position + BigInt(1 + random.int(Math.min(left, 700))));
       }
       if (input !== undefined) cut.machine.inject(input);
     }

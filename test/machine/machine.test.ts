@@ -59,7 +59,7 @@ test('start: the vCPU is set up, seeded, and its clock runs like the machine’s
   assert.is(engine.setupWith, SETUP);
   machine.runSlice(1234n);
   assert.is(machine.nowNs(), 1234n);
-  assert.is(machine.icount, 1234n);
+  assert.is(machine.position, 1234n);
 });
 
 test('ports: reads are answered, writes arrive, nobody is all ones', () => {
@@ -116,11 +116,11 @@ test('an idle guest: the slice ends, a clock step to the deadline wakes it', () 
   ]);
   assert.is(machine.runSlice(1n << 60n), 'idle');
   assert.is(machine.isHalted, true);
-  const icount = machine.icount;
+  const position = machine.position;
   const due = machine.nextDeadlineNs()!;
   calls();
   machine.inject({ kind: 'clock-step', ns: due, multiplier: MULTIPLIER_ONE * 2n });
-  assert.is(machine.icount, icount);
+  assert.is(machine.position, position);
   assert.is(machine.nowNs(), due);
   assert.is(machine.isHalted, false);
   assert.equal(calls(), [
@@ -135,11 +135,11 @@ test('a kick ends the slice one instruction further, where a limit finds it agai
   const kick = { reason: ExitReason.kick };
   const plain = setUp([{ ...kick, retires: 5 }]);
   assert.is(plain.machine.runSlice(100n), 'kick');
-  assert.is(plain.machine.icount, 6n);
+  assert.is(plain.machine.position, 6n);
 
   const inRead = setUp([{ ...input(0x3fd), retires: 5 }, kick]);
   assert.is(inRead.machine.runSlice(100n), 'kick');
-  assert.is(inRead.machine.icount, 6n, 'the reading instruction retired first');
+  assert.is(inRead.machine.position, 6n, 'the reading instruction retired first');
   assert.is(inRead.machine.runSlice(100n), 'limit', 'one kick, one end');
 });
 
@@ -163,7 +163,7 @@ test('power: reset ports, triple fault, button; the machine stays stopped', () =
     assert.equal(outputs, [{ kind: 'power', event }]);
     assert.is(machine.stopReason?.kind, event);
     assert.is(machine.runSlice(200n), 'stopped');
-    assert.ok(machine.icount < 100n);
+    assert.ok(machine.position < 100n);
   }
   const { machine } = setUp([]);
   machine.inject({ kind: 'control', action: 'power-button' });
@@ -193,7 +193,7 @@ test('a handler that interrupts itself cannot hold the machine at one position',
   machine.pic.line(9).set(true);
   calls();
   assert.is(machine.runSlice(23n), 'limit');
-  assert.is(machine.icount, 23n);
+  assert.is(machine.position, 23n);
   const deliveries = calls().filter((call) => call.startsWith('interrupt')).length;
   assert.ok(deliveries >= 8 && deliveries <= 32, `${deliveries}`);
 });

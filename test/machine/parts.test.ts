@@ -26,9 +26,9 @@ test('clock: positions and times are exact inverses', () => {
     };
     clock.restore(base);
     const ns = base.baseNs + random.bigint(40);
-    const icount = clock.icountAt(ns);
-    assert.ok(clock.nsAt(icount) >= ns);
-    if (icount > base.baseIcount) assert.ok(clock.nsAt(icount - 1n) < ns);
+    const position = clock.positionAt(ns);
+    assert.ok(clock.nsAt(position) >= ns);
+    if (position > base.baseIcount) assert.ok(clock.nsAt(position - 1n) < ns);
   }
 });
 
@@ -234,15 +234,15 @@ test('schedule: the earliest deadline, asked again only where something happened
   one.deadline = 500n;
   two.deadline = 300n;
   assert.is(schedule.nextNs(), 300n);
-  assert.is(schedule.nextIcount(clock), 150n);
-  schedule.nextIcount(clock);
+  assert.is(schedule.nextPosition(clock), 150n);
+  schedule.nextPosition(clock);
   assert.equal(
     devices.map(({ asked }) => asked),
     [1, 1, 1],
   );
   schedule.access(three, 100n);
   three.deadline = 200n;
-  assert.is(schedule.nextIcount(clock), 100n);
+  assert.is(schedule.nextPosition(clock), 100n);
   assert.equal(
     devices.map(({ asked }) => asked),
     [1, 1, 2],
@@ -254,10 +254,10 @@ test('schedule: the earliest deadline, asked again only where something happened
   assert.is(schedule.nextNs(), 500n);
   clock.step(200n, 450n, MULTIPLIER_ONE);
   schedule.clockChanged();
-  assert.is(schedule.nextIcount(clock), 250n);
+  assert.is(schedule.nextPosition(clock), 250n);
   schedule.advanceDue(600n);
   assert.is(schedule.nextNs(), undefined);
-  assert.is(schedule.nextIcount(clock), undefined);
+  assert.is(schedule.nextPosition(clock), undefined);
 });
 
 // ---- the rest -------------------------------------------------------------------------------

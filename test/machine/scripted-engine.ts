@@ -31,7 +31,7 @@ export class ScriptedEngine implements Engine {
   exitValueHigh = 0;
 
   readonly #script: ScriptedExit[];
-  #icount = 0n;
+  #position = 0n;
   #line = false;
 
   constructor(script: readonly ScriptedExit[]) {
@@ -39,14 +39,14 @@ export class ScriptedEngine implements Engine {
   }
 
   // When the script is over, every run goes to its limit.
-  run(limitIcount: bigint): ExitReason {
+  run(limit: bigint): ExitReason {
     const next = this.#script[0];
-    if (next === undefined || this.#icount + BigInt(next.retires ?? 0) > limitIcount) {
-      if (limitIcount > this.#icount) this.#icount = limitIcount;
+    if (next === undefined || this.#position + BigInt(next.retires ?? 0) > limit) {
+      if (limit > this.#position) this.#position = limit;
       return ExitReason.limit;
     }
     this.#script.shift();
-    this.#icount += BigInt(next.retires ?? 0);
+    this.#position += BigInt(next.retires ?? 0);
     this.exitAddress = next.address ?? 0;
     this.exitBytes = next.bytes ?? 1;
     this.exitValueLow = next.low ?? 0;
@@ -72,8 +72,8 @@ export class ScriptedEngine implements Engine {
   nmi(): void {
     this.calls.push('nmi');
   }
-  icount(): bigint {
-    return this.#icount;
+  position(): bigint {
+    return this.#position;
   }
   isHalted(): boolean {
     return this.halted;

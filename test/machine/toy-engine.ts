@@ -19,7 +19,7 @@ export type ToyProgram = {
 };
 
 type ToyState = {
-  icount: bigint;
+  position: bigint;
   pc: number;
   isInHandler: boolean;
   returnPc: number;
@@ -27,7 +27,7 @@ type ToyState = {
   interruptsOn: boolean;
   halted: boolean;
   tscBase: bigint;
-  tscIcount: bigint;
+  tscPosition: bigint;
   tscMultiplier: bigint;
 };
 
@@ -49,7 +49,7 @@ export class ToyEngine implements Engine {
   #isWaiting = false;
   #answer: number | undefined;
   #s: ToyState = {
-    icount: 0n,
+    position: 0n,
     pc: 0,
     isInHandler: false,
     returnPc: 0,
@@ -57,7 +57,7 @@ export class ToyEngine implements Engine {
     interruptsOn: false,
     halted: false,
     tscBase: 0n,
-    tscIcount: 0n,
+    tscPosition: 0n,
     tscMultiplier: 1n,
   };
 
@@ -65,12 +65,12 @@ export class ToyEngine implements Engine {
     this.#program = program;
   }
 
-  run(limitIcount: bigint): ExitReason {
+  run(limit: bigint): ExitReason {
     const s = this.#s;
     if (this.#isWaiting) throw new Error('run() before completeRead()');
     for (;;) {
       if (this.#posted !== undefined) return this.#reportPosted();
-      if (s.icount >= limitIcount) return ExitReason.limit;
+      if (s.position >= limit) return ExitReason.limit;
       if (this.kickAfter !== undefined && this.kickAfter-- <= 0) {
         this.kickAfter = undefined;
         this.#kicked = true;
@@ -101,7 +101,7 @@ export class ToyEngine implements Engine {
       this.#enter(14);
       return undefined;
     }
-    s.icount++;
+    s.position++;
     this.#execute(op);
     return undefined;
   }
@@ -192,19 +192,19 @@ export class ToyEngine implements Engine {
     this.#mix(2);
     this.#s.halted = false;
   }
-  icount(): bigint {
-    return this.#s.icount;
+  position(): bigint {
+    return this.#s.position;
   }
   tsc(): bigint {
     const s = this.#s;
-    return s.tscBase + (((s.icount - s.tscIcount) * s.tscMultiplier) >> 32n);
+    return s.tscBase + (((s.position - s.tscPosition) * s.tscMultiplier) >> 32n);
   }
   isHalted(): boolean {
     return this.#s.halted;
   }
   setTsc(base: bigint, multiplier: bigint): void {
     this.#s.tscBase = base;
-    this.#s.tscIcount = this.#s.icount;
+    this.#s.tscPosition = this.#s.position;
     this.#s.tscMultiplier = multiplier;
   }
   seedEntropy(seed: Uint8Array): void {

@@ -84,7 +84,7 @@ function statusOf(name: string, role: Status['role'], pairState: Status['pairSta
     link: { up: true, rttUs: 100, frameBytes: 1500 },
     sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
     lastTakeover: null,
-    guest: { state: 'leading', icount: '5', virtualNs: '5', lives: 1 },
+    guest: { state: 'leading', position: '5', icount: '5', virtualNs: '5', lives: 1 },
     ...{ alarms: [], disks: [], versions: { firmware: '1' }, peer: null, lastEvent: null },
   } as unknown as Status;
 }

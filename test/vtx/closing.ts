@@ -41,7 +41,7 @@ export async function closesSlices(random: SeededRandom, slices: number): Promis
   await new Promise((resolve) => kicker.once('online', resolve));
   let bytesTyped = 0;
   while (closings(entries).length < slices || plant.text.length < 3) {
-    recorder.runSlice(plant.machine.icount + 1_000n);
+    recorder.runSlice(plant.machine.position + 1_000n);
     recorder.writeDigest();
     if (plant.text.length < bytesTyped || !random.chance(0.3)) continue;
     recorder.inject({ kind: 'serial-rx', port: 'com1', bytes: random.bytes(1) });

@@ -243,7 +243,7 @@ function recordAndReplay(
   mustBe(again.replayer.divergence?.what ?? 'none', 'none', 'the divergence');
   mustBe(again.progress, 'ended', 'the replay');
   mustBe(again.plant.fingerprint(), plant.fingerprint(), 'the fingerprint');
-  const found = `${entries.length} entries, ${plant.machine.icount} units, ${plant.frames} frames out, digests equal, recorded in ${recordMs.toFixed(0)}`;
+  const found = `${entries.length} entries, ${plant.machine.position} units, ${plant.frames} frames out, digests equal, recorded in ${recordMs.toFixed(0)}`;
   plant.close();
   again.plant.close();
   return found;
@@ -255,7 +255,7 @@ function takeover(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: num
   const length = Math.floor(entries.length * (0.3 + 0.5 * random.float()));
   const backup = replayPlant(engineOf(kind), entries.slice(0, length));
   mustBe(backup.progress, 'waiting', 'the backup');
-  const [framesBefore, at] = [backup.plant.frames, backup.plant.machine.icount];
+  const [framesBefore, at] = [backup.plant.frames, backup.plant.machine.position];
   const written = takeOver(backup, 9, world);
   mustBe(backup.plant.machine.stopReason ?? 'none', 'none', 'what stopped the guest');
   if (backup.plant.frames === framesBefore) throw new Error('no frame after the takeover');
@@ -300,7 +300,7 @@ function clockReader(tellsTsc: boolean): string {
   const { what, entryIndex } = again.replayer.divergence ?? {};
   const healed = syncUp(plant, make);
   mustBe(healed.digest.take().memory === plant.digest.take().memory, true, 'equal memory');
-  mustBe(healed.machine.icount, plant.machine.icount, 'the position');
+  mustBe(healed.machine.position, plant.machine.position, 'the position');
   return `found at entry ${entryIndex} (${what}); equal again after a sync-up`;
 }
 

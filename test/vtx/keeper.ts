@@ -40,10 +40,10 @@ export function keepsTime(make: MakeMachineEngine, random: SeededRandom): KeptTi
   const found = {
     divergence: divergence?.what,
     entryIndex: divergence?.entryIndex,
-    healed: { progress, at: healed.machine.icount, ...healed.digest.take() },
+    healed: { progress, at: healed.machine.position, ...healed.digest.take() },
     wanted: {
       progress: 'ended',
-      at: recording.plant.machine.icount,
+      at: recording.plant.machine.position,
       ...recording.plant.digest.take(),
     },
     entriesAfter: after.length,

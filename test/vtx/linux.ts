@@ -43,7 +43,7 @@ await rig.open();
 const { a, b, plant } = rig;
 const alive = setInterval(() => {
   const words = [a, b].map(
-    ({ replication }) => `${replication.facts().guest} ${replication.facts().icount}`,
+    ({ replication }) => `${replication.facts().guest} ${replication.facts().position}`,
   );
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
   const told = [a, b].flatMap(({ events }) => events.splice(0));
@@ -78,8 +78,8 @@ try {
   await step(`Linux boots to a shell on ${engine}`, async () => {
     await rig.lead(a);
     await a.until(() => /@ready shell[\s\S]*# /.test(plant.text));
-    const { icount, engine: chosen } = a.replication.facts();
-    return `${chosen.kind}, position ${icount}`;
+    const { position, engine: chosen } = a.replication.facts();
+    return `${chosen.kind}, position ${position}`;
   });
   await step('a shell computes and writes a file system', async () => {
     await shell(a, 'x=41; uname -r; md5sum /bin/busybox', /[0-9a-f]{32}/);

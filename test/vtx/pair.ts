@@ -124,7 +124,7 @@ function judge(engine: EngineKind, aloud: readonly Said[], report: BackupReport)
   const { received, written, atGoLive, atEnd } = report;
   mustBe('the replay', report.progress, 'waiting');
   mustBe('the divergence', report.divergence ?? 'none', 'none');
-  mustBe('the position', atGoLive.icount, String(received.at(-1)?.icount));
+  mustBe('the position', atGoLive.position, String(received.at(-1)?.position));
   const made = new Map(report.said.map(({ sequence, what }) => [sequence, what]));
   for (const { sequence, what } of aloud)
     mustBe(`output ${sequence}`, made.get(sequence) ?? 'missing', what);
@@ -136,6 +136,6 @@ function judge(engine: EngineKind, aloud: readonly Said[], report: BackupReport)
   mustBe('the replay of both reigns', whole.progress, 'ended');
   mustBe('the state at the end', again.plant.fingerprint(), atEnd);
   again.plant.close();
-  const words = `killed after ${aloud.length} outputs; live at ${atGoLive.icount} behind ${received.length} entries; ${written.length} entries and ${Number(atEnd.frames) - Number(atGoLive.frames)} frames since; both reigns replay`;
+  const words = `killed after ${aloud.length} outputs; live at ${atGoLive.position} behind ${received.length} entries; ${written.length} entries and ${Number(atEnd.frames) - Number(atGoLive.frames)} frames since; both reigns replay`;
   return { problems, words };
 }

@@ -32,7 +32,7 @@ export function liveOn(
 ): boolean {
   const { machine } = plant;
   if (machine.stopReason !== undefined) return false;
-  const end = recorder.runSlice(machine.icount + BigInt(1 + random.int(sliceMax)));
+  const end = recorder.runSlice(machine.position + BigInt(1 + random.int(sliceMax)));
   if (end === 'stopped') return false;
   for (const id of plant.disk.waiting) {
     if (end === 'idle' || random.chance(0.5)) recorder.inject(plant.disk.take(id));

@@ -226,7 +226,7 @@ export class Following {
     this.owesAck = false;
     this.ackedMs = shared.nowMs();
     const facts = shared.runner.vcpu?.facts();
-    const ack = inbound.ack(this.pieces(), facts?.icount ?? 0n, facts?.virtualNs ?? 0n);
+    const ack = inbound.ack(this.pieces(), facts?.position ?? 0n, facts?.virtualNs ?? 0n);
     shared.link.send(encodeLogMessage(ack), urgent);
   }
 
@@ -239,11 +239,11 @@ export class Following {
     return this.shared.runner.vcpu?.facts().piecesApplied ?? 0;
   }
 
-  diverged({ what, expected, actual, icount }: Divergence): void {
+  diverged({ what, expected, actual, position }: Divergence): void {
     const words = `${what}: expected ${expected}, found ${actual}`;
     this.event('DIVERGED', `this board's guest is not the leader's any more: ${words}`, {
       ...{ what, expected, actual },
-      icount: String(icount),
+      position: String(position),
     });
     if (this.isFollower()) this.shared.events.arbiter({ type: 'diverged' });
   }

@@ -61,10 +61,10 @@ export class Leading {
     this.stream.keep();
   }
 
-  mark(mark: 'grant' | 'leave', partner: Grant, icount: bigint): void {
+  mark(mark: 'grant' | 'leave', partner: Grant, position: bigint): void {
     const generation = this.shared.current()?.generation ?? 0;
     if (mark === 'grant' && this.stream.state === 'keeping') {
-      this.stream.begin(partner, generation, icount);
+      this.stream.begin(partner, generation, position);
       this.partner = partner;
       this.isMoving = true;
       this.isSynced = true;
@@ -169,7 +169,7 @@ export class Leading {
       memory: shared.runner.memory(),
       limits: shared.limits.sync,
       nowMs: shared.nowMs,
-      beginStream: (icount) => this.beginStream(partner, icount),
+      beginStream: (position) => this.beginStream(partner, position),
       throttle: (share) => {
         // A source that was stopped ends in its own time; the next one may be at work already.
         if (this.source !== source) return;
@@ -195,8 +195,8 @@ export class Leading {
     this.event('SYNC-REFUSED', `the other board cannot follow: ${reasons.join('; ')}`, { reasons });
   }
 
-  private beginStream(partner: Grant, icount: bigint): number {
-    this.stream.begin(partner, this.shared.current()?.generation ?? 0, icount);
+  private beginStream(partner: Grant, position: bigint): number {
+    this.stream.begin(partner, this.shared.current()?.generation ?? 0, position);
     this.shared.guestOutput.restart();
     return this.stream.streamNumber;
   }

@@ -23,7 +23,7 @@ export type LogMessage =
       readonly generation: number;
       readonly boot: number;
       readonly session: number;
-      readonly icount: bigint;
+      readonly position: bigint;
     }
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | {
@@ -56,7 +56,7 @@ export interface Ack {
   readonly through: number;
   /** Those of them that its machine has behind it. */
   readonly applied: number;
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly virtualNs: bigint;
 }
 
@@ -152,8 +152,8 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
     case 'log':
       return write(message.bytes.length).raw(message.bytes).done();
     case 'begin': {
-      const { stream, generation, boot, session, icount } = message;
-      return write(24).u32(stream).u32(generation).u32(boot).u32(session).u64(icount).done();
+      const { stream, generation, boot, session, position } = message;
+      return write(24).u32(stream).u32(generation).u32(boot).u32(session).u64(position).done();
     }
     case 'mark': {
       const { mark, generation, boot, session } = message;
@@ -162,9 +162,9 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
     case 'released':
       return write(8).u64(message.sequence).done();
     case 'ack': {
-      const { stream, generation, session, through, applied, icount, virtualNs } = message;
+      const { stream, generation, session, through, applied, position, virtualNs } = message;
       const head = write(44).u32(stream).u32(generation).u32(session);
-      return head.count(through).count(applied).u64(icount).u64(virtualNs).done();
+      return head.count(through).count(applied).u64(position).u64(virtualNs).done();
     }
     case 'want': {
       const { boot, session, facts } = message;
@@ -213,8 +213,8 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
       return { type: 'log', bytes: fields.rest() };
     case LOG_TYPE.begin: {
       const [stream, generation] = [fields.u32(), fields.u32()];
-      const [boot, session, icount] = [fields.u32(), fields.u32(), fields.u64()];
-      return { type: 'begin', stream, generation, boot, session, icount };
+      const [boot, session, position] = [fields.u32(), fields.u32(), fields.u64()];
+      return { type: 'begin', stream, generation, boot, session, position };
     }
     case LOG_TYPE.mark: {
       const mark = MARKS[fields.u8()];
@@ -226,9 +226,9 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
     case LOG_TYPE.ack: {
       const [stream, generation, session] = [fields.u32(), fields.u32(), fields.u32()];
       const [through, applied] = [fields.count(), fields.count()];
-      const [icount, virtualNs] = [fields.u64(), fields.u64()];
+      const [position, virtualNs] = [fields.u64(), fields.u64()];
       if (applied > through) return 'value';
-      return { type: 'ack', stream, generation, session, through, applied, icount, virtualNs };
+      return { type: 'ack', stream, generation, session, through, applied, position, virtualNs };
     }
     case LOG_TYPE.want:
       return { type: 'want', boot: fields.u32(), session: fields.u32(), facts: fields.rest() };

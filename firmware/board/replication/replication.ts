@@ -77,7 +77,7 @@ export class GuestReplication implements Replication {
   private resourceTimer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
-  private liveIcount = 0n;
+  private livePosition = 0n;
   private takeover: TakeoverMarks | undefined;
   private closing: Promise<void> | undefined;
   private opening: Promise<void> = Promise.resolve();
@@ -204,7 +204,7 @@ export class GuestReplication implements Replication {
     const answer = vcpu.goLive({ log: true });
     runner.listen();
     const live = await answer;
-    this.liveIcount = live.icount;
+    this.livePosition = live.position;
     runner.setLeads(true);
     guestOutput.whenFirst(() => takeover.said(this.nowMs()));
     const repeated = guestOutput.takeOver();
@@ -212,7 +212,7 @@ export class GuestReplication implements Replication {
     takeover.isLive(this.nowMs(), live.tookMs);
     this.event('GUEST-LIVE', `leads where the log ended, ${takeover.words}`, {
       ...takeover.facts(),
-      ...{ entries: live.entries, repeated, icount: String(live.icount) },
+      ...{ entries: live.entries, repeated, position: String(live.position) },
     });
     if (leading.stream.state === 'keeping' && guestOutput.mode !== 'open') return;
     // The gate was opened while it went live: nobody wants this log.
@@ -274,7 +274,7 @@ export class GuestReplication implements Replication {
 
   markLog(mark: 'grant' | 'leave', partner: Grant): void {
     this.tasks.add(`mark the log (${mark})`, async () => {
-      this.leading.mark(mark, partner, this.liveIcount);
+      this.leading.mark(mark, partner, this.livePosition);
     });
   }
 
@@ -458,7 +458,7 @@ export class GuestReplication implements Replication {
     const channel = link.channel.state();
     return {
       guest: this.guestPhase(),
-      icount: facts?.icount ?? 0n,
+      position: facts?.position ?? 0n,
       virtualNs: facts?.virtualNs ?? 0n,
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,

@@ -83,12 +83,12 @@ export class StreamIn {
   }
 
   /** `pieces`: how many of the handed-on pieces the machine has behind it. */
-  ack(pieces: number, icount: bigint, virtualNs: bigint): Ack {
+  ack(pieces: number, position: bigint, virtualNs: bigint): Ack {
     const { stream, generation, session } = this.begun;
     const applied = this.appliedThrough(pieces);
     this.appliedTold = applied;
     const { through } = this;
-    return { type: 'ack', stream, generation, session, through, applied, icount, virtualNs };
+    return { type: 'ack', stream, generation, session, through, applied, position, virtualNs };
   }
 
   /** Whether an acknowledgement would say more than the last one did about what is applied. */

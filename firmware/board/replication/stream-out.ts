@@ -69,7 +69,7 @@ export class StreamOut {
   }
 
   /** Names the follower. What was kept goes first. */
-  begin(follower: Follower, generation: number, icount: bigint): void {
+  begin(follower: Follower, generation: number, position: bigint): void {
     if (this.current !== 'keeping') this.stop();
     this.number++;
     this.who = { ...follower, generation };
@@ -80,7 +80,7 @@ export class StreamOut {
       generation,
       boot,
       session,
-      icount,
+      position,
     } as const;
     this.current = 'flowing';
     this.put(encodeLogMessage(begin));

@@ -48,8 +48,8 @@ export interface SyncSourceOptions {
   readonly disks: readonly DiskReplica[];
   readonly limits?: SyncPlanLimits;
   readonly nowMs: () => number;
-  /** The guest stands still at `icount`: the log that follows is for the target. Its stream's number. */
-  readonly beginStream: (icount: bigint) => number;
+  /** The guest stands still at `position`: the log that follows is for the target. Its stream's number. */
+  readonly beginStream: (position: bigint) => number;
   /** The guest is to be held back by this share of the time. */
   readonly throttle: (share: number) => void;
 }
@@ -327,7 +327,7 @@ export class SyncSource {
     try {
       aside = await this.copyAside(checkpoint.dirty);
       this.check();
-      stream = beginStream(checkpoint.icount);
+      stream = beginStream(checkpoint.position);
     } catch (error) {
       await vcpu.resume({ log: false });
       throw error;

@@ -81,7 +81,7 @@ export interface Takeover {
 
 export interface ReplicationFacts {
   readonly guest: 'none' | 'starting' | 'leading' | 'paused' | 'following' | 'ended' | 'failed';
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly virtualNs: bigint;
   /** Is it executing (not idle, not paused): then its position must move. */
   readonly runs: boolean;

@@ -11,7 +11,7 @@ export const DOING = ['starts', 'runs', 'idles', 'paused', 'waits', 'disk', 'div
 export type Doing = (typeof DOING)[number];
 
 export interface VcpuFacts {
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly virtualNs: bigint;
   /** Following: applied since it began to follow. Leading: written to the present log. */
   readonly entriesApplied: number;
@@ -24,7 +24,7 @@ export interface VcpuFacts {
   readonly life: number;
 }
 
-const WORD = { icount: 0, virtualNs: 1, entries: 2, doing: 3, life: 4, pieces: 5 } as const;
+const WORD = { position: 0, virtualNs: 1, entries: 2, doing: 3, life: 4, pieces: 5 } as const;
 const WORDS = 6;
 
 export class FactWords {
@@ -40,7 +40,7 @@ export class FactWords {
     const at = (word: number) => Atomics.load(this.words, word);
     const doing = DOING[Number(at(WORD.doing))]!;
     return {
-      icount: at(WORD.icount),
+      position: at(WORD.position),
       virtualNs: at(WORD.virtualNs),
       entriesApplied: Number(at(WORD.entries)),
       piecesApplied: Number(at(WORD.pieces)),
@@ -50,8 +50,8 @@ export class FactWords {
     };
   }
 
-  position(icount: bigint, virtualNs: bigint, entries: number, pieces: number): void {
-    Atomics.store(this.words, WORD.icount, icount);
+  position(position: bigint, virtualNs: bigint, entries: number, pieces: number): void {
+    Atomics.store(this.words, WORD.position, position);
     Atomics.store(this.words, WORD.virtualNs, virtualNs);
     Atomics.store(this.words, WORD.entries, BigInt(entries));
     Atomics.store(this.words, WORD.pieces, BigInt(pieces));

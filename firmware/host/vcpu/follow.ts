@@ -24,7 +24,7 @@ export type FollowNext =
   | { readonly kind: 'stopped'; readonly reason: StopReason };
 
 /** A busy leader writes a clock step every few milliseconds; no entry is so far from the next. */
-const GAP_INSTRUCTIONS_MAX = 1n << 30n;
+const GAP_MAX = 1n << 30n;
 const RUN: FollowNext = { kind: 'run' };
 const WAIT = { log: { kind: 'wait', for: 'log' }, disk: { kind: 'wait', for: 'disk' } } as const;
 
@@ -128,8 +128,8 @@ export class Follow {
       if (item === undefined) return WAIT.log;
       if (item.kind === 'life') return this.restart(item.birth);
       this.consume();
-      if (item.entry.icount - this.life.machine.icount > GAP_INSTRUCTIONS_MAX) {
-        replayer.refuse('an entry close by', `one at ${item.entry.icount}`);
+      if (item.entry.position - this.life.machine.position > GAP_MAX) {
+        replayer.refuse('an entry close by', `one at ${item.entry.position}`);
         return this.diverged();
       }
       replayer.push(item.entry);
@@ -156,7 +156,7 @@ export class Follow {
   private restart(birth: Birth): FollowNext {
     const { machine, birth: own } = this.life;
     if (machine.stopReason === undefined) {
-      this.replayer.refuse('a machine that has stopped', `one that runs at ${machine.icount}`);
+      this.replayer.refuse('a machine that has stopped', `one that runs at ${machine.position}`);
     } else if (birth.number !== own.number + 1) {
       this.replayer.refuse(`life ${own.number + 1} of the guest`, `life ${birth.number}`);
     } else {

@@ -59,14 +59,14 @@ export class Lead {
         kick(kickToken);
       },
     });
-    const { icount, multiplier } = machine;
+    const { position, multiplier } = machine;
     const virtualNs = machine.nowNs();
-    this.pacer = new Pacer({ realNs: realNs(), virtualNs, icount, multiplier, offsetNs });
+    this.pacer = new Pacer({ realNs: realNs(), virtualNs, position, multiplier, offsetNs });
     this.loop = new VcpuLoop({
       ...{ machine, pacer: this.pacer, realNs, digestIntervalNs },
       recorder: {
         inject: (input) => this.recorder.inject(input),
-        runSlice: (limitIcount) => this.recorder.runSlice(limitIcount),
+        runSlice: (limit) => this.recorder.runSlice(limit),
         writeDigest: () => this.writeDigest(),
       },
     });

@@ -10,12 +10,12 @@
 
 import type { Input, SerialPortName, VirtualNs } from '../../devices/contracts.ts';
 import type { Pacer } from '../../lockstep/pacer.ts';
-import type { Icount } from '../../machine/engine.ts';
+import type { Position } from '../../machine/engine.ts';
 import type { SliceEnd, StopReason } from '../../machine/machine-types.ts';
 
 /** What the loop asks of a machine. */
 export interface LoopMachine {
-  readonly icount: Icount;
+  readonly position: Position;
   readonly stopReason: StopReason | undefined;
   nowNs(): VirtualNs;
   nextDeadlineNs(): VirtualNs | undefined;
@@ -26,7 +26,7 @@ export interface LoopMachine {
 /** What it may do with it: the recorder, so that everything is written down. */
 export interface LoopRecorder {
   inject(input: Input): void;
-  runSlice(limitIcount: Icount): SliceEnd;
+  runSlice(limit: Position): SliceEnd;
   writeDigest(): void;
 }
 
@@ -51,7 +51,7 @@ export const SLICE_NS = 4_200_000n;
 /** So little in front of the guest's UART that more may come: the host keeps the rest. */
 export const SERIAL_BACKLOG_BYTES_MAX = 4096;
 
-const SLICE_INSTRUCTIONS = { first: 100_000n, min: 20_000n, max: 200_000_000n } as const;
+const SLICE_POSITIONS = { first: 100_000n, min: 20_000n, max: 200_000_000n } as const;
 const RUN: Next = { kind: 'run' };
 
 export class VcpuLoop {
@@ -63,7 +63,7 @@ export class VcpuLoop {
   /** Serial bytes the guest has no room for yet, in order. */
   private readonly held: Extract<Input, { kind: 'serial-rx' }>[] = [];
   private isIdle = false;
-  private sliceInstructions: bigint = SLICE_INSTRUCTIONS.first;
+  private slicePositions: bigint = SLICE_POSITIONS.first;
   private digestAtNs: VirtualNs;
 
   constructor(options: LoopOptions) {
@@ -111,7 +111,7 @@ export class VcpuLoop {
 
   private setClock(realNs: bigint): void {
     const { machine, pacer, recorder } = this.options;
-    const now = { realNs, virtualNs: machine.nowNs(), icount: machine.icount };
+    const now = { realNs, virtualNs: machine.nowNs(), position: machine.position };
     const step = this.isIdle ? pacer.wake(now) : pacer.busy(now);
     if (step !== undefined) recorder.inject({ kind: 'clock-step', ...step });
   }
@@ -132,11 +132,11 @@ export class VcpuLoop {
 
   private runSlice(startRealNs: bigint): Next {
     const { machine, recorder, realNs } = this.options;
-    const start = machine.icount;
-    const end = recorder.runSlice(start + this.sliceInstructions);
+    const start = machine.position;
+    const end = recorder.runSlice(start + this.slicePositions);
     this.isIdle = end === 'idle';
     if (end === 'stopped') return this.stopped();
-    if (end === 'limit') this.adapt(realNs() - startRealNs, machine.icount - start);
+    if (end === 'limit') this.adapt(realNs() - startRealNs, machine.position - start);
     return RUN;
   }
 
@@ -147,12 +147,12 @@ export class VcpuLoop {
   }
 
   /** Follows the speed of this host, and of what the guest does just now. */
-  private adapt(elapsedNs: bigint, instructions: bigint): void {
-    const { min, max } = SLICE_INSTRUCTIONS;
+  private adapt(elapsedNs: bigint, positions: bigint): void {
+    const { min, max } = SLICE_POSITIONS;
     const sliceNs = BigInt(Math.round(Number(SLICE_NS) * this.sliceShare));
-    const wanted = elapsedNs > 0n ? (instructions * sliceNs) / elapsedNs : max;
-    const smoothed = (this.sliceInstructions + wanted) / 2n;
-    this.sliceInstructions = smoothed < min ? min : smoothed > max ? max : smoothed;
+    const wanted = elapsedNs > 0n ? (positions * sliceNs) / elapsedNs : max;
+    const smoothed = (this.slicePositions + wanted) / 2n;
+    this.slicePositions = smoothed < min ? min : smoothed > max ? max : smoothed;
   }
 
   private wakeRealNs(): bigint | undefined {

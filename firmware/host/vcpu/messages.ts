@@ -18,7 +18,7 @@ export interface GuestConfig {
   /** Seconds since 1970 at virtual time zero. */
   readonly epochSeconds: number;
   readonly entropySeed: Uint8Array;
-  /** Nanoseconds an instruction until the first clock step, 32.32. */
+  /** Nanoseconds a position until the first clock step, 32.32. */
   readonly multiplier: bigint;
   /** The software engine when left out. */
   readonly engine?: EngineKind;
@@ -86,13 +86,13 @@ export interface LiveCheckpoint {
   readonly state: Uint8Array;
   /** RAM pages written since the last takeDirty(), one bit a page of 4 KiB. */
   readonly dirty: Uint8Array;
-  readonly icount: bigint;
+  readonly position: bigint;
   readonly virtualNs: bigint;
 }
 
 export interface LiveFacts {
   /** Where the log ended and this board goes on. */
-  readonly icount: bigint;
+  readonly position: bigint;
   /** Entries that were still to be applied. */
   readonly entries: number;
   readonly tookMs: number;
@@ -176,4 +176,4 @@ export type FromWorker =
   | { readonly kind: 'progress' }
   /** Nothing could be started: bad kernel, too little memory, an altered checkpoint. */
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'ended'; readonly reason: EndReason; readonly icount: bigint };
+  | { readonly kind: 'ended'; readonly reason: EndReason; readonly position: bigint };

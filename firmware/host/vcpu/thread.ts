@@ -132,7 +132,7 @@ export class VcpuThread {
       if (isEnd) role.end();
     }
     this.flush(true);
-    return this.life.machine.icount;
+    return this.life.machine.position;
   }
 
   private stepLeader(lead: Lead): ThreadNext {
@@ -230,7 +230,7 @@ export class VcpuThread {
     this.answer(id, {
       state: this.life.state(lead.outputs),
       dirty: this.life.takeDirty(),
-      icount: machine.icount,
+      position: machine.position,
       virtualNs: machine.nowNs(),
     });
   }
@@ -261,7 +261,7 @@ export class VcpuThread {
     if (log) lead.startLog();
     for (const input of [...follow.takeCompletions(), ...follow.early]) lead.push(input);
     const tookMs = Number(realNs() - startNs) / 1e6;
-    this.answer(id, { icount: this.life.machine.icount, entries, tookMs });
+    this.answer(id, { position: this.life.machine.position, entries, tookMs });
   }
 
   private restart(birth: Birth): void {
@@ -342,7 +342,7 @@ export class VcpuThread {
   private publish(): void {
     const { machine } = this.life;
     const { entries, pieces } = this.role;
-    this.facts.position(machine.icount, machine.nowNs(), entries, pieces);
+    this.facts.position(machine.position, machine.nowNs(), entries, pieces);
   }
 
   private flushSometimes(): void {
@@ -394,6 +394,6 @@ function memoryOf(token: number, bytes: number): GuestMemory {
 }
 
 /** A difference between the boards in one sentence. */
-function wordsOf({ what, expected, actual, icount }: Divergence): string {
-  return `${what} differs at ${icount}: expected ${expected}, found ${actual}`;
+function wordsOf({ what, expected, actual, position }: Divergence): string {
+  return `${what} differs at ${position}: expected ${expected}, found ${actual}`;
 }

@@ -84,8 +84,8 @@ export interface VcpuOptions {
 
 export interface VcpuEnd {
   readonly reason: EndReason;
-  /** Instructions of the last life. */
-  readonly icount: bigint;
+  /** Where the last life ended. */
+  readonly position: bigint;
 }
 
 /** A guest could not be started or adopted; one clear line in `message`. */
@@ -336,7 +336,7 @@ export class Vcpu {
         this.options.onProgress?.();
         return;
       case 'ended':
-        this.end = { reason: message.reason, icount: message.icount };
+        this.end = { reason: message.reason, position: message.position };
         return;
       case 'failed':
         return;

@@ -92,7 +92,7 @@ function main(port: MessagePort, start: WorkerStart): void {
     return;
   }
   const reason = new Worker(port, control, thread).run();
-  post({ kind: 'ended', reason, icount: thread.end() });
+  post({ kind: 'ended', reason, position: thread.end() });
 }
 
 if (parentPort === null) throw new Error('this is the code of a thread');

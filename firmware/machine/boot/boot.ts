@@ -6,12 +6,7 @@ import { EBDA_BASE, KIB } from '../memory-map.ts';
 import { BootError } from './errors.ts';
 import { isLinux, loadLinux } from './linux.ts';
 import { findMultibootHeader, loadMultiboot } from './multiboot.ts';
-
-export type BootRequest = {
-  readonly kernel: Uint8Array;
-  readonly initrd: Uint8Array | undefined;
-  readonly commandLine: string;
-};
+import type { BootRequest } from './request.ts';
 
 // Throws BootError when there is nothing to boot.
 export function boot(ram: GuestRam, request: BootRequest): CpuSetup {

@@ -10,9 +10,9 @@
 import type { GuestRam } from '../../devices/contracts.ts';
 import type { CpuSetup, SegmentSetup } from '../engine.ts';
 import { EBDA_BASE, lowRamBytes, MIB, memoryMap, PAGE_BYTES } from '../memory-map.ts';
-import type { BootRequest } from './boot.ts';
 import { alignDown, alignUp, commandLineBytes, FileView } from './bytes.ts';
 import { BootError } from './errors.ts';
+import type { BootRequest } from './request.ts';
 
 // Setup header in the file, and at the same offsets in boot_params.
 const AT = {

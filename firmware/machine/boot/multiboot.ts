@@ -14,10 +14,10 @@ import {
   memoryMap,
   PAGE_BYTES,
 } from '../memory-map.ts';
-import type { BootRequest } from './boot.ts';
 import { alignUp, commandLineBytes, FileView } from './bytes.ts';
 import { type ElfImage, isElf, readElf } from './elf.ts';
 import { BootError } from './errors.ts';
+import type { BootRequest } from './request.ts';
 
 const SEARCH_BYTES = 8192;
 const HEADER_MAGIC = 0x1badb002;

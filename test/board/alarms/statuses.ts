@@ -53,6 +53,7 @@ export function healthyStatus(): Status {
     },
     guest: {
       state: 'leading',
+      position: '123456789012',
       icount: '123456789012',
       virtualNs: '7500000000000',
       lives: 1,
@@ -71,6 +72,7 @@ export function healthyStatus(): Status {
       witness: true,
       isHeard: true,
       health: 0,
+      position: '123456780000',
       icount: '123456780000',
       about: { ...config, hash: '3d'.repeat(32), name: 'press-7-b', firmware: '0.1.0' },
     },

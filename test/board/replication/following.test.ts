@@ -10,7 +10,7 @@ const BEGIN = {
   generation: 2,
   boot: 7,
   session: 5,
-  icount: 0n,
+  position: 0n,
 } as const;
 const log = (number: number) => ({ type: 'log', bytes: Uint8Array.of(number) }) as const;
 const mark = (kind: 'grant' | 'leave') =>
@@ -119,7 +119,7 @@ test('dropped by the primary, or unlike it: the arbiter knows, for the session t
   assert.equal(fake.arbiter, []);
   following.drop({ type: 'drop', session: 5, reason: 'too far behind' });
   assert.equal(fake.arbiter, [{ type: 'diverged', why: 'dropped by the primary: too far behind' }]);
-  const divergence = { what: 'digest of memory', expected: '1', actual: '2', icount: 3n };
+  const divergence = { what: 'digest of memory', expected: '1', actual: '2', position: 3n };
   following.diverged(divergence as Parameters<Following['diverged']>[0]);
   assert.is(fake.arbiter.length, 2);
   fake.is({ role: 'solo' });

@@ -20,7 +20,7 @@ function granted() {
   const ack = (change: Partial<Ack> = {}): void =>
     leading.ack({
       ...{ type: 'ack', stream: 1, generation: 2, session: 4, through: 2, applied: 0 },
-      ...{ icount: 0n, virtualNs: 0n },
+      ...{ position: 0n, virtualNs: 0n },
       ...change,
     });
   return { fake, leading, ack };

@@ -18,7 +18,7 @@ const LOG: readonly LogMessage[] = [
   { type: 'statement', frame: random.bytes(64) },
   {
     ...{ type: 'begin', stream: 0x01020304, generation: 5, boot: 6, session: 7 },
-    icount: 0x1122334455667788n,
+    position: 0x1122334455667788n,
   },
   { type: 'log', bytes: random.bytes(1000) },
   { type: 'log', bytes: new Uint8Array(0) },
@@ -27,7 +27,7 @@ const LOG: readonly LogMessage[] = [
   { type: 'released', sequence: 2n ** 64n - 1n },
   {
     ...{ type: 'ack', stream: 1, generation: 2, session: 3, through: 2 ** 40, applied: 77 },
-    ...{ icount: 12n, virtualNs: 34n },
+    ...{ position: 12n, virtualNs: 34n },
   },
   { type: 'want', boot: 1, session: 2, facts: random.bytes(300) },
   { type: 'refuse', session: 9, reasons: [] },

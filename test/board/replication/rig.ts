@@ -324,7 +324,7 @@ export class Rig {
     leader.replication.markLog('leave', leader.reign.grant!);
     await backup.told('marked');
     const same = () =>
-      backup.replication.facts().icount === leader.replication.facts().icount &&
+      backup.replication.facts().position === leader.replication.facts().position &&
       leader.replication.facts().diskBusySinceMs === null &&
       backup.replication.facts().diskBusySinceMs === null;
     await backup.until(same);

@@ -57,7 +57,7 @@ export class SharedFake {
         throttle: (share: number) => this.throttled.push(share),
         push: () => {},
         stopLog: async () => {},
-        facts: () => ({ piecesApplied: 0, icount: 0n, virtualNs: 0n }),
+        facts: () => ({ piecesApplied: 0, position: 0n, virtualNs: 0n }),
       },
       memory: () => new Uint8Array(0),
       empty: async () => {},

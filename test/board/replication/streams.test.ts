@@ -42,7 +42,7 @@ test('each piece and each mark raises the cover, and is acknowledged by its numb
   out.mark('grant', FOLLOWER, 9);
   assert.is(out.cover, 3);
   const [begin, ...rest] = sent;
-  assert.ok(begin?.type === 'begin' && begin.icount === 1000n);
+  assert.ok(begin?.type === 'begin' && begin.position === 1000n);
   const inbound = new StreamIn(begin);
   for (const message of rest) {
     if (message.type === 'log') assert.ok(inbound.log(message.bytes));
@@ -125,7 +125,7 @@ test('a mark for somebody else counts, but is no mark', () => {
     generation: 2,
     boot: 3,
     session: 4,
-    icount: 0n,
+    position: 0n,
   } as const;
   const inbound = new StreamIn(begin);
   const mark = { type: 'mark', mark: 'leave', generation: 2, boot: 3, session: 4 } as const;
@@ -146,7 +146,7 @@ test('what is applied is counted right over many pieces and marks', () => {
     generation: 2,
     boot: 3,
     session: 4,
-    icount: 0n,
+    position: 0n,
   } as const;
   const inbound = new StreamIn(begin);
   const mark = { type: 'mark', mark: 'leave', generation: 2, boot: 9, session: 4 } as const;

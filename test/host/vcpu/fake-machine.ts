@@ -7,7 +7,7 @@ import type { SliceEnd, StopReason } from '../../../firmware/machine/machine-typ
 
 export class FakeMachine implements LoopMachine, LoopRecorder {
   realNs = 1_000_000_000n;
-  icount = 0n;
+  position = 0n;
   stopReason: StopReason | undefined;
   deadlineNs: bigint | undefined;
   /** Real nanoseconds an instruction takes. */
@@ -19,11 +19,11 @@ export class FakeMachine implements LoopMachine, LoopRecorder {
   digests = 0;
   backlog = 0;
   private baseNs = 0n;
-  private baseIcount = 0n;
+  private basePosition = 0n;
   private multiplier = 10n << 32n;
 
   nowNs(): bigint {
-    return this.baseNs + (((this.icount - this.baseIcount) * this.multiplier) >> 32n);
+    return this.baseNs + (((this.position - this.basePosition) * this.multiplier) >> 32n);
   }
 
   nextDeadlineNs(): bigint | undefined {
@@ -38,16 +38,20 @@ export class FakeMachine implements LoopMachine, LoopRecorder {
     this.inputs.push(input);
     if (input.kind === 'clock-step') {
       if (input.ns < this.nowNs()) throw new Error('time went back');
-      [this.baseNs, this.baseIcount, this.multiplier] = [input.ns, this.icount, input.multiplier];
+      [this.baseNs, this.basePosition, this.multiplier] = [
+        input.ns,
+        this.position,
+        input.multiplier,
+      ];
     }
     if (input.kind === 'serial-rx') this.backlog += input.bytes.length;
     if (input.kind === 'control') this.stopReason = { kind: 'reset' };
   }
 
   runSlice(limit: bigint): SliceEnd {
-    const { end, instructions = limit - this.icount } = this.script.shift() ?? { end: 'limit' };
+    const { end, instructions = limit - this.position } = this.script.shift() ?? { end: 'limit' };
     this.slices.push(instructions);
-    this.icount += instructions;
+    this.position += instructions;
     this.realNs += instructions * this.costNs;
     if (end === 'stopped') this.stopReason ??= { kind: 'off' };
     return end;

@@ -12,8 +12,8 @@ const MS = 1_000_000n;
 function setUp(digestIntervalNs?: bigint) {
   const machine = new FakeMachine();
   const realNs = () => machine.realNs;
-  const { icount } = machine;
-  const pacer = new Pacer({ realNs: realNs(), virtualNs: 0n, icount, multiplier: 10n << 32n });
+  const { position } = machine;
+  const pacer = new Pacer({ realNs: realNs(), virtualNs: 0n, position, multiplier: 10n << 32n });
   const loop = new VcpuLoop({ machine, recorder: machine, pacer, realNs, digestIntervalNs });
   return { machine, loop, start: machine.realNs };
 }

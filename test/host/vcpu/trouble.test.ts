@@ -311,7 +311,7 @@ test('a throttled guest executes less in the same time', async () => {
     // Three of the guest's own tenths of a second.
     await a.until(() => a.text.length >= dots + 4);
     const to = a.vcpu.facts();
-    return Number(to.icount - from.icount) / Number(to.virtualNs - from.virtualNs);
+    return Number(to.position - from.position) / Number(to.virtualNs - from.virtualNs);
   };
   await rate();
   const full = await rate();

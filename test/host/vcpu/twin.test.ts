@@ -83,8 +83,8 @@ test(
       if (random.chance(0.5)) heir.ping();
       const live = heir.goLive(random.chance(0.5));
       heir.ping();
-      const { entries, tookMs, icount } = await live;
-      assert.ok(entries >= 0 && tookMs >= 0 && icount > 0n);
+      const { entries, tookMs, position } = await live;
+      assert.ok(entries >= 0 && tookMs >= 0 && position > 0n);
       await lead.stop();
       assertNothingLost(lead, heir);
       await heir.until(() => heir.frames.length > 0);
@@ -108,11 +108,11 @@ test(
     for (let swap = 0; swap < 30; swap++) {
       await work(lead, random, random.int(8));
       await lead.vcpu.pause();
-      const { icount } = lead.vcpu.facts();
+      const { position } = lead.vcpu.facts();
       const early: Uint8Array[] = [];
       other.to = (bytes) => early.push(bytes);
       const facts = await other.goLive(true);
-      assert.is(facts.icount, icount, 'exactly where the old leader stands');
+      assert.is(facts.position, position, 'exactly where the old leader stands');
       await lead.follow();
       lead.vcpu.beginStream();
       const old = lead;

@@ -254,8 +254,8 @@ export class Board {
 
 /** Brings `follower` into step with `leader`, which goes on as its source. */
 export async function sync(leader: Board, follower: Board): Promise<void> {
-  const { state, icount } = await leader.vcpu.checkpoint();
-  assert.is(icount, leader.vcpu.facts().icount);
+  const { state, position } = await leader.vcpu.checkpoint();
+  assert.is(position, leader.vcpu.facts().position);
   assert.is(leader.vcpu.facts().doing, 'paused');
   const theirs = new GuestMemory({ token: leader.vcpu.memoryToken });
   const ours = new GuestMemory({ bytes: theirs.buffer.byteLength });
@@ -275,11 +275,11 @@ export async function sync(leader: Board, follower: Board): Promise<void> {
 /** The follower has applied everything, and stands where the leader stands still. */
 export async function caughtUp(leader: Board, follower: Board): Promise<void> {
   await leader.vcpu.pause();
-  const { icount } = leader.vcpu.facts();
+  const { position } = leader.vcpu.facts();
   await follower.until(
     () =>
       follower.divergences.length > 0 ||
-      (follower.vcpu.facts().icount === icount &&
+      (follower.vcpu.facts().position === position &&
         follower.vcpu.facts().entriesApplied >= leader.vcpu.facts().entriesApplied),
   );
   assert.equal(follower.divergences, []);

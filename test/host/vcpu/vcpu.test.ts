@@ -66,9 +66,9 @@ class Probe {
 test('what a guest says comes out, and its end with its reason and position', async () => {
   const probe = new Probe();
   const vcpu = await probe.start(tinyGuest.exits(7, 'hello'));
-  const { reason, icount } = await vcpu.ended;
+  const { reason, position } = await vcpu.ended;
   assert.equal(reason, { kind: 'debug-exit', code: 7 });
-  assert.is(icount, 21n); // three instructions a port access: line control, letters, exit
+  assert.is(position, 21n); // three instructions a port access: line control, letters, exit
   assert.is(probe.text, 'hello');
   vcpu.stop();
   vcpu.send([{ kind: 'control', action: 'reset' }]);
