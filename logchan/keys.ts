@@ -76,12 +76,16 @@ function derive(key: Uint8Array, salt: Uint8Array, info: string, bytes: number):
   return new Uint8Array(hkdfSync('sha256', key, salt, info, bytes));
 }
 
-/** A key file: the 32 bytes themselves, as pairing writes them, or 64 hexadecimal digits. */
+/** A key file: the 32 bytes themselves, as pairing writes them, or 64 hexadecimal digits, or base64. */
 export function parsePairingKey(file: Uint8Array): Uint8Array {
   if (file.length === PAIRING_KEY_BYTES) return new Uint8Array(file);
-  const digits = Buffer.from(file).toString('latin1').trim();
-  if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
-    throw new LogchanError('E_KEY', 'a pairing key is 32 bytes, or 64 hexadecimal digits');
-  }
-  return new Uint8Array(Buffer.from(digits, 'hex'));
+  const letters = Buffer.from(file).toString('latin1').trim();
+  // In groups, as some tools print them.
+  const digits = letters.replace(/[\s:]+/g, '');
+  if (/^[0-9a-fA-F]{64}$/.test(digits)) return new Uint8Array(Buffer.from(digits, 'hex'));
+  // 43 letters hold 32 bytes and 2 bits, which are zero.
+  if (/^[A-Za-z0-9+/_-]{42}[AEIMQUYcgkosw048]=?$/.test(letters))
+    return new Uint8Array(Buffer.from(letters, 'base64'));
+  const forms = '32 bytes, or 64 hexadecimal digits, or 44 letters of base64';
+  throw new LogchanError('E_KEY', `a pairing key is ${forms}`);
 }

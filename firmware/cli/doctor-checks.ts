@@ -10,7 +10,6 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -18,9 +17,9 @@ import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
 import { type GuestMemory, probeKvm, VtxEngine } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
-import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
+import { pairingKeyOf } from '../host/brought-file.ts';
 import { commission, landingGaps } from '../host/commissioning.ts';
 import { secretTrouble } from '../host/secret-file.ts';
 
@@ -197,17 +196,8 @@ function checkKey({ key }: DoctorOptions): Finding[] {
   const area = 'pairing key';
   if (key === undefined) return [find(area, 'warn', 'no file named', 'name it with --key')];
   try {
-    const { size } = statSync(key);
-    if (size !== PAIRING_KEY_BYTES) {
-      return [
-        find(
-          area,
-          'fail',
-          `${key} has ${size} bytes, not ${PAIRING_KEY_BYTES}`,
-          'pair the boards again',
-        ),
-      ];
-    }
+    const wrong = wrongKey(readFileSync(key));
+    if (wrong !== null) return [find(area, 'fail', `${key}: ${wrong}`, 'pair the boards again')];
     if (secretTrouble(key) !== null) {
       return [
         find(
@@ -221,6 +211,15 @@ function checkKey({ key }: DoctorOptions): Finding[] {
     return [find(area, 'ok', 'there, and for this board alone')];
   } catch {
     return [find(area, 'fail', `${key} cannot be read`, 'pair the boards')];
+  }
+}
+
+function wrongKey(bytes: Uint8Array): string | null {
+  try {
+    pairingKeyOf(bytes);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

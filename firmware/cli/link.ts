@@ -3,10 +3,10 @@
 import { readFileSync } from 'node:fs';
 import type { ChannelEvent } from '../../logchan/endpoint.ts';
 import { IpPort } from '../../logchan/ip-port.ts';
-import { parsePairingKey } from '../../logchan/keys.ts';
 import type { Port, PortCounters } from '../../logchan/port.ts';
 import { DROP_REASONS, type DropReason } from '../../logchan/reasons.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
+import { pairingKeyOf } from '../host/brought-file.ts';
 import { readArguments } from './arguments.ts';
 import { LinkMeasure, type LinkMeasurement } from './link-measure.ts';
 import { EXIT, UsageError } from './usage.ts';
@@ -131,7 +131,7 @@ function readKey(path: string): Uint8Array {
   } catch {
     throw new UsageError(`${path} cannot be read`);
   }
-  return parsePairingKey(file);
+  return pairingKeyOf(file);
 }
 
 /** Why there is no peer, or undefined once there is one. */

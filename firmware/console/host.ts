@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { CONTROL_SOCKET } from '../board/board.ts';
 import { readConfig } from '../board/config/load.ts';
 import type { BoardConfig } from '../board/config/types.ts';
+import { textOf } from '../host/brought-file.ts';
 import { systemWords } from '../host/errors.ts';
 import { BoardLink, type BoardLinkEvents } from './board-link.ts';
 import { ConfigDesk } from './config-desk.ts';
@@ -201,7 +202,7 @@ export class ConsoleHost {
     const file = this.options.configFile;
     let text = '';
     try {
-      text = readFileSync(file, 'utf8').slice(0, CONFIG_BYTES_SHOWN);
+      text = textOf(readFileSync(file)).slice(0, CONFIG_BYTES_SHOWN);
     } catch {
       // One of the problems.
     }

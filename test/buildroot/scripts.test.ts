@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,8 @@ import { assert, repoPath, suite } from '../harness/index.ts';
 
 const test = suite('buildroot/scripts');
 const OVERLAY = repoPath('buildroot/board/twinstep/rootfs-overlay');
+/** Many programs, each of a moment. */
+const SLOW = { timeoutMs: 120_000 };
 let folder = '';
 
 test.before(() => {
@@ -43,6 +46,186 @@ test('appliance.conf is read and never executed', () => {
   assert.is(shell('conf D'), '$(touch EVIL)`touch EVIL`;x');
   assert.not.ok(existsSync('EVIL'));
 });
+
+/** A file of the overlay or the stick, as bytes of ours. */
+const put = (name: string, bytes: string | Buffer) => writeFileSync(join(folder, name), bytes);
+
+test(
+  'appliance.conf is read like board.toml: line ends, marks, blanks, quotes, comments',
+  () => {
+    const text = [
+      'LOG_NIC=eth0',
+      'FRONT_NIC = "eth1"   # the plant',
+      "  HOSTNAME\t=\t'press-7-a'",
+      'LOG_MTU=9000 # jumbo',
+      'FRONT_ADDRESS="192.168.10.2/24"',
+      'NTP_SERVERS=192.168.10.1 192.168.10.4   ',
+      '   # a comment',
+      '',
+      'INDICATOR_ALARM=front:red#1',
+      'WATCHDOG_DRIVER=#auto',
+    ].join('\n');
+    const crlf = text.replaceAll('\n', '\r\n');
+    for (const bytes of [
+      ...[text, `${text}\n`, crlf, `${crlf}\r\n`, `\ufeff${crlf}`, text.replaceAll('\n', '\r')],
+      ...[`${crlf}\r\n\u001a`, Buffer.from(`\ufeff${crlf}`, 'utf16le')],
+      Buffer.from(`\ufeff${crlf}`, 'utf16le').swap16(),
+    ]) {
+      put('appliance.conf', bytes);
+      const keys = ['LOG_NIC', 'FRONT_NIC', 'HOSTNAME', 'LOG_MTU', 'FRONT_ADDRESS', 'NTP_SERVERS'];
+      const more = ['INDICATOR_ALARM', 'WATCHDOG_DRIVER', 'GUEST_TAPS'];
+      const all = [...keys, ...more].map((key) => `conf ${key} none; echo`).join('\n');
+      assert.equal(shell(all).split('\n').slice(0, -1), [
+        ...['eth0', 'eth1', 'press-7-a', '9000', '192.168.10.2/24', '192.168.10.1 192.168.10.4'],
+        ...['front:red#1', 'none', 'none'],
+      ]);
+      assert.is(shell('conf_faults "$CONF"'), '', 'nothing is wrong with it');
+    }
+  },
+  SLOW,
+);
+
+test(
+  'what cannot be read in appliance.conf is said, with its line and the key that was meant',
+  () => {
+    const lines = [
+      'LOG_NCI=eth0',
+      'front-nic=eth1',
+      'LOG_NIC="eth0',
+      'LOG_NIC="eth0" eth1',
+      'LOG_NIC=“eth0”',
+      'nothing to see',
+      'LOG_MTU=9k',
+      'FRONT_ADDRESS=192.168.10.2',
+      'GUEST_TAPS=["tap0", "tap1"]',
+      'HOSTNAME=a',
+      'HOSTNAME=b',
+      'FROBNICATE=1',
+      'FRONT_GATEWAY=',
+    ];
+    put('appliance.conf', `\ufeff${lines.join('\r\n')}\r\n`);
+    assert.equal(shell('conf_faults "$CONF"').split('\n').slice(0, -1), [
+      '1: unknown key LOG_NCI; did you mean LOG_NIC?',
+      '2: unknown key front-nic; did you mean FRONT_NIC?',
+      '3: LOG_NIC: no quote at its end',
+      '4: LOG_NIC: text behind the quote at its end',
+      '5: LOG_NIC: letters that are not plain ASCII',
+      '6: not KEY=VALUE',
+      '7: LOG_MTU: "9k" is no number',
+      '8: FRONT_ADDRESS: "192.168.10.2" is no address/bits',
+      '9: GUEST_TAPS: "["tap0", "tap1"]" is no list-of-words',
+      '11: HOSTNAME is there twice',
+      '12: unknown key FROBNICATE',
+    ]);
+    assert.is(shell('conf LOG_NIC none'), 'none', 'and not half of it is taken');
+    assert.is(shell('number "$(conf LOG_MTU)" 1500'), '1500');
+  },
+  SLOW,
+);
+
+test('the example of appliance.conf is without a fault, also with its comments taken away', () => {
+  const example = readFileSync(join(OVERLAY, 'usr/share/twinstep/appliance.conf.example'), 'utf8');
+  for (const text of [example, example.replace(/^#([A-Z_]+=)/gm, '$1')]) {
+    put('appliance.conf', text);
+    assert.is(shell('conf_faults "$CONF"'), '');
+  }
+});
+
+/** The start script on a stick and a data partition of ours; what it printed, and what the board then has. */
+function commission(stick: Readonly<Record<string, string | Buffer>>) {
+  const place = mkdtempSync(join(folder, 'commission-'));
+  for (const path of ['stick/guest', 'data/guest', 'data/twinstep'])
+    mkdirSync(join(place, path), { recursive: true });
+  for (const [name, bytes] of Object.entries(stick))
+    writeFileSync(join(place, 'stick', name), bytes);
+  const script = readFileSync(join(OVERLAY, 'etc/init.d/S12commission'), 'utf8')
+    .replace(/^\. .*$/m, '')
+    .replace(/^case "\$1" in[\s\S]*/m, 'start')
+    .replace('/run/twinstep/stick', join(place, 'stick'));
+  const command = `${process.execPath} ${repoPath('dist/firmware/cli/twinstep.js')}`;
+  const stubs = [
+    ...['blkid', 'mount', 'umount', 'chown', 'sync', 'say'].map((name) => `${name}() { :; }`),
+    'setpriv() { shift 6; "$@"; }',
+    `twinstep() { ${command} "$@"; }`,
+    'data_is_ready() { :; }',
+    `DATA=${place}/data; HOME_DIR=$DATA/twinstep; BOARD_TOML=$HOME_DIR/board.toml; CONF=$HOME_DIR/appliance.conf`,
+  ];
+  const said = shell(`${stubs.join('\n')}\n${script}`);
+  return { said, has: readdirSync(join(place, 'data/twinstep')).sort(), place };
+}
+
+test(
+  'a stick: taken as a whole or not at all, with what is wrong in words',
+  () => {
+    const toml = (place: string) => `\ufeff${boardToml(place).replaceAll('\n', '\r\n')}`;
+    const boardToml = (place: string) =>
+      `${[
+        ...['[board]', 'name = "a"', 'side = "a"', `pairing-key-file = "${place}"`],
+        ...['[log]', 'interface = "log0"', '[serial]', 'port = "none"'],
+        ...['[front]', 'interface = "plant0"', 'bind = "10.0.0.1"', 'peer = "10.0.0.2"'],
+        ...['gateway = "none"', '[guest]', `kernel = "${place}"`],
+      ].join('\n')}\n`;
+    const key = join(folder, 'own.key');
+    writeFileSync(key, `${'ab'.repeat(32)}\r\n`, { mode: 0o600 });
+    const good = {
+      'appliance.conf': '\ufeffLOG_NIC = eth0 # x\r\n',
+      'board.toml': toml(key),
+      'pairing.key': `${'ab'.repeat(32)}\r\n`,
+      'holiday.jpg': 'x',
+    };
+    const taken = commission(good);
+    assert.is(taken.said, 'Starting commission: OK\n');
+    assert.equal(taken.has, ['appliance.conf', 'board.toml', 'pairing.key']);
+
+    const faulty = commission({ ...good, 'appliance.conf': 'LOG_NCI=eth0\r\n' });
+    assert.match(faulty.said, 'appliance.conf:1: unknown key LOG_NCI; did you mean LOG_NIC?');
+    assert.match(faulty.said, 'FAIL (nothing is commissioned)');
+    assert.equal(faulty.has, []);
+
+    const { 'board.toml': text, ...others } = good;
+    const renamed = commission({ ...others, 'board.toml.txt': text });
+    assert.match(renamed.said, 'board.toml.txt on the stick is not read; did you mean board.toml?');
+    assert.equal(renamed.has, []);
+    const mistyped = commission({ ...others, 'baord.toml': text });
+    assert.match(mistyped.said, 'baord.toml on the stick is not read; did you mean board.toml?');
+
+    const wrong = commission({ ...good, 'board.toml': text.replace('kernel =', 'kernal =') });
+    assert.match(
+      wrong.said,
+      'board.toml:15: unknown key "kernal" in [guest]; did you mean "kernel"?',
+    );
+    assert.match(wrong.said, 'FAIL (nothing is commissioned)');
+    assert.not.ok(wrong.has.includes('board.toml'));
+  },
+  SLOW,
+);
+
+test(
+  'cards are found as labels and other systems name them; one that is not there is no OK',
+  () => {
+    const sys = join(folder, 'sys');
+    mkdirSync(join(sys, 'devices/pci0000:00/0000:02:00.0'), { recursive: true });
+    mkdirSync(join(sys, 'class/net/eth0'), { recursive: true });
+    writeFileSync(join(sys, 'class/net/eth0/address'), '00:1b:21:aa:bb:cc\n');
+    symlinkSync(join(sys, 'devices/pci0000:00/0000:02:00.0'), join(sys, 'class/net/eth0/device'));
+    const script = readFileSync(join(OVERLAY, 'etc/init.d/S40nics'), 'utf8')
+      .replace(/^\. .*$/m, '')
+      .replace(/^case "\$1" in\n\tstart[\s\S]*/m, '')
+      .replace('/sys/class/net/*', `${sys}/class/net/*`);
+    const stubs = 'ip() { :; }\nmodprobe() { :; }\nsay() { :; }';
+    for (const name of [
+      ...['eth0', 'mac:00:1b:21:aa:bb:cc', 'mac:00:1B:21:AA:BB:CC', 'mac:00-1B-21-AA-BB-CC'],
+      ...['pci:0000:02:00.0', 'pci:02:00.0'],
+    ]) {
+      put('appliance.conf', `LOG_NIC=${name}\r\n`);
+      assert.is(shell(`${stubs}\n${script}\nfind_card "$(conf LOG_NIC)"`), 'eth0\n', name);
+      assert.is(shell(`${stubs}\n${script}\nstart`), 'Starting nics: OK\n', name);
+    }
+    put('appliance.conf', 'LOG_NIC=eth9\r\n');
+    assert.is(shell(`${stubs}\n${script}\nstart`), 'Starting nics: FAIL (no card eth9 for log0)\n');
+  },
+  SLOW,
+);
 
 test('the example names every key the scripts read, and no other', () => {
   const read = new Set<string>();

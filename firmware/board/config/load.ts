@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
+import { pairingKeyOf, textOf } from '../../host/brought-file.ts';
 import { fileNotRaw } from '../../host/disk-format.ts';
 import { systemWords } from '../../host/errors.ts';
 import { secretTrouble } from '../../host/secret-file.ts';
@@ -106,7 +107,7 @@ export async function readConfig(file: string): Promise<Parsed> {
 
 async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return textOf(await readFile(file));
   } catch (error) {
     throw new ConfigError(file, [{ line: 0, text: systemWords(error) }]);
   }
@@ -114,17 +115,14 @@ async function readText(file: string): Promise<string> {
 
 async function readKey(path: string): Promise<Uint8Array> {
   if (path === '') throw new Error('is missing');
-  let bytes: Uint8Array;
   try {
-    bytes = new Uint8Array(await readFile(path));
+    const bytes = await readFile(path);
     const trouble = secretTrouble(path);
     if (trouble !== null) throw new Error(trouble);
+    return pairingKeyOf(bytes);
   } catch (error) {
     throw new Error(`${path}: ${systemWords(error)}`);
   }
-  if (bytes.length !== PAIRING_KEY_BYTES)
-    throw new Error(`${path}: has ${bytes.length} bytes, not ${PAIRING_KEY_BYTES}`);
-  return bytes;
 }
 
 function namedFiles({ guest }: BoardConfig): [string, string][] {

@@ -1,6 +1,7 @@
 // The configuration file with its old versions and the one on trial, on a disk that may lose power at any
 // time. One writer at a time (a lock that ends with its process), however many processes look: supervisor,
 // board, consoles. Synchronous: a step that has returned is on the disk.
+
 import {
   chmodSync,
   closeSync,
@@ -22,6 +23,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { lockFile, watchdog as native } from '../../../native/index.ts';
+import { textOf } from '../../host/brought-file.ts';
 import {
   type Clock,
   type Commit,
@@ -263,7 +265,7 @@ function isShared(path: string): boolean {
 function readOrNull(path: string): string | null {
   try {
     if (statSync(path).size > FILE_BYTES_MAX) throw new Error(`${path} is too long`);
-    return readFileSync(path, 'utf8');
+    return textOf(readFileSync(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

@@ -1,0 +1,44 @@
+// Text files as people bring them on a stick, from whatever editor and system: UTF-8 with or without a byte order
+// mark, UTF-16 (what Windows calls Unicode, and what its shell writes), any line end, an old end-of-file letter.
+// Configuration, keys and passwords are read through here; appliance.conf has its reader in the appliance
+// (usr/libexec/twinstep/common.sh). Pure.
+import { parsePairingKey } from '../../logchan/keys.ts';
+import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
+
+/** What some editors of old put behind the last line. */
+const END_OF_FILE = '\u001a';
+
+/** Without the mark; lines end as they did, but where they end as nobody reads them any more. */
+export function textOf(bytes: Uint8Array): string {
+  const all = decoded(Buffer.from(bytes)).replace(/^\uFEFF/, '');
+  const end = all.trimEnd();
+  const text = end.endsWith(END_OF_FILE) ? end.slice(0, -1) : all;
+  return text.includes('\n') ? text : text.replaceAll('\r', '\n');
+}
+
+/** By the mark, or by the zeros beside the letters of any configuration. */
+function decoded(bytes: Buffer): string {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0))
+    return bytes.toString('utf16le');
+  if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0 && second !== undefined))
+    return bytes
+      .subarray(0, bytes.length & ~1)
+      .swap16()
+      .toString('utf16le');
+  return bytes.toString('utf8');
+}
+
+/** A password: one line, without the end that an editor puts there. */
+export function secretLineOf(bytes: Uint8Array): string {
+  return textOf(bytes).trim();
+}
+
+/** The 32 bytes themselves, or as text: 64 hexadecimal digits, or base64. Throws an Error in words. */
+export function pairingKeyOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === PAIRING_KEY_BYTES) return new Uint8Array(bytes);
+  const text = textOf(bytes);
+  if (!/^[\s!-~]+$/.test(text))
+    throw new Error(`has ${bytes.length} bytes, not ${PAIRING_KEY_BYTES}`);
+  return parsePairingKey(Buffer.from(text));
+}
