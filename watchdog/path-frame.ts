@@ -73,24 +73,25 @@ export type FrameRead =
   | { readonly ok: true; readonly kind: 'pairing'; readonly body: Uint8Array }
   | { readonly ok: false; readonly reason: RejectReason };
 
-/** What a path has delivered of the newest start: its last living statement, and the last word. */
+/** The newest that a path has delivered: of the board itself, and the start whose last word it was. */
 export interface Delivered {
   readonly boot: number;
   readonly seq: number;
-  readonly lastWord: boolean;
+  readonly wordBoot: number;
 }
 
-export const NOTHING_DELIVERED: Delivered = { boot: 0, seq: -1, lastWord: false };
+export const NOTHING_DELIVERED: Delivered = { boot: 0, seq: -1, wordBoot: 0 };
 
 /**
  * The same with this statement; null: it is a replay. The last word comes once a start. It may be
  * false, so it uses up no number of the living.
  */
-export function afterDelivery(before: Delivered, { boot, seq, role }: Statement): Delivered | null {
+export function afterDelivery(before: Delivered, statement: Statement): Delivered | null {
+  const { boot, seq, role } = statement;
   if (boot < before.boot) return null;
-  const { lastWord, ...last } = boot === before.boot ? before : { boot, seq: -1, lastWord: false };
-  if (role === 'dead') return lastWord ? null : { ...last, lastWord: true };
-  return seq > last.seq ? { boot, seq, lastWord } : null;
+  if (role === 'dead') return boot > before.wordBoot ? { ...before, wordBoot: boot } : null;
+  if (boot === before.boot && seq <= before.seq) return null;
+  return { ...before, boot, seq };
 }
 
 /** Reads the frames of one path. `keys` null: not paired yet, only pairing frames are read. */

@@ -247,9 +247,10 @@ test('a last word uses up no number of the living, and comes once a start', () =
     ['the word, a third time', dead(7), false],
     ['of an earlier start', dead(6), false],
     ['the word of a start not heard yet', dead(9), true],
-    ['what the start before said late', living(7, 102), false],
+    ['the start before lives after all', living(7, 102), true],
     ['the start itself', living(9, 0), true],
     ['its word again', dead(9), false],
+    ['late, of a start before', living(7, 103), false],
     ['the next start', living(10, 1), true],
     ['and its word', dead(10), true],
   ] as const) {
