@@ -30,23 +30,48 @@ function beginDoubt(state: ArbiterState): Done {
 
 /**
  * Takes a statement in. A late one still shows that the path carries something, but its content is
- * dropped, so nothing the peer said before can undo what it said after.
+ * dropped, so nothing the peer said before can undo what was said after.
  */
 export function takeStatement(turn: Turn, path: Path, statement: Statement): Done {
   const { state, nowMs } = turn;
-  const { peer } = state;
-  if (peer !== null && statement.boot < peer.boot && holds(turn, 'newest-statement-only')) return;
-  // The word of a dead board's supervisor is no sign of life.
-  if (statement.role !== 'dead') {
-    if (nowMs - lastHeardMs(state) > state.config.limits.stallMs) state.wordsRunMs = nowMs;
-    state.heardMs[path] = nowMs;
-  }
-  const older =
-    peer !== null && statement.boot === peer.boot && statement.seq <= peer.seq && peer.seq > 0;
-  if (older && holds(turn, 'newest-statement-only')) return;
+  const { boot, seq } = statement;
+  const newestOnly = holds(turn, 'newest-statement-only');
+  if (newestOnly && boot < state.heard.boot) return;
+  // It is no sign of life.
+  if (statement.role === 'dead') return takeLastWord(turn, statement);
+  if (nowMs - lastHeardMs(state) > state.config.limits.stallMs) state.wordsRunMs = nowMs;
+  state.heardMs[path] = nowMs;
+  if (newestOnly && boot === state.heard.boot && seq <= state.heard.seq) return;
+  state.heard = { boot, seq };
+  if (isSilenced(turn, statement)) return;
   state.peer = statement;
   const answered = statement.echoBoot === state.boot && statement.echoSeq >= (state.doubt ?? 0);
   if (state.doubt !== null && answered && relationStands(state, statement)) state.doubt = null;
+}
+
+/**
+ * A last word may be false: what is newer than all the peer said before refutes it. If that came late
+ * after all, the peer is held for alive until it is silent, as after any crash.
+ */
+function isSilenced(turn: Turn, { boot }: Statement): boolean {
+  const { peer } = turn.state;
+  if (holds(turn, 'last-word-can-be-refuted')) return false;
+  return peer?.role === 'dead' && boot <= peer.boot;
+}
+
+/** Of one start one last word: a second one is a repeat, perhaps of one that was refuted meanwhile. */
+function takeLastWord(turn: Turn, word: Statement): Done {
+  const { state } = turn;
+  if (word.boot <= state.lastWordBoot) return;
+  state.lastWordBoot = word.boot;
+  state.peer = word;
+}
+
+/** A last word is all that says so, and I slept: it may be false, and the peer may have gone on. */
+export function isHearsay(turn: Turn): boolean {
+  const { doubt, peer } = turn.state;
+  const isDoubted = doubt !== null && holds(turn, 'doubted-word-needs-silence');
+  return isDoubted && peer?.role === 'dead';
 }
 
 /** The peer's fresh word agrees with what I was before I slept. */

@@ -1,7 +1,13 @@
 // The follower: not in step (target), in step (backup), deciding to lead (promoting).
 // In step is a claim that the primary granted; only what this file says takes it back.
 
-import { leads, peerIsAhead, silentEverywhere, witnessSpeaksForMe } from './arbiter-evidence.ts';
+import {
+  isHearsay,
+  leads,
+  peerIsAhead,
+  silentEverywhere,
+  witnessSpeaksForMe,
+} from './arbiter-evidence.ts';
 import { becomeFenced } from './arbiter-lead.ts';
 import {
   type Done,
@@ -88,35 +94,46 @@ function memoryGone(state: ArbiterState, peer: Statement): boolean {
 
 /**
  * The primary's machine is gone. If its disk still says `shared`, it never let anything out that I
- * did not acknowledge, so my machine is the newest there is, however long I slept.
+ * did not acknowledge, so my machine is the newest there is, however long I slept. A false last word
+ * does no harm while I am awake and in touch: my promotion ends the lease, and fences the primary.
  */
 function inherit(turn: Turn, peer: Statement): Done {
   const { state } = turn;
   const mine = peer.generation === state.generation;
   const shared = peer.standing === 'shared' || !holds(turn, 'dead-peer-must-be-shared');
-  if (mine && shared) return promote(turn, 'go-live', 'the primary is dead, and had not gone solo');
-  stopFollowing(turn, 'the primary is gone, and its state is newer');
+  if (!mine || !shared) {
+    return stopFollowing(turn, 'the primary is gone, and its state is newer');
+  }
+  if (isHearsay(turn) && !isSilenceOfThePeer(turn)) return;
+  promote(turn, 'go-live', 'the primary is dead, and had not gone solo');
 }
 
 function deadBySilence(turn: Turn): boolean {
   const { state, nowMs } = turn;
-  const allSilent = silentEverywhere(turn);
   if (!holds(turn, 'promote-only-when-all-silent')) {
     const { log } = state.config.limits.silentMs;
     if (nowMs - Math.max(state.heardMs.log, state.awakeMs) > log) return true;
   }
-  if (!allSilent || state.doubt !== null) return false;
+  return state.doubt === null && isSilenceOfThePeer(turn);
+}
+
+function isSilenceOfThePeer(turn: Turn): boolean {
+  const { state } = turn;
+  if (!silentEverywhere(turn)) return false;
   if (state.config.witness === 'none' || !holds(turn, 'promote-needs-witness')) return true;
   return witnessSpeaksForMe(turn);
 }
 
 export function promote(turn: Turn, plan: 'go-live' | 'swap', why: string): Done {
   const { state } = turn;
+  const { peer } = state;
   state.generation += 1;
   state.plan = plan;
   state.grant = null;
   state.spent = null;
-  state.partner = null;
+  // Who hands over stays in step as what it is now, whatever is heard of it until the disk has my reign.
+  const stays = plan === 'swap' && peer !== null;
+  state.partner = stays ? { boot: peer.boot, session: peer.session } : null;
   state.wantsRenounce = false;
   persist(turn, state.generation, plan === 'swap' ? 'shared' : 'sole');
   turn.actions.push({ do: 'go-live' });
@@ -131,10 +148,8 @@ export function promoting(turn: Turn): Done {
   if (!written && holds(turn, 'persist-before-open')) return;
   if (state.plan === 'boot') turn.actions.push({ do: 'boot-guest' });
   turn.actions.push({ do: 'announce-guest' });
-  const { peer } = state;
-  if (state.plan === 'swap' && peer !== null) {
-    state.grant = { boot: peer.boot, session: peer.session };
-    state.partner = state.grant;
+  if (state.partner !== null) {
+    state.grant = state.partner;
     setGate(turn, 'acked');
     turn.actions.push({ do: 'mark-log', mark: 'grant', partner: state.grant });
     return enter(turn, 'protected', 'took over from a peer that stays in step');

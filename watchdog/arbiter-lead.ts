@@ -3,6 +3,7 @@
 // promote: before a grant is given, or after it is void.
 
 import {
+  isHearsay,
   lastHeardMs,
   leads,
   logWorks,
@@ -120,37 +121,62 @@ export function protectedRoles(turn: Turn): Done {
   const { state } = turn;
   if (grantIsVoid(turn))
     return goAlone(turn, 'the peer cannot lead: it said so, or its start is new');
+  const death = proofOfDeath(turn);
+  if (death !== null) return outlive(turn, death);
   if (silentEverywhere(turn)) return silence(turn);
   // In doubt and nothing answered it yet: whatever was decided before sleeping waits.
   if (state.role === 'isolated') return wakeUp(turn);
   if (state.role === 'leaving') return leaving(turn);
-  if (state.role === 'protected') inStep(turn);
-  else if (!holds(turn, 'solo-needs-renunciation')) goAlone(turn, 'rule off');
+  if (state.role === 'protected') {
+    if (!isTold(turn)) inStep(turn);
+  } else if (!holds(turn, 'solo-needs-renunciation')) goAlone(turn, 'rule off');
 }
 
 /** True when the machine that the grant went to is gone or will never promote. */
 function grantIsVoid(turn: Turn): boolean {
   const { peer, grant, doubt } = turn.state;
-  if (peer === null || grant === null || peer.generation > turn.state.generation) return false;
+  if (peer === null || grant === null || peer.role === 'dead') return false;
+  if (peer.generation > turn.state.generation) return false;
   if (peer.boot > grant.boot) {
     // Started anew without a record: what it did while I slept, nobody knows.
     return peer.standing !== 'unknown' || doubt === null;
   }
   if (peer.boot < grant.boot) return false;
-  return peer.role === 'dead' || peer.session > grant.session;
+  return peer.session > grant.session;
+}
+
+/** There is a last word of the board that the grant went to. It may be false. */
+function isTold(turn: Turn): boolean {
+  const { peer, grant } = turn.state;
+  return peer?.role === 'dead' && grant !== null && peer.boot >= grant.boot;
+}
+
+/**
+ * Why the peer is dead for certain, or null. A last word alone does not do: if it is false, and of me
+ * they say the same, the peer is taking over just now.
+ */
+function proofOfDeath(turn: Turn): string | null {
+  const { state, nowMs } = turn;
+  const quietMs = nowMs - lastHeardMs(state);
+  const isQuiet = quietMs > state.config.limits.stallMs || !holds(turn, 'solo-needs-quiet');
+  if (isTold(turn) && isQuiet && !isHearsay(turn))
+    return 'the peer is dead: its supervisor says so';
+  const isSure = state.doubt === null || isTold(turn);
+  if (!isSure || !silentEverywhere(turn) || !hasWitness(turn)) return null;
+  return 'the peer is silent everywhere and the front LAN answers me';
+}
+
+function outlive(turn: Turn, why: string): Done {
+  const { state } = turn;
+  if (state.role !== 'leaving') return goAlone(turn, why);
+  // Who is handing over may have been taken over from: its next reign must be newer than that.
+  state.generation += 1;
+  promote(turn, 'go-live', 'the peer died while taking over');
 }
 
 function silence(turn: Turn): Done {
   const { state, nowMs } = turn;
   const { limits, witness } = state.config;
-  if (state.doubt === null && hasWitness(turn)) {
-    // Who is handing over may have been taken over from: its next reign must be newer than that.
-    if (state.role === 'leaving') {
-      state.generation += 1;
-      return promote(turn, 'go-live', 'the peer died while taking over');
-    }
-    return goAlone(turn, 'the peer is silent everywhere and the front LAN answers me');
-  }
   if (state.role === 'isolated' || state.role === 'leaving') {
     if (nowMs - state.sinceMs > limits.isolatedMs) askReset(turn, 'isolated too long');
     return;

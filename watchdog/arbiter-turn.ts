@@ -118,8 +118,8 @@ export function statementOf(turn: Turn): Statement {
       front: pathWorks(turn, 'front'),
     },
     witness: turn.nowMs - state.witnessMs <= limits.witnessSilentMs,
-    echoBoot: state.peer?.boot ?? 0,
-    echoSeq: state.peer?.seq ?? 0,
+    echoBoot: state.heard.boot,
+    echoSeq: state.heard.seq,
   };
 }
 

@@ -64,7 +64,7 @@ export interface Statement {
   /** Counts starts of the board, kept on disk: orders statements of different starts. */
   readonly boot: number;
   readonly seq: number;
-  /** `dead` is said by the supervisor: the process of this boot has ended. */
+  /** `dead` is said by the supervisor: the process of this boot has ended. This is its last word. */
   readonly role: Role | 'dead';
   readonly generation: number;
   /** Of this generation; `pending` while the disk does not say so yet. */
@@ -128,6 +128,10 @@ export interface ArbiterState {
   after: 'backup' | 'maintenance' | 'stopped';
   /** The newest statement of the peer. What it says of claims stays true; of health it grows old. */
   peer: Statement | null;
+  /** The newest of what the peer itself said: what I echo. */
+  heard: { readonly boot: number; readonly seq: number };
+  /** The newest start whose last word was taken. It is believed as long as `peer` is that word. */
+  lastWordBoot: number;
   heardMs: Record<Path, number>;
   /** When the unbroken run of the peer's words, on whatever path, began. */
   wordsRunMs: number;

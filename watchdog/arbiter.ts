@@ -9,7 +9,8 @@
 // 3. Answer every `persist` with `persisted`, after the bytes are safe on the disk, and count the
 //    boot up on disk before `loaded`.
 // 4. Send each statement on every path at the path's own pace, urgent ones at once. Deliver only
-//    authenticated statements, in order and once per path (paths may overtake one another).
+//    authenticated statements, in order and once per path, a last word once per start and path
+//    (paths may overtake one another).
 // 5. Acknowledge log entries exactly while role is target or backup, naming generation and session;
 //    count acknowledgements exactly when they name the own generation and the grant.
 //
@@ -125,6 +126,8 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     switchOver: false,
     after: 'backup',
     peer: null,
+    heard: { boot: 0, seq: 0 },
+    lastWordBoot: 0,
     heardMs: { log: never, serial: never, front: never },
     wordsRunMs: never,
     witnessMs: never,

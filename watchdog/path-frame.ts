@@ -74,6 +74,27 @@ export type FrameRead =
   | { readonly ok: true; readonly kind: 'pairing'; readonly body: Uint8Array }
   | { readonly ok: false; readonly reason: RejectReason };
 
+/** The newest that a path has delivered: of the board itself, and the start whose last word it was. */
+export interface Delivered {
+  readonly boot: number;
+  readonly seq: number;
+  readonly wordBoot: number;
+}
+
+export const NOTHING_DELIVERED: Delivered = { boot: 0, seq: -1, wordBoot: 0 };
+
+/**
+ * The same with this statement; null: it is a replay. The last word comes once a start. It may be
+ * false, so it uses up no number of the living.
+ */
+export function afterDelivery(before: Delivered, statement: Statement): Delivered | null {
+  const { boot, seq, role } = statement;
+  if (boot < before.boot) return null;
+  if (role === 'dead') return boot > before.wordBoot ? { ...before, wordBoot: boot } : null;
+  if (boot === before.boot && seq <= before.seq) return null;
+  return { ...before, boot, seq };
+}
+
 /** Reads the frames of one path. `keys` null: not paired yet, only pairing frames are read. */
 export class FrameReader {
   readonly rejected: Record<RejectReason, number> = {
@@ -88,8 +109,7 @@ export class FrameReader {
     replay: 0,
   };
   accepted = 0;
-  private lastBoot = 0;
-  private lastSeq = -1;
+  private delivered = NOTHING_DELIVERED;
 
   private readonly keys: PathKeys | null;
 
@@ -119,15 +139,10 @@ export class FrameReader {
     if (!timingSafeEqual(tag, frame.subarray(tagAt, crcAt))) return no('tag');
     const read = readStatement(body);
     if (!read.ok) return no(read.reason);
-    if (this.isReplay(read.statement)) return no('replay');
+    const delivered = afterDelivery(this.delivered, read.statement);
+    if (delivered === null) return no('replay');
+    this.delivered = delivered;
     return { ok: true, kind: 'statement', statement: read.statement, extras: read.extras };
-  }
-
-  private isReplay({ boot, seq }: Statement): boolean {
-    if (boot < this.lastBoot || (boot === this.lastBoot && seq <= this.lastSeq)) return true;
-    this.lastBoot = boot;
-    this.lastSeq = seq;
-    return false;
   }
 }
 

@@ -21,6 +21,9 @@ export const RULES = {
   'cold-needs-echo': 'a cold board believes only words spoken after its start',
   'newest-statement-only': 'a late statement does not replace a newer one',
   'higher-reign-fences': 'a newer reign ends mine',
+  'last-word-can-be-refuted': 'who says something new after its last word is alive',
+  'doubted-word-needs-silence': 'who slept acts on a last word only when every path is silent too',
+  'solo-needs-quiet': 'a primary does not take for dead a backup it has just heard',
   'leave-needs-mark': 'a hand-over is taken only with the whole log',
   'offer-must-be-fresh': 'after a sleep, an offer to hand over counts only if made since',
 } as const;

@@ -28,8 +28,8 @@ function clean(name: string, task: Omit<Task, 'model'>, toTheEnd: boolean): void
   );
 }
 
-const two = { faults: 2, losses: 0, delays: 0 };
-const three = { faults: 3, losses: 0, delays: 0 };
+const two = { faults: 2, words: 0, losses: 0, delays: 0 };
+const three = { faults: 3, words: 0, losses: 0, delays: 0 };
 
 for (const from of ['redundant', 'cold'] as const) {
   const menu = { faults: [...ALL, ...ONE_WAY], atOnce: 2, repairs: true, grain: 'units' } as const;

@@ -1,5 +1,5 @@
 // Every world two arbiters can come to, explored to the end: real code, real messages, with crashes,
-// last gasps, hangs, sleeps, cut cables (also one way) and a dead gateway. In each world reached:
+// last words true and false, hangs, sleeps, cut cables (also one way) and a dead gateway. In each world reached:
 // never two open gates, never a reign that begins behind what the plant has seen, never a release
 // the newer reign does not hold; after one fault someone serves; after repair the pair is redundant.
 // The deeper runs are in arbiter-explore.long.ts. All of it is 18 s of one core; on a host that others
@@ -35,14 +35,14 @@ function clean(name: string, task: Omit<Task, 'model' | 'statesMax'>): void {
 
 clean('one fault, every order of every step', {
   menu: { faults: [...ALL, ...ONE_WAY], atOnce: 1, repairs: true, grain: 'all' },
-  budget: { faults: 1, losses: 0, delays: 0 },
+  budget: { faults: 1, words: 0, losses: 0, delays: 0 },
   from: 'redundant',
   liveness: true,
 });
 
 clean('no fault, a lost message, from the cold', {
   menu: { faults: [], atOnce: 0, repairs: false, grain: 'all' },
-  budget: { faults: 0, losses: 1, delays: 0 },
+  budget: { faults: 0, words: 0, losses: 1, delays: 0 },
   from: 'cold',
   liveness: false,
 });
@@ -54,7 +54,7 @@ clean('two faults that stay, every order of every step', {
     repairs: false,
     grain: 'all',
   },
-  budget: { faults: 2, losses: 0, delays: 0 },
+  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
   from: 'redundant',
   liveness: false,
 });
@@ -66,15 +66,43 @@ clean('two faults at once, repaired in any order, unit by unit', {
     repairs: true,
     grain: 'units',
   },
-  budget: { faults: 2, losses: 0, delays: 0 },
+  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
   from: 'redundant',
   liveness: true,
 });
 
 clean('a crash or a cut while the pair forms, unit by unit', {
   menu: { faults: [...ALL], atOnce: 1, repairs: true, grain: 'units' },
-  budget: { faults: 1, losses: 0, delays: 0 },
+  budget: { faults: 1, words: 0, losses: 0, delays: 0 },
   from: 'cold',
+  liveness: true,
+});
+
+clean('a false last word, every order of every step', {
+  menu: { faults: [], atOnce: 1, repairs: false, grain: 'all' },
+  budget: { faults: 0, words: 1, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: true,
+});
+
+clean('a false last word while the pair forms, unit by unit', {
+  menu: { faults: [], atOnce: 1, repairs: false, grain: 'units' },
+  budget: { faults: 0, words: 1, losses: 0, delays: 0 },
+  from: 'cold',
+  liveness: true,
+});
+
+clean('two false last words, unit by unit', {
+  menu: { faults: [], atOnce: 2, repairs: false, grain: 'units' },
+  budget: { faults: 0, words: 2, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: true,
+});
+
+clean('a false last word and another fault at once, repaired in any order, unit by unit', {
+  menu: { faults: [...ALL], atOnce: 2, repairs: true, grain: 'units' },
+  budget: { faults: 1, words: 1, losses: 0, delays: 0 },
+  from: 'redundant',
   liveness: true,
 });
 

@@ -8,7 +8,13 @@ import type { FaultKind } from './arbiter/moves.ts';
 
 const test = suite('sim/arbiter-mutation');
 
-type Hunt = [from: Task['from'], grain: 'all' | 'units', faults: number, menu: FaultKind[]];
+type Hunt = [
+  from: Task['from'],
+  grain: 'all' | 'units',
+  faults: number,
+  menu: FaultKind[],
+  falseWords?: number,
+];
 
 /** Where each disaster is to be found. Three and four faults: rules for worlds beyond the promise. */
 const HUNTS: Partial<Record<RuleName, Hunt>> = {
@@ -25,16 +31,19 @@ const HUNTS: Partial<Record<RuleName, Hunt>> = {
   'behind-never-leads': ['redundant', 'units', 2, ['crash']],
   'higher-reign-fences': ['redundant', 'units', 1, ['sleep', 'hang']],
   'offer-must-be-fresh': ['redundant', 'units', 2, ['front-a', 'hang']],
+  'last-word-can-be-refuted': ['redundant', 'units', 0, [], 1],
+  'doubted-word-needs-silence': ['redundant', 'units', 1, ['hang'], 1],
+  'solo-needs-quiet': ['redundant', 'units', 0, [], 2],
 };
 
-for (const [rule, [from, grain, faults, menu]] of Object.entries(HUNTS)) {
+for (const [rule, [from, grain, faults, menu, words = 0]] of Object.entries(HUNTS)) {
   test(
     `without ${rule}`,
     () => {
       const task: Task = {
         model: { rulesOff: new Set([rule as RuleName]), witness: 'gateway' },
-        menu: { faults: menu, atOnce: faults, repairs: true, grain },
-        budget: { faults, losses: 0, delays: 0 },
+        menu: { faults: menu, atOnce: faults + words, repairs: true, grain },
+        budget: { faults, words, losses: 0, delays: 0 },
         from,
         statesMax: 200_000,
         liveness: rule !== 'promote-needs-witness' && rule !== 'solo-needs-witness',
@@ -74,7 +83,7 @@ test('the limit of the claim: a front LAN split between the boards, with both li
     explore({
       model,
       menu: { faults, atOnce: 3, repairs: false, grain: 'units' },
-      budget: { faults: 3, losses: 0, delays: 0 },
+      budget: { faults: 3, words: 0, losses: 0, delays: 0 },
       from: 'redundant',
       statesMax: 100_000,
       liveness: false,

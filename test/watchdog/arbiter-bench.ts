@@ -101,8 +101,11 @@ export function backup(
 }
 
 /** A protected primary, boot 3 generation 4, whose peer of boot 7 is in step. */
-export function primary(config: Partial<ArbiterConfig> = {}): { bench: Bench; says: Statement } {
-  const bench = new Bench(config);
+export function primary(
+  config: Partial<ArbiterConfig> = {},
+  off: RuleName[] = [],
+): { bench: Bench; says: Statement } {
+  const bench = new Bench(config, off);
   bench.fire({ type: 'watchdog', armed: true });
   bench.fire({ type: 'loaded', boot: 3, record: { generation: 3, standing: 'sole' } });
   bench.pass(50, { ...all, says: { ...PEER, role: 'seeking', generation: 3, standing: 'behind' } });

@@ -227,6 +227,32 @@ test('frames: whole, cut at every length, every bit flipped, reflected, foreign 
   assert.is(reader.accepted, 4);
 });
 
+test('a last word uses up no number of the living, and comes once a start', () => {
+  const [a, b] = [pathKeys(KEY, 'a'), pathKeys(KEY, 'b')];
+  const reader = new FrameReader(b);
+  const living = (boot: number, seq: number) => ({ ...BACKUP, boot, seq });
+  const dead = (boot: number) => lastGaspOf(boot, { generation: 5, standing: 'shared' });
+  for (const [what, statement, ok] of [
+    ['said before', living(7, 100), true],
+    ['the word', dead(7), true],
+    ['again', dead(7), false],
+    ['a replay of the living', living(7, 100), false],
+    ['the living goes on', living(7, 101), true],
+    ['the word, a third time', dead(7), false],
+    ['of an earlier start', dead(6), false],
+    ['the word of a start not heard yet', dead(9), true],
+    ['the start before lives after all', living(7, 102), true],
+    ['the start itself', living(9, 0), true],
+    ['its word again', dead(9), false],
+    ['late, of a start before', living(7, 103), false],
+    ['the next start', living(10, 1), true],
+    ['and its word', dead(10), true],
+  ] as const) {
+    assert.is(reader.read(sealStatement(a, statement, EXTRAS)).ok, ok, what);
+  }
+  assert.is(reader.rejected.replay, 6);
+});
+
 /** Written from the definition: a code before each run of up to 254 non-zero bytes. */
 function naiveCobs(bytes: Uint8Array): number[] {
   const out: number[] = [];

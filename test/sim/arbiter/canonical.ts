@@ -1,7 +1,9 @@
 // Two worlds that differ only in names (how high counters have run, what time it is, where on the
 // number line of outputs) have the same future. This maps a world to a key that forgets the names:
 // counters become ranks, times become ages up to the largest one that matters, positions become
-// distances from what the plant has seen. The exploration then ends by itself.
+// distances from what the plant has seen. The exploration then ends by itself. What each path has
+// delivered is not in the key: queues keep their order, so a living statement in one is newer than
+// all that came before, and a last word that comes twice the arbiter drops by itself.
 import type { ArbiterState, Grant, Statement } from '../../../watchdog/arbiter-types.ts';
 import { ROLES } from '../../../watchdog/arbiter-types.ts';
 import { PATHS } from '../../../watchdog/limits.ts';
@@ -59,6 +61,7 @@ export function keyOf(world: World): number {
   const out: number[] = [
     world.witnessUp ? 1 : 0,
     world.budget.faults,
+    world.budget.words,
     world.budget.losses,
     world.budget.delays,
     cutBits(world),
@@ -86,10 +89,14 @@ function collectBoard(world: World, side: Side, ranks: Ranks): void {
       if (grant !== null) ranks.session(peer, grant.boot, grant.session);
     }
     if (arbiter.peer !== null) collectStatement(arbiter.peer, peer, ranks);
+    const { heard, lastWordBoot } = arbiter;
+    ranks.seq(peer, heard.boot, heard.seq);
+    if (lastWordBoot >= heard.boot) ranks.boot(peer, lastWordBoot);
   }
   for (const path of PATHS) {
-    for (const { statement, log } of world.queues[side][path]) {
+    for (const { statement, said, log } of world.queues[side][path]) {
       collectStatement(statement, peer, ranks);
+      ranks.seq(peer, said.boot, said.seq);
       if (log !== null) {
         const owner = log.kind === 'ack' ? peer : side;
         ranks.session(owner, log.session.boot, log.session.session);
@@ -131,8 +138,8 @@ function encodeBoard(world: World, side: Side, ranks: Ranks, out: number[]): voi
   for (const path of PATHS) {
     const queue = world.queues[side][path];
     out.push(queue.length);
-    for (const { statement, log, age } of queue) {
-      out.push(age);
+    for (const { statement, said, log, age } of queue) {
+      out.push(age, ranks.rankSeq((1 - side) as Side, said.boot, said.seq));
       encodeStatement(statement, (1 - side) as Side, ranks, out);
       encodeLog(log, side, ranks, near, out);
     }
@@ -181,6 +188,12 @@ function encodeArbiter(
   for (const grant of [arbiter.grant, arbiter.spent, arbiter.partner]) {
     encodeGrant(grant, peer, ranks, out);
   }
+  const { heard, lastWordBoot } = arbiter;
+  out.push(
+    ranks.rankSeq(peer, heard.boot, heard.seq),
+    // Of an earlier start it means nothing any more.
+    lastWordBoot >= heard.boot ? ranks.rankBoot(peer, lastWordBoot) : -1,
+  );
   if (arbiter.peer !== null) encodeStatement(arbiter.peer, peer, ranks, out);
 }
 

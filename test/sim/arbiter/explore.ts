@@ -33,7 +33,7 @@ export interface Report {
   readonly found: Found | null;
 }
 
-const NO_BUDGET: Budget = { faults: 0, losses: 0, delays: 0 };
+const NO_BUDGET: Budget = { faults: 0, words: 0, losses: 0, delays: 0 };
 const FAIR_UNITS_MAX = 60;
 
 export function firstWorld(task: Pick<Task, 'model' | 'budget' | 'from'>): World {
@@ -155,7 +155,8 @@ export function untaken(edges: ReadonlySet<string>): Edge[] {
 /** Words for what is wrong, or null. */
 function livenessOf(task: Task, world: World, good: KeySet): string | null {
   const { model, budget } = task;
-  const used = budget.faults - world.budget.faults;
+  const left = world.budget.faults + world.budget.words;
+  const used = budget.faults + budget.words - left;
   if (task.from === 'redundant' && used === 1) {
     const lost = comesTo(model, world, someoneServes, good, 1);
     if (lost !== null) return lost === '' ? 'one fault, and in the end nobody serves' : lost;

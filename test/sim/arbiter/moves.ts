@@ -1,6 +1,6 @@
 // What can happen next in a world, each move a line of text: the exploration tries them all, a
 // transcript is a list of them, and a scenario file is read back into them.
-import { LEADING } from '../../../watchdog/arbiter-types.ts';
+import { LEADING, type Statement } from '../../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../../watchdog/limits.ts';
 import {
   crash,
@@ -10,11 +10,22 @@ import {
   nextUnit,
   setCuts,
   setHung,
+  slander,
   start,
   tick,
 } from './world.ts';
-import { type Cut, type Model, NAME, SIDES, type Side, type World } from './world-types.ts';
+import {
+  type Cut,
+  type Message,
+  type Model,
+  NAME,
+  other,
+  SIDES,
+  type Side,
+  type World,
+} from './world-types.ts';
 
+/** `gasp`: a crash that the supervisor tells of. */
 export type FaultKind = 'crash' | 'gasp' | 'hang' | 'sleep' | 'witness' | Cut | 'log' | 'serial';
 
 /** A cable is cut both ways by one fault. */
@@ -44,7 +55,19 @@ export function faultsInForce(world: World): number {
     if (has(`${path}>a`) || has(`${path}>b`)) cuts += 1;
   }
   for (const cut of ['front-a', 'front-b', 'split'] as const) if (has(cut)) cuts += 1;
-  return down + cuts + (world.witnessUp ? 0 : 1);
+  const words = SIDES.filter((side) => isSlandered(world, side)).length;
+  return down + cuts + words + (world.witnessUp ? 0 : 1);
+}
+
+/** A false last word is in force while it is on its way or believed. */
+function isSlandered(world: World, of: Side): boolean {
+  const { arbiter, up } = world.boards[of];
+  const to = other(of);
+  const listener = world.boards[to];
+  const isIt = (said: Statement | null) => said?.role === 'dead' && said.boot >= arbiter.boot;
+  if (!up) return false;
+  if (listener.up && isIt(listener.arbiter.peer)) return true;
+  return PATHS.some((path) => world.queues[to][path].some(({ statement }) => isIt(statement)));
 }
 
 /** Every move that is possible in `world`. */
@@ -56,8 +79,9 @@ export function movesOf(world: World, menu: Menu): string[] {
   } else {
     unitMoves(world, moves);
   }
-  if (world.budget.faults > 0 && faultsInForce(world) < menu.atOnce) {
-    faultMoves(world, menu, moves);
+  if (faultsInForce(world) < menu.atOnce) {
+    if (world.budget.faults > 0) faultMoves(world, menu, moves);
+    if (world.budget.words > 0) slanderMoves(world, moves);
   }
   if (menu.repairs) repairMoves(world, moves);
   return moves;
@@ -91,8 +115,8 @@ function boardMoves(world: World, side: Side, moves: string[]): void {
 function together(world: World, side: Side): Path[] {
   const heads = PATHS.filter((path) => world.queues[side][path].length > 0);
   const number = (path: Path) => {
-    const { boot, seq } = world.queues[side][path][0]?.statement ?? { boot: 0, seq: 0 };
-    return boot * 2 ** 32 + Math.min(seq, 2 ** 31);
+    const { said } = world.queues[side][path][0] as Message;
+    return said.boot * 2 ** 32 + said.seq;
   };
   const oldest = Math.min(...heads.map(number));
   return heads.filter((path) => number(path) === oldest);
@@ -145,6 +169,16 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
   }
 }
 
+/** Of a board that hangs, too: its process is there. */
+function slanderMoves(world: World, moves: string[]): void {
+  for (const side of SIDES) {
+    const { up, arbiter } = world.boards[side];
+    if (!up) continue;
+    moves.push(`slander ${NAME[side]}`, `slander ${NAME[side]} next`);
+    if (arbiter.writing !== null) moves.push(`slander ${NAME[side]} wrote`);
+  }
+}
+
 function repairMoves(world: World, moves: string[]): void {
   const between = world.boards.every((board) => !board.ticked || !board.up || board.hung);
   if (!between) return;
@@ -184,6 +218,10 @@ export function play(model: Model, world: World, move: string): World {
     case 'crash': {
       const after = crash(world, side, more.includes('wrote'), more.includes('gasp'));
       return spend(after, { faults: budget.faults - 1 });
+    }
+    case 'slander': {
+      const after = slander(world, side, more.includes('wrote'), more.includes('next'));
+      return spend(after, { words: budget.words - 1 });
     }
     case 'hang':
     case 'sleep':

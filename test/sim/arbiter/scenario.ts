@@ -17,7 +17,7 @@ export interface Scenario {
   readonly expected: string;
 }
 
-const PLENTY = { faults: 100, losses: 100, delays: 100 };
+const PLENTY = { faults: 100, words: 100, losses: 100, delays: 100 };
 
 export function parseScenario(text: string): Scenario {
   const [head = '', expected = ''] = text.split('----\n');
@@ -67,6 +67,7 @@ function possible(world: World, move: string): boolean {
   if (verb === 'tick' || verb === 'deliver') return board.up && !board.hung;
   if (verb === 'lose') return world.queues[side][path as 'log'].length > 0;
   if (verb === 'start') return !board.up;
+  if (verb === 'slander') return board.up;
   return true;
 }
 

@@ -6,14 +6,22 @@ import {
   type DiskRecord,
   LEADING,
 } from '../../../watchdog/arbiter-types.ts';
+import type { Path } from '../../../watchdog/limits.ts';
+import { type Delivered, NOTHING_DELIVERED } from '../../../watchdog/path-frame.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import type { LogPart } from './world-types.ts';
+
+/** By path, as its reader remembers it. */
+export function nothingDelivered(): Record<Path, Delivered> {
+  return { log: NOTHING_DELIVERED, serial: NOTHING_DELIVERED, front: NOTHING_DELIVERED };
+}
 
 export class Board {
   arbiter: ArbiterState;
   up = false;
   /** Nothing of this board runs before this time: a stall, or a hang without end. */
   frozenUntilMs = 0;
+  /** The newest start number on its disk. */
   boot = 0;
   life = 0;
   disk: DiskRecord;
@@ -21,6 +29,9 @@ export class Board {
   at: number | null = null;
   outAt = 0;
   sentMark: 'none' | 'grant' | 'leave' = 'none';
+  delivered = nothingDelivered();
+  /** When somebody last said falsely that it died. */
+  slanderedMs = Number.NEGATIVE_INFINITY;
   rate: number;
   offsetMs: number;
   serialSentMs = 0;

@@ -11,14 +11,17 @@ import {
   type Statement,
 } from '../../../watchdog/arbiter-types.ts';
 import { DEFAULT_LIMITS, PATHS, type Path } from '../../../watchdog/limits.ts';
+import { afterDelivery } from '../../../watchdog/path-frame.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
-import { Board, logPart } from './timed-board.ts';
-import { type LogPart, NAME, other, type Side } from './world-types.ts';
+import { Board, logPart, nothingDelivered } from './timed-board.ts';
+import { Timeline } from './timeline.ts';
+import { type LogPart, NAME, other, type Side, WORD_PATHS } from './world-types.ts';
 
 export const TIMED_FAULTS = [
   'crash',
   'gasp',
+  'slander',
   'hang',
   'stall',
   'log',
@@ -28,6 +31,9 @@ export const TIMED_FAULTS = [
   'witness',
 ] as const;
 export type TimedFault = (typeof TIMED_FAULTS)[number];
+
+/** Longer than any path takes. */
+const WORD_ON_ITS_WAY_MS = 50;
 
 export interface TimedOptions {
   readonly random: SeededRandom;
@@ -47,7 +53,6 @@ export interface TimedResult {
 }
 
 export class TimedPair {
-  nowMs = 0;
   steps = 0;
   released = 0;
   violation: string | null = null;
@@ -56,8 +61,7 @@ export class TimedPair {
   witnessUp = true;
   takeoversMs: number[] = [];
   private crashedMs: number | null = null;
-  private readonly queue: { atMs: number; order: number; run: () => void }[] = [];
-  private order = 0;
+  private readonly timeline = new Timeline();
   private readonly random: SeededRandom;
   private readonly options: TimedOptions;
   /** When each path last carried its newest: paths keep their order. */
@@ -107,28 +111,16 @@ export class TimedPair {
 
   // --- time --------------------------------------------------------------------------------------
 
+  private get nowMs(): number {
+    return this.timeline.nowMs;
+  }
+
   private at(delayMs: number, run: () => void): void {
-    const entry = { atMs: this.nowMs + delayMs, order: this.order++, run };
-    const { queue } = this;
-    let low = 0;
-    let high = queue.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((queue[middle] as typeof entry).atMs <= entry.atMs) low = middle + 1;
-      else high = middle;
-    }
-    queue.splice(low, 0, entry);
+    this.timeline.in(delayMs, run);
   }
 
   private until(endMs: number): void {
-    while (this.violation === null) {
-      const next = this.queue[0];
-      if (next === undefined || next.atMs > endMs) break;
-      this.queue.shift();
-      this.nowMs = next.atMs;
-      next.run();
-    }
-    this.nowMs = endMs;
+    this.timeline.until(endMs, () => this.violation === null);
   }
 
   /** Runs on the board now, or in order when it is awake again; never in another life of it. */
@@ -172,6 +164,7 @@ export class TimedPair {
     board.frozen = [];
     board.at = null;
     board.sentMark = 'none';
+    board.delivered = nothingDelivered();
     board.arbiter = initialState(board.arbiter.config, this.localMs(side));
     this.fire(side, { type: 'watchdog', armed: true });
     this.fire(side, { type: 'loaded', boot: board.boot, record: board.disk });
@@ -344,6 +337,10 @@ export class TimedPair {
     this.at(arrivesMs - this.nowMs, () => {
       if (this.isCut(path, to) || this.boards[to].life !== life) return;
       this.on(to, () => {
+        const { delivered } = this.boards[to];
+        const after = afterDelivery(delivered[path], statement);
+        if (after === null) return;
+        delivered[path] = after;
         if (log?.kind === 'entries') this.takeEntries(to, statement, log);
         this.fire(to, { type: 'heard', path, statement });
         if (log?.kind === 'ack') this.takeAck(to, log);
@@ -395,9 +392,31 @@ export class TimedPair {
     this.options.log?.(
       `${this.nowMs.toFixed(1).padStart(9)} ${NAME[side]} CRASH${gasp ? ', gasp' : ''}`,
     );
-    if (!gasp) return;
-    const word = lastGaspOf(board.boot, board.disk);
-    for (const path of PATHS) this.send(side, path, word, null);
+    if (gasp) this.lastWord(side, board.arbiter.boot);
+  }
+
+  private lastWord(side: Side, boot: number): void {
+    const word = lastGaspOf(boot, this.boards[side].disk);
+    for (const path of WORD_PATHS) this.send(side, path, word, null);
+  }
+
+  /** A false last word of a board that lives, now and then of a start that it did not take. */
+  private slander(side: Side): void {
+    const board = this.boards[side];
+    if (!board.up) return;
+    board.slanderedMs = this.nowMs;
+    const next = this.random.chance(0.3);
+    if (next) board.boot += 1;
+    this.lastWord(side, next ? board.boot : board.arbiter.boot);
+  }
+
+  /** A false last word is in force while it is on its way or believed. */
+  private isSlandered(side: Side): boolean {
+    const board = this.boards[side];
+    const listener = this.boards[other(side)];
+    const { peer } = listener.arbiter;
+    const believed = listener.up && peer?.role === 'dead' && peer.boot >= board.arbiter.boot;
+    return board.up && (believed || this.nowMs - board.slanderedMs < WORD_ON_ITS_WAY_MS);
   }
 
   private inForce(): number {
@@ -405,7 +424,8 @@ export class TimedPair {
       (board) => !board.up || board.frozenUntilMs > this.nowMs + 1000,
     );
     const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
-    return down.length + links.size + (this.witnessUp ? 0 : 1);
+    const words = ([0, 1] as const).filter((side) => this.isSlandered(side));
+    return down.length + links.size + words.length + (this.witnessUp ? 0 : 1);
   }
 
   /** One more fault, or the repair of one; then some time, now and then very little. */
@@ -425,6 +445,7 @@ export class TimedPair {
     const kind = random.pick(this.options.kinds);
     this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} fault ${kind} ${NAME[side]}`);
     if (kind === 'crash' || kind === 'gasp') this.crash(side, kind === 'gasp');
+    else if (kind === 'slander') this.slander(side);
     else if (kind === 'hang') this.freeze(side, Number.POSITIVE_INFINITY);
     else if (kind === 'stall') this.freeze(side, 50 + random.int(400));
     else if (kind === 'front') this.cuts.add(`front-${NAME[side]}`);

@@ -8,9 +8,12 @@ import type {
   Statement,
 } from '../../../watchdog/arbiter-types.ts';
 import type { Limits, Path } from '../../../watchdog/limits.ts';
+import { type Delivered, NOTHING_DELIVERED } from '../../../watchdog/path-frame.ts';
 import type { RulesOff } from '../../../watchdog/rules.ts';
 
 export const UNIT_MS = 10;
+/** A supervisor has no way onto the log link. */
+export const WORD_PATHS = ['serial', 'front'] as const;
 export type Side = 0 | 1;
 export const SIDES = [0, 1] as const;
 export const NAME = ['a', 'b'] as const;
@@ -42,6 +45,8 @@ export interface LogPart {
 
 export interface Message {
   readonly statement: Statement;
+  /** Orders messages by when they were said: its own numbers; of a last word, behind the newest of the board. */
+  readonly said: { readonly boot: number; readonly seq: number };
   readonly log: LogPart | null;
   /** Units it has waited. */
   readonly age: number;
@@ -54,7 +59,10 @@ export interface Board {
   readonly asleep: boolean;
   readonly ticked: boolean;
   readonly arbiter: ArbiterState;
+  /** By each path, as its reader remembers it. */
+  readonly delivered: Readonly<Record<Path, Delivered>>;
   readonly disk: DiskRecord;
+  /** The newest start number on its disk. */
   readonly boot: number;
   readonly writeAge: number;
   /** Position of the machine in memory, or null; and what this board's disk replica holds. */
@@ -84,6 +92,8 @@ export type Queues = Readonly<Record<Path, readonly Message[]>>;
 
 export interface Budget {
   readonly faults: number;
+  /** False last words: a supervisor tells of the death of a board that lives. */
+  readonly words: number;
   readonly losses: number;
   /** Deliveries out of step with the other paths, or held over into the next unit. */
   readonly delays: number;
@@ -93,6 +103,12 @@ export interface Model {
   readonly rulesOff: RulesOff;
   readonly witness: 'gateway' | 'none';
 }
+
+const NONE_DELIVERED: Board['delivered'] = {
+  log: NOTHING_DELIVERED,
+  serial: NOTHING_DELIVERED,
+  front: NOTHING_DELIVERED,
+};
 
 export const EMPTY: Queues = { log: [], serial: [], front: [] };
 
@@ -109,6 +125,7 @@ export function coldBoard(side: Side, disk: DiskRecord, diskAt: number, model: M
     asleep: false,
     ticked: false,
     arbiter: initialState(config(side, model), 0),
+    delivered: NONE_DELIVERED,
     disk,
     boot: 0,
     writeAge: 0,

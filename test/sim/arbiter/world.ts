@@ -7,11 +7,14 @@ import { arbitrateWith, initialState } from '../../../watchdog/arbiter.ts';
 import {
   type Action,
   type ArbiterEvent,
+  type DiskRecord,
   type Gate,
   LEADING,
   type Statement,
 } from '../../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../../watchdog/limits.ts';
+import { afterDelivery } from '../../../watchdog/path-frame.ts';
+import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import {
   type Board,
   type Cut,
@@ -27,6 +30,7 @@ import {
   SIDES,
   type Side,
   UNIT_MS,
+  WORD_PATHS,
   type World,
 } from './world-types.ts';
 
@@ -159,7 +163,7 @@ function send(draft: Draft, statement: Statement): void {
     if (isCut(draft.world.cuts, path, to)) continue;
     const log = path === 'log' ? logPart(draft.board) : null;
     const queue = queues[path];
-    const message: Message = { statement, log, age: 0 };
+    const message: Message = { statement, said: statement, log, age: 0 };
     queues[path] = queue.length < 2 ? [...queue, message] : [queue[0] as Message, message];
   }
   draft.world = putQueues(draft.world, to, queues);
@@ -288,6 +292,12 @@ export function deliver(model: Model, world: World, to: Side, paths: readonly Pa
     for (const { path, message } of taken) {
       if (!draft.board.up) return;
       const { log, statement } = message;
+      const delivered = afterDelivery(draft.board.delivered[path], statement);
+      if (delivered === null) continue;
+      draft.board = {
+        ...draft.board,
+        delivered: { ...draft.board.delivered, [path]: delivered },
+      };
       if (log?.kind === 'entries') takeEntries(draft, statement, log);
       fire(draft, { type: 'heard', path, statement });
       if (log?.kind === 'ack') takeAck(draft, log);
@@ -324,33 +334,33 @@ export function crash(world: World, side: Side, wrote: boolean, gasp: boolean): 
     ticked: false,
   };
   const after = putBoard(world, side, dead);
-  return gasp ? lastGasp(after, side) : after;
+  return gasp ? sayLastWord(after, side, disk, arbiter.boot) : after;
 }
 
-function lastGasp(world: World, side: Side): World {
-  const { boot, disk, arbiter } = world.boards[side];
-  const statement: Statement = {
-    boot,
-    seq: Number.MAX_SAFE_INTEGER,
-    role: 'dead',
-    generation: disk.generation,
-    standing: disk.standing,
-    session: arbiter.session,
-    grant: null,
-    spent: null,
-    wantsRenounce: false,
-    ready: false,
-    hears: { log: false, serial: false, front: false },
-    witness: false,
-    echoBoot: 0,
-    echoSeq: 0,
-  };
+/**
+ * A supervisor that is not the board's tells of its death while it lives. `wrote`: it read the record
+ * when the bytes were on the disk and the board did not know yet. `next`: of a start that the board did
+ * not take; the number is used up on its disk.
+ */
+export function slander(world: World, side: Side, wrote: boolean, next: boolean): World {
+  const board = world.boards[side];
+  const { arbiter, disk } = board;
+  const after = next ? putBoard(world, side, { ...board, boot: board.boot + 1 }) : world;
+  const record = wrote && arbiter.writing !== null ? arbiter.writing : disk;
+  return sayLastWord(after, side, record, next ? board.boot + 1 : arbiter.boot);
+}
+
+function sayLastWord(world: World, side: Side, record: DiskRecord, boot: number): World {
+  const { arbiter } = world.boards[side];
+  const statement = lastGaspOf(boot, record);
+  const said = { boot: arbiter.boot, seq: arbiter.seq + 0.5 };
+  const message: Message = { statement, said, log: null, age: 0 };
   const to = other(side);
   if (world.boards[to].asleep) return world;
   const queues = { ...world.queues[to] };
-  for (const path of PATHS) {
+  for (const path of WORD_PATHS) {
     if (isCut(world.cuts, path, to)) continue;
-    queues[path] = [...queues[path].slice(0, 1), { statement, log: null, age: 0 }];
+    queues[path] = [...queues[path].slice(0, 1), message];
   }
   return putQueues(world, to, queues);
 }
