@@ -37,6 +37,8 @@ class Client {
 
   connect(): void {
     this.socket?.destroy();
+    // Whatever ends the old one from here on is no news; the new one is tried until it stands.
+    this.isUp = false;
     this.answers = new Answers();
     [this.sentMs, this.sent, this.rest] = [[], 0, ''];
     this.since = { lines: 0, bytes: 0 };

@@ -50,11 +50,11 @@ export class PlantClient {
   private answered = 0;
   /** Of connections that ended; their loss was expected if `faults` is empty. */
   linesBefore = 0;
+  /** Its end is no fault: whoever says so connects anew. */
   mayBreak = false;
   private readonly process: ChildProcess;
   private readonly waiting: ((facts: WindowFacts) => void)[] = [];
   private connected: () => void = () => {};
-  private broken: () => void = () => {};
 
   constructor({ kind = 'lines', lineMs = 5, udpMs = 0, againMs }: ClientOptions = {}) {
     const again = againMs === undefined ? [] : [String(againMs)];
@@ -69,13 +69,17 @@ export class PlantClient {
     });
   }
 
-  /** A new connection, as soon as somebody answers. */
-  async connect(): Promise<void> {
-    const up = new Promise<void>((resolve) => {
-      this.connected = resolve;
+  /** A new connection, as soon as somebody answers; throws when nobody does. */
+  async connect(timeoutMs = CONNECT_MS): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const late = () => reject(new Error(`the guest took no connection in ${timeoutMs} ms`));
+      const timer = setTimeout(late, timeoutMs);
+      this.connected = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.order({ do: 'connect' });
     });
-    this.order({ do: 'connect' });
-    await up;
   }
 
   /** What happened since it was last asked. */
@@ -116,14 +120,6 @@ export class PlantClient {
     return joined(seen);
   }
 
-  /** The connection is expected to end: resolves when it has. */
-  breaks(): Promise<void> {
-    this.mayBreak = true;
-    return new Promise((resolve) => {
-      this.broken = resolve;
-    });
-  }
-
   close(): void {
     this.process.removeAllListeners('exit');
     this.process.kill('SIGKILL');
@@ -144,7 +140,6 @@ export class PlantClient {
         if (!this.mayBreak)
           this.faults.push(`connection lost after ${word.lines} lines: ${word.why}`);
         this.mayBreak = false;
-        this.broken();
         return;
       case 'fault':
         this.faults.push(`${word.fault}: ${word.words}`);
@@ -160,6 +155,8 @@ export class PlantClient {
 }
 
 const POLL_MS = 20;
+/** A guest may have to boot first, on a machine that is busy with other things. */
+const CONNECT_MS = 300_000;
 
 /** Several windows that follow each other as one. */
 export function joined(windows: readonly WindowFacts[]): WindowFacts {

@@ -90,7 +90,8 @@ export class TwinRig {
   async close(): Promise<void> {
     this.isClosing = true;
     this.client.close();
-    for (const side of SIDES) await this.boards[side].close();
+    // At once: neither is to take over from the other.
+    await Promise.all(SIDES.map((side) => this.boards[side].close()));
     await this.scada?.close();
     this.serial.close();
     await this.network.close();

@@ -73,27 +73,21 @@ export const STARTS: readonly Fault[] = [
   double(
     'power cut of both, one comes back alone',
     async ({ rig, random }) => {
-      const lost = rig.client.breaks();
+      rig.client.mayBreak = true;
       await rig.cutPower(...SIDES);
       const first = random.pick(SIDES);
       await rig.restorePower(first);
       await rig.until(`board ${first} waits, and says for what`, () => waits(rig, first), START_MS);
-      return inOneLife(rig, first, async () => {
-        await rig.restorePower(other(first));
-        await lost;
-      });
+      return inOneLife(rig, first, () => rig.restorePower(other(first)));
     },
     { restartsGuest: true },
   ),
   double(
     'power cut of both, both back at once',
     async ({ rig }) => {
-      const lost = rig.client.breaks();
+      rig.client.mayBreak = true;
       await rig.cutPower(...SIDES);
-      return async () => {
-        await rig.restorePower(...SIDES);
-        await lost;
-      };
+      return () => rig.restorePower(...SIDES);
     },
     { restartsGuest: true },
   ),
