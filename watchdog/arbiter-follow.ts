@@ -8,7 +8,7 @@ import {
   silentEverywhere,
   witnessSpeaksForMe,
 } from './arbiter-evidence.ts';
-import { becomeFenced } from './arbiter-lead.ts';
+import { becomeFenced } from './arbiter-fence.ts';
 import {
   type Done,
   enter,

@@ -7,7 +7,6 @@ import {
   lastHeardMs,
   leads,
   logWorks,
-  peerIsAhead,
   silentEverywhere,
   witnessSpeaksForMe,
 } from './arbiter-evidence.ts';
@@ -25,34 +24,6 @@ import {
   type Turn,
 } from './arbiter-turn.ts';
 import type { ArbiterState, Grant, Statement } from './arbiter-types.ts';
-
-/** Every leading role passes here first. True: fenced, nothing else to decide. */
-export function fencedByPeer(turn: Turn): boolean {
-  const { state } = turn;
-  const { peer } = state;
-  if (peer === null || !holds(turn, 'higher-reign-fences')) return false;
-  if (peerIsAhead(state)) {
-    becomeFenced(turn, 'the peer has a newer reign');
-    return true;
-  }
-  // Only two operators forcing both boards at once can make this: the records tie, so the name does.
-  if (leads(peer) && peer.generation === state.generation && state.config.id === 'b') {
-    becomeFenced(turn, 'both boards were made to lead; a keeps the reign');
-    return true;
-  }
-  return false;
-}
-
-export function becomeFenced(turn: Turn, why: string): Done {
-  const { state } = turn;
-  setGate(turn, 'closed');
-  state.grant = null;
-  state.partner = null;
-  state.wantsRenounce = false;
-  state.after = 'backup';
-  turn.actions.push({ do: 'discard-guest' });
-  enter(turn, 'fenced', why);
-}
 
 export function solo(turn: Turn): Done {
   const { state } = turn;

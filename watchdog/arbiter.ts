@@ -66,9 +66,9 @@ maintenance─┬─ operator ────────────────�
 import { strict as assert } from 'node:assert';
 import { seeking } from './arbiter-cold.ts';
 import { noticeIsolation, noticeSleep, takeStatement, witnessAnswers } from './arbiter-evidence.ts';
+import { fencedByPeer } from './arbiter-fence.ts';
 import { backup, promoting, target } from './arbiter-follow.ts';
 import {
-  fencedByPeer,
   granting,
   protectedRoles,
   solo,

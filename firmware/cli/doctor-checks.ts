@@ -19,7 +19,7 @@ import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
-import { pairingKeyOf } from '../host/brought-file.ts';
+import { pairingKeyOf } from '../board/config/pairing-key.ts';
 import { commission, landingGaps } from '../host/commissioning.ts';
 import { secretTrouble } from '../host/secret-file.ts';
 

@@ -6,7 +6,7 @@ import { IpPort } from '../../logchan/ip-port.ts';
 import type { Port, PortCounters } from '../../logchan/port.ts';
 import { DROP_REASONS, type DropReason } from '../../logchan/reasons.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
-import { pairingKeyOf } from '../host/brought-file.ts';
+import { pairingKeyOf } from '../board/config/pairing-key.ts';
 import { readArguments } from './arguments.ts';
 import { LinkMeasure, type LinkMeasurement } from './link-measure.ts';
 import { EXIT, UsageError } from './usage.ts';

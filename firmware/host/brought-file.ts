@@ -2,8 +2,6 @@
 // mark, UTF-16 (what Windows calls Unicode, and what its shell writes), any line end, an old end-of-file letter.
 // Configuration, keys and passwords are read through here; appliance.conf has its reader in the appliance
 // (usr/libexec/twinstep/common.sh). Pure.
-import { parsePairingKey } from '../../logchan/keys.ts';
-import { PAIRING_KEY_BYTES } from '../../watchdog/path-frame.ts';
 
 /** What some editors of old put behind the last line. */
 const END_OF_FILE = '\u001a';
@@ -32,13 +30,4 @@ function decoded(bytes: Buffer): string {
 /** A password: one line, without the end that an editor puts there. */
 export function secretLineOf(bytes: Uint8Array): string {
   return textOf(bytes).trim();
-}
-
-/** The 32 bytes themselves, or as text: 64 hexadecimal digits, or base64. Throws an Error in words. */
-export function pairingKeyOf(bytes: Uint8Array): Uint8Array {
-  if (bytes.length === PAIRING_KEY_BYTES) return new Uint8Array(bytes);
-  const text = textOf(bytes);
-  if (!/^[\s!-~]+$/.test(text))
-    throw new Error(`has ${bytes.length} bytes, not ${PAIRING_KEY_BYTES}`);
-  return parsePairingKey(Buffer.from(text));
 }

@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../firmware/board/config/load.ts';
+import { pairingKeyOf } from '../../firmware/board/config/pairing-key.ts';
 import { ConfigStore } from '../../firmware/board/config/store.ts';
 import { hashOf } from '../../firmware/board/config/versions.ts';
-import { pairingKeyOf, secretLineOf, textOf } from '../../firmware/host/brought-file.ts';
+import { secretLineOf, textOf } from '../../firmware/host/brought-file.ts';
 import { loneConfig } from '../board/lone-config.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 

@@ -1,0 +1,13 @@
+// The pairing key as a file may hold it: what another tool made, what somebody typed, what an editor saved.
+import { parsePairingKey } from '../../../logchan/keys.ts';
+import { PAIRING_KEY_BYTES } from '../../../watchdog/path-frame.ts';
+import { textOf } from '../../host/brought-file.ts';
+
+/** The 32 bytes themselves, or as text: 64 hexadecimal digits, or base64. Throws an Error in words. */
+export function pairingKeyOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === PAIRING_KEY_BYTES) return new Uint8Array(bytes);
+  const text = textOf(bytes);
+  if (!/^[\s!-~]+$/.test(text))
+    throw new Error(`has ${bytes.length} bytes, not ${PAIRING_KEY_BYTES}`);
+  return parsePairingKey(Buffer.from(text));
+}
