@@ -30,11 +30,52 @@ function clean(name: string, task: Omit<Task, 'model'>, toTheEnd: boolean): void
 
 const two = { faults: 2, words: 0, losses: 0, delays: 0 };
 const three = { faults: 3, words: 0, losses: 0, delays: 0 };
+const oneAndWord = { faults: 1, words: 1, losses: 0, delays: 0 };
 
 for (const from of ['redundant', 'cold'] as const) {
   const menu = { faults: [...ALL, ...ONE_WAY], atOnce: 2, repairs: true, grain: 'units' } as const;
   const task = { menu, budget: two, from, statesMax: 20_000_000, liveness: true };
   clean(`two faults at once, all kinds, from ${from}, unit by unit`, task, true);
+  const name = `a false last word and another fault at once, all kinds, from ${from}, unit by unit`;
+  clean(name, { ...task, budget: oneAndWord }, true);
+}
+
+clean(
+  'two false last words, every order of every step',
+  {
+    menu: { faults: [], atOnce: 2, repairs: false, grain: 'all' },
+    budget: { faults: 0, words: 2, losses: 0, delays: 0 },
+    from: 'redundant',
+    statesMax: 2_000_000,
+    liveness: true,
+  },
+  true,
+);
+
+clean(
+  'a false last word and a crash, every order of every step',
+  {
+    menu: { faults: ['crash'], atOnce: 2, repairs: true, grain: 'all' },
+    budget: oneAndWord,
+    from: 'redundant',
+    statesMax: 1_000_000,
+    liveness: false,
+  },
+  false,
+);
+
+for (const stop of ['hang', 'sleep'] as const) {
+  clean(
+    `a false last word, a crash and a ${stop}, two at once, unit by unit`,
+    {
+      menu: { faults: ['crash', stop], atOnce: 2, repairs: true, grain: 'units' },
+      budget: { ...two, words: 1 },
+      from: 'redundant',
+      statesMax: 1_000_000,
+      liveness: false,
+    },
+    false,
+  );
 }
 
 clean(

@@ -282,22 +282,21 @@ export function deliver(model: Model, world: World, to: Side, paths: readonly Pa
   return boardStep(model, world, to, (draft) => {
     const taken: { path: Path; message: Message }[] = [];
     const queues = { ...world.queues[to] };
+    const delivered = { ...draft.board.delivered };
     for (const path of paths) {
       const [head, ...rest] = queues[path];
       if (head === undefined) continue;
-      taken.push({ path, message: head });
       queues[path] = rest;
+      const after = afterDelivery(delivered[path], head.statement);
+      if (after === null) continue;
+      delivered[path] = after;
+      taken.push({ path, message: head });
     }
+    draft.board = { ...draft.board, delivered };
     draft.world = putQueues(draft.world, to, queues);
     for (const { path, message } of taken) {
       if (!draft.board.up) return;
       const { log, statement } = message;
-      const delivered = afterDelivery(draft.board.delivered[path], statement);
-      if (delivered === null) continue;
-      draft.board = {
-        ...draft.board,
-        delivered: { ...draft.board.delivered, [path]: delivered },
-      };
       if (log?.kind === 'entries') takeEntries(draft, statement, log);
       fire(draft, { type: 'heard', path, statement });
       if (log?.kind === 'ack') takeAck(draft, log);
