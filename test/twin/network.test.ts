@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { assert, needs, suite } from '../harness/index.ts';
-import { enterNamespace, type Namespace } from '../harness/netns.ts';
+import { enterNamespace } from '../harness/netns.ts';
 import {
   BOARD_IP,
   type Cable,
@@ -27,33 +28,46 @@ test.needs(needs.device('/dev/net/tun'));
 
 const LOG_IP: Readonly<Record<Side, string>> = { a: '10.78.0.1', b: '10.78.0.2' };
 const COUNT = 300;
-/** Answers datagrams; or sends COUNT of them, one a millisecond, and says what came back. */
-const ECHO = `const s = require('node:dgram').createSocket('udp4');
-  s.on('message', (m, from) => s.send(m, from.port, from.address));
-  s.bind(7000, () => console.log('bound'));`;
-const ask = (to: string, count: number) => `
-  const s = require('node:dgram').createSocket('udp4');
-  const came = [];
-  s.on('message', (m) => came.push(m.readUInt32LE(0)));
-  let n = 0;
-  const timer = setInterval(() => {
-    if (n === ${count}) {
-      clearInterval(timer);
-      return setTimeout(() => { console.log(JSON.stringify(came)); s.close(); }, 60);
-    }
-    const m = Buffer.alloc(4);
-    m.writeUInt32LE(n++);
-    s.send(m, 7000, '${to}', () => {});
-  }, 1);`;
+const QUIET_MS = 60;
+/**
+ * One in each board: answers datagrams; and for a line `ADDRESS COUNT` asks as many there, one a millisecond,
+ * and says what came back, when all did or nothing has come for a while.
+ */
+const TALKER = `const { createSocket } = require('node:dgram');
+  const server = createSocket('udp4');
+  server.on('message', (m, from) => server.send(m, from.port, from.address));
+  server.bind(7000, () => console.log('bound'));
+  require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+    const [to, count] = line.split(' ');
+    const [asker, came] = [createSocket('udp4'), []];
+    let [n, quiet] = [0, 0];
+    asker.on('message', (m) => { quiet = 0; came.push(m.readUInt32LE(0)); });
+    const timer = setInterval(() => {
+      if (came.length >= count || quiet > ${QUIET_MS}) {
+        clearInterval(timer);
+        asker.close();
+        return console.log(JSON.stringify(came));
+      }
+      if (n >= count) return quiet++;
+      const m = Buffer.alloc(4);
+      m.writeUInt32LE(n++);
+      asker.send(m, 7000, to, () => {});
+    }, 1);
+  });`;
 
 let network: Network;
-const servers: ChildProcess[] = [];
-const echoes = (from: Namespace, to: string, count = 3): number[] =>
-  JSON.parse(from.run(process.execPath, '-e', ask(to, count)));
+const talkers = new Map<Side, { child: ChildProcess; lines: AsyncIterator<string> }>();
+
+/** The numbers that came back to this board. */
+async function echoes(from: Side, to: string, count = 3): Promise<number[]> {
+  const { child, lines } = talkers.get(from)!;
+  child.stdin?.write(`${to} ${count}\n`);
+  return JSON.parse((await lines.next()).value) as number[];
+}
 
 /** The cable carries; who is where may have to be asked anew first. */
-function carries(from: Namespace, to: string): void {
-  for (let tries = 0; echoes(from, to).length < 3; tries++) assert.ok(tries < 40);
+async function carries(from: Side, to: string): Promise<void> {
+  for (let tries = 0; (await echoes(from, to)).length < 3; tries++) assert.ok(tries < 40);
 }
 
 /** Which boards' cards have a carrier. */
@@ -76,30 +90,31 @@ test.before(async () => {
   for (const side of ['a', 'b'] as const) {
     const board = network.boards[side];
     board.run('ip', 'address', 'add', `${LOG_IP[side]}/24`, 'dev', 'log0');
-    const server = board.spawn(process.execPath, '-e', ECHO);
-    servers.push(server);
-    await new Promise((resolve) => server.stdout?.once('data', resolve));
+    const child = board.spawn(process.execPath, '-e', TALKER);
+    const lines = createInterface({ input: child.stdout as Readable })[Symbol.asyncIterator]();
+    await lines.next();
+    talkers.set(side, { child, lines });
   }
 });
 test.after(async () => {
-  for (const server of servers) server.kill('SIGKILL');
+  for (const { child } of talkers.values()) child.kill('SIGKILL');
   await network?.close();
 });
 
 test('both cables carry, and a pulled one does not, until it is put back', async () => {
   const { a } = network.boards;
   assert.match(a.run('ip', 'neigh'), '');
-  carries(a, BOARD_IP.b);
-  carries(a, LOG_IP.b);
+  await carries('a', BOARD_IP.b);
+  await carries('a', LOG_IP.b);
   network.pull('log', 'a');
-  assert.is(echoes(a, LOG_IP.b).length, 0);
-  carries(a, BOARD_IP.b);
+  assert.is((await echoes('a', LOG_IP.b)).length, 0);
+  await carries('a', BOARD_IP.b);
   await network.mend('log', 'a');
-  carries(a, LOG_IP.b);
+  await carries('a', LOG_IP.b);
   network.pull('front', 'a');
-  assert.is(echoes(a, BOARD_IP.b).length, 0);
+  assert.is((await echoes('a', BOARD_IP.b)).length, 0);
   await network.mend('front', 'a');
-  carries(a, BOARD_IP.b);
+  await carries('a', BOARD_IP.b);
 });
 
 test('a pulled log cable takes the carrier of both cards, a front cable that of its own', async () => {
@@ -119,7 +134,6 @@ test('a pulled log cable takes the carrier of both cards, a front cable that of 
 });
 
 test('a power cut ends processes and takes the carriers at the peer and at the switch', async () => {
-  const { a } = network.boards;
   const process = await mortal();
   const gone = once(process, 'exit');
   await network.cutPower(['b'], [process.pid]);
@@ -127,12 +141,12 @@ test('a power cut ends processes and takes the carriers at the peer and at the s
   assert.is(carriers('log'), '');
   assert.ok(isOn('log0', 'a'));
   assert.is(carriers('front'), 'a');
-  assert.is(echoes(a, BOARD_IP.b).length, 0);
+  assert.is((await echoes('a', BOARD_IP.b)).length, 0);
   await network.restorePower(['b']);
   assert.is(carriers('log'), 'ab');
   assert.is(carriers('front'), 'ab');
-  carries(a, LOG_IP.b);
-  carries(a, BOARD_IP.b);
+  await carries('a', LOG_IP.b);
+  await carries('a', BOARD_IP.b);
 });
 
 test('there is a carrier only with the cable in and power at both ends', async () => {
@@ -148,7 +162,7 @@ test('there is a carrier only with the cable in and power at both ends', async (
   assert.is(carriers('front'), 'a');
   await network.restorePower(['b']);
   assert.is(carriers('log'), 'ab');
-  carries(network.boards.b, LOG_IP.a);
+  await carries('b', LOG_IP.a);
 });
 
 test('a board can die in pieces: its carriers first, its processes later', async () => {
@@ -166,18 +180,18 @@ test('a board can die in pieces: its carriers first, its processes later', async
   assert.is(carriers('front'), 'ab');
 });
 
-test('the gateway answers while it is there', () => {
+test('the gateway answers while it is there', async () => {
   const { b } = network.boards;
-  const asks = () => {
+  const asks = async () => {
     b.run('ip', 'neigh', 'flush', 'dev', 'br0');
-    echoes(b, GATEWAY_IP, 1);
+    await echoes('b', GATEWAY_IP, 1);
     return b.run('ip', 'neigh', 'show', GATEWAY_IP);
   };
-  assert.match(asks(), 'lladdr');
+  assert.match(await asks(), 'lladdr');
   network.gateway(false);
-  assert.not.match(asks(), 'lladdr');
+  assert.not.match(await asks(), 'lladdr');
   network.gateway(true);
-  assert.match(asks(), 'lladdr');
+  assert.match(await asks(), 'lladdr');
 });
 
 test('a bad cable loses, repeats and reorders; a whole one nothing', async () => {
@@ -190,10 +204,10 @@ test('a bad cable loses, repeats and reorders; a whole one nothing', async () =>
     });
     return () => text;
   });
-  const whole = echoes(a, LOG_IP.b, COUNT);
+  const whole = await echoes('a', LOG_IP.b, COUNT);
   assert.equal(whole, [...Array(COUNT).keys()]);
   await network.spoil('log', 'a', { lossPpm: 50_000, repeatPpm: 50_000, reorderPpm: 50_000 });
-  const came = echoes(a, LOG_IP.b, COUNT);
+  const came = await echoes('a', LOG_IP.b, COUNT);
   const numbers = new Set(came);
   assert.ok(numbers.size < COUNT && numbers.size > COUNT / 2, `${numbers.size} came`);
   assert.ok(came.length > numbers.size, 'some twice');
@@ -202,7 +216,7 @@ test('a bad cable loses, repeats and reorders; a whole one nothing', async () =>
     'some late',
   );
   await network.mend('log', 'a');
-  assert.equal(echoes(a, LOG_IP.b, COUNT), whole);
+  assert.equal(await echoes('a', LOG_IP.b, COUNT), whole);
   // No card noticed that a relay came and went: the first news is of the cable.
   const news = monitors.map((monitor) => once(monitor.stdout as Readable, 'data'));
   network.pull('log', 'a');
@@ -217,13 +231,13 @@ test(
   async () => {
     /** Questions that came to the other board, answers that came back. */
     const heard = async (cable: Cable, side: Side, lost: 'out' | 'in') => {
-      const [from, to] = [network.boards[side], network.boards[other(side)]];
+      const to = network.boards[other(side)];
       const address = (cable === 'log' ? LOG_IP : BOARD_IP)[other(side)];
       const counted = () => Number(/(\d+)/.exec(to.run('sh', '-c', COUNTER))?.[1]);
-      carries(from, address);
+      await carries(side, address);
       await network.spoil(cable, side, { lost });
       const before = counted();
-      const answers = echoes(from, address).length;
+      const answers = (await echoes(side, address)).length;
       const questions = counted() - before;
       await network.mend(cable, side);
       return `${questions} ${answers}`;
@@ -237,7 +251,7 @@ test(
       assert.is(await heard(cable, side, 'out'), '0 0');
       assert.is(await heard(cable, side, 'in'), '3 0');
     }
-    carries(network.boards.a, LOG_IP.b);
+    await carries('a', LOG_IP.b);
   },
   { timeoutMs: 30_000 },
 );
