@@ -150,7 +150,7 @@ test('who slept and then hears the dead one speak waits for its answer', () => {
 
 test('who hands over to a board said to be dead begins a reign newer than any it can have begun', () => {
   const { bench } = primary();
-  assert.is(bench.wish({ wish: 'switch-over' }), 'accepted');
+  assert.is(bench.request({ request: 'switch-over' }), 'accepted');
   assert.is(bench.state.role, 'leaving');
   hear(bench, 'log', word('behind'));
   bench.pass(DEFAULT_LIMITS.stallMs + 5, { witness: true });
