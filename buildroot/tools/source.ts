@@ -50,7 +50,7 @@ export function stageSource(folder: string): string {
 function installPackages(stage: string): void {
   cpSync(join(ROOT, 'package.json'), join(stage, 'package.json'));
   const options = ['--omit=dev', '--ignore-scripts', '--no-bin-links', '--no-audit', '--no-fund'];
-  run('npm', ['install', ...options], stage);
+  run('npm', ['ci', ...options], stage);
   const modules = join(stage, 'node_modules');
   removeBuilt(modules);
   rmSync(join(modules, '.package-lock.json'), { force: true });

@@ -1,7 +1,8 @@
 // Text files as people bring them on a stick, from whatever editor and system: UTF-8 with or without a byte order
 // mark, UTF-16 (what Windows calls Unicode, and what its shell writes), any line end, an old end-of-file letter.
-// Configuration, keys and passwords are read through here; appliance.conf has its reader in the appliance
+// Configuration, keys, certificates and passwords are read through here; appliance.conf has its reader in the appliance
 // (usr/libexec/twinstep/common.sh). Pure.
+import { X509Certificate } from 'node:crypto';
 
 /** What some editors of old put behind the last line. */
 const END_OF_FILE = '\u001a';
@@ -30,4 +31,17 @@ function decoded(bytes: Buffer): string {
 /** A password: one line, without the end that an editor puts there. */
 export function secretLineOf(bytes: Uint8Array): string {
   return textOf(bytes).trim();
+}
+
+const DER_SEQUENCE = 0x30;
+
+/** A certificate or a key as PEM text; a certificate in DER, as Windows hands it out, becomes such. */
+export function pemOf(bytes: Uint8Array): string {
+  if (bytes[0] !== DER_SEQUENCE) return textOf(bytes);
+  try {
+    return new X509Certificate(bytes).toString();
+  } catch {
+    // What it is will be said by who needs it.
+    return textOf(bytes);
+  }
 }

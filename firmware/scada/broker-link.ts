@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import type { ScadaConfig } from '../board/config/scada-types.ts';
+import { secretLineOf } from '../host/brought-file.ts';
 import { open, readNamed, serverText, words } from './connector.ts';
 import { type Ending, type ServerFacts, ServerWalk } from './server-walk.ts';
 
@@ -187,7 +188,7 @@ export class BrokerLink {
         ? {}
         : {
             username: login.username,
-            password: readNamed(login.passwordFile).toString('utf8').trim(),
+            password: secretLineOf(readNamed(login.passwordFile)),
           }),
     };
   }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Server, TlsFiles } from '../board/config/scada-types.ts';
+import { pemOf } from '../host/brought-file.ts';
 import { systemWords } from '../host/errors.ts';
 
 const CONNECT_MS = 10_000;
@@ -42,7 +43,8 @@ export function open(server: Server, tls: TlsFiles | undefined): Promise<Socket>
 }
 
 function secure({ host, port }: Server, tls: TlsFiles | undefined, done: () => void): Socket {
-  const file = (path: string | undefined) => (path === undefined ? undefined : readNamed(path));
+  const file = (path: string | undefined) =>
+    path === undefined ? undefined : pemOf(readNamed(path));
   const [ca, cert, key] = [file(tls?.ca), file(tls?.cert), file(tls?.key)];
   return connectTls(
     {

@@ -1,15 +1,17 @@
 // Files as people make them, with whatever editor, on whatever system: configuration, keys, passwords.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { loadConfig } from '../../firmware/board/config/load.ts';
 import { pairingKeyOf } from '../../firmware/board/config/pairing-key.ts';
 import { ConfigStore } from '../../firmware/board/config/store.ts';
 import { hashOf } from '../../firmware/board/config/versions.ts';
-import { secretLineOf, textOf } from '../../firmware/host/brought-file.ts';
+import { pemOf, secretLineOf, textOf } from '../../firmware/host/brought-file.ts';
 import { loneConfig } from '../board/lone-config.ts';
-import { assert, repoPath, suite } from '../harness/index.ts';
+import { assert, needs, repoPath, suite } from '../harness/index.ts';
 
 const test = suite('host/brought-file');
 
@@ -40,6 +42,38 @@ test('a password is its line', () => {
   for (const [way, write] of Object.entries(WAYS))
     assert.is(secretLineOf(write('pass word\n')), 'pass word', way);
 });
+
+if (needs.command('openssl').met)
+  test('a certificate and a key, in PEM however it is written, and a certificate in DER', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'twinstep-pem-'));
+    const at = (name: string) => join(folder, name);
+    const openssl = (...args: string[]) => {
+      const run = spawnSync('openssl', args, { encoding: 'utf8' });
+      assert.is(run.status, 0, run.stderr);
+    };
+    const made = ['-keyout', at('key'), '-out', at('cert'), '-subj', '/CN=broker'];
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      ...made,
+    );
+    openssl('x509', '-in', at('cert'), '-outform', 'DER', '-out', at('der'));
+    const [cert, key] = [readFileSync(at('cert'), 'utf8'), readFileSync(at('key'), 'utf8')];
+    const { fingerprint256 } = new X509Certificate(cert);
+    for (const [way, write] of Object.entries(WAYS)) {
+      const read = pemOf(write(cert));
+      assert.is(new X509Certificate(read).fingerprint256, fingerprint256, way);
+      createSecureContext({ ca: read, cert: read, key: pemOf(write(key)) });
+    }
+    assert.is(new X509Certificate(pemOf(readFileSync(at('der')))).fingerprint256, fingerprint256);
+    assert.is(pemOf(Buffer.from('0123')), '0123');
+  });
+else test.skip('a certificate and a key', 'needs openssl (Debian package openssl)');
 
 test('a pairing key: the bytes, hexadecimal, base64', () => {
   const key = Uint8Array.from({ length: 32 }, (_, n) => (n * 37 + 11) & 0xff);
