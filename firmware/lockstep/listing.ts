@@ -1,5 +1,6 @@
 // A log for people: one line an entry, counts and bytes by kind, and the rates that matter.
-import { type Entry, EntryEncoder } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { EntryEncoder } from './entry-codec.ts';
 
 const TEXT_BYTES = 32;
 

@@ -1,11 +1,7 @@
 // The entry codec: against its vectors, against a naive second encoder, and against bytes from hell.
 import { readFileSync } from 'node:fs';
-import {
-  type Entry,
-  type EntryBody,
-  EntryDecoder,
-  EntryEncoder,
-} from '../../firmware/lockstep/entry.ts';
+import type { Entry, EntryBody } from '../../firmware/lockstep/entry.ts';
+import { EntryDecoder, EntryEncoder } from '../../firmware/lockstep/entry-codec.ts';
 import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { naiveEncode } from './naive-entry.ts';
 
