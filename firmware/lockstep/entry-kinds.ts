@@ -26,7 +26,7 @@ export class EntryContext {
 }
 
 interface Codec<Body> {
-  /** Of the kind; at most 15. */
+  /** Of the kind; at most 15. 7 and 11 are free: nobody ever wrote one. */
   readonly number: number;
   /** The four bits beside it. */
   aux(body: Body): number;
@@ -39,7 +39,6 @@ interface Codec<Body> {
 
 type Codecs = { readonly [Kind in EntryBody['kind']]: Codec<Extract<EntryBody, { kind: Kind }>> };
 
-export const ENTROPY_SEED_BYTES = 32;
 const PORTS: readonly SerialPortName[] = ['com1', 'com2', 'console'];
 const STATUSES: readonly DiskStatus[] = ['ok', 'io-error', 'unsupported'];
 const DATA_FROM = ['none', 'entry', 'replica'] as const;
@@ -119,16 +118,6 @@ const CODECS: Codecs = {
     },
     read: readDisk,
   },
-  entropy: {
-    number: 7,
-    aux: noAux,
-    write(out, { seed }) {
-      if (seed.length !== ENTROPY_SEED_BYTES) throw new Error('entropy seed: 32 bytes');
-      out.raw(seed);
-    },
-    read: (aux, reader) =>
-      aux === 0 ? { kind: 'entropy', seed: reader.raw(ENTROPY_SEED_BYTES) } : 'aux',
-  },
   control: {
     number: 8,
     aux: ({ action }) => ACTIONS.indexOf(action),
@@ -164,12 +153,6 @@ const CODECS: Codecs = {
     },
     read: (aux, reader) =>
       aux === 0 ? { kind: 'digest', state: readU64(reader), memory: readU64(reader) } : 'aux',
-  },
-  checkpoint: {
-    number: 11,
-    aux: noAux,
-    write: (out, { id }) => out.varint(id),
-    read: (aux, reader) => (aux === 0 ? { kind: 'checkpoint', id: reader.varint() } : 'aux'),
   },
   end: {
     number: 12,

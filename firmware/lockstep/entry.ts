@@ -16,8 +16,6 @@ export type MarkerEntry =
   | { readonly kind: 'output'; readonly sequence: bigint; readonly hash: number }
   /** Digests of registers and devices, and of memory, at this position. */
   | { readonly kind: 'digest'; readonly state: bigint; readonly memory: bigint }
-  /** A checkpoint was taken here; `id` names it. */
-  | { readonly kind: 'checkpoint'; readonly id: bigint }
   /**
    * The run since this position, closed where no position is: the next one is where these registers
    * stand, over these pages. Parts without `state` come first, if it is much.

@@ -80,7 +80,6 @@ export function inputProblem(
     case 'serial-line':
     case 'serial-break':
       return body.port === 'console' ? 'modem lines of a console' : undefined;
-    case 'entropy':
     case 'control':
       return undefined;
     default:

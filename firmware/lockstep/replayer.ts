@@ -128,8 +128,6 @@ export class Replayer {
         return this.checkDigest(entry, body.state, body.memory);
       case 'slice-close':
         return this.closeSlice(entry, body.state, body.pages);
-      case 'checkpoint':
-        return 'applied';
       case 'end':
         this.ended = true;
         return 'ended';
