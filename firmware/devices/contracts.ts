@@ -59,8 +59,7 @@ export interface GuestRam {
   readonly refused: number;
 }
 
-// Random bytes as the guest gets them: a generator inside the machine, seeded by the initial state
-// and by entropy inputs.
+// Random bytes as the guest gets them: a generator inside the machine, seeded by its initial state.
 export interface EntropySource {
   fill(into: Uint8Array): void;
 }
@@ -141,7 +140,7 @@ export type DiskStatus = 'ok' | 'io-error' | 'unsupported';
 
 export type Input =
   // Virtual time becomes `ns` (never earlier than it is) and then passes at `multiplier`
-  // nanoseconds an instruction, 32.32 fixed point, at least 1. Wakes timers that came due.
+  // nanoseconds a position, 32.32 fixed point, at least 1. Wakes timers that came due.
   | { readonly kind: 'clock-step'; readonly ns: VirtualNs; readonly multiplier: bigint }
   | { readonly kind: 'net-rx'; readonly nic: number; readonly frame: Uint8Array }
   | { readonly kind: 'serial-rx'; readonly port: SerialPortName; readonly bytes: Uint8Array }
@@ -163,7 +162,6 @@ export type Input =
       // The bytes read; required for 'ok' reads, ignored otherwise.
       readonly data: Uint8Array | undefined;
     }
-  | { readonly kind: 'entropy'; readonly seed: Uint8Array } // 32 bytes
   | { readonly kind: 'control'; readonly action: 'reset' | 'power-button' | 'nmi' };
 
 // The input side of devices that talk to the outside; the machine routes inputs by index or name.

@@ -2,11 +2,11 @@
 // told apart, because data of a read need not travel: each board has its own replica.
 import { crc32 } from 'node:zlib';
 import type { Input } from '../devices/contracts.ts';
-import type { DiskCompletion, EntryBody } from './entry.ts';
+import type { DiskCompletion, InputEntry } from './entry.ts';
 
 type DiskInput = Extract<Input, { kind: 'disk-completion' }>;
 
-export function toEntryBody(input: Input): EntryBody {
+export function toEntryBody(input: Input): InputEntry {
   if (input.kind !== 'disk-completion') return input;
   const { kind, disk, id, status, data } = input;
   return {
@@ -51,13 +51,6 @@ export function toDiskInput(entry: DiskCompletion, local: LocalCompletion): Disk
     : { kind: 'replica', why: 'its data differs from the primary’s' };
 }
 
-/** Entries that put something into the machine; markers do not. */
-export function isInput(body: EntryBody): boolean {
-  return !['output', 'digest', 'checkpoint', 'end', 'slice-close', 'disk-completion'].includes(
-    body.kind,
-  );
-}
-
 /** What a machine has that an entry can name. */
 export interface EntryTargets {
   readonly nics: number;
@@ -70,7 +63,7 @@ export interface EntryTargets {
  * what its world would never do.
  */
 export function inputProblem(
-  body: EntryBody,
+  body: InputEntry,
   nowNs: bigint,
   { nics, disks, hasConsole }: EntryTargets,
 ): string | undefined {
@@ -87,7 +80,13 @@ export function inputProblem(
     case 'serial-line':
     case 'serial-break':
       return body.port === 'console' ? 'modem lines of a console' : undefined;
-    default:
+    case 'control':
       return undefined;
+    default:
+      return assertNever(body);
   }
+}
+
+function assertNever(value: never): never {
+  throw new Error(`no such input: ${JSON.stringify(value)}`);
 }

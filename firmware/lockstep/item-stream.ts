@@ -1,7 +1,8 @@
 // The stream from a leading board to a following one: the entries of one log and the lives of the
 // guest they belong to, as items. STREAM.md has the byte diagram. Bytes come from a peer: reading
 // never throws, it stops with a reason in words.
-import { type Entry, EntryDecoder, EntryEncoder } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { EntryDecoder, EntryEncoder } from './entry-codec.ts';
 import { ByteReader, ByteWriter } from './varint.ts';
 
 /** Pieces are given out in about this size; a log-lane message holds one whole. */

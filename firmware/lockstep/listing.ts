@@ -1,5 +1,6 @@
 // A log for people: one line an entry, counts and bytes by kind, and the rates that matter.
-import { type Entry, EntryEncoder } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { EntryEncoder } from './entry-codec.ts';
 
 const TEXT_BYTES = 32;
 
@@ -30,16 +31,12 @@ function bodyText(body: Entry['body'], unit: PositionUnit): string {
       return body.port;
     case 'disk-completion':
       return `disk ${body.disk} request ${body.id} ${body.status}, data from ${body.data.from}`;
-    case 'entropy':
-      return `${body.seed.length} bytes`;
     case 'control':
       return body.action;
     case 'output':
       return `up to output ${body.sequence}, hash ${hex(body.hash)}`;
     case 'digest':
       return `state ${hex(body.state)}, memory ${hex(body.memory)}`;
-    case 'checkpoint':
-      return String(body.id);
     case 'slice-close':
       return `${body.state.length > 0 ? 'closed' : 'to be closed'}, ${body.pages.length >> 12} pages`;
     case 'end':

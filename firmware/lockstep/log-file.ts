@@ -7,7 +7,8 @@
 
 import type { StateObject } from '../devices/contracts.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';
-import { type Entry, EntryDecoder, EntryEncoder } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { EntryDecoder, EntryEncoder } from './entry-codec.ts';
 import { LockstepError } from './errors.ts';
 import { decodeState, encodeState } from './state-codec.ts';
 

@@ -90,10 +90,6 @@ export class Recorder {
     this.append({ kind: 'digest', ...this.options.digest.take() }, false);
   }
 
-  writeCheckpoint(id: bigint): void {
-    this.append({ kind: 'checkpoint', id }, false);
-  }
-
   /** The log ends here, in order. */
   end(): void {
     this.append({ kind: 'end' }, true);

@@ -2,18 +2,12 @@
 // marker and digest on the way, and stops for good at the first difference. At the end of what it
 // holds the machine stands exactly where the recorder's stood: there it can go live.
 
-import type { Input, Output } from '../devices/contracts.ts';
+import type { Output } from '../devices/contracts.ts';
 import type { Position } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
-import type { Entry } from './entry.ts';
-import {
-  type EntryTargets,
-  inputProblem,
-  isInput,
-  type LocalCompletion,
-  toDiskInput,
-} from './inputs.ts';
+import type { Entry, InputEntry } from './entry.ts';
+import { type EntryTargets, inputProblem, type LocalCompletion, toDiskInput } from './inputs.ts';
 import { type ExternalOutput, isExternal, OutputCounter, type OutputTap } from './outputs.ts';
 import { unpackPages } from './slice-pages.ts';
 
@@ -127,36 +121,37 @@ export class Replayer {
 
   private apply(entry: Entry): Progress {
     const { body } = entry;
-    const problem = inputProblem(body, this.machine.nowNs(), this.options.targets);
-    if (problem !== undefined)
-      return this.diverge(entry, 'log', 'an input this guest has', problem);
     switch (body.kind) {
       case 'output':
         return this.checkOutput(entry, body.sequence, body.hash);
       case 'digest':
         return this.checkDigest(entry, body.state, body.memory);
-      case 'disk-completion': {
-        const local = this.options.localCompletion(body.disk, body.id);
-        const outcome = toDiskInput(body, local);
-        if (outcome.kind === 'wait') return 'disk';
-        if (outcome.kind === 'replica') {
-          return this.diverge(entry, 'replica', 'data as on the primary', outcome.why);
-        }
-        this.machine.inject(outcome.input);
-        return 'applied';
-      }
       case 'slice-close':
         return this.closeSlice(entry, body.state, body.pages);
-      case 'checkpoint':
-        return 'applied';
       case 'end':
         this.ended = true;
         return 'ended';
       default:
-        if (!isInput(body)) throw new Error(`replay of ${body.kind}`);
-        this.machine.inject(body as Input);
-        return 'applied';
+        return this.applyInput(entry, body);
     }
+  }
+
+  private applyInput(entry: Entry, body: InputEntry): Progress {
+    const problem = inputProblem(body, this.machine.nowNs(), this.options.targets);
+    if (problem !== undefined)
+      return this.diverge(entry, 'log', 'an input this guest has', problem);
+    if (body.kind !== 'disk-completion') {
+      this.machine.inject(body);
+      return 'applied';
+    }
+    const local = this.options.localCompletion(body.disk, body.id);
+    const outcome = toDiskInput(body, local);
+    if (outcome.kind === 'wait') return 'disk';
+    if (outcome.kind === 'replica') {
+      return this.diverge(entry, 'replica', 'data as on the primary', outcome.why);
+    }
+    this.machine.inject(outcome.input);
+    return 'applied';
   }
 
   /** Pages are kept until the state comes: a log that ends before it leaves this machine as it was. */

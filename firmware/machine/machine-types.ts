@@ -24,8 +24,6 @@ export type Endpoints = {
   readonly nics: readonly NetEndpoint[];
   readonly disks: readonly DiskEndpoint[];
   readonly console: SerialEndpoint | undefined;
-  // Has a generator of its own, given new entropy together with the machine's.
-  readonly rng: { reseed(seed: Uint8Array): void } | undefined;
 };
 export type PlugContext = {
   readonly pci: PciHost;

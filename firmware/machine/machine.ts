@@ -268,11 +268,6 @@ export class Machine {
           input.data,
         );
         return;
-      case 'entropy':
-        this.#entropy.reseed(input.seed);
-        this.#engine.seedEntropy(this.#drawSeed());
-        this.#endpoints.rng?.reseed(this.#drawSeed());
-        return;
       case 'control':
         this.#control(input.action);
         return;
@@ -451,7 +446,7 @@ export class Machine {
   }
 }
 
-const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined, rng: undefined };
+const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined };
 
 // The engines of this firmware write one form of state, so a guest saved on one goes on on another.
 function stateFormat(engineKind: string): string {

@@ -47,7 +47,7 @@ export function plugVirtio(devices: GuestDevices): (context: PlugContext) => Plu
       console = new VirtioConsole({ ram, intx: pci.intx(SLOT.console), output });
       pci.add(SLOT.console, console.pci);
     }
-    return { nics, disks, rng, console };
+    return { nics, disks, console };
   };
 }
 

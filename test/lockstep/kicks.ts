@@ -103,15 +103,13 @@ function disturb(recorder: Recorder, rig: Rig, random: SeededRandom, goesOn: boo
 }
 
 function input({ machine }: Rig, random: SeededRandom): Input {
-  switch (random.int(4)) {
+  switch (random.int(3)) {
     case 0:
       return { kind: 'control', action: 'nmi' };
     case 1: {
       const multiplier = (BigInt(2 + random.int(20)) << 32n) + BigInt(random.u32());
       return { kind: 'clock-step', ns: machine.nowNs() + BigInt(random.int(300_000)), multiplier };
     }
-    case 2:
-      return { kind: 'entropy', seed: random.bytes(32) };
     default: {
       const bytes = random.bytes(1 + random.int(12)).map((byte) => byte & 0x5f);
       return { kind: 'serial-rx', port: 'com1', bytes };

@@ -39,8 +39,6 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
           const ids = varint(BigInt(body.disk)) + varint(BigInt(body.id));
           return head(6, status + 4 * form) + ids + data;
         }
-        case 'entropy':
-          return head(7) + raw(body.seed);
         case 'control':
           return head(8, { reset: 0, 'power-button': 1, nmi: 2 }[body.action]);
         case 'output': {
@@ -50,8 +48,6 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
         }
         case 'digest':
           return head(10) + little(body.state, 8) + little(body.memory, 8);
-        case 'checkpoint':
-          return head(11) + varint(body.id);
         case 'end':
           return head(12);
         case 'slice-close':

@@ -1,6 +1,6 @@
 // Corners of a replay that no Linux meets: a triple fault, and entries no machine can take.
 
-import type { Entry, EntryBody } from '../../firmware/lockstep/entry.ts';
+import type { Entry, InputEntry } from '../../firmware/lockstep/entry.ts';
 import { inputProblem } from '../../firmware/lockstep/inputs.ts';
 import { Recorder } from '../../firmware/lockstep/recorder.ts';
 import { Replayer } from '../../firmware/lockstep/replayer.ts';
@@ -67,15 +67,15 @@ test('an output too many in the log is a difference, also where the guest could 
 test('entries no machine can take are named', () => {
   const targets = { nics: 2, disks: 1, hasConsole: false };
   const none = { from: 'none' } as const;
-  const good: EntryBody[] = [
+  const good: InputEntry[] = [
     { kind: 'clock-step', ns: 5n, multiplier: 1n << 52n },
     { kind: 'net-rx', nic: 1, frame: new Uint8Array(60) },
     { kind: 'disk-completion', disk: 0, id: 1, status: 'ok', data: none },
     { kind: 'serial-rx', port: 'com2', bytes: new Uint8Array(1) },
     { kind: 'serial-break', port: 'com1' },
-    { kind: 'end' },
+    { kind: 'control', action: 'nmi' },
   ];
-  const bad: EntryBody[] = [
+  const bad: InputEntry[] = [
     { kind: 'clock-step', ns: 4n, multiplier: 1n },
     { kind: 'clock-step', ns: 6n, multiplier: (1n << 52n) + 1n },
     { kind: 'net-rx', nic: 2, frame: new Uint8Array(60) },

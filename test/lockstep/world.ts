@@ -79,7 +79,7 @@ export class World {
 
   private surpriseInput(): Input | undefined {
     const { random } = this;
-    switch (random.int(5)) {
+    switch (random.int(4)) {
       case 0: {
         if (!this.console.includes('/ #')) return undefined;
         const bytes = Buffer.from(`${random.pick(COMMANDS)}\n`);
@@ -87,8 +87,6 @@ export class World {
       }
       case 1:
         return { kind: 'serial-rx', port: 'com2', bytes: random.bytes(1 + random.int(30)) };
-      case 2:
-        return { kind: 'entropy', seed: random.bytes(32) };
       default:
         return { kind: 'net-rx', nic: 0, frame: this.frame() };
     }

@@ -2,7 +2,7 @@
 // not throw, must name a known reason or succeed, and must not look beyond the bytes they were given: each input is parsed twice, among
 // zeros and among ones, and both verdicts and everything read must be the same.
 import { readFileSync } from 'node:fs';
-import { EntryDecoder } from '../../firmware/lockstep/entry.ts';
+import { EntryDecoder } from '../../firmware/lockstep/entry-codec.ts';
 import { type CipherFactory, NodeCipher } from '../../logchan/cipher.ts';
 import { Endpoint } from '../../logchan/endpoint.ts';
 import { clusterTag, HelloAuth } from '../../logchan/keys.ts';

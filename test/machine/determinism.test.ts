@@ -110,7 +110,7 @@ function inject(bench: Bench, input: Input, onInput: (input: Input) => void): vo
 }
 
 function randomInput(random: SeededRandom, machine: Machine): Input {
-  switch (random.int(5)) {
+  switch (random.int(4)) {
     case 0:
       return {
         kind: 'clock-step',
@@ -118,10 +118,8 @@ function randomInput(random: SeededRandom, machine: Machine): Input {
         multiplier: MULTIPLIER_ONE * BigInt(1 + random.int(300)),
       };
     case 1:
-      return { kind: 'entropy', seed: random.bytes(32) };
-    case 2:
       return { kind: 'serial-break', port: 'com1' };
-    case 3:
+    case 2:
       return {
         kind: 'serial-line',
         port: 'com1',

@@ -1,11 +1,12 @@
 // The machine's small parts: clock, RAM, bus, entropy, schedule, CMOS sizes.
 
+import { chachaBlock } from '../../firmware/devices/chacha.ts';
 import type { Device, StateObject } from '../../firmware/devices/contracts.ts';
 import { SharedLine } from '../../firmware/devices/wires.ts';
 import { Bus } from '../../firmware/machine/bus.ts';
 import { Clock, MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
 import { cmosPresets } from '../../firmware/machine/cmos.ts';
-import { chacha20Block, Entropy } from '../../firmware/machine/entropy.ts';
+import { Entropy } from '../../firmware/machine/entropy.ts';
 import { GIB, HIGH_RAM_BASE, MIB, memoryMap } from '../../firmware/machine/memory-map.ts';
 import { Ram } from '../../firmware/machine/ram.ts';
 import { Schedule } from '../../firmware/machine/schedule.ts';
@@ -264,16 +265,20 @@ test('schedule: the earliest deadline, asked again only where something happened
 
 test('ChaCha20 block of RFC 8439, A.1 (zero key, counters 0 and 1)', () => {
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
-  const key = new Uint8Array(32);
+  const block = (counter: number) => {
+    const into = new Uint8Array(64);
+    chachaBlock(new Uint8Array(32), counter, new Uint32Array(3), into, 0);
+    return hex(into);
+  };
   assert.is(
-    hex(chacha20Block(key, 0)),
+    block(0),
     '76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7' +
       'da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586',
   );
-  assert.is(hex(chacha20Block(key, 1)).slice(0, 32), '9f07e7be5551387a98ba977c732d080d');
+  assert.is(block(1).slice(0, 32), '9f07e7be5551387a98ba977c732d080d');
 });
 
-test('entropy: same seed same bytes, draws differ, state carries on, reseeding changes', () => {
+test('entropy: same seed same bytes, draws differ, state carries on', () => {
   const seed = Uint8Array.from({ length: 32 }, (_, i) => i);
   const [a, b] = [new Entropy(seed), new Entropy(seed)];
   const draw = (from: Entropy, bytes: number) => {
@@ -285,8 +290,6 @@ test('entropy: same seed same bytes, draws differ, state carries on, reseeding c
   assert.not.equal(draw(a, 32), draw(a, 32));
   b.restore(a.state());
   assert.equal(draw(a, 7), draw(b, 7));
-  a.reseed(seed);
-  assert.not.equal(draw(a, 32), draw(b, 32));
   assert.throws(() => new Entropy(new Uint8Array(31)));
 });
 

@@ -8,7 +8,8 @@
 // live there, lives on for some rounds, and reports.
 import { createHash } from 'node:crypto';
 import type { EngineKind } from '../../firmware/host/engines.ts';
-import { type Entry, EntryDecoder, EntryEncoder } from '../../firmware/lockstep/entry.ts';
+import type { Entry } from '../../firmware/lockstep/entry.ts';
+import { EntryDecoder, EntryEncoder } from '../../firmware/lockstep/entry-codec.ts';
 import { OutputGate } from '../../firmware/lockstep/gate.ts';
 import { type ExternalOutput, OutputCounter } from '../../firmware/lockstep/outputs.ts';
 import type { Progress } from '../../firmware/lockstep/replayer.ts';

@@ -1,7 +1,7 @@
 // The entropy device: the guest gives buffers, the machine's generator fills them.
 //
-// The bytes are a function of the initial seed and of the entropy inputs since, so they cost no log
-// entry of their own; how good they are is decided by who makes those inputs.
+// The bytes are a function of the initial seed, so they cost no log entry; how good they are is decided
+// by who makes the seed.
 
 import type { EntropySource, GuestRam, IrqLine, StateObject } from '../contracts.ts';
 import { type Chain, scatter } from '../virtio/chain.ts';
@@ -43,11 +43,6 @@ export class VirtioRng implements VirtioModel, EntropySource {
     this.#ram = ram;
     this.#generator = new ChaChaGenerator(seed);
     this.pci = new VirtioPci({ ram, intx, model: this });
-  }
-
-  // Input entropy.
-  reseed(seed: Uint8Array): void {
-    this.#generator.reseed(seed);
   }
 
   fill(into: Uint8Array): void {
