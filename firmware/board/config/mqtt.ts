@@ -22,6 +22,10 @@ export function mqtt(reader: ConfigReader, boardName: string): ScadaConfig | nul
   const passwordFile = table.optionalPath('password-file');
   if ((username === undefined) !== (passwordFile === undefined))
     table.problem('username', 'and password-file belong together');
+  const statusTopic = topic(table);
+  const homeAssistant = table.choice('home-assistant', ['no', 'yes'], 'no') === 'yes';
+  if (homeAssistant && statusTopic === undefined)
+    table.problem('home-assistant', '"yes" needs a status-topic: that is where it looks');
   return {
     servers,
     group: id(table, 'group', 'Twinstep'),
@@ -32,8 +36,8 @@ export function mqtt(reader: ConfigReader, boardName: string): ScadaConfig | nul
     login:
       username === undefined || passwordFile === undefined ? undefined : { username, passwordFile },
     tls: tls(table, servers),
-    statusTopic: topic(table),
-    homeAssistant: table.choice('home-assistant', ['no', 'yes'], 'no') === 'yes',
+    statusTopic,
+    homeAssistant,
   };
 }
 
