@@ -24,6 +24,7 @@ import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import { goFirstAll } from './go-first.ts';
 import type { Hands, HandsEvents } from './hands/types.ts';
+import { ScadaDesk, type ScadaReport } from './scada-desk.ts';
 import { mayRestart, type Status } from './status.ts';
 
 /** A board that cannot start, in words. */
@@ -72,6 +73,8 @@ export class Board implements Controlled {
   private readonly sinks: EventSink[];
   private alarmKeeper: AlarmKeeper | null = null;
   private configWatch: ConfigWatch | null = null;
+  /** Null: no broker is configured. */
+  private readonly scada: ScadaDesk | null;
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
   private brain: Brain | null = null;
@@ -94,6 +97,7 @@ export class Board implements Controlled {
   private constructor(options: BoardOptions) {
     const { config, stdout } = options;
     this.options = options;
+    this.scada = config.mqtt === null ? null : new ScadaDesk(native.bootClockMs());
     this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
     this.lock = lockStateDir(config.stateDir);
     this.sinks = [EventSink.toDescriptor(stdout)];
@@ -175,7 +179,8 @@ export class Board implements Controlled {
   }
 
   status(): Status {
-    return this.running().status();
+    const scada = this.scada?.status(native.bootClockMs()) ?? null;
+    return { ...this.running().status(), scada };
   }
 
   wish(wish: Wish): WishAnswer {
@@ -196,6 +201,10 @@ export class Board implements Controlled {
 
   ack(code: AlarmCode | null, by: string): number {
     return this.alarmKeeper?.ack(code, by) ?? 0;
+  }
+
+  takeScadaReport(report: ScadaReport): void {
+    this.scada?.take(report, native.bootClockMs());
   }
 
   /** By the operator: refused when the service would end, unless forced. */

@@ -20,6 +20,7 @@ import type { ConfigStatus } from './config-watch.ts';
 import type { BoardEvent } from './events.ts';
 import type { HandsFacts, SyncFacts } from './hands/types.ts';
 import type { PathCounters } from './paths.ts';
+import type { ScadaStatus } from './scada-desk.ts';
 import type { TakeoverStatus } from './takeover.ts';
 import type { TickCounters } from './ticker.ts';
 import type { DogStatus } from './watch-dog.ts';
@@ -77,6 +78,8 @@ export interface Status {
   /** The worst first; docs/alarms.md. */
   readonly alarms: readonly AlarmView[];
   readonly ticks: TickCounters;
+  /** What tells SCADA of this board, as its agent reports. Null: no broker is configured. */
+  readonly scada: ScadaStatus | null;
 }
 
 export interface PathStatus {
@@ -173,6 +176,8 @@ export function statusOf(parts: StatusParts): Status {
     lastEvent: parts.lastEvent,
     alarms: parts.alarms,
     ticks: parts.ticks,
+    // Beside the brain; board.ts has it.
+    scada: null,
   };
 }
 

@@ -15,6 +15,7 @@ import {
   show,
 } from './needs.ts';
 import * as requests from './requests.ts';
+import { scadaScreen } from './scada-screen.ts';
 import {
   alarmsScreen,
   configScreen,
@@ -140,6 +141,7 @@ function techSupport(isBrief: boolean): Command['run'] {
       const { status } = answer;
       parts.push(statusLines(status).join('\n'));
       parts.push(heading('links'), linksScreen(status), heading('disks'), disksScreen(status));
+      parts.push(heading('scada'), scadaScreen(status.scada));
       parts.push(heading('versions'), versionsScreen(status, context.version));
       if (!isBrief) parts.push(heading('status'), `${JSON.stringify(status, null, 1)}\n`);
     } else {
@@ -244,6 +246,12 @@ export const COMMANDS: readonly Command[] = [
   at('viewer', 'show links', 'every path to the other board', ofStatus(linksScreen)),
   at('viewer', 'show guest', 'the protected machine', ofStatus(guestScreen)),
   at('viewer', 'show disks', 'disks of the guest, record of this board', ofStatus(disksScreen)),
+  at(
+    'viewer',
+    'show scada',
+    'what SCADA is told, and where it hangs',
+    ofStatus(({ scada }) => scadaScreen(scada)),
+  ),
   at(
     'viewer',
     'show versions',

@@ -1,6 +1,7 @@
 // For hosts without Sparkplug: one retained topic with the status as plain JSON, and a last will that
 // says `offline`. It is said again and again, with its time: a retained word can outlive everybody who could
 // take it back. With it, if wanted, what Home Assistant needs to find it.
+import type { TellerReport } from '../board/scada-desk.ts';
 import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
@@ -24,6 +25,7 @@ export interface PlainOptions {
 
 export const REPEAT_MS = 10_000;
 const RETAINED = { qos: 1, retain: true } as const;
+const STATUS = { ...RETAINED, what: 'status' } as const;
 
 export class PlainTopic implements Teller {
   private readonly options: PlainOptions;
@@ -32,6 +34,7 @@ export class PlainTopic implements Teller {
   private latest: PlainStatus | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isConnected = false;
+  private connects = 0;
 
   constructor(options: PlainOptions) {
     this.options = options;
@@ -69,14 +72,21 @@ export class PlainTopic implements Teller {
 
   async stop(why: string): Promise<void> {
     clearInterval(this.timer);
-    if (this.isConnected) {
-      this.link.publish(this.options.topic, this.bytesOf(offline(why)), RETAINED);
-    }
+    this.link.publish(this.options.topic, this.bytesOf(offline(why)), STATUS);
     await this.link.stop();
+  }
+
+  report(): TellerReport {
+    const { isConnected, connects } = this;
+    return {
+      ...this.link.report({ isTold: isConnected, waitsFor: null }),
+      ...{ what: 'status topic', births: connects, unsaved: null },
+    };
   }
 
   private connected(): void {
     this.isConnected = true;
+    this.connects += 1;
     this.timer = setInterval(() => this.say(), this.repeatMs);
     this.say();
     if (this.options.config.homeAssistant) this.introduce();
@@ -84,7 +94,7 @@ export class PlainTopic implements Teller {
 
   private say(): void {
     if (!this.isConnected || this.latest === undefined) return;
-    this.link.publish(this.options.topic, this.bytesOf(this.latest), RETAINED);
+    this.link.publish(this.options.topic, this.bytesOf(this.latest), STATUS);
   }
 
   private introduce(): void {
@@ -92,7 +102,8 @@ export class PlainTopic implements Teller {
     const { group, node } = config;
     const { repeatMs } = this;
     const { topic, payload } = introduce({ group, node, statusTopic, firmware, repeatMs });
-    this.link.publish(topic, Buffer.from(JSON.stringify(payload)), RETAINED);
+    const bytes = Buffer.from(JSON.stringify(payload));
+    this.link.publish(topic, bytes, { ...RETAINED, what: 'discovery' });
   }
 
   private bytesOf(said: PlainStatus): Buffer {

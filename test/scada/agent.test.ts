@@ -4,13 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
+import { readReport, ScadaDesk, type ScadaReport } from '../../firmware/board/scada-desk.ts';
 import { ScadaAgent } from '../../firmware/scada/agent.ts';
+import { clientId } from '../../firmware/scada/ids.ts';
 import { PlainTopic } from '../../firmware/scada/plain-topic.ts';
 import { ScadaSession } from '../../firmware/scada/session.ts';
 import type { ScadaConfig } from '../../firmware/scada/types.ts';
 import { assert, suite } from '../harness/index.ts';
 import { Awaited, Host } from './host.ts';
-import { hasMosquitto, Mosquitto } from './mosquitto.ts';
+import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
 import { Between, ShownBoard } from './shown-board.ts';
 
 const test = suite('scada/agent');
@@ -27,8 +29,11 @@ function configOf(broker: Mosquitto, node: string): ScadaConfig {
   };
 }
 
-function agentOf(broker: Mosquitto, board: Pick<ShownBoard, 'name' | 'path'>): ScadaAgent {
-  const config = configOf(broker, board.name);
+function agentOf(
+  broker: Mosquitto,
+  board: Pick<ShownBoard, 'name' | 'path'>,
+  config = configOf(broker, board.name),
+): ScadaAgent {
   const common = { config, wallMs: () => Date.now(), onNotice: () => {} };
   const bdSeqFile = join(folder, `${board.name}.bdseq`);
   const topic = `plain/${board.name}`;
@@ -132,6 +137,59 @@ test('a board that never answered is said so from the first birth on', async () 
   await host.client.endAsync(true);
   await broker.close();
 });
+
+test(
+  'what becomes of it is told to the board: each server, in words',
+  async () => {
+    const made = makeCertificates(folder);
+    const gone = await Mosquitto.start();
+    await gone.close();
+    const [closed, secure, broker] = [
+      await Mosquitto.start({ anonymous: false }),
+      await Mosquitto.start({ tls: made }),
+      await Mosquitto.start(),
+    ];
+    const board = new ShownBoard(folder, 'board-r');
+    await board.start();
+    const config: ScadaConfig = {
+      ...configOf(broker, 'board-r'),
+      servers: [gone, closed, secure, broker].map(({ port }, n) => ({
+        ...{ host: '127.0.0.1', port, isTls: n === 2 },
+      })),
+      tls: { ca: made.strangerCa, cert: undefined, key: undefined },
+    };
+    const agent = agentOf(broker, board, config);
+    agent.start();
+    const isTold = ({ tellers }: ScadaReport) => tellers.every((teller) => teller.isTold);
+    const { tellers } = await board.reports.until(isTold);
+    assert.equal(
+      tellers.map(({ what, clientId: id, why, at, births }) => [what, id, why, at, births]),
+      [
+        ['Sparkplug', clientId(config, 'sparkplug'), null, 3, 1],
+        ['status topic', clientId(config, 'status'), null, 3, 1],
+      ],
+    );
+    for (const { servers, sent } of tellers) {
+      const words = [/nobody listens there/, /user name, password, certificate/, /authority/, null];
+      for (const [n, { url, state, trouble, connects }] of servers.entries()) {
+        assert.match(url, String(config.servers[n]?.port));
+        assert.equal([state, connects], n === 3 ? ['connected', 1] : ['lost', 0]);
+        if (words[n] === null) assert.is(trouble, null);
+        else assert.match(trouble?.text as string, words[n] as RegExp);
+      }
+      assert.ok(sent !== null && sent.agoMs < 60_000);
+    }
+    await broker.close();
+    const lost = await board.reports.until((report) => !isTold(report), board.reports.all.length);
+    assert.match(lost.tellers[0]?.why as string, `:${broker.port}: the broker hung up`);
+    const desk = new ScadaDesk(0);
+    desk.take(readReport(JSON.parse(JSON.stringify(lost))) as ScadaReport, 1);
+    assert.not.ok(desk.status(2).isReached);
+    await agent.stop('test ends');
+    await Promise.all([board.dies(), closed.close(), secure.close()]);
+  },
+  { timeoutMs: 40_000 },
+);
 
 test(
   'a board that hangs keeps its socket open; what it said last is not called true',

@@ -4,13 +4,17 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { ControlServer } from '../../firmware/board/control/server.ts';
 import { EventLog } from '../../firmware/board/events.ts';
+import type { ScadaReport } from '../../firmware/board/scada-desk.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
+import { Awaited } from './host.ts';
 
 export class ShownBoard {
   readonly name: string;
   events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
   readonly path: string;
+  /** What the agent says of itself. */
+  readonly reports = new Awaited<ScadaReport>();
   private pid = 1;
   private shown: Status;
   private server: ControlServer | undefined;
@@ -32,6 +36,7 @@ export class ShownBoard {
       alarms: () => [],
       alarmHistory: () => [],
       ack: () => 0,
+      takeScadaReport: (report) => this.reports.add(report),
     });
   }
 

@@ -1,5 +1,5 @@
 // The table [mqtt]: which brokers SCADA listens at, and as what this board appears there.
-import type { ScadaConfig, Server } from '../../scada/types.ts';
+import { type ScadaConfig, SERVERS_MAX, type Server } from '../../scada/types.ts';
 import type { ConfigReader, TableReader } from './reader.ts';
 
 const TLS_PORT = 8883;
@@ -18,6 +18,7 @@ export function mqtt(reader: ConfigReader, boardName: string): ScadaConfig | nul
   const servers = table.texts('servers').flatMap((text) => server(table, text, plaintext));
   if (servers.length === 0 && table.raw('servers') === undefined)
     table.problem('servers', 'is missing');
+  if (servers.length > SERVERS_MAX) table.problem('servers', `are more than ${SERVERS_MAX}`);
   const username = table.optionalText('username');
   const passwordFile = table.optionalPath('password-file');
   if ((username === undefined) !== (passwordFile === undefined))

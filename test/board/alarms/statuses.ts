@@ -77,5 +77,6 @@ export function healthyStatus(): Status {
     lastEvent: null,
     alarms: [],
     ticks: {} as Status['ticks'],
+    scada: null,
   };
 }
