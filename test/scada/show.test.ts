@@ -9,7 +9,7 @@ import { READ_SOCKET } from '../../firmware/board/board.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import type { ScadaStatus } from '../../firmware/board/scada-desk.ts';
 import { scadaScreen } from '../../firmware/console/scada-screen.ts';
-import { loneConfig, STAND_IN } from '../board/lone-config.ts';
+import { loneConfig } from '../board/lone-config.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
@@ -54,7 +54,10 @@ test(
     const port = 20_000 + (process.pid % 20_000);
     writeFileSync(join(folder, 'key'), new Uint8Array(32).fill(3), { mode: 0o600 });
     writeFileSync(join(folder, 'kernel'), '');
-    writeFileSync(file, loneConfig({ host: 91, port, more: [...STAND_IN, ...mqtt] }));
+    writeFileSync(
+      file,
+      loneConfig({ host: 91, port, more: ['[watchdog]', 'kind = "none"', ...mqtt] }),
+    );
     start('dist/test/board/fake-board.js', file);
     let client: ControlClient | undefined;
     const open = async () => {
