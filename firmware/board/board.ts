@@ -15,6 +15,7 @@ import type { AlarmChange, AlarmView } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
 import { Brain, type BrainParts, type WishAnswer } from './brain.ts';
+import { ClockWatch } from './clock-watch.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
@@ -75,6 +76,7 @@ export class Board implements Controlled {
   private configWatch: ConfigWatch | null = null;
   /** Null: no broker is configured. */
   private readonly scada: ScadaDesk | null;
+  private readonly clock = new ClockWatch(native.bootClockMs());
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
   private brain: Brain | null = null;
@@ -179,8 +181,9 @@ export class Board implements Controlled {
   }
 
   status(): Status {
-    const scada = this.scada?.status(native.bootClockMs()) ?? null;
-    return { ...this.running().status(), scada };
+    const nowMs = native.bootClockMs();
+    const scada = this.scada?.status(nowMs) ?? null;
+    return { ...this.running().status(), scada, clock: this.clock.status(nowMs) };
   }
 
   wish(wish: Wish): WishAnswer {
@@ -238,6 +241,7 @@ export class Board implements Controlled {
   }
 
   private look(): void {
+    this.clock.look(native.bootClockMs());
     const status = this.status();
     this.alarmKeeper?.look(status);
     if (this.stopping === null && this.configWatch?.isRestartDue(status) === true) this.restart();

@@ -15,6 +15,7 @@ import type { Extras } from '../../watchdog/statement-wire.ts';
 import type { EngineKind } from '../host/engines.ts';
 import type { About } from './about.ts';
 import type { AlarmView } from './alarms/book.ts';
+import type { ClockStatus } from './clock-watch.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { ConfigStatus } from './config-watch.ts';
 import type { BoardEvent } from './events.ts';
@@ -80,6 +81,8 @@ export interface Status {
   readonly ticks: TickCounters;
   /** What tells SCADA of this board, as its agent reports. Null: no broker is configured. */
   readonly scada: ScadaStatus | null;
+  /** The wall clock. Null: not looked at. */
+  readonly clock: ClockStatus | null;
 }
 
 export interface PathStatus {
@@ -178,6 +181,7 @@ export function statusOf(parts: StatusParts): Status {
     ticks: parts.ticks,
     // Beside the brain; board.ts has it.
     scada: null,
+    clock: null,
   };
 }
 

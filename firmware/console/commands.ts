@@ -13,6 +13,7 @@ import {
   print,
   readSecret,
   show,
+  type TimeText,
 } from './needs.ts';
 import * as requests from './requests.ts';
 import { scadaScreen } from './scada-screen.ts';
@@ -30,6 +31,7 @@ import { setup } from './setup.ts';
 import { statusLines } from './status-screen.ts';
 import type { Session } from './talk.ts';
 import type { Settings } from './terminal.ts';
+import { timeScreen } from './time-screen.ts';
 
 export interface Context {
   readonly user: string;
@@ -129,6 +131,12 @@ function* ackAlarm([code = '']: readonly string[], { user }: Context): Dialogue 
   yield* print(acked === 0 ? 'nothing to acknowledge\n' : `acknowledged: ${acked}\n`);
 }
 
+function* showTime(): Dialogue {
+  const answer = yield* ask({ do: 'status' });
+  const board = answer.ok ? (answer.status?.clock ?? null) : null;
+  yield* show(timeScreen(yield* call<TimeText>({ do: 'time' }), board));
+}
+
 function* showConfig(): Dialogue {
   yield* show(configScreen(yield* call<ConfigText>({ do: 'config' })));
 }
@@ -148,6 +156,8 @@ function techSupport(isBrief: boolean): Command['run'] {
       const lines = yield* call<readonly string[]>({ do: 'diagnose' });
       parts.push('the board does not answer\n', lines.join('\n'));
     }
+    const board = answer.ok ? (answer.status?.clock ?? null) : null;
+    parts.push(heading('time'), timeScreen(yield* call<TimeText>({ do: 'time' }), board));
     const alarms = yield* ask({ do: 'alarms', history: isBrief ? 20 : 500 });
     if (alarms.ok)
       parts.push(heading('alarms'), alarmsScreen(alarms.alarms ?? [], alarms.history ?? []));
@@ -252,6 +262,7 @@ export const COMMANDS: readonly Command[] = [
     'what SCADA is told, and where it hangs',
     ofStatus(({ scada }) => scadaScreen(scada)),
   ),
+  at('viewer', 'show time', 'the clock of this machine, and who sets it', showTime),
   at(
     'viewer',
     'show versions',

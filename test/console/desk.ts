@@ -2,7 +2,7 @@
 import type { Status } from '../../firmware/board/status.ts';
 import { GROUPS } from '../../firmware/console/commands.ts';
 import type { UserRole } from '../../firmware/console/grammar.ts';
-import type { Call } from '../../firmware/console/needs.ts';
+import type { Call, TimeText } from '../../firmware/console/needs.ts';
 import type { eventLine } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { rowsOf, type Session, talk } from '../../firmware/console/talk.ts';
@@ -26,6 +26,11 @@ export class Desk {
   holds: Call['do'] | null = null;
   nowMs = 0;
   readonly file = new FakeFile();
+  time: TimeText = {
+    wallMs: Date.UTC(2026, 2, 1, 4, 5, 6),
+    facts: { kernel: null, service: null },
+    asked: null,
+  };
   /** What the board answers to a wish. */
   wish: { ok: true } | { ok: false; why: string } = { ok: true };
 
@@ -101,6 +106,8 @@ export class Desk {
           : { ok: false, why: 'Login incorrect.' };
       case 'diagnose':
         return ['', 'No supervisor runs.', '  board.toml:3: [board] side is missing'];
+      case 'time':
+        return this.time;
       case 'config-open':
         return { ok: true, file: '/etc/board.toml', text: this.file.text };
       case 'config-check':

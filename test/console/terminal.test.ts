@@ -1,8 +1,10 @@
 // The terminal by byte scripts: keys, lines, prefixes, pages, roles, requests, and whatever noise may come.
+import type { ClockStatus } from '../../firmware/board/clock-watch.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import { complete, meaningOf, nextWords } from '../../firmware/console/grammar.ts';
 import { Lockout } from '../../firmware/console/lockout.ts';
+import type { TimeText } from '../../firmware/console/needs.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { isPassword, makeUser, parseUsers, userLine } from '../../firmware/console/users.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
@@ -106,6 +108,40 @@ test('show scada: each server, since when, what went wrong, what was sent; and w
   desk.status = { ...healthyStatus(), scada: scadaStatus(reached) };
   desk.type('\x0cshow status\r');
   assert.match(desk.screen.text, /\nscada +told at mqtts:\/\/scada-one.plant.example:8883\n/);
+});
+
+test('show time: who sets the clock, what was heard last, and what nobody says', () => {
+  const desk = new Desk().login();
+  const shows = (time: Partial<TimeText>, clock: ClockStatus | null = null) => {
+    desk.time = { wallMs: Date.UTC(2026, 2, 1, 4, 5, 6), asked: null, ...NOTHING, ...time };
+    desk.status = { ...healthyStatus(), clock };
+    return desk.type('\x0cshow time\r').screen.text;
+  };
+  const NOTHING = { facts: { kernel: null, service: null } };
+  const answer = { agoMs: 190_000, event: 'periodic', stratum: 3, offsetMs: -1.25, pollS: 512 };
+  const service = { by: 'ntpd', servers: ['192.168.10.1', '192.168.10.4'], answer };
+  const kernel = {
+    ...{ isSynchronised: false, maxErrorMs: 16_000, estimatedErrorMs: 16_000, offsetMs: 0 },
+  };
+  golden('time-appliance', shows({ facts: { kernel, service } }));
+  const lost = { ...service, answer: { ...answer, event: 'unsync', stratum: 16 } };
+  const facts = { kernel, service: lost };
+  const board = { ...facts, isSet: false, isExpected: true, unsetMs: 1_020_000 };
+  const text = shows({ facts }, board);
+  assert.match(text, /\nset +NOT by a time server, for 17 min 0 s\n/);
+  assert.match(text, /\nlast word +3 min 10 s ago \(unsync\): NO SERVER ANSWERS\n/);
+  const right = { ...kernel, isSynchronised: true, maxErrorMs: 23.4, estimatedErrorMs: 0.12 };
+  const chrony = { by: 'chrony', servers: [], answer: null };
+  const asked = { tool: 'chronyc', server: '10.0.0.1', stratum: 2, offsetMs: 0.031, agoMs: 64_000 };
+  const server = shows({ facts: { kernel: right, service: chrony }, asked });
+  assert.match(server, /\nset +by a time server\nby +chrony\nkernel +synchronised, right to 23 ms/);
+  assert.match(
+    server,
+    /\nchronyc +follows 10.0.0.1, stratum 2, offset \+0.03 ms, heard 1 min 4 s ago/,
+  );
+  assert.match(shows({}), /\nset +by nobody\nby +nobody known/);
+  desk.status = null;
+  assert.match(desk.type('\x0cshow time\r').screen.text, /clock +2026-03-01 04:05:06 UTC/);
 });
 
 test('show status is one screen of 24 lines with its prompt, whatever is wrong', () => {

@@ -17,7 +17,7 @@ import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
 const test = suite('scada/show');
 test.needs(hasMosquitto);
 
-const SOON_MS = 20_000;
+const SOON_MS = 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-show-'));
 const children: ChildProcess[] = [];
 
@@ -84,7 +84,7 @@ test(
     client.close();
     await broker.close();
   },
-  { timeoutMs: 60_000 },
+  { timeoutMs: 180_000 },
 );
 
 test.run();

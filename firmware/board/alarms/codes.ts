@@ -55,6 +55,7 @@ export const ALARM_CODES = {
   // Whoever watches.
   'SCADA-UNREACHED': state('warning', 'SCADA is not told of this board'),
   'SCADA-UNSAVED': state('warning', 'the number of births to SCADA cannot be kept on disk'),
+  'CLOCK-UNSET': state('warning', 'no time server has set the clock for long'),
 
   // This board.
   UNFIT: state('error', 'this board is not fit to lead'),

@@ -21,6 +21,8 @@ const FADE_MS = 60_000;
 const OUTPUT_HELD_MS = 1_000;
 /** A broker that starts anew is no alarm. */
 const SCADA_UNREACHED_MS = 60_000;
+/** A daemon needs minutes after a start, and the appliance's speaks every eleven. */
+const CLOCK_UNSET_MS = 15 * 60_000;
 /** These tell of the start itself, or must not wait. */
 const AT_ONCE: ReadonlySet<AlarmCode> = new Set<AlarmCode>([
   'GUEST-DOWN',
@@ -176,6 +178,7 @@ function conditions(status: Status): Map<AlarmCode, string> {
   const noDog = watchdog.kind === 'none' ? 'the configuration names none' : watchdog.why;
   noteConfig(status, note);
   noteScada(status, note);
+  noteClock(status, note);
   note('WATCHDOG-OFF', !watchdog.armed && role !== 'stopped', `no watchdog: ${noDog}`);
   return found;
 }
@@ -201,6 +204,20 @@ function noteScada(
   note('SCADA-UNREACHED', unreachedMs > SCADA_UNREACHED_MS, `SCADA is not reached: ${why}`);
   const unsaved = tellers.flatMap((teller) => teller.unsaved ?? [])[0];
   note('SCADA-UNSAVED', unsaved !== undefined, `births to SCADA are not kept: ${unsaved}`);
+}
+
+function noteClock(
+  { clock }: Status,
+  note: (code: AlarmCode, isSo: boolean, text?: string) => void,
+): void {
+  if (clock === null) return;
+  const { isExpected, unsetMs, service } = clock;
+  const who = [service?.by ?? 'what did it before', ...(service?.servers ?? [])].join(' ');
+  note(
+    'CLOCK-UNSET',
+    isExpected && unsetMs > CLOCK_UNSET_MS,
+    `no time server sets the clock: ${who}`,
+  );
 }
 
 function notePaths(

@@ -103,6 +103,21 @@ test('SCADA that is not reached for long, and births that are not kept', () => {
   assert.equal(said, ['-SCADA-UNSAVED']);
 });
 
+test('a clock that should be set and is not, for a quarter of an hour', () => {
+  const service = { by: 'ntpd', servers: ['10.0.0.1'], answer: null };
+  const clock = { kernel: null, service, isSet: false, isExpected: true };
+  const { watch, said } = watched();
+  lookFor(watch, { ...healthyStatus(), clock: { ...clock, unsetMs: 14 * 60_000 } }, 5_000);
+  const late = { ...clock, unsetMs: 16 * 60_000 };
+  const nobody = { ...late, service: null, isExpected: false };
+  lookFor(watch, { ...healthyStatus(), clock: nobody }, 5_000);
+  assert.equal(said, [], 'a daemon needs time, and where there is none none is missed');
+  lookFor(watch, { ...healthyStatus(), clock: late }, 5_000);
+  assert.equal(said.splice(0), ['+CLOCK-UNSET']);
+  lookFor(watch, { ...healthyStatus(), clock: { ...clock, isSet: true, unsetMs: 0 } }, 5_000);
+  assert.equal(said, ['-CLOCK-UNSET']);
+});
+
 test('a path that flickers is one alarm; a hand-over is none; a start is none', () => {
   const healthy = healthyStatus();
   const silent = {

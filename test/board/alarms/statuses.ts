@@ -78,5 +78,6 @@ export function healthyStatus(): Status {
     alarms: [],
     ticks: {} as Status['ticks'],
     scada: null,
+    clock: null,
   };
 }
