@@ -159,7 +159,9 @@ export class BrokerLink {
     const { handler, onNotice } = this.options;
     let client: MqttClient;
     try {
-      client = new mqtt.MqttClient(() => socket, this.clientOptions(handler.will()));
+      // The will last: it uses up a number that belongs to a CONNECT.
+      const options = this.clientOptions();
+      client = new mqtt.MqttClient(() => socket, { ...options, will: handler.will() });
     } catch (error) {
       socket.destroy();
       throw error;
@@ -184,7 +186,11 @@ export class BrokerLink {
       this.connection = undefined;
       handler.closed();
       const { ending, isAccepted } = connection;
-      this.next(ending ?? { how: isAccepted ? 'cut' : 'failed', why: HUNG_UP });
+      const silent = {
+        how: 'failed',
+        why: 'the broker hung up without a word on CONNECT',
+      } as const;
+      this.next(ending ?? (isAccepted ? { how: 'cut', why: 'the broker hung up' } : silent));
     });
   }
 
@@ -200,7 +206,7 @@ export class BrokerLink {
     connection.socket.destroy();
   }
 
-  private clientOptions(will: Will): IClientOptions {
+  private clientOptions(): IClientOptions {
     const { config, clientId } = this.options;
     const { login, keepaliveS } = config;
     return {
@@ -212,7 +218,6 @@ export class BrokerLink {
       reconnectPeriod: 0,
       queueQoSZero: false,
       resubscribe: false,
-      will,
       ...(login === undefined
         ? {}
         : {
@@ -231,13 +236,17 @@ export class BrokerLink {
   }
 }
 
-const HUNG_UP = 'the broker hung up';
 /** What a socket says when the other side has closed it. */
 const CLOSED_THERE = new Set(['ECONNRESET', 'EPIPE']);
 
 function endingOf(error: Error, isAccepted: boolean): Ending {
   const isCut = isAccepted && CLOSED_THERE.has((error as NodeJS.ErrnoException).code ?? '');
-  return { how: isCut ? 'cut' : 'failed', why: words(error) };
+  // Only the parser of packets has errors without any code.
+  const isGarbage = !isAccepted && !('code' in error) && words(error) === error.message;
+  const why = isGarbage
+    ? `what answers there does not speak MQTT (${error.message})`
+    : words(error);
+  return { how: isCut ? 'cut' : 'failed', why };
 }
 
 /** Null, or why not. */
