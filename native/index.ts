@@ -256,6 +256,16 @@ interface Native {
     /** Errors carry a `code` E_TAP_... and say in words what to do. At most 64 frames a callback. */
     new (name: string, onFrames: (frames: Uint8Array[]) => void, onGone: () => void): Tap;
   };
+  /**
+   * What the kernel says of its wall clock (adjtimex); needs no right. `maxErrorUs` grows until a daemon
+   * says better, up to 16 s; `offsetUs` is still to be corrected, slowly.
+   */
+  kernelClock(): {
+    maxErrorUs: number;
+    estimatedErrorUs: number;
+    offsetUs: number;
+    isUnsynchronised: boolean;
+  };
   /** Advisory, until the descriptor is closed; false: another opening of the file has it. */
   lockFile(fd: number, isExclusive: boolean): boolean;
   /** The range reads as zeros and takes no space; false: this file system has no holes. */
@@ -277,6 +287,7 @@ function load(): Native {
 export const {
   FrameCipher,
   GuestMemory,
+  kernelClock,
   kick,
   lockFile,
   lookUpInterface,

@@ -15,6 +15,7 @@ import type { AlarmChange } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
 import { ArbiterLoop, type ArbiterLoopParts, type RequestAnswer } from './arbiter-loop.ts';
+import { ClockWatch } from './clock-watch.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
@@ -23,6 +24,7 @@ import type { Access, Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import type { Replication, ReplicationEvents } from './replication/types.ts';
+import { ScadaDesk, type ScadaReport } from './scada-desk.ts';
 import { mayRestart } from './service-rules.ts';
 import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import type { AlarmView, Status } from './status.ts';
@@ -76,6 +78,9 @@ export class Board implements Controlled {
   private readonly sinks: EventSink[];
   private alarmKeeper: AlarmKeeper | null = null;
   private configWatch: ConfigWatch | null = null;
+  /** Null: no broker is configured. */
+  private readonly scada: ScadaDesk | null;
+  private readonly clock = new ClockWatch(native.bootClockMs());
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
   private loop: ArbiterLoop | null = null;
@@ -96,8 +101,9 @@ export class Board implements Controlled {
   }
 
   private constructor(options: BoardOptions) {
-    const { stdout } = options;
+    const { config, stdout } = options;
     this.options = options;
+    this.scada = config.mqtt === null ? null : new ScadaDesk(native.bootClockMs());
     this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
     this.lock = lockOf(options);
     this.supervisor = options.supervisor ?? new SupervisorLine();
@@ -196,7 +202,9 @@ export class Board implements Controlled {
   }
 
   status(): Status {
-    return this.running().status();
+    const nowMs = native.bootClockMs();
+    const scada = this.scada?.status(nowMs) ?? null;
+    return { ...this.running().status(), scada, clock: this.clock.status(nowMs) };
   }
 
   request(request: OperatorRequest): RequestAnswer {
@@ -217,6 +225,10 @@ export class Board implements Controlled {
 
   ack(code: AlarmCode | null, by: string): number {
     return this.alarmKeeper?.ack(code, by) ?? 0;
+  }
+
+  takeScadaReport(report: ScadaReport): void {
+    this.scada?.take(report, native.bootClockMs());
   }
 
   /** By the operator: refused when the service would end, unless forced. */
@@ -250,6 +262,7 @@ export class Board implements Controlled {
   }
 
   private look(): void {
+    this.clock.look(native.bootClockMs());
     const status = this.status();
     this.alarmKeeper?.look(status);
     if (this.stopping === null && this.configWatch?.isRestartDue(status) === true) this.restart();

@@ -15,12 +15,14 @@ import type { GuardStatus } from '../../watchdog/watchdog-guard.ts';
 import type { EngineKind } from '../host/engines.ts';
 import type { About } from './about.ts';
 import type { AlarmCode } from './alarms/codes.ts';
+import type { ClockStatus } from './clock-watch.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
 import type { PathCounters } from './paths.ts';
 import type { ReplicationFacts, SyncFacts } from './replication/types.ts';
+import type { ScadaStatus } from './scada-desk.ts';
 import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
 import type { TakeoverStatus } from './takeover-timeline.ts';
 import type { TickCounters } from './ticker.ts';
@@ -80,6 +82,10 @@ export interface Status {
   /** The worst first; docs/alarms.md. */
   readonly alarms: readonly AlarmView[];
   readonly ticks: TickCounters;
+  /** What tells SCADA of this board, as its agent reports. Null: no broker is configured. */
+  readonly scada: ScadaStatus | null;
+  /** The wall clock. Null: not looked at. */
+  readonly clock: ClockStatus | null;
 }
 
 export interface PathStatus {
@@ -211,6 +217,9 @@ export function statusOf(parts: StatusParts): Status {
     lastEvent: parts.lastEvent,
     alarms: parts.alarms,
     ticks: parts.ticks,
+    // Beside the arbiter's loop; board.ts has it.
+    scada: null,
+    clock: null,
   };
 }
 

@@ -68,7 +68,7 @@ function tellersOf(config: ScadaConfig, keepDir: string): Teller[] {
   ];
   const { statusTopic: topic } = config;
   if (topic !== undefined) {
-    const plain = { config, topic, firmware: version() };
+    const plain = { config, topic, firmware: version(), wallMs: () => Date.now() };
     tellers.push(new PlainTopic({ ...plain, onNotice: say }));
   }
   return tellers;

@@ -5,8 +5,18 @@ import { didYouMean } from '../words/near.ts';
 import { configure, confirmConfig, factoryReset, showHistory } from './configure.ts';
 import { type Context, newPassword, statusOr, tellNoBoard } from './context.ts';
 import type { Row, UserRole } from './grammar.ts';
-import { ask, type ConfigText, call, type Dialogue, type Done, print, show } from './needs.ts';
+import {
+  ask,
+  type ConfigText,
+  call,
+  type Dialogue,
+  type Done,
+  print,
+  show,
+  type TimeText,
+} from './needs.ts';
 import * as requests from './requests.ts';
+import { scadaScreen } from './scada-screen.ts';
 import {
   alarmsScreen,
   configScreen,
@@ -19,6 +29,7 @@ import {
 } from './screens.ts';
 import { setup } from './setup.ts';
 import { statusLines } from './status-screen.ts';
+import { timeScreen } from './time-screen.ts';
 
 export interface Command extends Row {
   readonly run: (args: readonly string[], context: Context) => Dialogue;
@@ -94,6 +105,12 @@ function* ackAlarm([code = '']: readonly string[], { user }: Context): Dialogue 
   yield* print(acked === 0 ? 'nothing to acknowledge\n' : `acknowledged: ${acked}\n`);
 }
 
+function* showTime(): Dialogue {
+  const answer = yield* ask({ do: 'status' });
+  const board = answer.ok ? (answer.status?.clock ?? null) : null;
+  yield* show(timeScreen(yield* call<TimeText>({ do: 'time' }), board));
+}
+
 function* showConfig(): Dialogue {
   yield* show(configScreen(yield* call<ConfigText>({ do: 'config' })));
 }
@@ -106,12 +123,15 @@ function techSupport(isBrief: boolean): Command['run'] {
       const { status } = answer;
       parts.push(statusLines(status).join('\n'));
       parts.push(heading('links'), linksScreen(status), heading('disks'), disksScreen(status));
+      parts.push(heading('scada'), scadaScreen(status.scada));
       parts.push(heading('versions'), versionsScreen(status, context.version));
       if (!isBrief) parts.push(heading('status'), `${JSON.stringify(status, null, 1)}\n`);
     } else {
       const lines = yield* call<readonly string[]>({ do: 'diagnose' });
       parts.push('the board does not answer\n', lines.join('\n'));
     }
+    const board = answer.ok ? (answer.status?.clock ?? null) : null;
+    parts.push(heading('time'), timeScreen(yield* call<TimeText>({ do: 'time' }), board));
     const alarms = yield* ask({ do: 'alarms', history: isBrief ? 20 : 500 });
     if (alarms.ok)
       parts.push(heading('alarms'), alarmsScreen(alarms.alarms ?? [], alarms.history ?? []));
@@ -198,6 +218,13 @@ export const COMMANDS: readonly Command[] = [
   at('viewer', 'show links', 'every path to the other board', ofStatus(linksScreen)),
   at('viewer', 'show guest', 'the protected machine', ofStatus(guestScreen)),
   at('viewer', 'show disks', 'disks of the guest, record of this board', ofStatus(disksScreen)),
+  at(
+    'viewer',
+    'show scada',
+    'what SCADA is told, and where it hangs',
+    ofStatus(({ scada }) => scadaScreen(scada)),
+  ),
+  at('viewer', 'show time', 'the clock of this machine, and who sets it', showTime),
   at(
     'viewer',
     'show versions',

@@ -7,12 +7,14 @@ import { CONTROL_SOCKET } from '../board/board.ts';
 import { readConfig } from '../board/config/load.ts';
 import type { BoardConfig } from '../board/config/types.ts';
 import { textOf } from '../host/brought-file.ts';
+import { readClock } from '../host/clock.ts';
 import { systemWords } from '../host/errors.ts';
+import { askTimeTools } from '../host/time-tools.ts';
 import { BoardLink, type BoardLinkEvents } from './board-link.ts';
 import { ConfigDesk } from './config-desk.ts';
 import { diagnose, problemsOf } from './diagnose.ts';
 import { Lockout } from './lockout.ts';
-import type { Begun, Call, ConfigText, Done, LoginAnswer } from './needs.ts';
+import type { Begun, Call, ConfigText, Done, LoginAnswer, TimeText } from './needs.ts';
 import { SetupDesk } from './setup-desk.ts';
 import { isPassword, loadUsers, makeUser, saveUsers, writeSafely } from './users.ts';
 
@@ -73,6 +75,8 @@ export class ConsoleHost {
         );
       case 'diagnose':
         return await diagnose(this.options.configFile);
+      case 'time':
+        return await this.timeText();
       case 'config':
         return await this.configText();
       case 'config-open':
@@ -207,6 +211,11 @@ export class ConsoleHost {
       // One of the problems.
     }
     return { file, text, problems: await problemsOf(file), trial: this.desk.trialWords() };
+  }
+
+  private async timeText(): Promise<TimeText> {
+    const wallMs = this.options.wallMs();
+    return { wallMs, facts: await readClock(), asked: await askTimeTools(wallMs) };
   }
 
   private async openGuest(): Promise<Done> {

@@ -1,6 +1,8 @@
 // What a dialogue may ask of the terminal that runs it. A dialogue is a generator: it yields a need and
 // goes on with the answer, so it reads like the conversation it is and does no I/O. Pure.
 import type { Answer } from '../board/control/verbs.ts';
+import type { ClockFacts } from '../host/clock.ts';
+import type { ToolAnswer } from '../host/time-tools.ts';
 import type { UserRole } from './grammar.ts';
 
 /** Done by the outside; the answer comes later. */
@@ -16,6 +18,7 @@ export type Call =
     }
   | { readonly do: 'ask'; readonly request: ControlRequest }
   | { readonly do: 'diagnose' }
+  | { readonly do: 'time' }
   | { readonly do: 'config' }
   | ConfigCall
   | SetupCall
@@ -44,6 +47,14 @@ export type Done = { readonly ok: true } | { readonly ok: false; readonly why: s
 
 /** What the board said, or why nobody did; `isAbsent`: no board answers at all. */
 export type BoardAnswer = Answer & { readonly isAbsent?: boolean };
+
+/** The wall clock of this machine, found out without the board. */
+export interface TimeText {
+  readonly wallMs: number;
+  readonly facts: ClockFacts;
+  /** What the daemon says when it is asked itself; null: it has no tool here. */
+  readonly asked: ToolAnswer | null;
+}
 
 export interface ConfigText {
   readonly file: string;

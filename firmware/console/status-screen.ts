@@ -2,6 +2,7 @@
 // whether the plant is protected, last whether this board may be switched off. Pure.
 import { PATH_WORDS } from '../board/notices.ts';
 import { roleWord } from '../board/role-words.ts';
+import type { ScadaStatus } from '../board/scada-desk.ts';
 import type { AlarmView, Status } from '../board/status.ts';
 import { ascii, clip, wrap } from './ascii.ts';
 
@@ -31,6 +32,7 @@ export function statusLines(status: Status, columns = 80): string[] {
     row('health', status.health.ok ? 'fit to lead' : `NOT FIT: ${status.health.words.join('; ')}`),
     row('peer', peerWords(status)),
     row('takeover', takeoverWords(status)),
+    ...(status.scada === null ? [] : [row('scada', scadaWords(status.scada))]),
   ].map((line) => clip(line, columns));
   return [...lines, ...alarmRows(status.alarms, before - lines.length, columns), ...closing];
 }
@@ -121,6 +123,17 @@ function takeoverWords({ lastTakeover }: Status): string {
   const { kind, blackoutMs, cause, wallMs } = lastTakeover;
   const took = blackoutMs === null ? '' : `, ${blackoutMs.toFixed(0)} ms`;
   return `${kind} ${timeOf(wallMs)}${took}: ${cause}`;
+}
+
+function scadaWords(scada: ScadaStatus): string {
+  const { isReached, why, tellers } = scada;
+  if (!isReached) return `${reachedWords(scada)}: ${why}`;
+  const urls = tellers.map(({ servers, at }) => servers[at]?.url ?? '');
+  return `told at ${[...new Set(urls)].join(', ')}`;
+}
+
+export function reachedWords({ isReached, unreachedMs }: ScadaStatus): string {
+  return isReached ? 'reached' : `NOT REACHED for ${span(unreachedMs)}`;
 }
 
 function alarmRows(alarms: readonly AlarmView[], room: number, columns: number): string[] {

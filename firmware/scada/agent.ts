@@ -4,6 +4,7 @@
 
 import { ControlClient } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';
+import type { ScadaReport, TellerReport } from '../board/scada-desk.ts';
 import type { Status } from '../board/status.ts';
 import type { Note, Snapshot } from './edge-node.ts';
 import { snapshotOf, unreachable } from './snapshot.ts';
@@ -13,6 +14,8 @@ export interface Teller {
   start(): void;
   update(snapshot: Snapshot, status: Status | undefined): void;
   note(note: Note): void;
+  /** Of itself, for the technician's console. */
+  report(): TellerReport;
   stop(why: string): Promise<void>;
 }
 
@@ -27,6 +30,7 @@ const STATUS_EVERY_MS = 500;
 /** What was told last is not believed longer than this. */
 const SILENT_MS = 1_500;
 const RETRY_MS = 250;
+const REPORT_EVERY_MS = 1_000;
 /** Events that change what the status says: it is asked for at once. */
 const TELLING =
   /^(ROLE|PAIR|REDUNDANCY|TAKEOVER|HANDOVER|HEALTH|WATCHDOG|PATH|SYNC|GUEST|DISK)-|^DIVERGED$/;
@@ -40,6 +44,7 @@ export class ScadaAgent {
   /** Of which start of the board, and up to which number, the events are told. A board that lost its state
    * counts its starts anew: its process tells them apart. */
   private told = { start: '', seq: 0 };
+  private reportedMs = Number.NEGATIVE_INFINITY;
   private isStopped = false;
   private isSpeaking = false;
   private isSilent = false;
@@ -108,6 +113,16 @@ export class ScadaAgent {
     this.listen();
     this.isSilent = false;
     this.say(snapshotOf(status, { wallMs: this.options.wallMs() }), status);
+    this.report();
+  }
+
+  /** What becomes of it, so that who stands before the board can see it there. */
+  private report(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.reportedMs < REPORT_EVERY_MS) return;
+    this.reportedMs = nowMs;
+    const report: ScadaReport = { tellers: this.options.tellers.map((teller) => teller.report()) };
+    void this.client?.ask({ do: 'report-scada', report });
   }
 
   private take(client: ControlClient, event: BoardEvent): void {

@@ -5,9 +5,10 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import type { ScadaConfig } from '../board/config/scada-types.ts';
+import type { TellerReport } from '../board/scada-desk.ts';
 import { secretLineOf } from '../host/brought-file.ts';
 import { open, readNamed, serverText, words } from './connector.ts';
-import { type Ending, type ServerFacts, ServerWalk } from './server-walk.ts';
+import { type Ending, ServerWalk } from './server-walk.ts';
 
 export interface Will {
   readonly topic: string;
@@ -38,6 +39,18 @@ const UNSENT_BYTES_MAX = 1 << 20;
 const END_MS = 2_000;
 const ACCEPT_MS = 10_000;
 
+export interface PublishOptions {
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  /** What it is, for people. */
+  readonly what: string;
+}
+
+export type LinkReport = Omit<TellerReport, 'what' | 'births' | 'unsaved'>;
+
+/** A report is one line of the control socket, whatever went wrong at every server. */
+const TROUBLE_LETTERS = 200;
+
 interface Connection {
   readonly client: MqttClient;
   readonly socket: Socket;
@@ -50,6 +63,7 @@ export class BrokerLink {
   private readonly options: LinkOptions;
   private readonly walk: ServerWalk;
   private connection: Connection | undefined;
+  private sent: { readonly what: string; readonly atMs: number } | null = null;
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
 
@@ -59,19 +73,35 @@ export class BrokerLink {
     this.walk = new ServerWalk(config.servers.map(serverText), clientId, performance.now());
   }
 
-  /** Times are those of `performance.now()`. */
-  get facts(): { readonly servers: readonly ServerFacts[]; readonly isContested: boolean } {
-    return { servers: this.walk.facts, isContested: this.walk.isContested };
+  /** What of a report the link knows; `waitsFor`: why nothing is told although it is connected. */
+  report(told: { readonly isTold: boolean; readonly waitsFor: string | null }): LinkReport {
+    const { walk, options, sent } = this;
+    const nowMs = performance.now();
+    const ago = (atMs: number) => Math.max(0, Math.round(nowMs - atMs));
+    const servers = walk.facts.map(({ url, state, sinceMs, connects, trouble }) => ({
+      ...{ url, state, forMs: ago(sinceMs), connects },
+      trouble:
+        trouble === null
+          ? null
+          : { text: trouble.text.slice(0, TROUBLE_LETTERS), agoMs: ago(trouble.atMs) },
+    }));
+    const isWell = told.isTold && !walk.isContested;
+    return {
+      ...{ clientId: options.clientId, isTold: told.isTold, at: walk.index, servers },
+      why: isWell ? null : (told.waitsFor ?? walk.lastTrouble),
+      sent: sent === null ? null : { what: sent.what, agoMs: ago(sent.atMs) },
+    };
   }
 
   start(): void {
     void this.attempt();
   }
 
-  publish(topic: string, payload: Buffer, options: { qos: 0 | 1; retain: boolean }): void {
+  publish(topic: string, payload: Buffer, { qos, retain, what }: PublishOptions): void {
     const { connection } = this;
     if (connection?.isAccepted !== true) return;
-    connection.client.publish(topic, payload, options, () => {});
+    this.sent = { what, atMs: performance.now() };
+    connection.client.publish(topic, payload, { qos, retain }, () => {});
     if (connection.socket.writableLength > UNSENT_BYTES_MAX)
       this.cut(connection, { how: 'failed', why: 'it takes nothing any more' });
   }
@@ -130,7 +160,9 @@ export class BrokerLink {
     const { handler, onNotice } = this.options;
     let client: MqttClient;
     try {
-      client = new mqtt.MqttClient(() => socket, this.clientOptions(handler.will()));
+      // The will last: it uses up a number that belongs to a CONNECT.
+      const options = this.clientOptions();
+      client = new mqtt.MqttClient(() => socket, { ...options, will: handler.will() });
     } catch (error) {
       socket.destroy();
       throw error;
@@ -155,7 +187,11 @@ export class BrokerLink {
       this.connection = undefined;
       handler.closed();
       const { ending, isAccepted } = connection;
-      this.next(ending ?? { how: isAccepted ? 'cut' : 'failed', why: HUNG_UP });
+      const silent = {
+        how: 'failed',
+        why: 'the broker hung up without a word on CONNECT',
+      } as const;
+      this.next(ending ?? (isAccepted ? { how: 'cut', why: 'the broker hung up' } : silent));
     });
   }
 
@@ -171,7 +207,7 @@ export class BrokerLink {
     connection.socket.destroy();
   }
 
-  private clientOptions(will: Will): IClientOptions {
+  private clientOptions(): IClientOptions {
     const { config, clientId } = this.options;
     const { login, keepaliveS } = config;
     return {
@@ -183,7 +219,6 @@ export class BrokerLink {
       reconnectPeriod: 0,
       queueQoSZero: false,
       resubscribe: false,
-      will,
       ...(login === undefined
         ? {}
         : {
@@ -202,13 +237,17 @@ export class BrokerLink {
   }
 }
 
-const HUNG_UP = 'the broker hung up';
 /** What a socket says when the other side has closed it. */
 const CLOSED_THERE = new Set(['ECONNRESET', 'EPIPE']);
 
 function endingOf(error: Error, isAccepted: boolean): Ending {
   const isCut = isAccepted && CLOSED_THERE.has((error as NodeJS.ErrnoException).code ?? '');
-  return { how: isCut ? 'cut' : 'failed', why: words(error) };
+  // Only the parser of packets has errors without any code.
+  const isGarbage = !isAccepted && !('code' in error) && words(error) === error.message;
+  const why = isGarbage
+    ? `what answers there does not speak MQTT (${error.message})`
+    : words(error);
+  return { how: isCut ? 'cut' : 'failed', why };
 }
 
 /** Null, or why not. */

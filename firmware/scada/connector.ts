@@ -92,6 +92,12 @@ const WORDS: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'the broker’s certificate is of another host name',
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
     'the broker wants a certificate of this board: "cert", "key"',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA:
+    'the broker does not know the authority of this board’s certificate ("cert")',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'this board’s certificate ("cert") has expired',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: 'this board’s certificate ("cert") is revoked',
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'the broker refuses this board’s certificate ("cert")',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: 'the broker refuses this board’s certificate ("cert")',
   ERR_SSL_WRONG_VERSION_NUMBER: 'the broker does not speak TLS at this port',
   ERR_OSSL_PEM_NO_START_LINE: 'a certificate or key file is not in PEM form',
   ERR_OSSL_X509_KEY_VALUES_MISMATCH: '"cert" and "key" do not belong together',
@@ -103,7 +109,7 @@ const MQTT_WORDS: Readonly<Record<string, string>> = {
   2: 'the broker refuses the id of this client',
   3: 'the broker is there, but serves nobody now',
   4: 'the broker refuses user name or password',
-  5: 'the broker lets this client in nowhere: user name, password, certificate or its rules',
+  5: 'the broker does not let this board in: user name, password, certificate or its own rules',
   'connack timeout': 'the broker does not answer to CONNECT',
   'Keepalive timeout': 'the broker does not answer any more',
 };

@@ -1,42 +1,55 @@
 // For hosts without Sparkplug: one retained topic with the status as plain JSON, and a last will that
-// says `offline`. With it, if wanted, what Home Assistant needs to find it (its MQTT discovery).
-
+// says `offline`. It is said again and again, with its time: a retained word can outlive everybody who could
+// take it back. With it, if wanted, what Home Assistant needs to find it.
 import type { ScadaConfig } from '../board/config/scada-types.ts';
-import { roleWord } from '../board/role-words.ts';
+import type { TellerReport } from '../board/scada-desk.ts';
 import type { Status } from '../board/status.ts';
 import type { Teller } from './agent.ts';
 import { BrokerLink } from './broker-link.ts';
 import type { Note, Snapshot } from './edge-node.ts';
-import { clientId, deviceId } from './ids.ts';
+import { introduce } from './home-assistant.ts';
+import { clientId } from './ids.ts';
+import { offline, type PlainStatus, shown, unreachable } from './plain-status.ts';
+import { whyOf } from './snapshot.ts';
 
 export interface PlainOptions {
   readonly config: ScadaConfig;
   readonly topic: string;
   readonly firmware: string;
+  /** UTC, milliseconds since 1970. */
+  readonly wallMs: () => number;
   readonly onNotice: (text: string) => void;
+  /** Said again after this long without news. */
+  readonly repeatMs?: number;
 }
 
+export const REPEAT_MS = 10_000;
 const RETAINED = { qos: 1, retain: true } as const;
-const OFFLINE = Buffer.from(JSON.stringify({ online: false }));
+const STATUS = { ...RETAINED, what: 'status' } as const;
 
 export class PlainTopic implements Teller {
   private readonly options: PlainOptions;
   private readonly link: BrokerLink;
-  private latest: Buffer | undefined;
+  private readonly repeatMs: number;
+  private latest: PlainStatus | undefined;
+  private timer: NodeJS.Timeout | undefined;
   private isConnected = false;
+  private connects = 0;
 
   constructor(options: PlainOptions) {
     this.options = options;
+    this.repeatMs = options.repeatMs ?? REPEAT_MS;
     const { config, topic, onNotice } = options;
     this.link = new BrokerLink({
       config,
       clientId: clientId(config, 'status'),
       onNotice,
       handler: {
-        will: () => ({ topic, payload: OFFLINE, ...RETAINED }),
+        will: () => ({ topic, payload: this.bytesOf(offline('its agent is gone')), ...RETAINED }),
         connected: () => this.connected(),
         message: () => {},
         closed: () => {
+          clearInterval(this.timer);
           this.isConnected = false;
         },
       },
@@ -48,76 +61,52 @@ export class PlainTopic implements Teller {
   }
 
   /** Undefined: the board does not answer, and what it was is not repeated as if it still were. */
-  update(_snapshot: Snapshot, status: Status | undefined): void {
-    const said =
-      status === undefined
-        ? { online: true, reachable: false }
-        : { online: true, ...short(status) };
-    const bytes = Buffer.from(JSON.stringify(said));
-    if (this.latest?.equals(bytes)) return;
-    this.latest = bytes;
-    if (this.isConnected) this.link.publish(this.options.topic, bytes, RETAINED);
+  update(snapshot: Snapshot, status: Status | undefined): void {
+    const said = status === undefined ? unreachable(whyOf(snapshot)) : shown(status);
+    if (JSON.stringify(said) === JSON.stringify(this.latest)) return;
+    this.latest = said;
+    this.say();
   }
 
   note(_note: Note): void {}
 
-  async stop(): Promise<void> {
-    if (this.isConnected) this.link.publish(this.options.topic, OFFLINE, RETAINED);
+  async stop(why: string): Promise<void> {
+    clearInterval(this.timer);
+    this.link.publish(this.options.topic, this.bytesOf(offline(why)), STATUS);
     await this.link.stop();
+  }
+
+  report(): TellerReport {
+    const { isConnected, connects } = this;
+    return {
+      ...this.link.report({ isTold: isConnected, waitsFor: null }),
+      ...{ what: 'status topic', births: connects, unsaved: null },
+    };
   }
 
   private connected(): void {
     this.isConnected = true;
-    if (this.latest !== undefined) this.link.publish(this.options.topic, this.latest, RETAINED);
+    this.connects += 1;
+    this.timer = setInterval(() => this.say(), this.repeatMs);
+    this.say();
     if (this.options.config.homeAssistant) this.introduce();
   }
 
-  private introduce(): void {
-    const { config, topic, firmware } = this.options;
-    const id = deviceId(config);
-    const payload = Buffer.from(JSON.stringify(discovery(id, config.node, topic, firmware)));
-    this.link.publish(`homeassistant/device/${id}/config`, payload, RETAINED);
+  private say(): void {
+    if (!this.isConnected || this.latest === undefined) return;
+    this.link.publish(this.options.topic, this.bytesOf(this.latest), STATUS);
   }
-}
 
-function short(status: Status) {
-  const { board, role, pairState, why, generation, safeToRemove, lagMs, sync } = status;
-  return {
-    reachable: true,
-    ...{ name: board.name, side: board.side, role: roleWord(role), arbiterRole: role },
-    ...{ pairState, why, generation },
-    redundant: pairState === 'RUN-Redundant',
-    healthy: status.health.ok,
-    safeToRemove: safeToRemove.ok,
-    safeToRemoveWhy: safeToRemove.why,
-    lagMs: lagMs === null ? null : Math.round(lagMs),
-    syncPercent: Math.round(sync.percent),
-  };
-}
+  private introduce(): void {
+    const { config, topic: statusTopic, firmware } = this.options;
+    const { group, node } = config;
+    const { repeatMs } = this;
+    const { topic, payload } = introduce({ group, node, statusTopic, firmware, repeatMs });
+    const bytes = Buffer.from(JSON.stringify(payload));
+    this.link.publish(topic, bytes, { ...RETAINED, what: 'discovery' });
+  }
 
-/** One device with its sensors (Home Assistant, "MQTT discovery", device payload). */
-function discovery(id: string, name: string, topic: string, firmware: string) {
-  const sensor = (key: string, words: string, platform = 'sensor', more: object = {}) => [
-    key,
-    {
-      p: platform,
-      unique_id: `${id}_${key}`,
-      name: words,
-      value_template: `{{ value_json.${key} }}`,
-      ...more,
-    },
-  ];
-  const binary = { payload_on: 'True', payload_off: 'False' };
-  return {
-    dev: { ids: [id], name: `Twinstep ${name}`, sw: firmware },
-    o: { name: 'twinstep', sw: firmware },
-    cmps: Object.fromEntries([
-      sensor('role', 'Role'),
-      sensor('pairState', 'Pair state'),
-      sensor('redundant', 'Redundant', 'binary_sensor', binary),
-      sensor('safeToRemove', 'Safe to remove', 'binary_sensor', binary),
-    ]),
-    state_topic: topic,
-    qos: 1,
-  };
+  private bytesOf(said: PlainStatus): Buffer {
+    return Buffer.from(JSON.stringify({ ...said, atMs: this.options.wallMs() }));
+  }
 }

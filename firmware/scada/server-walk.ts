@@ -26,9 +26,10 @@ export type Ending =
 export interface ServerFacts {
   readonly url: string;
   readonly state: 'untried' | 'trying' | 'connected' | 'lost';
+  /** Connected since, or without connection since. */
   readonly sinceMs: number;
   readonly connects: number;
-  /** The last thing that went wrong there, in words. */
+  /** The last thing that went wrong there, in words without its name. */
   readonly trouble: { readonly text: string; readonly atMs: number } | null;
 }
 
@@ -51,6 +52,8 @@ export class ServerWalk {
   private readonly clientId: string;
   private readonly retry = new Retry();
   private readonly hostRetry = new Retry(HOST_RETRY);
+  /** What went wrong last, and where, in words. */
+  lastTrouble: string | null = null;
   private at = 0;
   private acceptedMs: number | null = null;
   private isTroubleTold = false;
@@ -106,14 +109,15 @@ export class ServerWalk {
     this.becomes('lost', nowMs);
     if (ending.how === 'cut') server.cuts += 1;
     if (ending.how === 'failed') server.cuts = 0;
-    const text = `${server.facts.url}: ${this.isContested ? this.contest() : ending.why}`;
+    const text = this.isContested ? this.contest() : ending.why;
     server.facts = { ...server.facts, trouble: { text, atMs: nowMs } };
+    this.lastTrouble = `${server.facts.url}: ${text}`;
     const isNews = text !== server.told;
     server.told = text;
     this.isTroubleTold ||= isNews;
     if (ending.how !== 'left' || ending.walk) this.at = (this.at + 1) % this.servers.length;
     const retry = ending.how === 'left' ? this.hostRetry : this.retry;
-    return { pauseMs: retry.nextMs(random), notice: isNews ? text : null };
+    return { pauseMs: retry.nextMs(random), notice: isNews ? this.lastTrouble : null };
   }
 
   private prove(server: Server): void {
@@ -132,7 +136,10 @@ export class ServerWalk {
 
   private becomes(state: ServerFacts['state'], nowMs: number): void {
     const { server } = this;
-    server.facts = { ...server.facts, state, sinceMs: nowMs };
+    const { facts } = server;
+    const isDown = facts.state === 'lost' || facts.state === 'trying';
+    const goesOn = isDown && state !== 'connected';
+    server.facts = { ...facts, state, sinceMs: goesOn ? facts.sinceMs : nowMs };
   }
 
   private get server(): Server {

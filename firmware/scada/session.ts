@@ -1,7 +1,7 @@
 // The edge node on its broker: carries out what the state machine says, and tells it what happened. The
 // wait for the primary host is of one connection, and ends with it.
-
 import type { ScadaConfig } from '../board/config/scada-types.ts';
+import type { TellerReport } from '../board/scada-desk.ts';
 import type { Teller } from './agent.ts';
 import { BACKLOG_MAX } from './backlog.ts';
 import { BdSeqFile } from './bd-seq.ts';
@@ -63,6 +63,15 @@ export class ScadaSession implements Teller {
     this.act(this.node.note(note, this.options.wallMs()));
   }
 
+  report(): TellerReport {
+    const { phase, waitsFor, counters } = this.node;
+    const { births } = counters;
+    return {
+      ...this.link.report({ isTold: phase === 'born', waitsFor }),
+      ...{ what: 'Sparkplug', births, unsaved: this.bdSeq.trouble },
+    };
+  }
+
   /** Cuts the connection without a word, as a dead board does, and stays away. */
   sever(): void {
     this.link.sever();
@@ -104,7 +113,8 @@ export class ScadaSession implements Teller {
   }
 
   private publish({ topic, payload, qos }: Extract<EdgeAction, { do: 'publish' }>): void {
-    this.link.publish(topic, payload, { qos, retain: false });
+    const what = topic.split('/')[2] ?? '';
+    this.link.publish(topic, payload, { qos, retain: false, what });
   }
 
   private async subscribe(topics: readonly string[]): Promise<void> {

@@ -79,6 +79,11 @@ export function unreachable(before: Snapshot | undefined, why: string): Snapshot
   return { node, device: undefined };
 }
 
+/** Why the board is what it is, or why nothing is known of it. */
+export function whyOf({ node }: Snapshot): string {
+  return String(node.find(({ name }) => name === NAME.why)?.value ?? '');
+}
+
 const NAME = {
   reachable: 'Board/Reachable',
   serviceLevel: 'Board/Service Level',

@@ -1,6 +1,7 @@
 // What the addon exports. One line a class; every environment (main thread, worker) gets its own.
 #include <napi.h>
 
+#include "napi/clock-napi.h"
 #include "napi/engine-napi.h"
 #include "napi/file-napi.h"
 #include "napi/guest-memory-napi.h"
@@ -14,6 +15,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  twinstep::napi::define_clock_function(env, exports);
   twinstep::napi::define_file_functions(env, exports);
   twinstep::napi::define_pty_functions(env, exports);
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));

@@ -151,6 +151,11 @@ test('a broker in the clear is refused without the explicit word', () => {
     '18: [mqtt] key and cert belong together',
     '19: [mqtt] username and password-file belong together',
   ]);
+  const plain = 'servers = "mqtt://scada"\nplaintext = "allowed"\nhome-assistant = "yes"';
+  assert.equal(mqtt(plain), [
+    '19: [mqtt] home-assistant "yes" needs a status-topic: that is where it looks',
+  ]);
+  assert.equal(mqtt(`${plain}\nstatus-topic = "plant/press-7-a"`), []);
 });
 
 test('limits that contradict each other are refused in words', () => {

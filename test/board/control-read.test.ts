@@ -12,6 +12,7 @@ import {
   VERB_NAMES,
 } from '../../firmware/board/control/verbs.ts';
 import { EventLog } from '../../firmware/board/events.ts';
+import type { ScadaReport } from '../../firmware/board/scada-desk.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { assert, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
@@ -21,6 +22,7 @@ let folder = '';
 let path = '';
 let server: ControlServer;
 let changed: string[] = [];
+let reports: ScadaReport[] = [];
 const events = new EventLog({ wallMs: () => 1, monoMs: () => 2 });
 
 function fakeBoard(): Controlled {
@@ -38,11 +40,13 @@ function fakeBoard(): Controlled {
     alarms: () => [],
     alarmHistory: () => [],
     ack: () => changed.push('ack'),
+    takeScadaReport: (report) => void reports.push(report),
   };
 }
 
 test.before.each(async () => {
   changed = [];
+  reports = [];
   folder = mkdtempSync(join(tmpdir(), 'twinstep-control-read-'));
   path = join(folder, 'control-read.sock');
   server = await ControlServer.open(path, fakeBoard(), process.getgid?.() ?? 0, 'read');
@@ -65,7 +69,7 @@ const WRITING = [
 ];
 
 test('every verb is known to read or to write', () => {
-  assert.equal(READING_VERBS, ['status', 'events', 'subscribe', 'alarms']);
+  assert.equal(READING_VERBS, ['status', 'events', 'subscribe', 'alarms', 'report-scada']);
   assert.equal(
     VERB_NAMES.filter((name) => !READING_VERBS.includes(name)).sort(),
     WRITING.map((request) => request.do).sort(),
@@ -114,8 +118,22 @@ test('what reads is answered, events and status come by themselves', async () =>
   events.tell('LINK-UP', 'one');
   await until('told', () => told.length === 1 && statuses >= 2);
   const unknown = await client.ask({ do: 'reign' });
-  assert.ok(!unknown.ok && unknown.why === '"do" must be one of status, events, subscribe, alarms');
+  assert.ok(!unknown.ok && unknown.why === `"do" must be one of ${READING_VERBS.join(', ')}`);
   assert.is(server.counters.readOnly, 0);
+  client.close();
+});
+
+test('an agent says what it is, and nothing else by that', async () => {
+  const client = await ControlClient.open(path);
+  const report = { tellers: [] };
+  assert.equal(await client.ask({ do: 'report-scada', report }), { ok: true });
+  assert.equal(reports, [report]);
+  for (const wrong of [null, [], 'x', { tellers: 5 }, { tellers: [{ what: 'x' }] }]) {
+    const answer = await client.ask({ do: 'report-scada', report: wrong });
+    assert.ok(!answer.ok && answer.why.includes('not that of a SCADA agent'));
+  }
+  assert.is(reports.length, 1);
+  assert.equal(changed, []);
   client.close();
 });
 

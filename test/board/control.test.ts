@@ -42,6 +42,7 @@ function fakeBoard(): Controlled {
       asked.push(`ack ${code} ${by}`);
       return 2;
     },
+    takeScadaReport: () => {},
   };
 }
 

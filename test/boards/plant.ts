@@ -97,11 +97,11 @@ function statusWords(text: string): string {
   const said = JSON.parse(text) as {
     online: boolean;
     reachable?: boolean;
-    role?: string;
+    arbiterRole?: string;
     pairState?: string;
   };
   if (!said.online) return 'offline';
-  return said.reachable === true ? `${said.role} ${said.pairState}` : 'does not answer';
+  return said.reachable === true ? `${said.arbiterRole} ${said.pairState}` : 'does not answer';
 }
 
 function answers(): Promise<boolean> {

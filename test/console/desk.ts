@@ -3,7 +3,7 @@ import type { Status } from '../../firmware/board/status.ts';
 import { GROUPS } from '../../firmware/console/commands.ts';
 import type { Session } from '../../firmware/console/context.ts';
 import type { UserRole } from '../../firmware/console/grammar.ts';
-import type { Call } from '../../firmware/console/needs.ts';
+import type { Call, TimeText } from '../../firmware/console/needs.ts';
 import type { eventLine } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { rowsOf, talk } from '../../firmware/console/talk.ts';
@@ -27,6 +27,11 @@ export class Desk {
   holds: Call['do'] | null = null;
   nowMs = 0;
   readonly file = new FakeFile();
+  time: TimeText = {
+    wallMs: Date.UTC(2026, 2, 1, 4, 5, 6),
+    facts: { kernel: null, service: null },
+    asked: null,
+  };
   /** What the board answers to a request of the operator. */
   answers: { ok: true } | { ok: false; why: string } = { ok: true };
 
@@ -102,6 +107,8 @@ export class Desk {
           : { ok: false, why: 'Login incorrect.' };
       case 'diagnose':
         return ['', 'No supervisor runs.', '  board.toml:3: [board] side is missing'];
+      case 'time':
+        return this.time;
       case 'config-open':
         return { ok: true, file: '/etc/board.toml', text: this.file.text };
       case 'config-check':

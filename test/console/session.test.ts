@@ -57,6 +57,7 @@ function fakeBoard(): Controlled {
       status = { ...status, alarms: [] };
       return 1;
     },
+    takeScadaReport: () => {},
   };
 }
 

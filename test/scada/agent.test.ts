@@ -1,93 +1,25 @@
 // The whole way from two boards to a host application: control sockets, agents, Debian's mosquitto. What
 // the host sees through a takeover and a broker that dies in the middle of it; never a wrong "healthy".
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
 import type { ScadaConfig } from '../../firmware/board/config/scada-types.ts';
-import { ControlServer } from '../../firmware/board/control/server.ts';
-import { EventLog } from '../../firmware/board/events.ts';
-import type { Status } from '../../firmware/board/status.ts';
+import { readReport, ScadaDesk, type ScadaReport } from '../../firmware/board/scada-desk.ts';
 import { ScadaAgent } from '../../firmware/scada/agent.ts';
+import { clientId } from '../../firmware/scada/ids.ts';
 import { PlainTopic } from '../../firmware/scada/plain-topic.ts';
 import { ScadaSession } from '../../firmware/scada/session.ts';
 import { assert, suite } from '../harness/index.ts';
 import { Awaited, Host } from './host.ts';
-import { hasMosquitto, Mosquitto } from './mosquitto.ts';
+import { hasMosquitto, Mosquitto, makeCertificates } from './mosquitto.ts';
+import { Between, ShownBoard } from './shown-board.ts';
 
 const test = suite('scada/agent');
 test.needs(hasMosquitto);
 
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-scada-agent-'));
 test.after(() => rmSync(folder, { recursive: true }));
-
-/** A board as the control socket shows it. */
-class ShownBoard {
-  readonly name: string;
-  events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
-  readonly path: string;
-  private pid = 1;
-  private shown: Status;
-  private server: ControlServer | undefined;
-
-  constructor(name: string) {
-    this.name = name;
-    this.path = join(folder, `${name}.sock`);
-    this.shown = statusOf(name, 'cold', 'STARTUP');
-  }
-
-  async start(): Promise<void> {
-    this.server = await ControlServer.open(this.path, {
-      events: this.events,
-      status: () => ({ ...this.shown, board: { ...this.shown.board, pid: this.pid } }),
-      request: () => ({ ok: false, why: 'not here' }),
-      setSyncAllowed: () => {},
-      restart: () => ({ ok: true }),
-      stop: () => ({ ok: false, why: 'not here' }),
-      alarms: () => [],
-      alarmHistory: () => [],
-      ack: () => 0,
-    });
-  }
-
-  becomes(role: Status['role'], pairState: Status['pairState']): void {
-    this.shown = statusOf(this.name, role, pairState);
-    this.events.tell('PAIR-STATE', `${this.name} is ${role}`);
-  }
-
-  async dies(): Promise<void> {
-    await this.server?.close();
-  }
-
-  /** Its state is lost, too: it counts its starts and its events anew. */
-  async startsAnew(): Promise<void> {
-    await this.dies();
-    this.pid += 1;
-    this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => 0 });
-    await this.start();
-  }
-}
-
-function statusOf(name: string, role: Status['role'], pairState: Status['pairState']): Status {
-  const path = { state: 'talks', heardMs: 1, peerHears: true, sent: 1, accepted: 1, rejected: 0 };
-  return {
-    ...{ format: 1, role, pairState, why: 'shown', sinceMs: 5, generation: 3 },
-    board: { name, side: name.endsWith('a') ? 'a' : 'b', pid: 1, boot: 7, upMs: 10 },
-    record: { generation: 3, standing: 'shared' },
-    safeToRemove: { ok: role === 'backup', why: 'shown' },
-    paths: { log: path, serial: path, front: path },
-    witness: { kind: 'gateway', address: '10.0.0.1', answers: true, trouble: null },
-    watchdog: { kind: 'stand-in', armed: true, identity: null, timeoutMs: 1, why: null },
-    health: { ok: true, words: [] },
-    ...{ lagMs: 2, logKbps: 15, gate: { mode: 'acked', waiting: 0, oldestMs: 0 } },
-    link: { up: true, rttUs: 100, frameBytes: 1500 },
-    sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
-    lastTakeover: null,
-    guest: { state: 'leading', position: '5', icount: '5', virtualNs: '5', lives: 1 },
-    ...{ alarms: [], disks: [], versions: { firmware: '1' }, peer: null, lastEvent: null },
-  } as unknown as Status;
-}
 
 function configOf(broker: Mosquitto, node: string): ScadaConfig {
   return {
@@ -97,8 +29,11 @@ function configOf(broker: Mosquitto, node: string): ScadaConfig {
   };
 }
 
-function agentOf(broker: Mosquitto, board: Pick<ShownBoard, 'name' | 'path'>): ScadaAgent {
-  const config = configOf(broker, board.name);
+function agentOf(
+  broker: Mosquitto,
+  board: Pick<ShownBoard, 'name' | 'path'>,
+  config = configOf(broker, board.name),
+): ScadaAgent {
   const common = { config, wallMs: () => Date.now(), onNotice: () => {} };
   const bdSeqFile = join(folder, `${board.name}.bdseq`);
   const topic = `plain/${board.name}`;
@@ -107,7 +42,7 @@ function agentOf(broker: Mosquitto, board: Pick<ShownBoard, 'name' | 'path'>): S
     socket: board.path,
     tellers: [
       new ScadaSession({ ...common, bdSeqFile }),
-      new PlainTopic({ ...common, topic, firmware: '1' }),
+      new PlainTopic({ ...common, topic, firmware: '1', repeatMs: 300 }),
     ],
   });
 }
@@ -118,7 +53,7 @@ test(
   'a takeover as the host sees it, with a broker that dies in the middle',
   async () => {
     const broker = await Mosquitto.start();
-    const [a, b] = [new ShownBoard('board-a'), new ShownBoard('board-b')];
+    const [a, b] = [new ShownBoard(folder, 'board-a'), new ShownBoard(folder, 'board-b')];
     await Promise.all([a.start(), b.start()]);
     a.becomes('protected', 'RUN-Redundant');
     b.becomes('backup', 'RUN-Redundant');
@@ -169,7 +104,7 @@ test(
   'a board that lost its state is heard from its first event on',
   async () => {
     const broker = await Mosquitto.start();
-    const a = new ShownBoard('board-l');
+    const a = new ShownBoard(folder, 'board-l');
     await a.start();
     const agent = agentOf(broker, a);
     const host = await Host.connect(broker);
@@ -204,10 +139,63 @@ test('a board that never answered is said so from the first birth on', async () 
 });
 
 test(
+  'what becomes of it is told to the board: each server, in words',
+  async () => {
+    const made = makeCertificates(folder);
+    const gone = await Mosquitto.start();
+    await gone.close();
+    const [closed, secure, broker] = [
+      await Mosquitto.start({ anonymous: false }),
+      await Mosquitto.start({ tls: made }),
+      await Mosquitto.start(),
+    ];
+    const board = new ShownBoard(folder, 'board-r');
+    await board.start();
+    const config: ScadaConfig = {
+      ...configOf(broker, 'board-r'),
+      servers: [gone, closed, secure, broker].map(({ port }, n) => ({
+        ...{ host: '127.0.0.1', port, isTls: n === 2 },
+      })),
+      tls: { ca: made.strangerCa, cert: undefined, key: undefined },
+    };
+    const agent = agentOf(broker, board, config);
+    agent.start();
+    const isTold = ({ tellers }: ScadaReport) => tellers.every((teller) => teller.isTold);
+    const { tellers } = await board.reports.until(isTold);
+    assert.equal(
+      tellers.map(({ what, clientId: id, why, at, births }) => [what, id, why, at, births]),
+      [
+        ['Sparkplug', clientId(config, 'sparkplug'), null, 3, 1],
+        ['status topic', clientId(config, 'status'), null, 3, 1],
+      ],
+    );
+    for (const { servers, sent } of tellers) {
+      const words = [/nobody listens there/, /user name, password, certificate/, /authority/, null];
+      for (const [n, { url, state, trouble, connects }] of servers.entries()) {
+        assert.match(url, String(config.servers[n]?.port));
+        assert.equal([state, connects], n === 3 ? ['connected', 1] : ['lost', 0]);
+        if (words[n] === null) assert.is(trouble, null);
+        else assert.match(trouble?.text as string, words[n] as RegExp);
+      }
+      assert.ok(sent !== null && sent.agoMs < 60_000);
+    }
+    await broker.close();
+    const lost = await board.reports.until((report) => !isTold(report), board.reports.all.length);
+    assert.match(lost.tellers[0]?.why as string, `:${broker.port}: the broker hung up`);
+    const desk = new ScadaDesk(0);
+    desk.take(readReport(JSON.parse(JSON.stringify(lost))) as ScadaReport, 1);
+    assert.not.ok(desk.status(2).isReached);
+    await agent.stop('test ends');
+    await Promise.all([board.dies(), closed.close(), secure.close()]);
+  },
+  { timeoutMs: 40_000 },
+);
+
+test(
   'a board that hangs keeps its socket open; what it said last is not called true',
   async () => {
     const broker = await Mosquitto.start();
-    const a = new ShownBoard('board-h');
+    const a = new ShownBoard(folder, 'board-h');
     await a.start();
     a.becomes('protected', 'RUN-Redundant');
     const path = join(folder, 'hangs.sock');
@@ -231,40 +219,6 @@ test(
   { timeoutMs: 30_000 },
 );
 
-/** A wire to a board's socket; while it hangs, everything is accepted and nothing arrives. */
-class Between {
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
-  private isHanging = false;
-
-  constructor(path: string, board: string) {
-    this.server = createServer((socket) => {
-      const there = connect(board);
-      for (const [from, to] of [
-        [socket, there],
-        [there, socket],
-      ] as const) {
-        this.sockets.add(from);
-        from.on('error', () => {});
-        from.on('close', () => to.destroy());
-        from.pipe(to);
-        if (this.isHanging) from.unpipe(to).pause();
-      }
-    }).listen(path);
-  }
-
-  hang(isHanging: boolean): void {
-    this.isHanging = isHanging;
-    if (isHanging) for (const socket of this.sockets) socket.unpipe().pause();
-    else for (const socket of this.sockets) socket.destroy();
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-}
-
 async function askForBirths(host: Host): Promise<void> {
   const { encodePayload } = await import('../../firmware/scada/payload.ts');
   const rebirth = { name: 'Node Control/Rebirth', type: 'boolean', value: true } as const;
@@ -277,10 +231,10 @@ async function askForBirths(host: Host): Promise<void> {
 }
 
 test(
-  'the plain topic: retained status, offline as last will, Home Assistant finds it',
+  'the plain topic: retained status, repeated, offline at the end; every key in every message',
   async () => {
     const broker = await Mosquitto.start();
-    const a = new ShownBoard('board-a');
+    const a = new ShownBoard(folder, 'board-a');
     await a.start();
     a.becomes('solo', 'RUN-Solo');
     const agent = agentOf(broker, a);
@@ -294,12 +248,18 @@ test(
     const { value } = await heard.until((one) => one.value.role === 'PRIMARY');
     assert.equal([value.online, value.reachable, value.redundant], [true, true, false]);
     assert.is(value.arbiterRole, 'solo');
-    const found = await heard.until(({ topic }) => topic.startsWith('homeassistant/device/'));
-    assert.ok('dev' in found.value && 'o' in found.value && 'cmps' in found.value);
+    const seen = heard.all.length;
+    const again = await heard.until(({ topic }) => topic === 'plain/board-a', seen);
+    assert.equal({ ...again.value, atMs: 0 }, { ...value, atMs: 0 }, 'repeated');
+    assert.ok(Number(again.value.atMs) > Number(value.atMs), 'with its time');
     await a.dies();
-    await heard.until((one) => one.value.reachable === false);
+    const gone = await heard.until((one) => one.value.reachable === false);
+    assert.equal([gone.value.online, gone.value.redundant, gone.value.role], [true, null, null]);
+    assert.match(String(gone.value.why), 'the board has ended');
     await agent.stop('test ends');
-    await heard.until((one) => one.value.online === false);
+    const end = await heard.until((one) => one.value.online === false);
+    for (const one of [gone, end])
+      assert.equal(Object.keys(one.value).sort(), Object.keys(value).sort());
     await client.endAsync(true);
     await broker.close();
   },

@@ -16,14 +16,21 @@ export class Mosquitto {
   readonly folder: string;
   private process: ChildProcess | undefined;
 
-  static async start(options: { tls?: Certificates; address?: string } = {}): Promise<Mosquitto> {
-    const { tls, address = '127.0.0.1' } = options;
-    const broker = new Mosquitto(address, await freePort(address), tls);
+  static async start(
+    options: { tls?: Certificates; address?: string; anonymous?: boolean } = {},
+  ): Promise<Mosquitto> {
+    const { tls, address = '127.0.0.1', anonymous = true } = options;
+    const broker = new Mosquitto(address, await freePort(address), anonymous, tls);
     await broker.start();
     return broker;
   }
 
-  private constructor(address: string, port: number, tls: Certificates | undefined) {
+  private constructor(
+    address: string,
+    port: number,
+    anonymous: boolean,
+    tls: Certificates | undefined,
+  ) {
     this.address = address;
     this.port = port;
     this.folder = mkdtempSync(join(tmpdir(), 'twinstep-mosquitto-'));
@@ -37,7 +44,7 @@ export class Mosquitto {
     const lines = [
       'user root',
       `listener ${port} ${address}`,
-      'allow_anonymous true',
+      `allow_anonymous ${anonymous}`,
       ...(secure ?? []),
     ];
     writeFileSync(join(this.folder, 'conf'), `${lines.join('\n')}\n`);

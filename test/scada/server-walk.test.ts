@@ -63,11 +63,22 @@ test('each word names the server it is of', () => {
   assert.equal(
     [first, second, third].map((facts) => [facts?.state, facts?.connects, facts?.trouble?.text]),
     [
-      ['lost', 0, 'mqtt://one: nobody listens there'],
-      ['lost', 1, 'mqtt://two: the host is offline here'],
-      ['lost', 1, 'mqtt://three: the broker hung up'],
+      ['lost', 0, 'nobody listens there'],
+      ['lost', 1, 'the host is offline here'],
+      ['lost', 1, 'the broker hung up'],
     ],
   );
+});
+
+test('a server that does not come back is without connection since it was lost', () => {
+  const one = new Walked(['mqtt://one']);
+  one.attempt(cut, 1_000);
+  const lostMs = one.walk.facts[0]?.sinceMs;
+  for (let i = 0; i < 5; i++) one.attempt(failed('off'));
+  one.walk.begin(one.nowMs);
+  assert.equal([one.walk.facts[0]?.state, one.walk.facts[0]?.sinceMs], ['trying', lostMs]);
+  one.walk.accepted(one.nowMs);
+  assert.is(one.walk.facts[0]?.sinceMs, one.nowMs);
 });
 
 test('the same trouble of a server is told once, until it was well there', () => {

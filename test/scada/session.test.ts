@@ -1,6 +1,6 @@
 // The session on Debian's mosquitto, watched by a host application on the same broker.
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -268,6 +268,42 @@ test(
   },
   { timeoutMs: 40_000 },
 );
+
+test('what is no broker, and what has no password, in words; no number is used up', async () => {
+  const web = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  }).listen(0, '127.0.0.1');
+  const closer = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end());
+  }).listen(0, '127.0.0.1');
+  await Promise.all([web, closer].map((server) => once(server, 'listening')));
+  const told = async (port: number, change: Partial<ScadaConfig> = {}) => {
+    const notices = new Awaited<string>();
+    const bdSeqFile = join(folder, `${files++}`);
+    const servers = [{ host: '127.0.0.1', port, isTls: false }];
+    const board = new ScadaSession({
+      ...{ config: { ...config(servers), ...change }, bdSeqFile, wallMs: () => Date.now() },
+      onNotice: (text) => notices.add(text),
+    });
+    board.start();
+    const text = await notices.until(() => true);
+    await board.stop('');
+    return { text, isNumberUsed: existsSync(bdSeqFile) };
+  };
+  const portOf = (server: typeof web) => (server.address() as { port: number }).port;
+  assert.match((await told(portOf(web))).text, 'does not speak MQTT');
+  assert.match((await told(portOf(closer))).text, 'without a word on CONNECT');
+  const passwordFile = join(folder, 'no-such-password');
+  const login = { username: 'press', passwordFile };
+  assert.equal(await told(portOf(web), { login }), {
+    text: `mqtt://127.0.0.1:${portOf(web)}: ${passwordFile}: no such file or directory (ENOENT)`,
+    isNumberUsed: false,
+  });
+  web.close();
+  closer.close();
+});
 
 test('mutual TLS, and its troubles in words', async () => {
   const made = makeCertificates(folder);

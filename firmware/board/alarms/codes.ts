@@ -52,6 +52,11 @@ export const ALARM_CODES = {
   'LOG-DAMAGED': event('error', 'the log stream was not as it must be'),
   'OUTPUT-HELD': state('warning', 'output waits long for the other board'),
 
+  // Whoever watches.
+  'SCADA-UNREACHED': state('warning', 'SCADA is not told of this board'),
+  'SCADA-UNSAVED': state('warning', 'the number of births to SCADA cannot be kept on disk'),
+  'CLOCK-UNSET': state('warning', 'no time server has set the clock for long'),
+
   // This board.
   UNFIT: state('error', 'this board is not fit to lead'),
   'DISK-FAILED': state('error', 'a disk of the guest fails'),

@@ -19,6 +19,10 @@ const QUIET_AFTER_START_MS = 15_000;
 /** What is told by events that nothing takes back is over after this long without another one. */
 const FADE_MS = 60_000;
 const OUTPUT_HELD_MS = 1_000;
+/** A broker that starts anew is no alarm. */
+const SCADA_UNREACHED_MS = 60_000;
+/** A daemon needs minutes after a start, and the appliance's speaks every eleven. */
+const CLOCK_UNSET_MS = 15 * 60_000;
 /** These tell of the start itself, or must not wait. */
 const AT_ONCE: ReadonlySet<AlarmCode> = new Set<AlarmCode>([
   'GUEST-DOWN',
@@ -174,6 +178,8 @@ function conditions(status: Status): Map<AlarmCode, string> {
   note('DISK-FAILED', broken !== undefined, `${broken?.path}: ${broken?.trouble}`);
   const noDog = watchdog.kind === 'none' ? 'the configuration names none' : watchdog.why;
   noteConfig(status, note);
+  noteScada(status, note);
+  noteClock(status, note);
   note('WATCHDOG-OFF', !watchdog.armed && role !== 'stopped', `no watchdog: ${noDog}`);
   return found;
 }
@@ -188,6 +194,31 @@ function noteConfig(
   const goes = `the configuration of ${trial?.by} goes in ${left} min unless it is confirmed`;
   note('CONFIG-TRIAL', trial !== null, goes);
   note('CONFIG-UNUSED', file?.hash !== running.hash);
+}
+
+function noteScada(
+  { scada }: Status,
+  note: (code: AlarmCode, isSo: boolean, text?: string) => void,
+): void {
+  if (scada === null) return;
+  const { unreachedMs, why, tellers } = scada;
+  note('SCADA-UNREACHED', unreachedMs > SCADA_UNREACHED_MS, `SCADA is not reached: ${why}`);
+  const unsaved = tellers.flatMap((teller) => teller.unsaved ?? [])[0];
+  note('SCADA-UNSAVED', unsaved !== undefined, `births to SCADA are not kept: ${unsaved}`);
+}
+
+function noteClock(
+  { clock }: Status,
+  note: (code: AlarmCode, isSo: boolean, text?: string) => void,
+): void {
+  if (clock === null) return;
+  const { isExpected, unsetMs, service } = clock;
+  const who = [service?.by ?? 'what did it before', ...(service?.servers ?? [])].join(' ');
+  note(
+    'CLOCK-UNSET',
+    isExpected && unsetMs > CLOCK_UNSET_MS,
+    `no time server sets the clock: ${who}`,
+  );
 }
 
 function notePaths(

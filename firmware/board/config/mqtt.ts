@@ -1,7 +1,7 @@
 // The table [mqtt]: which brokers SCADA listens at, and as what this board appears there.
 
 import type { ConfigReader, TableReader } from './reader.ts';
-import type { ScadaConfig, Server } from './scada-types.ts';
+import { type ScadaConfig, SERVERS_MAX, type Server } from './scada-types.ts';
 
 const TLS_PORT = 8883;
 const PLAIN_PORT = 1883;
@@ -19,10 +19,15 @@ export function mqtt(reader: ConfigReader, boardName: string): ScadaConfig | nul
   const servers = table.texts('servers').flatMap((text) => server(table, text, plaintext));
   if (servers.length === 0 && table.raw('servers') === undefined)
     table.problem('servers', 'is missing');
+  if (servers.length > SERVERS_MAX) table.problem('servers', `are more than ${SERVERS_MAX}`);
   const username = table.optionalText('username');
   const passwordFile = table.optionalPath('password-file');
   if ((username === undefined) !== (passwordFile === undefined))
     table.problem('username', 'and password-file belong together');
+  const statusTopic = topic(table);
+  const homeAssistant = table.choice('home-assistant', ['no', 'yes'], 'no') === 'yes';
+  if (homeAssistant && statusTopic === undefined)
+    table.problem('home-assistant', '"yes" needs a status-topic: that is where it looks');
   return {
     servers,
     group: id(table, 'group', 'Twinstep'),
@@ -33,8 +38,8 @@ export function mqtt(reader: ConfigReader, boardName: string): ScadaConfig | nul
     login:
       username === undefined || passwordFile === undefined ? undefined : { username, passwordFile },
     tls: tls(table, servers),
-    statusTopic: topic(table),
-    homeAssistant: table.choice('home-assistant', ['no', 'yes'], 'no') === 'yes',
+    statusTopic,
+    homeAssistant,
   };
 }
 

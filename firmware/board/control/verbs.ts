@@ -5,6 +5,7 @@ import type { AlarmChange } from '../alarms/book.ts';
 import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
 import type { RequestAnswer } from '../arbiter-loop.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
+import { readReport, type ScadaReport } from '../scada-desk.ts';
 import type { AlarmView, Status } from '../status.ts';
 
 /** The board, as the socket knows it. */
@@ -22,6 +23,8 @@ export interface Controlled {
   alarmHistory(most: number): readonly AlarmChange[];
   /** Null: all. Answers how many it was news for. */
   ack(code: AlarmCode | null, by: string): number;
+  /** What the SCADA agent says of itself. */
+  takeScadaReport(report: ScadaReport): void;
 }
 
 export interface Subscription {
@@ -60,8 +63,11 @@ const STATUS_EVERY_MS = { min: 50, max: 60_000 } as const;
 
 interface VerbShape {
   readonly fields: readonly string[];
-  /** Changes nothing, so that a socket that only reads has it. A verb that does not say so writes. */
-  readonly reads?: true;
+  /**
+   * Changes nothing of the pair or the board, so that a socket that only reads has it. `itself`: it tells
+   * what its asker is, for people to read. A verb that does not say so writes.
+   */
+  readonly reads?: true | 'itself';
   readonly run: Verb;
 }
 
@@ -119,11 +125,21 @@ const VERBS: Readonly<Record<string, VerbShape>> = {
       };
     },
   },
+  'report-scada': {
+    fields: ['report'],
+    reads: 'itself',
+    run: (board, { report: given }) => {
+      const report = readReport(given);
+      if (report === null) return no('"report" is not that of a SCADA agent');
+      board.takeScadaReport(report);
+      return { ok: true };
+    },
+  },
   ack: { fields: ['code', 'by'], run: (board, { code, by }) => ack(board, code, by) },
 };
 
 /** What a socket that only reads answers to. */
-export const READING_VERBS = Object.keys(VERBS).filter((name) => VERBS[name]?.reads === true);
+export const READING_VERBS = Object.keys(VERBS).filter((name) => VERBS[name]?.reads !== undefined);
 
 export const VERB_NAMES = Object.keys(VERBS);
 
@@ -149,7 +165,7 @@ function answerRequest(board: Controlled, name: unknown, fields: Fields, access:
       answer: no(`"do" must be one of ${names.join(', ')}${didYouMean(String(name), names)}`),
     };
   }
-  if (access === 'read' && verb.reads !== true) return { answer: readOnly(name as string) };
+  if (access === 'read' && verb.reads === undefined) return { answer: readOnly(name as string) };
   const unknown = Object.keys(fields).find((field) => !verb.fields.includes(field));
   if (unknown !== undefined) {
     const meant = didYouMean(unknown, verb.fields);

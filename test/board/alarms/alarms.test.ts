@@ -9,6 +9,7 @@ import { AlarmKeeper } from '../../../firmware/board/alarms/keeper.ts';
 import { AlarmStore } from '../../../firmware/board/alarms/store.ts';
 import { AlarmWatch } from '../../../firmware/board/alarms/watch.ts';
 import { EventLog } from '../../../firmware/board/events.ts';
+import type { ScadaStatus, TellerReport } from '../../../firmware/board/scada-desk.ts';
 import type { Status } from '../../../firmware/board/status.ts';
 import { assert, repoPath, seededRandom, suite } from '../../harness/index.ts';
 import { until } from '../../watchdog/pty.ts';
@@ -79,6 +80,42 @@ test('each thing the status says is one alarm, and ends with it', () => {
     lookFor(watch, healthy, 5_000);
     assert.equal(said, [`+${code}`, `-${code}`]);
   }
+});
+
+test('SCADA that is not reached for long, and births that are not kept', () => {
+  const reached: ScadaStatus = {
+    agent: 'speaks',
+    ...{ saidMs: 1, isReached: true, unreachedMs: 0, why: null, tellers: [] },
+  };
+  const with_ = (change: Partial<ScadaStatus>): Status => ({
+    ...healthyStatus(),
+    scada: { ...reached, ...change },
+  });
+  const { watch, said } = watched();
+  lookFor(watch, with_({ isReached: false, unreachedMs: 59_000, why: 'off' }), 5_000);
+  assert.equal(said, [], 'a broker may start anew');
+  lookFor(watch, with_({ isReached: false, unreachedMs: 61_000, why: 'off' }), 5_000);
+  assert.equal(said.splice(0), ['+SCADA-UNREACHED']);
+  const unsaved = { unsaved: 'no space' } as TellerReport;
+  lookFor(watch, with_({ tellers: [unsaved] }), 5_000);
+  assert.equal(said.splice(0), ['+SCADA-UNSAVED', '-SCADA-UNREACHED']);
+  lookFor(watch, healthyStatus(), 5_000);
+  assert.equal(said, ['-SCADA-UNSAVED']);
+});
+
+test('a clock that should be set and is not, for a quarter of an hour', () => {
+  const service = { by: 'ntpd', servers: ['10.0.0.1'], answer: null };
+  const clock = { kernel: null, service, isSet: false, isExpected: true };
+  const { watch, said } = watched();
+  lookFor(watch, { ...healthyStatus(), clock: { ...clock, unsetMs: 14 * 60_000 } }, 5_000);
+  const late = { ...clock, unsetMs: 16 * 60_000 };
+  const nobody = { ...late, service: null, isExpected: false };
+  lookFor(watch, { ...healthyStatus(), clock: nobody }, 5_000);
+  assert.equal(said, [], 'a daemon needs time, and where there is none none is missed');
+  lookFor(watch, { ...healthyStatus(), clock: late }, 5_000);
+  assert.equal(said.splice(0), ['+CLOCK-UNSET']);
+  lookFor(watch, { ...healthyStatus(), clock: { ...clock, isSet: true, unsetMs: 0 } }, 5_000);
+  assert.equal(said, ['-CLOCK-UNSET']);
 });
 
 test('a path that flickers is one alarm; a hand-over is none; a start is none', () => {

@@ -79,5 +79,7 @@ export function healthyStatus(): Status {
     lastEvent: null,
     alarms: [],
     ticks: {} as Status['ticks'],
+    scada: null,
+    clock: null,
   };
 }

@@ -1,0 +1,58 @@
+// The status as plain JSON, for hosts without Sparkplug. Every message has every key: what is not known is
+// null, so that who keeps the last value of each key keeps nothing that was true once. Pure.
+import { roleWord } from '../board/role-words.ts';
+import type { Status } from '../board/status.ts';
+
+/** What the board says; null where it says nothing. */
+interface Known {
+  readonly name: string | null;
+  readonly side: string | null;
+  readonly role: string | null;
+  readonly arbiterRole: string | null;
+  readonly pairState: string | null;
+  readonly generation: number | null;
+  readonly redundant: boolean | null;
+  readonly healthy: boolean | null;
+  readonly safeToRemove: boolean | null;
+  readonly safeToRemoveWhy: string | null;
+  readonly lagMs: number | null;
+  readonly syncPercent: number | null;
+}
+
+export interface PlainStatus extends Known {
+  /** The agent is at the broker. */
+  readonly online: boolean;
+  /** And hears its board. */
+  readonly reachable: boolean;
+  readonly why: string | null;
+}
+
+const NOTHING: Known = {
+  ...{ name: null, side: null, role: null, arbiterRole: null, pairState: null, generation: null },
+  ...{ redundant: null, healthy: null, safeToRemove: null, safeToRemoveWhy: null },
+  ...{ lagMs: null, syncPercent: null },
+};
+
+export function shown(status: Status): PlainStatus {
+  const { board, role, pairState, why, generation, safeToRemove, lagMs, sync } = status;
+  return {
+    ...{ online: true, reachable: true, name: board.name, side: board.side },
+    ...{ role: roleWord(role), arbiterRole: role, pairState, why, generation },
+    redundant: pairState === 'RUN-Redundant',
+    healthy: status.health.ok,
+    safeToRemove: safeToRemove.ok,
+    safeToRemoveWhy: safeToRemove.why,
+    lagMs: lagMs === null ? null : Math.round(lagMs),
+    syncPercent: Math.round(sync.percent),
+  };
+}
+
+/** The board does not answer. */
+export function unreachable(why: string): PlainStatus {
+  return { online: true, reachable: false, ...NOTHING, why };
+}
+
+/** The agent is gone. */
+export function offline(why: string): PlainStatus {
+  return { online: false, reachable: false, ...NOTHING, why };
+}
