@@ -221,6 +221,8 @@ test('the screen holds whatever there is to say', () => {
       { path: long, trouble: long },
     ],
     peer: { role: 'protected', generation: 1, standing: 'shared', isHeard: false, ready: false },
+    scada: { isReached: false, unreachedMs: 9e9, why: long, tellers: [] },
+    clock: null,
     alarms: [],
     lastEvent: { wallMs: 1, code: 'ROLE-ISOLATED', severity: 'critical', text: long },
   } as unknown as Status;

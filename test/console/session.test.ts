@@ -65,7 +65,7 @@ test.before(async () => {
   users = new Map([['eva', await makeUser('eva', 'admin', PASSWORD)]]);
 });
 test.before.each(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'twinstep-console-'));
+  folder = mkdtempSync(join(tmpdir(), 'c'));
   file = join(folder, 'board.toml');
   writeFileSync(file, CONFIG);
   writeFileSync(join(folder, 'key'), new Uint8Array(32), { mode: 0o600 });

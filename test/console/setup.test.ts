@@ -108,7 +108,7 @@ function join2(one: Bench, other: Bench): { isCut: boolean; disturb: (bytes: Uin
 }
 
 test.before.each(() => {
-  folder = mkdtempSync(join(tmpdir(), 'twinstep-setup-'));
+  folder = mkdtempSync(join(tmpdir(), 's'));
   benches = [];
 });
 test.after.each(async () => {

@@ -137,7 +137,7 @@ async function isTakenElsewhere(change: (there: Place) => Place): Promise<void> 
   const other = change(there);
   const child = start([CASE], other);
   const [, { litter, pid }] = await Promise.all([ended(child), said(there)]);
-  assert.ok(litter.startsWith('/tmp/twinstep-run-'));
+  assert.ok(litter.startsWith('/tmp/ts-run-'));
   assert.not.ok(existsSync(litter) || lives(pid));
   assert.equal(readdirSync(other.temp), []);
 }

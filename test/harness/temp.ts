@@ -9,7 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 
 /** Names the folder to all processes of a run, and by it they are known. */
 const RUN_ENV = 'TWINSTEP_TEMP';
-const PREFIX = 'twinstep-run-';
+const PREFIX = 'ts-run-';
 /** Answers as long as the run lives, whatever namespace one asks from. */
 const ALIVE = '.alive';
 /** Of a folder that has no socket yet. */
