@@ -78,6 +78,7 @@ async function live(replay: Replay, log: LogWriter, job: ResumeJob): Promise<voi
     }
     wake();
   });
+  world.start();
   process.stderr.write('live\n');
   while (!isLeaving) {
     for (const completion of completions()) loop.push(completion);
