@@ -29,5 +29,3 @@ export interface TlsFiles {
 
 /** So that a report about all of them fits one line of the control socket. */
 export const SERVERS_MAX = 8;
-/** Events kept while the broker is away. */
-export const BACKLOG_MAX = 1_000;
