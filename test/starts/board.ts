@@ -3,15 +3,7 @@
 // read-only.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -22,6 +14,7 @@ import type { Status } from '../../firmware/board/status.ts';
 import { compile } from '../harness/compile.ts';
 import { repoPath } from '../harness/index.ts';
 import { tinyGuest } from '../host/tiny-guests.ts';
+import { childrenOf } from '../twin/processes.ts';
 import {
   BOARD_IP,
   FRONT_INTERFACE,
@@ -271,8 +264,8 @@ ${Object.entries(LIMITS)
   }
 
   private signal(signal: NodeJS.Signals): void {
-    const [supervisor] = childrenOf(this.child?.pid);
-    const [board] = childrenOf(supervisor);
+    const [supervisor] = childrenOf(this.child?.pid ?? 0);
+    const [board] = childrenOf(supervisor ?? 0);
     if (board === undefined) throw new Error(`board ${this.side} has no board process now`);
     process.kill(board, signal);
   }
@@ -283,7 +276,7 @@ ${Object.entries(LIMITS)
     if (child === undefined || this.ended !== undefined) return;
     const gone = once(child, 'close');
     // The first process of the namespace takes all others with it.
-    const [supervisor] = childrenOf(child.pid);
+    const [supervisor] = childrenOf(child.pid ?? 0);
     process.kill(supervisor ?? child.pid!, 'SIGKILL');
     await gone;
   }
@@ -311,18 +304,6 @@ ${Object.entries(LIMITS)
       ...end,
       this.errors,
     ].join('\n');
-  }
-}
-
-function childrenOf(pid: number | undefined): number[] {
-  if (pid === undefined) return [];
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
-      .split(' ')
-      .filter((text) => text !== '')
-      .map(Number);
-  } catch {
-    return [];
   }
 }
 

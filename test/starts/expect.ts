@@ -21,7 +21,7 @@ export interface Expected {
 }
 
 export const WHY = {
-  disk: 'the record cannot be written: no room is left on its file system',
+  disk: 'the record cannot be written: no space is left on the disk',
   alone: 'nobody answers and the record may be old: peer or operator',
   unfit: 'could lead, but is not healthy or has no armed watchdog',
   peerWillLead: 'the peer will lead',

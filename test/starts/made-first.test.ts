@@ -3,13 +3,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Brain } from '../../firmware/board/brain.ts';
+import { ArbiterLoop } from '../../firmware/board/arbiter-loop.ts';
 import { parseConfig } from '../../firmware/board/config/parse.ts';
+import type { GuestPlan } from '../../firmware/board/config/types.ts';
 import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
-import { GuestSeat } from '../../firmware/board/hands/guest-seat.ts';
-import { BoardHands } from '../../firmware/board/hands/hands.ts';
-import { encodeLogMessage } from '../../firmware/board/hands/messages.ts';
-import type { HandsPlan } from '../../firmware/board/hands/plan.ts';
+import { GuestRunner } from '../../firmware/board/replication/guest-runner.ts';
+import { encodeLogMessage } from '../../firmware/board/replication/messages.ts';
+import { GuestReplication } from '../../firmware/board/replication/replication.ts';
 import type { WorldEvents } from '../../firmware/host/world.ts';
 import { Channel, type ChannelHandler } from '../../logchan/channel.ts';
 import type { ChannelEvent } from '../../logchan/endpoint.ts';
@@ -29,7 +29,7 @@ import { startersIn } from './made-first.ts';
 
 const test = suite('starts/made-first');
 const KEY = new Uint8Array(32).fill(6);
-const NO_PLAN: HandsPlan = {
+const NO_PLAN: GuestPlan = {
   ...{ kernel: '', initrd: undefined, append: '', memoryBytes: 4 << 20, engine: 'soft' },
   ...{ nics: [], disks: [], com1: { kind: 'none' }, com2: { kind: 'none' }, onPowerOff: 'stop' },
 };
@@ -182,15 +182,15 @@ test('a log link that tells everything while it is started: the whole board hear
   const clocks = { wallMs: () => Date.now(), monoMs: () => native.bootClockMs() };
   const events = new EventLog(clocks);
   events.listen((event) => told.push(event));
-  const brain = await Brain.start({
+  const loop = await ArbiterLoop.start({
     config: { ...config, stateDir },
     pairingKey: KEY,
     events,
-    makeHands: (handsEvents) =>
-      new BoardHands({
+    makeReplication: (replicationEvents) =>
+      new GuestReplication({
         plan: config.guest,
         makeChannel: eagerChannel,
-        events: handsEvents,
+        events: replicationEvents,
         nowMs: clocks.monoMs,
       }),
     watchdog: null,
@@ -201,15 +201,15 @@ test('a log link that tells everything while it is started: the whole board hear
     onMute: (why) => assert.unreachable(why),
   });
   try {
-    await until('it has a role', () => brain.role === 'seeking', 8_000);
-    const { peer, health } = brain.status();
+    await until('it has a role', () => loop.role === 'seeking', 8_000);
+    const { peer, health } = loop.status();
     assert.is(peer?.boot, SAID.boot);
     assert.is(health.ok, true, health.words.join());
     const codes = told.map(({ code }) => code);
     for (const code of ['LINK-DOWN', 'LINK-REFUSED', 'LINK-UP', 'PEER-SEEN'])
       assert.ok(codes.includes(code as BoardEvent['code']), code);
   } finally {
-    await brain.close();
+    await loop.close();
   }
 });
 
@@ -250,7 +250,7 @@ test('a plant that speaks while the seat is opened and started: dropped and coun
     events.onInputs([{ kind: 'net-rx', nic: 0, frame: new Uint8Array(60) }]);
     events.onInputs([{ kind: 'serial-rx', port: 'com1', bytes: Uint8Array.of(1, 2) }]);
   };
-  const seat: GuestSeat = new GuestSeat(
+  const seat: GuestRunner = new GuestRunner(
     { ...NO_PLAN, kernel: join(folder, 'kernel') },
     {
       onLog: () => {},

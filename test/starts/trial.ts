@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { AlarmCode } from '../../firmware/board/alarms/codes.ts';
 import { lockStateFolder } from '../../firmware/board/state-folder.ts';
 import type { Standing } from '../../watchdog/arbiter-types.ts';
-import { GenerationStore } from '../../watchdog/generation-store.ts';
+import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { LIMITS, StartedBoard } from './board.ts';
 import { type Expected, expect } from './expect.ts';
 import { GENERATION, PEER_RECORD, type Start, type Value } from './factors.ts';
@@ -92,7 +92,7 @@ export class Trial {
     if (start.peer === 'leads')
       await this.until('the peer leads', () => peer.status?.role === 'solo');
     if (start.peer === 'hangs') {
-      await this.until('the peer begins', () => peer.codes().includes('REIGN-LOADED'));
+      await this.until('the peer begins', () => peer.codes().includes('RECORD-LOADED'));
       peer.hang();
     }
     board.start();
@@ -151,7 +151,7 @@ export class Trial {
     this.sameLives(before);
   }
 
-  private get isRedundant(): boolean {
+  get isRedundant(): boolean {
     const { board, peer } = this;
     const roles = [board, peer].map(({ status }) => status?.role);
     const isSo = roles.includes('protected') && roles.includes('backup');
@@ -213,7 +213,7 @@ const ordered = <T extends { readonly alarms: readonly AlarmCode[] }>(found: T):
 });
 
 function writeStanding(board: StartedBoard, generation: number, standing: Standing): void {
-  const store = new GenerationStore(board.state(''));
+  const store = new RoleRecordStore(board.state(''));
   store.load(1_000);
   store.restore({ generation, standing });
 }
@@ -222,7 +222,7 @@ function writeRecord(board: StartedBoard, record: Value<'record'>): void {
   if (record === 'new') return;
   writeStanding(board, GENERATION, record === 'damaged' ? 'sole' : record);
   if (record !== 'damaged') return;
-  const copy = board.state('reign.0');
+  const copy = board.state('role-record.0');
   const bytes = readFileSync(copy);
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
   writeFileSync(copy, bytes);

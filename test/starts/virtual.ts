@@ -6,7 +6,7 @@ import { parseConfig } from '../../firmware/board/config/parse.ts';
 import type { BoardConfig } from '../../firmware/board/config/types.ts';
 import type { EventCode } from '../../firmware/board/event-codes.ts';
 import { EventLog } from '../../firmware/board/events.ts';
-import type { HandsFacts } from '../../firmware/board/hands/types.ts';
+import type { ReplicationFacts } from '../../firmware/board/replication/types.ts';
 import { type Status, statusOf } from '../../firmware/board/status.ts';
 import { arbitrate, initialState } from '../../watchdog/arbiter.ts';
 import type {
@@ -225,11 +225,11 @@ class VirtualBoard {
     if (record === null) return;
     if (this.finds(({ folder }) => folder === 'full')) {
       if (!this.book.isRaised('ALARMS-UNSAVED')) this.book.raise('ALARMS-UNSAVED', 'no room');
-      if (this.events.last === null) this.events.tell('REIGN-FAILED', WHY.disk);
+      if (this.events.last === null) this.events.tell('RECORD-FAILED', WHY.disk);
       return;
     }
     this.record = null;
-    const told: EventCode = record.standing === 'unknown' ? 'REIGN-TROUBLE' : 'REIGN-LOADED';
+    const told: EventCode = record.standing === 'unknown' ? 'RECORD-TROUBLE' : 'RECORD-LOADED';
     this.events.tell(told);
     this.take({ type: 'loaded', boot: BOOT, record }, this.nowMs);
   }
@@ -298,8 +298,8 @@ const CONFIG: BoardConfig = (() => {
   return { ...parseConfig(text, '/').config, limits: LIMITS };
 })();
 
-const FACTS: HandsFacts = {
-  ...{ guest: 'none', icount: 0n, virtualNs: 0n, runs: false, lives: 0, lagMs: null },
+const FACTS: ReplicationFacts = {
+  ...{ guest: 'none', position: 0n, virtualNs: 0n, runs: false, lives: 0, lagMs: null },
   engine: { kind: 'soft', why: 'asked for' },
   ...{ isFarBehind: false, logKbps: 0, isReady: true, missing: null, lastTakeover: null },
   gate: { mode: 'closed', waiting: 0, oldestMs: 0 },
