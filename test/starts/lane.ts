@@ -101,6 +101,7 @@ export class Lane {
 
   async close(): Promise<void> {
     for (const side of SIDES) await this.boards[side].close();
+    ip('link', 'delete', this.plant);
     this.serial.close();
   }
 }
