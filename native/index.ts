@@ -98,6 +98,8 @@ export type TapDrop = 'full' | 'down' | 'badLength' | 'gone' | 'failed';
 
 /** A TAP interface on this thread's event loop, which it keeps alive until closed. */
 export interface Tap {
+  /** From now on the functions it was made with are called; once. */
+  start(): void;
   /** Hands the host one frame, at once; the reason if it was dropped. */
   write(frame: Uint8Array): TapDrop | undefined;
   counters(): {

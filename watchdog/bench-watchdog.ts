@@ -84,7 +84,11 @@ function main([groupText = '', timeoutText = '', statusFile = '']: string[]): vo
   const timeoutMs = Number(timeoutText);
   if (!isOtherGroup(group) || group === process.pid || !(timeoutMs > 0)) process.exit(2);
   const bite = () => {
-    writeFileSync(statusFile, `reset: not petted for ${timeoutMs} ms\n`);
+    try {
+      writeFileSync(statusFile, `reset: not petted for ${timeoutMs} ms\n`);
+    } catch {
+      // A full disk: the next start will not know, but there will be one.
+    }
     try {
       process.kill(-group, 'SIGKILL');
     } catch {

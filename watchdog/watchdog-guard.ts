@@ -6,6 +6,8 @@ import type { Watchdog, WatchdogFacts } from './wdt-device.ts';
 export interface GuardEvents {
   readonly armed: (facts: WatchdogFacts) => void;
   readonly refused: (why: string) => void;
+  /** It was armed, and can be petted no more. */
+  readonly lost: (why: string) => void;
   /** It should have reset this board long ago. */
   readonly mute: () => void;
 }
@@ -63,8 +65,15 @@ export class WatchdogGuard {
     if (nowMs > this.biteByMs) this.events.mute();
   }
 
+  /** A driver that is unloaded, or a device that is pulled out, is no reason to die. */
   pet(): void {
-    this.dog?.pet();
+    try {
+      this.dog?.pet();
+    } catch (error) {
+      this.facts = null;
+      this.why = (error as Error).message;
+      this.events.lost(this.why);
+    }
   }
 
   /** Nobody pets any more. */

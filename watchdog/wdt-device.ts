@@ -83,8 +83,15 @@ export class WdtDevice implements Watchdog {
     }
   }
 
+  /** Throws where it is no watchdog any more; may then be armed again. */
   pet(): void {
-    if (this.fd !== null) this.calls.keepAlive(this.fd);
+    if (this.fd === null) return;
+    try {
+      this.calls.keepAlive(this.fd);
+    } catch (error) {
+      this.disarm();
+      throw error;
+    }
   }
 
   close(): Promise<void> {
@@ -99,6 +106,8 @@ export class WdtDevice implements Watchdog {
     if (fd === null) return;
     try {
       this.calls.write(fd, 'V');
+    } catch {
+      // Nobody is there any more who could take it.
     } finally {
       this.calls.close(fd);
     }

@@ -80,6 +80,10 @@ export class ArbiterLoop {
   private toldRole = '';
   private facts: ReplicationFacts;
   private verdict: ReturnType<Health['verdict']>;
+  /** As the arbiter was told last. */
+  private isFit = true;
+  /** Why the record could not be read and counted yet. */
+  private coldWhy: string | null = null;
   private diskTrouble: string | null = null;
   private writeTimer: NodeJS.Timeout | null = null;
   private peerExtras: Extras = { position: 0n, health: 0 };
@@ -89,8 +93,13 @@ export class ArbiterLoop {
   /** Makes it whole, then lets it hear: paths, log link, watchdog, and the record, which begins its role. */
   static async start(parts: ArbiterLoopParts): Promise<ArbiterLoop> {
     const loop = new ArbiterLoop(parts);
-    await loop.begin();
-    return loop;
+    try {
+      await loop.begin();
+      return loop;
+    } catch (error) {
+      await loop.close();
+      throw error;
+    }
   }
 
   private constructor(parts: ArbiterLoopParts) {
@@ -137,6 +146,9 @@ export class ArbiterLoop {
     // The start took its time; that was no sleep.
     this.tickedMs = nowMs();
     this.health.loop(this.tickedMs, 0);
+    // Nothing may follow from a record before it is known what the guest has.
+    this.facts = this.replication.facts();
+    this.lookAtHealth(this.tickedMs);
     this.fire({ type: 'tick' });
     this.ticker.start();
     await this.loadRecord();
@@ -150,7 +162,8 @@ export class ArbiterLoop {
       loaded = await this.record.load(Math.floor(wallMs() / 1000));
     } catch (error) {
       const text = `the record cannot be written: ${(error as Error).message}`;
-      events.tellBurst('RECORD-FAILED', text, {});
+      if (text !== this.coldWhy) events.tell('RECORD-FAILED', text);
+      this.coldWhy = text;
       if (this.closing === null)
         this.writeTimer = setTimeout(() => void this.loadRecord(), LOAD_AGAIN_MS);
       return;
@@ -220,6 +233,7 @@ export class ArbiterLoop {
     return statusOf({
       config,
       state: this.state,
+      coldWhy: this.coldWhy,
       facts,
       nowMs: nowMs(),
       bornMs: this.bornMs,
@@ -289,9 +303,13 @@ export class ArbiterLoop {
       const { events } = this.parts;
       if (verdict.ok) events.tell('HEALTH-WELL');
       else events.tell('HEALTH-BAD', verdict.words.join('; '), { bits: verdict.bits });
-      this.fire({ type: 'health', ok: verdict.ok });
     }
     this.verdict = verdict;
+    // What is just being opened is no fault, but nothing to lead with either.
+    const isFit = verdict.ok && facts.isReady;
+    if (isFit === this.isFit) return;
+    this.isFit = isFit;
+    this.fire({ type: 'health', ok: isFit });
   }
 
   private lookAtTakeover(nowMs: number): void {
@@ -433,6 +451,10 @@ export class ArbiterLoop {
         this.fire({ type: 'watchdog', armed: true });
       },
       refused: (why) => events.tell('WATCHDOG-REFUSED', why),
+      lost: (why) => {
+        events.tell('WATCHDOG-REFUSED', `it cannot be fed any more: ${why}`);
+        this.fire({ type: 'watchdog', armed: false });
+      },
       mute: () => {
         events.tellBurst('WATCHDOG-MUTE', 'nothing has reset this board', {});
         onMute('asked for a reset, and nothing resets this board');

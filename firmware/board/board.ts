@@ -1,14 +1,13 @@
 // One board as a process: configuration in, arbiter's loop, control socket and event sinks wired, and an end in
 // order. Knows all parts, decides nothing.
 import { closeSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { watchdog as native } from '../../native/index.ts';
 import type { OperatorRequest } from '../../watchdog/arbiter-types.ts';
 import { BenchWatchdog } from '../../watchdog/bench-watchdog.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { type Watchdog, WdtDevice } from '../../watchdog/wdt-device.ts';
 import { systemWords } from '../host/errors.ts';
-import { groupId } from '../host/group.ts';
 import { firmwareVersion } from '../host/identity.ts';
 import type { About } from './about.ts';
 import type { AlarmChange } from './alarms/book.ts';
@@ -19,8 +18,8 @@ import { ClockWatch } from './clock-watch.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
-import { ControlServer } from './control/server.ts';
-import type { Access, Controlled } from './control/verbs.ts';
+import { Doors } from './control/doors.ts';
+import type { Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import type { Replication, ReplicationEvents } from './replication/types.ts';
@@ -55,12 +54,6 @@ export interface BoardOptions {
   readonly onMute: () => void;
 }
 
-export const CONTROL_SOCKET = 'control.sock';
-/** Where there is such a group, its members may use the control socket. */
-const CONTROL_GROUP = 'twinstep';
-/** The same board for those who only look: agents. */
-export const READ_SOCKET = 'control-read.sock';
-const READ_GROUP = 'twinstep-read';
 export const ALARMS_FILE = 'alarms.log';
 const LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
@@ -84,7 +77,7 @@ export class Board implements Controlled {
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
   private loop: ArbiterLoop | null = null;
-  private readonly controls: ControlServer[] = [];
+  private readonly doors: Doors;
   private stopping: Promise<void> | null = null;
   private resolveEnded: () => void = () => {};
 
@@ -108,6 +101,7 @@ export class Board implements Controlled {
     this.lock = lockOf(options);
     this.supervisor = options.supervisor ?? new SupervisorLine();
     this.sinks = [EventSink.toDescriptor(stdout)];
+    this.doors = new Doors(options.config, this);
     this.events.listen((event) => {
       const line = eventLine(event);
       for (const sink of this.sinks) sink.put(line);
@@ -132,8 +126,12 @@ export class Board implements Controlled {
       events: this.events,
       wallMs: () => Date.now(),
       monoMs: () => native.bootClockMs(),
+      limits: config.limits,
     });
     this.configWatch = new ConfigWatch(file, version, this.events);
+    this.supervisor.start();
+    this.alarmKeeper.start();
+    this.configWatch.start();
     const why = raiseAllPriorities();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: ArbiterLoopParts = {
@@ -159,8 +157,7 @@ export class Board implements Controlled {
     };
     this.loop = await ArbiterLoop.start(parts);
     this.lookTimer = setInterval(() => this.look(), LOOK_MS);
-    for (const access of ['full', 'read'] as const)
-      this.controls.push(await this.openControl(access));
+    await this.doors.start();
     this.supervisor.say({ word: 'up' });
   }
 
@@ -173,32 +170,6 @@ export class Board implements Controlled {
     } catch (error) {
       this.events.tell('EVENTS-UNSAVED', `events-file ${eventsFile}: ${systemWords(error)}`);
     }
-  }
-
-  /** Without its group a socket is the board's own user's: a board that serves is worth more. */
-  private async openControl(access: Access): Promise<ControlServer> {
-    const { stateDir, controlGroup, readGroup } = this.options.config;
-    const isFull = access === 'full';
-    const path = join(stateDir, isFull ? CONTROL_SOCKET : READ_SOCKET);
-    const given = isFull ? controlGroup : readGroup;
-    if (given === 'none') return await ControlServer.open(path, this, null, access);
-    const name = given ?? (isFull ? CONTROL_GROUP : READ_GROUP);
-    const group = groupId(name);
-    if (group === null) {
-      if (given !== null) this.tellClosed(path, `there is no group "${name}"`);
-      return await ControlServer.open(path, this, null, access);
-    }
-    try {
-      return await ControlServer.open(path, this, group, access);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
-      this.tellClosed(path, `the board's user is not in the group "${name}"`);
-      return await ControlServer.open(path, this, null, access);
-    }
-  }
-
-  private tellClosed(path: string, why: string): void {
-    this.events.tell('CONTROL-OWN-USER', undefined, { socket: basename(path), why });
   }
 
   status(): Status {
@@ -295,7 +266,7 @@ export class Board implements Controlled {
     await this.configWatch?.close();
     await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
-    for (const control of this.controls) await control.close();
+    await this.doors.close();
     for (const sink of this.sinks) await sink.close(SINK_WITHIN_MS);
     closeSync(this.lock);
     this.resolveEnded();

@@ -25,7 +25,7 @@ export class ConfigWatch {
   private readonly path: string;
   private readonly running: ConfigVersion;
   private readonly events: EventLog;
-  private readonly timer: NodeJS.Timeout;
+  private timer: NodeJS.Timeout | null = null;
   private file: ConfigVersion | null;
   private trial: TrialFacts | null = null;
   private trialSeenMs = 0;
@@ -42,6 +42,9 @@ export class ConfigWatch {
     this.file = running;
     this.events = events;
     this.seen = `${running.changedMs} none`;
+  }
+
+  start(): void {
     this.timer = setInterval(() => {
       this.looking ??= this.look().finally(() => {
         this.looking = null;
@@ -61,7 +64,7 @@ export class ConfigWatch {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    if (this.timer !== null) clearInterval(this.timer);
     await this.looking;
   }
 

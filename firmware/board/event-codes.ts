@@ -87,6 +87,8 @@ export const EVENT_CODES = {
   // What the operator asked for.
   'REQUEST-TAKEN': info('the operator asks'),
   'REQUEST-REFUSED': warning('refused'),
+  'CONTROL-CLOSED': error('a control socket cannot be had: nobody can ask this board there'),
+  'CONTROL-OPENED': info('the control sockets are open'),
   'CONTROL-OWN-USER': warning('a control socket is for the user of the board alone'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 

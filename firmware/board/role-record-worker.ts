@@ -1,6 +1,7 @@
 // The thread of role-record.ts: does one order after the other.
 import { parentPort, workerData } from 'node:worker_threads';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
+import { systemWords } from '../host/errors.ts';
 import type { RecordAnswer, RecordOrder } from './role-record.ts';
 import { goFirst } from './thread-priority.ts';
 
@@ -14,7 +15,7 @@ function carryOut(order: Exclude<RecordOrder, { order: 'end' }>): RecordAnswer {
     try {
       return { kind: 'loaded', loaded: store.load(order.wallSeconds) };
     } catch (error) {
-      return { kind: 'unreadable', error: (error as Error).message };
+      return { kind: 'unreadable', error: systemWords(error) };
     }
   }
   const begunMs = performance.now();
@@ -22,7 +23,7 @@ function carryOut(order: Exclude<RecordOrder, { order: 'end' }>): RecordAnswer {
   try {
     store.write(order.record);
   } catch (error) {
-    trouble = (error as Error).message;
+    trouble = systemWords(error);
   }
   const tookMs = performance.now() - begunMs;
   return { kind: 'written', record: order.record, error: trouble, tookMs };

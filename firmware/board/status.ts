@@ -152,6 +152,8 @@ export interface TrialFacts {
 export interface StatusParts {
   readonly config: BoardConfig;
   readonly state: ArbiterState;
+  /** Why its record could not be read and counted yet; null: it just has not been. */
+  readonly coldWhy: string | null;
   readonly facts: ReplicationFacts;
   readonly nowMs: number;
   readonly bornMs: number;
@@ -172,7 +174,8 @@ export function statusOf(parts: StatusParts): Status {
   const { config, state, facts, nowMs } = parts;
   const { name, side } = config;
   const { gateway } = config.front;
-  const { role, why, generation, record } = state;
+  const { role, generation, record } = state;
+  const why = role === 'cold' && parts.coldWhy !== null ? parts.coldWhy : state.why;
   return {
     format: 1,
     board: { name, side, pid: process.pid, boot: state.boot, upMs: nowMs - parts.bornMs },

@@ -6,10 +6,16 @@ import { Socket } from 'node:net';
 import { type BoardWord, encodeBoardWord } from '../../watchdog/board-word.ts';
 
 export class SupervisorLine {
+  private readonly descriptor: number | undefined;
   private pipe: Socket | undefined;
 
   /** `descriptor`: the write end, if it is a pipe or socket at all. */
   constructor(descriptor?: number) {
+    this.descriptor = descriptor;
+  }
+
+  start(): void {
+    const { descriptor } = this;
     if (descriptor === undefined || !isPipe(descriptor)) return;
     const pipe = new Socket({ fd: descriptor, readable: false, writable: true });
     pipe.on('error', () => {

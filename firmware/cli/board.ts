@@ -66,7 +66,7 @@ async function superviseOnce(file: string, events: EventLog): Promise<Supervised
   const { returned, trouble } = new ConfigStore(file).settle();
   if (returned !== null) events.tell('CONFIG-RETURNED', `it returned: ${returned}`);
   if (trouble !== null) events.tell('CONFIG-TROUBLE', trouble);
-  const loaded = await loadConfig(file);
+  const loaded = await loadConfig(file, { mayLack: true });
   // Before anything else: whose board it is decides who may speak of it.
   const lock = lockStateFolder(loaded.config.stateDir);
   const script = fileURLToPath(new URL('./twinstep.js', import.meta.url));
@@ -101,7 +101,7 @@ export async function boardProcess(args: string[]): Promise<number> {
   const store = new ConfigStore(file);
   if (trialVerdict(store.held(), now()).is === 'over') return EXIT.restart;
   native.forgoCoreDumps();
-  const loaded = await loadConfig(file);
+  const loaded = await loadConfig(file, { mayLack: true });
   if (isPipe(SENTINEL_FD)) native.startSentinel(SENTINEL_FD);
   const board = await startBoard(loaded);
   for (const signal of SIGNALS) process.on(signal, () => void board.shutDown());

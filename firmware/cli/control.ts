@@ -2,7 +2,7 @@
 // ended, in words or as JSON.
 import { join } from 'node:path';
 import { ALARM_CODES, isAlarmCode } from '../board/alarms/codes.ts';
-import { CONTROL_SOCKET } from '../board/board.ts';
+import { CONTROL_SOCKET } from '../board/control/doors.ts';
 import { readConfig } from '../board/config/load.ts';
 import { ControlClient, NoBoardError } from '../board/control/client.ts';
 import type { BoardEvent } from '../board/events.ts';

@@ -1,6 +1,6 @@
 // `twinstep scada`: tells SCADA of the board on this machine, as [mqtt] of its configuration says.
 import { join } from 'node:path';
-import { READ_SOCKET } from '../board/board.ts';
+import { READ_SOCKET } from '../board/control/doors.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import type { ScadaConfig } from '../board/config/scada-types.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';

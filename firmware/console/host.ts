@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { CONTROL_SOCKET } from '../board/board.ts';
+import { CONTROL_SOCKET } from '../board/control/doors.ts';
 import { readConfig } from '../board/config/load.ts';
 import type { BoardConfig } from '../board/config/types.ts';
 import { textOf } from '../host/brought-file.ts';

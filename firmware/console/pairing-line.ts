@@ -30,7 +30,7 @@ const BAUD = 115_200;
 export class PairingLine {
   private readonly line: SerialPortLine;
   private readonly path: SerialPath;
-  private readonly timer: NodeJS.Timeout;
+  private timer: NodeJS.Timeout | undefined;
   private state: PairingState;
   private heardMs: number | null = null;
   private downWhy: string | null = null;
@@ -48,6 +48,9 @@ export class PairingLine {
       onDown: (why) => this.down(why),
     });
     this.line.onUp = () => this.say();
+  }
+
+  start(): void {
     this.line.start();
     this.timer = setInterval(() => this.tick(), REPEAT_MS);
   }

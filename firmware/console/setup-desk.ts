@@ -50,6 +50,7 @@ export class SetupDesk {
     await this.close();
     const pairing = new PairingLine(port);
     this.pairing = pairing;
+    pairing.start();
     const met = await pairing.meet();
     if (!met.ok && this.pairing === pairing) await this.close();
     return met;

@@ -49,6 +49,11 @@ export class HostTap {
     this.tap = withTapErrors(() => new Tap(name, onFrames, onGone));
   }
 
+  /** From now on frames come. */
+  start(): void {
+    withTapErrors(() => this.tap.start());
+  }
+
   /** The reason if the frame was dropped. Short frames are fine: the host pads, or need not. */
   send(frame: Uint8Array): TapDrop | undefined {
     return this.tap.write(frame);

@@ -47,7 +47,6 @@ export class World {
   private readonly nets: NetLink[] = [];
   private readonly lines = new Map<SerialPortName, SerialLine>();
   private readonly underWay = new Map<SerialPortName, number>();
-  private isStarted = false;
 
   /** Nothing comes in before `start`. Throws a HostError, DiskError or TapError: one clear line. */
   static async open(spec: WorldSpec, events: WorldEvents): Promise<World> {
@@ -67,7 +66,7 @@ export class World {
 
   /** From now on inputs are handed in. */
   start(): void {
-    this.isStarted = true;
+    for (const net of this.nets) net.start();
     for (const line of this.lines.values()) line.resume();
   }
 
@@ -131,11 +130,8 @@ export class World {
   private async openNet(spec: NetSpec): Promise<void> {
     const nic = this.nets.length;
     const events: NetLinkEvents = {
-      // What comes before anybody listens is lost, as on a cable that is not plugged in.
-      onFrames: (frames) => {
-        if (!this.isStarted) return;
-        this.events.onInputs(frames.map((frame) => ({ kind: 'net-rx', nic, frame })));
-      },
+      onFrames: (frames) =>
+        this.events.onInputs(frames.map((frame) => ({ kind: 'net-rx', nic, frame }))),
       onTrouble: this.events.onNotice,
     };
     if (spec.kind === 'tap') this.nets.push(tapLink(spec.name, events));

@@ -1,6 +1,6 @@
 // Converts, guards lifetime, forwards to tap/tap.
 //
-// Lifetime: the object holds itself alive while open. The descriptor closes at once on close(); the
+// Lifetime: the object holds itself alive from start() to close(). The descriptor closes at once on close(); the
 // uv handle a turn of the loop later, hence a Watch of its own. At the end of the environment an
 // asynchronous cleanup hook does the same, so that a worker can end with a TAP open.
 #include "napi/tap-napi.h"
@@ -31,8 +31,9 @@ Napi::Value number(Napi::Env env, uint64_t value) {
 Napi::Function Tap::define(Napi::Env env) {
   return DefineClass(
       env, "Tap",
-      {InstanceMethod<&Tap::write>("write"), InstanceMethod<&Tap::counters>("counters"),
-       InstanceMethod<&Tap::info>("info"), InstanceMethod<&Tap::close>("close")});
+      {InstanceMethod<&Tap::start>("start"), InstanceMethod<&Tap::write>("write"),
+       InstanceMethod<&Tap::counters>("counters"), InstanceMethod<&Tap::info>("info"),
+       InstanceMethod<&Tap::close>("close")});
 }
 
 // new Tap(name, onFrames, onGone)
@@ -48,15 +49,22 @@ Tap::Tap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Tap>(info) {
   on_gone_ = Napi::Persistent(info[2].As<Napi::Function>());
   context_ = std::make_unique<Napi::AsyncContext>(env, "twinstep:Tap");
   buffer_.resize(tap::kFrameBytesMax);
-  start(env);
-  Ref();
 }
 
 Tap::~Tap() {
   if (watch_ != nullptr) let_go(watch_);
 }
 
-void Tap::start(Napi::Env env) {
+// Until then nothing is called.
+void Tap::start(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!tap_) throw error_of(env, {"E_TAP_GONE", "this TAP is closed"});
+  if (watch_ != nullptr) throw Napi::Error::New(env, "a TAP starts once");
+  begin_watch(env);
+  Ref();
+}
+
+void Tap::begin_watch(Napi::Env env) {
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) throw Napi::Error::New(env, "no event loop");
   auto watch = std::make_unique<Watch>();
@@ -151,7 +159,10 @@ void Tap::call(Napi::FunctionReference& callback, Napi::Value argument) {
 }
 
 void Tap::release() {
-  if (watch_ == nullptr) return;
+  if (watch_ == nullptr) {
+    tap_.reset();
+    return;
+  }
   let_go(watch_);
   Unref();
 }

@@ -35,12 +35,13 @@ class Tap : public Napi::ObjectWrap<Tap> {
     uint64_t tx_dropped[6] = {};  // by tap::WriteOutcome
   };
 
+  void start(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value info(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
-  void start(Napi::Env env);
+  void begin_watch(Napi::Env env);
   void release();
   void readable();
   void gone();

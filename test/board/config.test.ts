@@ -230,6 +230,12 @@ test('what the file names must be there', async () => {
     'board.toml:5: [board] pairing-key-file key: no such file or directory\n' +
       'board.toml:16: [guest] kernel bzImage: no such file or directory',
   );
+  const early = await loadConfig(file, { mayLack: true }).catch((error) => error);
+  assert.match(early.message, /^[^\n]*pairing-key-file[^\n]*$/);
+  writeFileSync(join(folder, 'key'), new Uint8Array(32), { mode: 0o600 });
+  const { config } = await loadConfig(file, { mayLack: true });
+  assert.is(config.guest.kernel, join(folder, 'bzImage'));
+  rmSync(join(folder, 'key'));
   writeFileSync(join(folder, 'bzImage'), '');
   writeFileSync(join(folder, 'key'), new Uint8Array(31), { mode: 0o600 });
   assert.is(await complain(), 'board.toml:5: [board] pairing-key-file key: has 31 bytes, not 32');

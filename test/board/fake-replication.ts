@@ -165,6 +165,7 @@ export class FakeReplication implements Replication {
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],
       diskBusySinceMs: null,
       peerAbout: null,
+      isReady: this.missing === null,
       missing: this.missing,
     };
   }

@@ -93,6 +93,7 @@ test('the watchdog: tried again until it can be had, told once, found out when i
   const owner = new WatchdogGuard(dog, {
     armed: () => told.push('armed'),
     refused: (why) => told.push(why),
+    lost: (why) => told.push(`lost: ${why}`),
     mute: () => told.push('mute'),
   });
   await owner.arm(0);
@@ -115,11 +116,42 @@ test('the watchdog: tried again until it can be had, told once, found out when i
   const none = new WatchdogGuard(null, {
     armed: () => {},
     refused: () => {},
+    lost: () => {},
     mute: () => told.push('none'),
   });
   none.leaveToBite(5);
   none.tick(6);
   assert.is(told.at(-1), 'none', 'nothing else will end this board');
+});
+
+test('a watchdog that can be fed no more is told, is no reason to die, and is armed again', async () => {
+  const facts = { identity: 'x', timeoutMs: 1_000, causedLastReset: null, magicClose: true };
+  const { dog } = dogThat([
+    { ok: true, facts },
+    { ok: true, facts },
+  ]);
+  let isGone = false;
+  const pet = () => {
+    if (isGone) throw new Error('no such device');
+  };
+  const told: string[] = [];
+  const owner = new WatchdogGuard(
+    { ...dog, pet },
+    {
+      armed: () => told.push('armed'),
+      refused: (why) => told.push(why),
+      lost: (why) => told.push(`lost: ${why}`),
+      mute: () => told.push('mute'),
+    },
+  );
+  await owner.arm(0);
+  owner.pet();
+  isGone = true;
+  owner.pet();
+  assert.equal(told, ['armed', 'lost: no such device']);
+  assert.equal([owner.status.armed, owner.status.why], [false, 'no such device']);
+  owner.tick(6_000);
+  await until('armed again', () => owner.status.armed);
 });
 
 function stateIn(role: ArbiterState['role'], peer: Statement | null): ArbiterState {

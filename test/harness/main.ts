@@ -21,7 +21,7 @@ const CLIPPED_LINES = 60;
  * Whole boards run in the real-time class, as on their own hardware: beside them nothing else keeps
  * its times, nor they theirs. They run after all others, one at a time.
  */
-const ALONE = /^(twin|boards|board\/hands)\/|^console\/pair/;
+const ALONE = /^(twin|boards|board\/replication)\/|^console\/pair|^starts\/(starts|stories)/;
 
 const { values, positionals } = optionsOf('npm test', {
   allowPositionals: true,

@@ -51,6 +51,7 @@ class Guest {
         this.wake();
       },
     });
+    this.tap.start();
   }
 
   /** Waits for a frame for which `pick` gives something; others are dropped. */

@@ -69,6 +69,7 @@ test('closing: twice, from inside the callback, and free at once for the next', 
       },
       NOTHING,
     );
+    tap.start();
   });
   provoke();
   await closed;
@@ -81,10 +82,35 @@ test('closing: twice, from inside the callback, and free at once for the next', 
 test('closed before the loop turns, it never calls', async () => {
   let calls = 0;
   const tap = new Tap('tap0', () => calls++, NOTHING);
+  tap.start();
   provoke();
   tap.close();
   await new Promise(setImmediate);
   assert.is(calls, 0);
+});
+
+test('before it is started it never calls; it starts once, and not after it was closed', async () => {
+  let calls = 0;
+  const tap = new Tap('tap0', () => calls++, NOTHING);
+  provoke();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.is(calls, 0);
+  const called = new Promise<void>((resolve) => {
+    const wait = setInterval(() => {
+      if (calls === 0) return;
+      clearInterval(wait);
+      resolve();
+    }, 1);
+  });
+  tap.start();
+  await called;
+  assert.throws(() => tap.start(), /starts once/);
+  tap.close();
+  assert.throws(() => tap.start(), /is closed/);
+  const never = new Tap('tap0', NOTHING, NOTHING);
+  never.close();
+  assert.is(never.write(FRAME), 'gone');
+  new Tap('tap0', NOTHING, NOTHING).close();
 });
 
 function inWorker(script: string): Worker {
@@ -95,7 +121,7 @@ function inWorker(script: string): Worker {
 }
 
 test('a worker ends with a TAP open: by itself, by process.exit, terminated, by an error', async () => {
-  const open = `new Tap('tap0', () => {}, () => {});`;
+  const open = `const tap = new Tap('tap0', () => {}, () => {}); tap.start();`;
   for (const end of ['process.exit(3)', "throw new Error('on purpose')"]) {
     const worker = inWorker(`${open} ${end}`);
     worker.on('error', () => {});
@@ -106,7 +132,7 @@ test('a worker ends with a TAP open: by itself, by process.exit, terminated, by 
   await once(terminated, 'message');
   assert.throws(() => new Tap('tap0', NOTHING, NOTHING), /in use/);
   await terminated.terminate();
-  const closing = inWorker(`const tap = ${open} tap.close(); parentPort.postMessage('done')`);
+  const closing = inWorker(`${open} tap.close(); parentPort.postMessage('done')`);
   const [code] = await once(closing, 'exit');
   assert.is(code, 0, 'a closed TAP keeps nothing alive');
   new Tap('tap0', NOTHING, NOTHING).close();
@@ -115,6 +141,7 @@ test('a worker ends with a TAP open: by itself, by process.exit, terminated, by 
 test('a worker is ended in the middle of closing', async () => {
   const worker = inWorker(`
     const tap = new Tap('tap0', () => {}, () => {});
+    tap.start();
     tap.close();
     process.exit(0);`);
   const [code] = await once(worker, 'exit');
@@ -142,6 +169,7 @@ test(
       const callback = callbacks[round % callbacks.length];
       const worker = inWorker(`
         const tap = new Tap('tap0', ${callback}, () => {});
+        tap.start();
         parentPort.postMessage('open');`);
       worker.on('error', () => {});
       const exit = new Promise((resolve) => worker.once('exit', resolve));
@@ -163,9 +191,9 @@ function elsewhere(script: string) {
 }
 
 test('a process exits with a TAP open; without exit, an open TAP keeps it', () => {
-  assert.is(elsewhere(`new Tap('tap0', () => {}, () => {}); process.exit(5)`).status, 5);
+  assert.is(elsewhere(`new Tap('tap0', () => {}, () => {}).start(); process.exit(5)`).status, 5);
   const kept = elsewhere(`
-    new Tap('tap0', () => {}, () => {});
+    new Tap('tap0', () => {}, () => {}).start();
     setTimeout(() => process.exit(9), 50).unref();`);
   assert.is(kept.status, 9);
 });
@@ -175,7 +203,7 @@ test('forgotten while open it lives; a lost constructor error leaves nothing', (
     for (let i = 0; i < 100; i++) {
       try { new Tap('nothere', () => {}, () => {}); } catch {}
     }
-    new Tap('tap0', () => { console.log('alive'); process.exit(0); }, () => {});
+    new Tap('tap0', () => { console.log('alive'); process.exit(0); }, () => {}).start();
     const timer = setInterval(() => gc(), 1);
     require('node:child_process').execSync('ip link set tap0 down; ip link set tap0 up');`);
   assert.is(result.stdout, 'alive\n', result.stderr);
@@ -191,7 +219,7 @@ test('a callback that throws is an uncaught exception, and the TAP goes on', () 
       if (++calls === 2) process.exit(0);
       poke();
     });
-    new Tap('tap0', () => { throw new Error('mine'); }, () => {});
+    new Tap('tap0', () => { throw new Error('mine'); }, () => {}).start();
     poke();`);
   assert.is(result.stdout, 'mine\nmine\n', result.stderr);
 });
@@ -202,7 +230,7 @@ test('promises and ticks of a callback run right after it', () => {
       Promise.resolve().then(() => console.log('promise'));
       process.nextTick(() => console.log('tick'));
       setImmediate(() => process.exit(0));
-    }, () => {});
+    }, () => {}).start();
     require('node:child_process').execSync('ip link set tap0 down; ip link set tap0 up');`);
   assert.is(result.stdout, 'tick\npromise\n', result.stderr);
 });

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { READ_SOCKET } from '../../firmware/board/board.ts';
+import { READ_SOCKET } from '../../firmware/board/control/doors.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import type { ScadaStatus } from '../../firmware/board/scada-desk.ts';
 import { scadaScreen } from '../../firmware/console/scada-screen.ts';

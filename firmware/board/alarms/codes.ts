@@ -72,6 +72,7 @@ export const ALARM_CODES = {
   STALLS: state('warning', 'this board stands still now and then'),
   'CONFIG-TRIAL': state('warning', 'a configuration is on trial and goes unless it is confirmed'),
   'CONFIG-UNUSED': state('warning', 'this board runs with another configuration than its file'),
+  'CONTROL-CLOSED': state('error', 'nobody can ask this board: a control socket cannot be had'),
   'ALARMS-UNSAVED': state('warning', 'the history of alarms cannot be written'),
 } as const satisfies Readonly<Record<string, AlarmWords>>;
 

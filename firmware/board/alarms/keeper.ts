@@ -1,17 +1,19 @@
 // The alarms of one board, put together: events and status in, the list out, every change into the store
 // and told as an event. Looked at twice a second, beside the tick.
+import type { Limits } from '../../../watchdog/limits.ts';
 import type { EventLog } from '../events.ts';
 import type { AlarmView, Status } from '../status.ts';
 import { AlarmBook, type AlarmChange } from './book.ts';
 import type { AlarmCode } from './codes.ts';
 import { AlarmStore } from './store.ts';
-import { AlarmWatch } from './watch.ts';
+import { AlarmWatch, quietAfterStartMs } from './watch.ts';
 
 export interface AlarmKeeperParts {
   readonly path: string;
   readonly events: EventLog;
   readonly wallMs: () => number;
   readonly monoMs: () => number;
+  readonly limits: Limits;
 }
 
 const CLOSE_WITHIN_MS = 500;
@@ -27,13 +29,16 @@ export class AlarmKeeper {
   private readonly parts: AlarmKeeperParts;
   private readonly book: AlarmBook;
   private readonly watch: AlarmWatch;
-  private readonly unlisten: () => void;
+  private readonly found: ReturnType<typeof AlarmStore.load>;
+  private unlisten: () => void = () => {};
   private triedMs = Number.NEGATIVE_INFINITY;
 
+  /** Reads the history; nothing is told before `start`. */
   constructor(parts: AlarmKeeperParts) {
-    const { path, events, wallMs } = parts;
+    const { path, wallMs, limits } = parts;
     this.parts = parts;
-    const { journal, trouble } = AlarmStore.load(path);
+    this.found = AlarmStore.load(path);
+    const { journal } = this.found;
     this.book = new AlarmBook(wallMs);
     this.book.restore(journal.changes);
     this.store = new AlarmStore(
@@ -42,7 +47,13 @@ export class AlarmKeeper {
     );
     this.book.onChange = (change) => this.tell(change);
     const raised = this.book.list().map(({ code }) => code);
-    this.watch = new AlarmWatch(this.book, raised);
+    this.watch = new AlarmWatch(this.book, raised, quietAfterStartMs(limits));
+  }
+
+  /** From now on every event counts. */
+  start(): void {
+    const { events } = this.parts;
+    const { journal, trouble } = this.found;
     this.unlisten = events.listen((event) => this.watch.take(event));
     this.store.put({ what: 'opened' });
     const { torn, damaged } = journal;

@@ -1,5 +1,6 @@
 // What the status and the events of a board mean as alarms. A state must hold a while before it counts
 // and be gone a while before it ends, so that a loose plug makes one alarm and not a thousand. Pure.
+import { DEFAULT_LIMITS, type Limits } from '../../../watchdog/limits.ts';
 import type { EventCode } from '../event-codes.ts';
 import type { BoardEvent } from '../events.ts';
 import type { Status } from '../status.ts';
@@ -14,8 +15,8 @@ export interface AlarmSink {
 /** A hand-over and a sync-up pass through other states for a moment. */
 const HOLD_MS = 1_000;
 const GONE_MS = 3_000;
-/** Links come up one after the other; the first sync-up begins by itself. */
-const QUIET_AFTER_START_MS = 15_000;
+/** Links come up one after the other; the first sync-up begins by itself: 15 s at the usual limits. */
+export const quietAfterStartMs = ({ seekMs }: Pick<Limits, 'seekMs'>): number => seekMs * 1.5;
 /** What is told by events that nothing takes back is over after this long without another one. */
 const FADE_MS = 60_000;
 const OUTPUT_HELD_MS = 1_000;
@@ -63,6 +64,7 @@ const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'BOARD-NOT-FIRST': 'NOT-FIRST',
   'BOARD-STALLED': 'STALLS',
   'FRAMES-REJECTED': 'NOISE',
+  'CONTROL-CLOSED': 'CONTROL-CLOSED',
 };
 const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'LINK-UP': ['LINK-REFUSED'],
@@ -70,6 +72,7 @@ const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'RECORD-WRITTEN': ['RECORD-FAILED', 'RECORD-SLOW'],
   'RECORD-SLOW': ['RECORD-FAILED'],
   'RECORD-LOADED': ['RECORD-FAILED'],
+  'CONTROL-OPENED': ['CONTROL-CLOSED'],
   'ROLE-SOLO': ['BACKUP-SLOW'],
   'ROLE-BACKUP': ['BACKUP-SLOW'],
 };
@@ -85,13 +88,19 @@ interface Track {
 
 export class AlarmWatch {
   private readonly sink: AlarmSink;
+  private readonly quietMs: number;
   private readonly tracks = new Map<AlarmCode, Track>();
   /** By events, with the time of the last one. */
   private readonly begun = new Map<AlarmCode, { readonly text: string; readonly atMs: number }>();
 
   /** `raised`: what an earlier run left; it ends unless it is so again. */
-  constructor(sink: AlarmSink, raised: readonly AlarmCode[] = []) {
+  constructor(
+    sink: AlarmSink,
+    raised: readonly AlarmCode[] = [],
+    quietMs = quietAfterStartMs(DEFAULT_LIMITS),
+  ) {
     this.sink = sink;
+    this.quietMs = quietMs;
     for (const code of raised) {
       if (ALARM_CODES[code].kind === 'event') continue;
       const before = { text: '', heldSinceMs: null, goneSinceMs: 0, isRaised: true };
@@ -115,7 +124,7 @@ export class AlarmWatch {
       if (FADES.has(code) && nowMs - atMs > FADE_MS) this.begun.delete(code);
       else found.set(code, text);
     }
-    if (status.board.upMs < QUIET_AFTER_START_MS)
+    if (status.board.upMs < this.quietMs)
       for (const code of NOT_AT_START) if (!this.isRaised(code)) found.delete(code);
     for (const code of new Set([...found.keys(), ...this.tracks.keys()]))
       this.track(code, found.get(code), nowMs);

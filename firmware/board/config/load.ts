@@ -1,5 +1,6 @@
 // The configuration of this board from its file, checked against this host: what it names must be
-// there. Every mistake at once, each with its line.
+// there, unless a board starts with it, which waits for its guest's files. Every mistake at once, each
+// with its line.
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -47,11 +48,11 @@ export interface Loaded {
 }
 
 /** Throws a ConfigError. */
-export async function loadConfig(file: string): Promise<Loaded> {
+export async function loadConfig(file: string, options: CheckOptions = {}): Promise<Loaded> {
   const text = await readText(file);
   const { mtimeMs } = await stat(file);
   return {
-    ...(await checkConfig(file, text)),
+    ...(await checkConfig(file, text, options)),
     ...{ file, version: versionOf(file, text, mtimeMs) },
   };
 }
@@ -66,13 +67,15 @@ export interface CheckOptions {
   readonly key?: Uint8Array;
   /** Who asks is not the user who will run the board: the guest's files may be closed to it. */
   readonly isAnothers?: boolean;
+  /** Of a board that starts: what its guest lives on may come later, and the board says what it lacks. */
+  readonly mayLack?: boolean;
 }
 
 /** The same for a text that may become this file. Throws a ConfigError. */
 export async function checkConfig(
   file: string,
   text: string,
-  { key, isAnothers = false }: CheckOptions = {},
+  { key, isAnothers = false, mayLack = false }: CheckOptions = {},
 ): Promise<Pick<Loaded, 'config' | 'pairingKey'>> {
   const parsed = parseConfig(text, dirname(resolve(file)));
   const { config, document } = parsed;
@@ -85,7 +88,7 @@ export async function checkConfig(
   } catch (error) {
     note('board.pairing-key-file', (error as Error).message);
   }
-  for (const [key, path] of namedFiles(config)) {
+  for (const [key, path] of mayLack ? [] : namedFiles(config)) {
     const trouble = await troubleWith(path, isAnothers);
     if (trouble !== null) note(key, trouble);
   }

@@ -27,6 +27,7 @@ export class ControlClient {
   private readonly socket: Socket;
   private readonly waiting: ((answer: Answer) => void)[] = [];
   private readonly reader = new LineReader(ANSWER_BYTES_MAX);
+  private hasEnded: () => void = () => {};
 
   static async open(path: string): Promise<ControlClient> {
     const socket = connect(path);
@@ -38,19 +39,28 @@ export class ControlClient {
         reject(new NoBoardError(`${path}: ${why}`));
       });
     });
-    return new ControlClient(socket);
+    const client = new ControlClient(socket);
+    client.start();
+    return client;
   }
 
   private constructor(socket: Socket) {
     this.socket = socket;
+    this.ended = new Promise((resolve) => {
+      this.hasEnded = resolve;
+    });
+  }
+
+  private start(): void {
+    const { socket } = this;
     socket.on('data', (bytes) => {
       for (const line of this.reader.push(bytes)) if (line.ok) this.take(line.text);
     });
     socket.on('error', () => {});
-    this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
-    void this.ended.then(() => {
+    socket.once('close', () => {
       for (const answer of this.waiting.splice(0))
         answer({ ok: false, why: 'the board has ended' });
+      this.hasEnded();
     });
   }
 

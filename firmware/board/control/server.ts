@@ -110,6 +110,7 @@ export class ControlServer {
     this.counters.clients += 1;
     const client = new Client(socket, this.board, this.access, this.counters);
     this.clients.add(client);
+    client.start();
     socket.once('close', () => {
       client.forget();
       this.clients.delete(client);
@@ -132,6 +133,10 @@ class Client {
     this.board = board;
     this.access = access;
     this.counters = counters;
+  }
+
+  start(): void {
+    const { socket } = this;
     socket.on('error', () => socket.destroy());
     socket.on('data', (bytes) => this.take(bytes));
   }

@@ -90,7 +90,8 @@ export class GuestRunner {
   async open(): Promise<void> {
     const { plan, events, nowMs } = this;
     try {
-      this.files = await readFiles(plan);
+      // Read once: it may be long until the rest is there.
+      this.files ??= await readFiles(plan);
       for (const disk of plan.disks) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
         this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble }));

@@ -22,6 +22,7 @@ import { Leading } from './leading.ts';
 import { type ChannelFactory, LogLink, type LogLinkHandler } from './log-link.ts';
 import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
 import { RateMeter } from './rate.ts';
+import { Resources } from './resources.ts';
 import type { ReplicationLimits, Shared } from './shared.ts';
 import { TakeoverMarks } from './takeover-marks.ts';
 import { TaskQueue } from './task-queue.ts';
@@ -53,8 +54,6 @@ const REPLICATION_LIMITS: ReplicationLimits = {
   catchUpMs: 15_000,
 };
 const STEP_MS = 50;
-/** What the guest lives on may come later than the board: a disk, a TAP, a file. */
-const RESOURCE_RETRY_MS = 500;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = ReplicationFacts['guest'];
@@ -71,27 +70,24 @@ export class GuestReplication implements Replication {
   private readonly nowMs: () => number;
   private readonly rate = new RateMeter();
   private boardFacts: BoardFacts | undefined;
-  /** What the guest cannot be without and does not have, in words. */
-  private missing: string | undefined = 'not looked for yet';
+  private readonly resources: Resources;
   private timer: NodeJS.Timeout | undefined;
-  private resourceTimer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
   private livePosition = 0n;
   private takeover: TakeoverMarks | undefined;
   private closing: Promise<void> | undefined;
-  private opening: Promise<void> = Promise.resolve();
-  private isToldMissing = false;
   private peerAbout: About | null = null;
 
   /** For tests and benches: started, with everything the guest needs. Throws one clear line. */
   static async open(options: ReplicationOptions): Promise<GuestReplication> {
     const replication = new GuestReplication(options);
     replication.start();
-    await replication.opening;
-    if (replication.missing === undefined) return replication;
+    await replication.resources.looked();
+    const { missing } = replication.resources;
+    if (missing === null) return replication;
     await replication.close();
-    throw new Error(replication.missing);
+    throw new Error(missing);
   }
 
   /** Nothing happens before `start`. Throws where the engine asked for cannot be had. */
@@ -125,31 +121,24 @@ export class GuestReplication implements Replication {
     };
     this.leading = new Leading(shared);
     this.following = new Following(shared);
+    this.resources = new Resources({
+      open: () => this.runner.open(),
+      opened: () => this.opened(),
+      tell: (code, text) => this.event(code, text),
+      nowMs,
+    });
   }
 
   /** Opens the log link, which throws one clear line, and what the guest lives on, as soon as it is there. */
   start(): void {
     this.link.channel.start();
     this.timer = setInterval(() => this.step(), STEP_MS);
-    this.opening = this.openResources();
+    this.resources.start();
   }
 
-  /** All of it or nothing, again and again: a board without a disk is a board, and says what it lacks. */
-  private async openResources(): Promise<void> {
-    const before = this.missing;
-    try {
-      await this.runner.open();
-      this.boardFacts = factsOf(this.options.plan, this.runner);
-      this.missing = undefined;
-      if (this.isToldMissing) this.event('RESOURCE-BACK', 'the guest has all it needs');
-      this.following.linkUp();
-    } catch (error) {
-      this.missing = (error as Error).message;
-      if (this.missing !== before) this.event('RESOURCE-MISSING', this.missing);
-      this.isToldMissing = true;
-      if (this.closing !== undefined) return;
-      this.resourceTimer = setTimeout(() => void this.openResources(), RESOURCE_RETRY_MS);
-    }
+  private opened(): void {
+    this.boardFacts = factsOf(this.options.plan, this.runner);
+    this.following.linkUp();
   }
 
   // ---- orders -------------------------------------------------------------------------------
@@ -304,8 +293,7 @@ export class GuestReplication implements Replication {
 
   private async end(): Promise<void> {
     clearInterval(this.timer);
-    clearTimeout(this.resourceTimer);
-    await this.opening;
+    await this.resources.stop();
     this.announcer.stop();
     this.guestOutput.setMode('closed');
     this.following.stop();
@@ -481,7 +469,8 @@ export class GuestReplication implements Replication {
       disks: this.disks(),
       diskBusySinceMs: runner.diskBusySinceMs,
       peerAbout: this.peerAbout,
-      missing: this.missing ?? null,
+      isReady: this.resources.areThere,
+      missing: this.resources.missing,
     };
   }
 

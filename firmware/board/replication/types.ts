@@ -102,7 +102,9 @@ export interface ReplicationFacts {
   readonly diskBusySinceMs: number | null;
   /** What the peer said of itself last; null: nothing yet. */
   readonly peerAbout: About | null;
-  /** What the guest cannot be without and this board does not have, in words; null: all is there. */
+  /** All is open that the guest cannot be without. */
+  readonly isReady: boolean;
+  /** What of it this board does not have, in words; null: all is there, or it is just being opened. */
   readonly missing: string | null;
 }
 

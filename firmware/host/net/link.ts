@@ -3,6 +3,8 @@
 export interface NetLink {
   /** Where the cable goes, for people. */
   readonly where: string;
+  /** From now on frames are handed in; what comes before is lost, as on a cable that is not plugged in. */
+  start(): void;
   /** Sends at once or drops, as a network does. */
   send(frame: Uint8Array): void;
   /** May be called twice. */

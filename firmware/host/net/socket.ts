@@ -17,23 +17,27 @@ export async function socketLink(path: string, events: NetLinkEvents): Promise<N
 }
 
 async function listeningEnd(path: string, events: NetLinkEvents): Promise<NetLink> {
-  const queue = await PeerQueue.listen(path, (peer) => attach(peer, events));
+  const ear = new Ear(events);
+  const queue = await PeerQueue.listen(path, (peer) => ear.attach(peer));
   return {
     where: path,
+    start: () => ear.start(),
     send: (frame) => send(queue.peer, frame),
     close: () => queue.close(),
   };
 }
 
 function connectedEnd(path: string, peer: Socket, events: NetLinkEvents): NetLink {
+  const ear = new Ear(events);
   let isClosed = false;
-  attach(peer, events);
+  ear.attach(peer);
   peer.on('error', () => {});
   peer.on('close', () => {
     if (!isClosed) events.onTrouble(`network socket ${path}: the other end is gone`);
   });
   return {
     where: path,
+    start: () => ear.start(),
     send: (frame) => send(peer, frame),
     close: async () => {
       isClosed = true;
@@ -47,13 +51,27 @@ function send(peer: Socket | undefined, frame: Uint8Array): void {
   peer.write(encodeFrame(frame));
 }
 
-function attach(peer: Socket, events: NetLinkEvents): void {
-  const decoder = new FrameDecoder();
-  peer.on('data', (bytes) => {
-    const frames = decoder.push(bytes);
-    if (frames.length > 0) events.onFrames(frames);
-    if (decoder.problem === undefined) return;
-    events.onTrouble(`network socket: ${decoder.problem}; disconnected`);
-    peer.destroy();
-  });
+class Ear {
+  private readonly events: NetLinkEvents;
+  private isStarted = false;
+
+  constructor(events: NetLinkEvents) {
+    this.events = events;
+  }
+
+  start(): void {
+    this.isStarted = true;
+  }
+
+  attach(peer: Socket): void {
+    const { events } = this;
+    const decoder = new FrameDecoder();
+    peer.on('data', (bytes) => {
+      const frames = decoder.push(bytes);
+      if (frames.length > 0 && this.isStarted) events.onFrames(frames);
+      if (decoder.problem === undefined) return;
+      events.onTrouble(`network socket: ${decoder.problem}; disconnected`);
+      peer.destroy();
+    });
+  }
 }

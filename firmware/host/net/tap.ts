@@ -10,6 +10,7 @@ export function tapLink(name: string, { onFrames, onTrouble }: NetLinkEvents): N
   });
   return {
     where: name,
+    start: () => tap.start(),
     send: (frame) => void tap.send(frame),
     close: async () => tap.close(),
   };

@@ -111,22 +111,23 @@ export class Vcpu {
   /** How long the newest batch took from the end of its slice to here. */
   handoverNs = 0n;
 
-  private readonly worker: Worker;
+  private worker!: Worker;
   private readonly options: VcpuOptions;
   private readonly control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_WORDS));
   private readonly words = new FactWords();
   private readonly calls: Calls;
   private kickToken: bigint | undefined;
   /** For an engine that would not end a slice by itself. */
-  private readonly kicker: NodeJS.Timeout | undefined;
+  private kicker: NodeJS.Timeout | undefined;
   private token = 0;
   private framesSent = 0;
   private end: VcpuEnd | undefined;
+  private settle!: { readonly ended: (end: VcpuEnd) => void; readonly broke: (why: Error) => void };
 
   /** Leads from power-on. Throws VcpuStartError when the guest cannot be loaded. */
   static async start(options: VcpuOptions): Promise<Vcpu> {
-    const vcpu = new Vcpu(options, undefined);
-    await vcpu.started();
+    const vcpu = new Vcpu(options);
+    await vcpu.begin(undefined);
     return vcpu;
   }
 
@@ -136,41 +137,44 @@ export class Vcpu {
    * the checkpoint is altered or of another machine.
    */
   static async adopt(options: VcpuOptions, adoption: Adoption): Promise<Vcpu> {
-    const vcpu = new Vcpu(options, adoption);
-    await vcpu.started();
+    const vcpu = new Vcpu(options);
+    await vcpu.begin(adoption);
     return vcpu;
   }
 
-  private constructor(options: VcpuOptions, adoption: Adoption | undefined) {
+  private constructor(options: VcpuOptions) {
     this.options = options;
-    const { config, log, restartsOn, batchesWaitingMax = BATCHES_WAITING_MAX } = options;
-    const { control } = this;
+    this.calls = new Calls((id, ask) => this.tell({ kind: 'ask', id, ask }));
+    this.ended = new Promise((ended, broke) => {
+      this.settle = { ended, broke };
+    });
+    // Whoever starts waits for `begin`; `ended` is for later and may fail before anyone looks.
+    this.ended.catch(() => {});
+  }
+
+  /** The thread; settles when the machine in it is there. */
+  private begin(adoption: Adoption | undefined): Promise<void> {
+    const { config, log, restartsOn, batchesWaitingMax = BATCHES_WAITING_MAX } = this.options;
+    const { control, settle } = this;
     const facts = this.words.shared;
     const start: WorkerStart = {
       ...{ config, log, restartsOn, batchesWaitingMax, control, facts, adoption },
     };
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
-    this.calls = new Calls((id, ask) => this.tell({ kind: 'ask', id, ask }));
-    this.ended = new Promise((resolve, reject) => {
-      this.worker.on('error', reject);
-      this.worker.on('exit', () => {
-        if (this.end !== undefined) resolve(this.end);
-        else reject(new Error('the vCPU thread ended without a word'));
-        this.calls.close();
-        clearInterval(this.kicker);
-      });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+    this.worker = worker;
+    worker.on('error', settle.broke);
+    worker.on('exit', () => {
+      if (this.end !== undefined) settle.ended(this.end);
+      else settle.broke(new Error('the vCPU thread ended without a word'));
+      this.calls.close();
+      clearInterval(this.kicker);
     });
     if (config.engine === 'vtx-exits') {
       this.kicker = setInterval(() => this.kick(), KICK_INTERVAL_MS);
     }
-    // Whoever starts waits for `started`; `ended` is for later and may fail before anyone looks.
-    this.ended.catch(() => {});
-  }
-
-  private started(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.ended.catch(reject);
-      this.worker.on('message', (message: FromWorker) => {
+      worker.on('message', (message: FromWorker) => {
         if (message.kind === 'failed') reject(new VcpuStartError(message.code, message.message));
         else this.take(message);
         if (message.kind === 'started') resolve();

@@ -11,6 +11,7 @@ import { AlarmWatch } from '../../../firmware/board/alarms/watch.ts';
 import { EventLog } from '../../../firmware/board/events.ts';
 import type { ScadaStatus, TellerReport } from '../../../firmware/board/scada-desk.ts';
 import type { Status } from '../../../firmware/board/status.ts';
+import { DEFAULT_LIMITS } from '../../../watchdog/limits.ts';
 import { assert, repoPath, seededRandom, suite } from '../../harness/index.ts';
 import { until } from '../../watchdog/pty.ts';
 import { healthyStatus } from './statuses.ts';
@@ -242,7 +243,10 @@ test('a journal cut anywhere, or with any byte changed, loses what it must and n
 });
 
 function keeper(events: EventLog): AlarmKeeper {
-  return new AlarmKeeper({ path, events, wallMs: () => 7, monoMs: () => nowMs });
+  const clocks = { wallMs: () => 7, monoMs: () => nowMs };
+  const made = new AlarmKeeper({ path, events, ...clocks, limits: DEFAULT_LIMITS });
+  made.start();
+  return made;
 }
 
 function newEvents(codes: string[] = []): EventLog {

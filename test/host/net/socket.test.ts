@@ -33,6 +33,7 @@ class End {
         this.wake();
       },
     });
+    this.link.start();
     return this;
   }
 
