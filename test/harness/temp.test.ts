@@ -12,7 +12,6 @@ import {
   rmSync,
   watch,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert, needs, repoPath, suite } from './index.ts';
 
@@ -22,9 +21,18 @@ const RUNNER = repoPath('dist/test/harness/main.js');
 const CASE = repoPath('dist/test/harness/cases/temp-stays.case.js');
 const THROUGH_RUNNER = [RUNNER, 'cases/temp-stays', '--suffix', '.case.js'];
 
-/** A temporary directory for runs, and what the case says to whoever started it. */
+const places: string[] = [];
+test.after.each(() => {
+  for (const folder of places.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/**
+ * A temporary directory for runs, and what the case says to whoever started it. In this run's own there is no room
+ * for longer names; what a killed test leaves here, the next run takes for that of a killed run.
+ */
 function place() {
-  const folder = mkdtempSync(join(tmpdir(), 'p-'));
+  const folder = mkdtempSync('/tmp/twinstep-run-');
+  places.push(folder);
   chmodSync(folder, 0o711);
   const temp = join(folder, 't');
   mkdirSync(temp);
