@@ -114,6 +114,34 @@ for (const [signal, code] of [
   );
 
 test(
+  'after the shell of npm is ended between npm and the run',
+  async () => {
+    const there = place();
+    const { TWINSTEP_TEST_EVENTS: _, ...env } = process.env;
+    const shell = spawn('sh', ['-c', '"$@"; true', 'sh', process.execPath, ...THROUGH_RUNNER], {
+      stdio: 'ignore',
+      env: {
+        ...env,
+        ...{ TMPDIR: there.temp, TWINSTEP_TEST_SAY: there.say, TWINSTEP_TEST_WAIT: '1' },
+        npm_lifecycle_event: 'test',
+      },
+    });
+    const left = await said(there);
+    const gone = new Promise<void>((resolve) => {
+      const watcher = watch(there.temp, () => {
+        if (readdirSync(there.temp).length > 0) return;
+        watcher.close();
+        resolve();
+      });
+    });
+    shell.kill('SIGKILL');
+    await gone;
+    isLeftAlone(there, left);
+  },
+  SLOW,
+);
+
+test(
   'what a killed run left is swept away by the next, what a living one has is not',
   async () => {
     const there = place();

@@ -19,6 +19,7 @@ const BASE_LENGTH_MAX = 14;
 const BASE_LENGTH_MAX_WITHIN = 40;
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 const DYING_MS = 2_000;
+const PARENT_LOOK_MS = 250;
 
 let own: string | undefined;
 
@@ -46,7 +47,17 @@ export function ownTemp(): void {
   process.on('exit', endTemp);
   for (const [signal, number] of Object.entries(SIGNALS))
     process.once(signal, () => process.exit(128 + number));
+  if (process.env.npm_lifecycle_event !== undefined) endWithParent();
   void sweep(base, own);
+}
+
+/** npm that is ended passes the signal on to the shell between, which keeps it to itself. */
+function endWithParent(): void {
+  const parent = process.ppid;
+  const look = () => {
+    if (process.ppid !== parent) process.exit(128 + SIGNALS.SIGHUP);
+  };
+  setInterval(look, PARENT_LOOK_MS).unref();
 }
 
 /** The temporary directory, unless its name is too long or, for root, it is closed to other users. */
