@@ -7,7 +7,9 @@ import { assert, repoPath, suite } from '../harness/index.ts';
 const test = suite('docs/pages');
 const read = (path: string) => readFileSync(repoPath(path), 'utf8');
 
-const decisions = readdirSync(repoPath('docs/decisions')).filter((name) => name !== 'README.md');
+const decisions = readdirSync(repoPath('docs/decisions'))
+  .filter((name) => name !== 'README.md')
+  .sort();
 
 test('decisions have one form', () => {
   for (const name of decisions) {

@@ -13,7 +13,7 @@ import {
   watch,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { assert, needs, repoPath, suite } from './index.ts';
 
 const test = suite('harness/temp');
@@ -24,7 +24,7 @@ const THROUGH_RUNNER = [RUNNER, 'cases/temp-stays', '--suffix', '.case.js'];
 
 /** A temporary directory for runs, and what the case says to whoever started it. */
 function place() {
-  const folder = mkdtempSync(join(tmpdir(), 'p-'));
+  const folder = mkdtempSync(join(tmpdir(), 'p'));
   chmodSync(folder, 0o711);
   const temp = join(folder, 't');
   mkdirSync(temp);
@@ -32,12 +32,14 @@ function place() {
 }
 type Place = ReturnType<typeof place>;
 
+/** The runner begins a run within this one; a file by hand joins one, so it must not know of this one. */
 function start(args: string[], { temp, say }: Place, waits = false): ChildProcess {
-  const { TWINSTEP_TEMP: _, TWINSTEP_TEST_EVENTS: __, ...env } = process.env;
+  const { TWINSTEP_TEMP: run, TWINSTEP_TEST_EVENTS: _, ...env } = process.env;
   const more = {
     TMPDIR: temp,
     TWINSTEP_TEST_SAY: say,
     ...(waits ? { TWINSTEP_TEST_WAIT: '1' } : {}),
+    ...(args === THROUGH_RUNNER ? { TWINSTEP_TEMP: run } : {}),
   };
   return spawn(process.execPath, args, { stdio: 'ignore', env: { ...env, ...more } });
 }
@@ -70,8 +72,9 @@ function lives(pid: number): boolean {
   }
 }
 
-function isLeftAlone({ temp }: Place, pid: number): void {
+function isLeftAlone({ temp }: Place, { pid, litter }: { pid: number; litter: string }): void {
   assert.equal(readdirSync(temp), []);
+  assert.not.ok(existsSync(dirname(litter)), 'its folder is still there');
   assert.not.ok(lives(pid), 'a process of the run lives on');
 }
 
@@ -81,9 +84,9 @@ test(
     for (const args of [THROUGH_RUNNER, [CASE]]) {
       const there = place();
       const child = start(args, there);
-      const [code, { pid }] = await Promise.all([ended(child), said(there)]);
+      const [code, left] = await Promise.all([ended(child), said(there)]);
       assert.is(code, 0);
-      isLeftAlone(there, pid);
+      isLeftAlone(there, left);
     }
   },
   SLOW,
@@ -100,22 +103,51 @@ for (const [signal, code] of [
       for (const args of [THROUGH_RUNNER, [CASE]]) {
         const there = place();
         const child = start(args, there, true);
-        const { pid, litter } = await said(there);
-        assert.ok(litter.startsWith(there.temp) && existsSync(litter));
+        const left = await said(there);
+        assert.ok(existsSync(left.litter) && lives(left.pid));
         child.kill(signal);
         assert.is(await ended(child), code);
-        isLeftAlone(there, pid);
+        isLeftAlone(there, left);
       }
     },
     SLOW,
   );
 
 test(
+  'after the shell of npm is ended between npm and the run',
+  async () => {
+    const there = place();
+    const { TWINSTEP_TEST_EVENTS: _, ...env } = process.env;
+    const shell = spawn('sh', ['-c', '"$@"; true', 'sh', process.execPath, ...THROUGH_RUNNER], {
+      stdio: 'ignore',
+      env: {
+        ...env,
+        ...{ TMPDIR: there.temp, TWINSTEP_TEST_SAY: there.say, TWINSTEP_TEST_WAIT: '1' },
+        npm_lifecycle_event: 'test',
+      },
+    });
+    const left = await said(there);
+    const gone = new Promise<void>((resolve) => {
+      const watcher = watch(there.temp, () => {
+        if (readdirSync(there.temp).length > 0) return;
+        watcher.close();
+        resolve();
+      });
+    });
+    shell.kill('SIGKILL');
+    await gone;
+    isLeftAlone(there, left);
+  },
+  SLOW,
+);
+
+test(
   'what a killed run left is swept away by the next, what a living one has is not',
   async () => {
     const there = place();
     const living = start(THROUGH_RUNNER, there, true);
-    const { pid: livingPid, litter: kept } = await said(there);
+    const kept = await said(there);
+    assert.ok(kept.litter.startsWith(there.temp));
     rmSync(there.say);
     const killed = start(THROUGH_RUNNER, there, true);
     const { pid, litter } = await said(there);
@@ -124,10 +156,10 @@ test(
     assert.ok(existsSync(litter) && lives(pid));
     assert.is(await ended(start(THROUGH_RUNNER, { ...there, say: '/dev/null' })), 0);
     assert.not.ok(existsSync(litter) || lives(pid));
-    assert.ok(existsSync(kept) && lives(livingPid));
+    assert.ok(existsSync(kept.litter) && lives(kept.pid));
     living.kill('SIGINT');
     await ended(living);
-    isLeftAlone(there, livingPid);
+    isLeftAlone(there, kept);
   },
   SLOW,
 );
@@ -135,14 +167,14 @@ test(
 async function isTakenElsewhere(change: (there: Place) => Place): Promise<void> {
   const there = place();
   const other = change(there);
-  const child = start([CASE], other);
+  const child = start(THROUGH_RUNNER, other);
   const [, { litter, pid }] = await Promise.all([ended(child), said(there)]);
   assert.ok(litter.startsWith('/tmp/ts-run-'));
   assert.not.ok(existsSync(litter) || lives(pid));
   assert.equal(readdirSync(other.temp), []);
 }
 
-test('a temporary directory whose name is too long for sockets is not taken', () =>
+test('a temporary directory whose name is too long is not taken', () =>
   isTakenElsewhere((there) => {
     const temp = join(there.temp, 'x'.repeat(100));
     mkdirSync(temp);

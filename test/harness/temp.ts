@@ -14,10 +14,12 @@ const PREFIX = 'ts-run-';
 const ALIVE = '.alive';
 /** Of a folder that has no socket yet. */
 const YOUNG_MS = 60_000;
-/** Sockets have 108 bytes for their path, most of them ours. */
-const BASE_LENGTH_MAX = 40;
+/** Screens of 80 columns show paths below it; sockets, with their 108 bytes, leave a run within a run some more. */
+const BASE_LENGTH_MAX = 14;
+const BASE_LENGTH_MAX_WITHIN = 40;
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 const DYING_MS = 2_000;
+const PARENT_LOOK_MS = 250;
 
 let own: string | undefined;
 
@@ -45,13 +47,24 @@ export function ownTemp(): void {
   process.on('exit', endTemp);
   for (const [signal, number] of Object.entries(SIGNALS))
     process.once(signal, () => process.exit(128 + number));
+  if (process.env.npm_lifecycle_event !== undefined) endWithParent();
   void sweep(base, own);
 }
 
-/** The temporary directory, unless sockets or, for root, other users have no use for it. */
+/** npm that is ended passes the signal on to the shell between, which keeps it to itself. */
+function endWithParent(): void {
+  const parent = process.ppid;
+  const look = () => {
+    if (process.ppid !== parent) process.exit(128 + SIGNALS.SIGHUP);
+  };
+  setInterval(look, PARENT_LOOK_MS).unref();
+}
+
+/** The temporary directory, unless its name is too long or, for root, it is closed to other users. */
 function baseOf(): string {
   const given = tmpdir();
-  const isShort = given.length <= BASE_LENGTH_MAX;
+  const isWithin = process.env[RUN_ENV] !== undefined;
+  const isShort = given.length <= (isWithin ? BASE_LENGTH_MAX_WITHIN : BASE_LENGTH_MAX);
   const isFit = isShort && (process.getuid?.() !== 0 || isOpen(given));
   return isFit ? given : '/tmp';
 }
