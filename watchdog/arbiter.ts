@@ -25,7 +25,7 @@ target     ─┬─ granted, marked, fit ────────────�
             ├─ the primary is gone ──────────────────────────────────────────▶ seeking
             ├─ operator ─────────────────────────────────────────────────────▶ maintenance
             └─ operator ─────────────────────────────────────────────────────▶ stopped
-backup     ─┬─ all silent and a witness, proof of death, or handed over to ──▶ promoting
+backup     ─┬─ all silent and a witness, a last word, or handed over to ─────▶ promoting
             ├─ asked to renounce, overtaken, diverged or unfit ──────────────▶ target
             ├─ the primary is gone and its state is newer ───────────────────▶ seeking
             ├─ operator ─────────────────────────────────────────────────────▶ maintenance

@@ -15,7 +15,7 @@ export const EDGES: readonly Edge[] = [
   ['target', 'seeking', 'the primary is gone'],
   ['target', 'maintenance', 'operator'],
   ['target', 'stopped', 'operator'],
-  ['backup', 'promoting', 'all silent and a witness, proof of death, or handed over to'],
+  ['backup', 'promoting', 'all silent and a witness, a last word, or handed over to'],
   ['backup', 'target', 'asked to renounce, overtaken, diverged or unfit'],
   ['backup', 'seeking', 'the primary is gone and its state is newer'],
   ['backup', 'maintenance', 'operator'],

@@ -96,6 +96,20 @@ test('the limit of the claim: a front LAN split between the boards, with both li
   assert.ok(cuts.complete);
 });
 
+test('the limit of the claim: a false last word, and each board suspended in turn', () => {
+  const report = explore({
+    model: { rulesOff: new Set<never>(), witness: 'gateway' },
+    menu: { faults: ['sleep'], atOnce: 2, repairs: true, grain: 'units' },
+    budget: { faults: 2, words: 1, losses: 0, delays: 0 },
+    from: 'redundant',
+    statesMax: 100_000,
+    liveness: false,
+  });
+  // The primary sleeps for less than stallMs and loses what the backup says of its promotion; before
+  // the next heartbeat the backup sleeps. ARBITER.md, "A last word", says what would help.
+  assert.is(report.found?.what, 'both gates are open');
+});
+
 test('each rule is hunted here, shown in a scenario, or broken in arbiter-rules.test.ts', () => {
   const folder = repoPath('test/scenarios');
   const told = readdirSync(folder)

@@ -35,7 +35,7 @@ test('takeover by silence comes within 50 ms on log and front, 100 ms with the s
   }
 });
 
-test('a proof of death needs no silence', () => {
+test('a last word needs no silence', () => {
   const { bench, says } = backup();
   bench.fire({
     type: 'heard',
@@ -49,7 +49,7 @@ test('a proof of death needs no silence', () => {
   assert.is(bench.state.gate, 'open');
 });
 
-test('a last gasp of an earlier start, or of one that had gone solo, proves nothing', () => {
+test('a last word of an earlier start, or of one that had gone solo, proves nothing', () => {
   const { bench, says } = backup();
   bench.fire({
     type: 'heard',
