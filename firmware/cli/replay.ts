@@ -6,7 +6,7 @@ import { HostError, systemWords } from '../host/errors.ts';
 import { Replay, type ReplayEnd } from '../host/replay.ts';
 import { chooseEngine } from '../host/vtx-engine.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { identityFrom, type MachineIdentity } from '../lockstep/identity.ts';
+import { identityFrom, type MachineIdentity } from '../lockstep/guest-identity.ts';
 import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';

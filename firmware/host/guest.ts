@@ -2,7 +2,7 @@
 // leaves at once, and its log is kept only when somebody asks for it.
 import { randomBytes } from 'node:crypto';
 import type { Input } from '../devices/contracts.ts';
-import { identityState } from '../lockstep/identity.ts';
+import { identityState } from '../lockstep/guest-identity.ts';
 import type { EngineChoice } from './engines.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
@@ -65,11 +65,12 @@ export class Guest {
         engine: chooseEngine(spec.engine).kind,
       };
       const { record } = spec;
+      const paths = spec.disks.map(({ path }) => path);
       vcpu = await Vcpu.start({
         config,
         log: record && {
           kind: 'file',
-          identity: identityState(await identityOf(config, spec.disks)),
+          identity: identityState(await identityOf(config, paths)),
           digestIntervalNs: record.digestIntervalNs,
         },
         restartsOn: spec.rebootsOnReset ? ['reset'] : [],

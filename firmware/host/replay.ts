@@ -7,7 +7,11 @@ import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/
 import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
 import type { Entry } from '../lockstep/entry.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
+import {
+  identityDifferences,
+  identityState,
+  type MachineIdentity,
+} from '../lockstep/guest-identity.ts';
 import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
 import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';

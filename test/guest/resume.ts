@@ -8,7 +8,7 @@ import { Replay } from '../../firmware/host/replay.ts';
 import { VcpuLoop } from '../../firmware/host/vcpu/loop.ts';
 import { Outbox } from '../../firmware/host/vcpu/outbox.ts';
 import { World } from '../../firmware/host/world.ts';
-import { identityFrom } from '../../firmware/lockstep/identity.ts';
+import { identityFrom } from '../../firmware/lockstep/guest-identity.ts';
 import { LogReader, LogWriter, logSummary } from '../../firmware/lockstep/log-file.ts';
 import { Pacer } from '../../firmware/lockstep/pacer.ts';
 

@@ -7,7 +7,7 @@ import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.t
 import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
-import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
+import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
 import { diskSerial, World, type WorldEvents, type WorldSpec } from '../../host/world.ts';
@@ -43,7 +43,7 @@ export interface GuestFiles {
   readonly initrd: Uint8Array | undefined;
 }
 
-/** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
+/** Until the first measurement, a few milliseconds after the start: 10 ns a position. */
 const FIRST_MULTIPLIER = 10n << 32n;
 const DIGEST_INTERVAL_NS = 1_000_000_000n;
 
@@ -239,15 +239,18 @@ export class GuestRunner {
     vcpu.ended.then(ended, ended);
   }
 
-  private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
+  /** What the guest is made of, whichever life; throws before its files are read. */
+  setup(): GuestSetup {
     const { memoryBytes, append } = this.plan;
+    const engine = this.engine.kind;
     return {
-      ...{ memoryBytes, epochSeconds, entropySeed, engine: this.engine.kind },
-      ...this.bootFiles,
-      commandLine: append,
-      devices: this.devices(),
-      multiplier: FIRST_MULTIPLIER,
+      ...{ memoryBytes, engine, ...this.bootFiles },
+      ...{ commandLine: append, devices: this.devices() },
     };
+  }
+
+  private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
+    return { ...this.setup(), epochSeconds, entropySeed, multiplier: FIRST_MULTIPLIER };
   }
 
   devices(): GuestDevices {

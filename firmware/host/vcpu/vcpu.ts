@@ -41,6 +41,7 @@ export type {
   Adoption,
   EndReason,
   GuestConfig,
+  GuestSetup,
   LiveCheckpoint,
   LiveFacts,
   LogConfig,
