@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ParseArgsConfig } from 'node:util';
 import { type DiskSpec, diskSpec } from '../host/disk-spec.ts';
-import { ENGINE_CHOICES, type EngineChoice } from '../host/engines.ts';
+import { ENGINE_CHOICES, type EngineChoice } from '../host/engine-kinds.ts';
 import type { NetSpec, SerialSpec } from '../host/world.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
 import { parseStrictly } from './arguments.ts';

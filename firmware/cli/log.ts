@@ -1,5 +1,5 @@
 // `twinstep log`: a log for people.
-import { positionUnitOf } from '../host/engines.ts';
+import { positionUnitOf } from '../host/engine-kinds.ts';
 import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom } from '../lockstep/guest-identity.ts';
 import { entryText, LogSummarizer, type PositionUnit, summaryText } from '../lockstep/listing.ts';

@@ -3,10 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Input } from '../devices/contracts.ts';
 import { identityState } from '../lockstep/guest-identity.ts';
-import type { EngineChoice } from './engines.ts';
+import type { EngineChoice } from './engine-kinds.ts';
+import { chooseEngine } from './engines.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
-import { chooseEngine } from './vtx-engine.ts';
 import { World, type WorldSpec } from './world.ts';
 
 export interface GuestSpec extends WorldSpec {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import type { GuestFacts, MachineIdentity } from '../lockstep/guest-identity.ts';
+import { DEFAULT_ENGINE } from './engine-kinds.ts';
 import type { GuestConfig, GuestSetup } from './vcpu/messages.ts';
 
 /** One CPUID model on every host (native/softcpu). */
@@ -10,7 +11,7 @@ export const CPU_MODEL = 'twinstep-x86-64-v2';
 
 /** What a guest made like this is, whichever of its lives. */
 export function guestFacts(setup: GuestSetup): Omit<GuestFacts, 'restartsOn'> {
-  const { memoryBytes, commandLine, kernel, initrd, devices, engine = 'soft' } = setup;
+  const { memoryBytes, commandLine, kernel, initrd, devices, engine = DEFAULT_ENGINE } = setup;
   return {
     ...{ firmwareVersion: firmwareVersion(), engine, cpuModel: CPU_MODEL },
     ...{ memoryBytes, commandLine },

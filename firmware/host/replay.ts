@@ -19,10 +19,10 @@ import { boot } from '../machine/boot/boot.ts';
 import type { Engine } from '../machine/engine.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
-import { ENGINE_KINDS, type EngineKind } from './engines.ts';
+import { DEFAULT_ENGINE, type EngineKind, engineKind } from './engine-kinds.ts';
+import { createEngine } from './engines.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
-import { createEngine } from './vtx-engine.ts';
 import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {
@@ -242,7 +242,7 @@ function devicesOf(identity: MachineIdentity) {
 
 /** The engine a log is of; the software engine for one this firmware does not know, and so refuses. */
 function engineOf({ engine }: MachineIdentity): EngineKind {
-  return ENGINE_KINDS.find((kind) => kind === engine) ?? 'soft';
+  return engineKind(engine) ?? DEFAULT_ENGINE;
 }
 
 function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {

@@ -5,7 +5,7 @@ import type { ExternalOutput } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
-import type { EngineKind } from '../engines.ts';
+import type { EngineKind } from '../engine-kinds.ts';
 import type { SerialBytes } from './serial-flow.ts';
 
 /** Everything a guest is made of; together with its birth and the log it determines its whole life. */
