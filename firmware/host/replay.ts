@@ -19,11 +19,11 @@ import { boot } from '../machine/boot/boot.ts';
 import type { Engine } from '../machine/engine.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
+import { diskSerial } from './backends.ts';
 import { DEFAULT_ENGINE, type EngineKind, engineKind } from './engine-kinds.ts';
 import { createEngine } from './engines.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
-import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {
   kernel: Uint8Array;

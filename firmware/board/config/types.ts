@@ -65,7 +65,7 @@ export interface GuestNic {
   readonly tap: string;
 }
 
-/** Fits the `SerialSpec` of firmware/host/world.ts. */
+/** Fits the `SerialSpec` of firmware/host/backends.ts. */
 export type GuestLine =
   | { readonly kind: 'none' | 'pty' }
   | { readonly kind: 'socket'; readonly path: string };
