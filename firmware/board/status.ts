@@ -12,7 +12,7 @@ import type { Verdict } from '../../watchdog/health.ts';
 import type { Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import type { GuardStatus } from '../../watchdog/watchdog-guard.ts';
-import type { EngineKind } from '../host/engines.ts';
+import type { EngineKind } from '../host/engine-kinds.ts';
 import type { About } from './about.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import type { ClockStatus } from './clock-watch.ts';

@@ -1,9 +1,9 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import { createHash } from 'node:crypto';
 import type { ParseArgsConfig } from 'node:util';
+import type { NetSpec, SerialSpec } from '../host/backends.ts';
 import { type DiskSpec, diskSpec } from '../host/disk-spec.ts';
-import { ENGINE_CHOICES, type EngineChoice } from '../host/engines.ts';
-import type { NetSpec, SerialSpec } from '../host/world.ts';
+import { ENGINE_CHOICES, type EngineChoice } from '../host/engine-kinds.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
 import { parseStrictly } from './arguments.ts';
 import { UsageError } from './usage.ts';

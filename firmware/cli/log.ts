@@ -1,7 +1,7 @@
 // `twinstep log`: a log for people.
-import { positionUnitOf } from '../host/engines.ts';
+import { positionUnitOf } from '../host/engine-kinds.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { identityFrom } from '../lockstep/identity.ts';
+import { identityFrom } from '../lockstep/guest-identity.ts';
 import { entryText, LogSummarizer, type PositionUnit, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import { parseStrictly } from './arguments.ts';

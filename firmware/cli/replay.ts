@@ -1,12 +1,12 @@
 // `twinstep replay`: makes a recorded guest again, and says whether it is the same.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { positionUnitOf } from '../host/engines.ts';
+import { positionUnitOf } from '../host/engine-kinds.ts';
+import { chooseEngine } from '../host/engines.ts';
 import { HostError, systemWords } from '../host/errors.ts';
 import { Replay, type ReplayEnd } from '../host/replay.ts';
-import { chooseEngine } from '../host/vtx-engine.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { identityFrom, type MachineIdentity } from '../lockstep/identity.ts';
+import { identityFrom, type MachineIdentity } from '../lockstep/guest-identity.ts';
 import { entryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
 import type { ExternalOutput } from '../lockstep/outputs.ts';

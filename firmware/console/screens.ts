@@ -5,7 +5,7 @@ import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import { PATH_WORDS } from '../board/notices.ts';
 import type { AlarmView, Status } from '../board/status.ts';
-import { ENGINE_WORDS, POSITION_UNITS } from '../host/engines.ts';
+import { ENGINES } from '../host/engine-kinds.ts';
 import { clip, wrap } from './ascii.ts';
 import type { ConfigText } from './needs.ts';
 import { row, span, timeOf } from './status-screen.ts';
@@ -46,8 +46,8 @@ export function guestScreen({ guest, gate, disks, role }: Status): string {
   return [
     row('state', `${guest.state} (this board: ${role})`),
     row('up', `${span(virtualMs)} of its own time, life ${guest.lives}`),
-    row('position', `${guest.position} ${POSITION_UNITS[guest.engine.kind].many}`),
-    row('engine', ENGINE_WORDS[guest.engine.kind]),
+    row('position', `${guest.position} ${ENGINES[guest.engine.kind].unit.many}`),
+    row('engine', ENGINES[guest.engine.kind].words),
     row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
     row('disks', `${disks.length}`),
     '',

@@ -1,33 +1,79 @@
-// The engines by name: what a person may ask for, and what a log is of.
-import type { PositionUnit } from '../lockstep/listing.ts';
+// Which engine runs a guest on this host, and the engine itself.
+//
+// `auto` takes hardware only where it is exact: where the host counts branches, its KVM is a whole one
+// that lets us tell the guest the time, and this processor just landed where it should, every time.
+// Exit-aligned positions are for those who ask for them by name.
+import {
+  type GuestMemory,
+  VtxEngine as NativeVtx,
+  probeKvm,
+  SoftEngine,
+} from '../../native/index.ts';
+import type { Engine } from '../machine/engine.ts';
+import { missedLanding } from './commissioning.ts';
+import {
+  DEFAULT_ENGINE,
+  ENGINE_KINDS,
+  ENGINES,
+  type EngineChoice,
+  type EngineKind,
+} from './engine-kinds.ts';
+import { HostError } from './errors.ts';
+import { NativeEngine } from './native-engine.ts';
+import { VtxEngine } from './vtx-engine.ts';
 
-/** `auto`: hardware where it is exact, else software. `vtx-steps` is for tests: it is very slow. */
-export const ENGINE_CHOICES = ['auto', 'soft', 'vtx', 'vtx-exits', 'vtx-steps'] as const;
-export type EngineChoice = (typeof ENGINE_CHOICES)[number];
-
-/** What a log says of its engine; positions of one mean nothing to the other. */
-export const ENGINE_KINDS = ['soft', 'vtx-steps', 'vtx-exits', 'vtx-branches'] as const;
-export type EngineKind = (typeof ENGINE_KINDS)[number];
-
-const INSTRUCTIONS: PositionUnit = { one: 'an instruction', many: 'instructions' };
-
-/** What an engine's positions count. */
-export const POSITION_UNITS: Readonly<Record<EngineKind, PositionUnit>> = {
-  soft: INSTRUCTIONS,
-  'vtx-steps': INSTRUCTIONS,
-  'vtx-exits': { one: 'an exit', many: 'exits' },
-  'vtx-branches': { one: 'a branch', many: 'branches' },
-};
-
-/** Of a log, which may be of an engine this firmware does not know. */
-export function positionUnitOf(engine: unknown): PositionUnit {
-  const known = ENGINE_KINDS.find((kind) => kind === engine);
-  return known === undefined ? { one: 'a position', many: 'positions' } : POSITION_UNITS[known];
+export interface Chosen {
+  readonly kind: EngineKind;
+  readonly why: string;
 }
 
-export const ENGINE_WORDS: Readonly<Record<EngineKind, string>> = {
-  soft: 'software, exact to the instruction',
-  'vtx-steps': 'hardware, step by step',
-  'vtx-exits': 'hardware, positions at exits',
-  'vtx-branches': 'hardware, exact',
+/** What `auto` takes where the host is good enough. */
+const EXACT_ON_HARDWARE = 'vtx-branches';
+
+const MAKE: Readonly<Record<EngineKind, (memory: GuestMemory) => Engine>> = {
+  soft: (memory) => new NativeEngine('soft', new SoftEngine(memory)),
+  'vtx-branches': (memory) => new VtxEngine(memory, 'vtx-branches', 'branches'),
+  'vtx-exits': (memory) => new VtxEngine(memory, 'vtx-exits', 'exits'),
+  'vtx-steps': (memory) => new VtxEngine(memory, 'vtx-steps', 'steps'),
 };
+
+export function createEngine(memory: GuestMemory, kind: EngineKind): Engine {
+  return MAKE[kind](memory);
+}
+
+/** The engine a choice stands for on this host. Throws HostError where it cannot be had. */
+export function chooseEngine(
+  choice: EngineChoice,
+  probe: typeof probeKvm = probeKvm,
+  tryLanding: () => string | undefined = () =>
+    missedLanding((memory) => new NativeVtx(memory, 'branches')),
+): Chosen {
+  if (choice === 'auto') return bestOf(probe(true), tryLanding);
+  const kind = ENGINE_KINDS.find((one) => ENGINES[one].choice === choice) ?? DEFAULT_ENGINE;
+  if (!ENGINES[kind].isHardware) return { kind, why: 'asked for' };
+  const found = probe(false);
+  const words = found.words.join('; ');
+  if (!found.isUsable) throw new HostError('E_ENGINE', `no hardware engine here: ${words}`);
+  if (!ENGINES[kind].mustLand) return { kind, why: words };
+  if (!found.countsBranches) {
+    throw new HostError(
+      'E_ENGINE',
+      `the hardware engine is not exact here (${words}); --engine vtx-exits takes positions at exits`,
+    );
+  }
+  const missed = tryLanding();
+  if (missed === undefined) return { kind, why: words };
+  throw new HostError('E_ENGINE', `this processor misses where it should land: ${missed}`);
+}
+
+function bestOf(
+  { words, isUsable, isLimited, countsBranches, tellsTsc }: ReturnType<typeof probeKvm>,
+  tryLanding: () => string | undefined,
+): Chosen {
+  const why = words.join('; ');
+  const isExact = isUsable && !isLimited && countsBranches && tellsTsc;
+  if (!isExact) return { kind: DEFAULT_ENGINE, why };
+  const missed = tryLanding();
+  if (missed === undefined) return { kind: EXACT_ON_HARDWARE, why };
+  return { kind: DEFAULT_ENGINE, why: `${missed}; ${why}` };
+}

@@ -1,15 +1,15 @@
-// A guest on this host: its vCPU thread and its world, wired to each other. Unprotected: what it says
+// A guest on this host: its vCPU thread and its backends, wired to each other. Unprotected: what it says
 // leaves at once, and its log is kept only when somebody asks for it.
 import { randomBytes } from 'node:crypto';
 import type { Input } from '../devices/contracts.ts';
-import { identityState } from '../lockstep/identity.ts';
-import type { EngineChoice } from './engines.ts';
+import { identityState } from '../lockstep/guest-identity.ts';
+import { type BackendSpec, Backends } from './backends.ts';
+import type { EngineChoice } from './engine-kinds.ts';
+import { chooseEngine } from './engines.ts';
 import { identityOf } from './identity.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
-import { chooseEngine } from './vtx-engine.ts';
-import { World, type WorldSpec } from './world.ts';
 
-export interface GuestSpec extends WorldSpec {
+export interface GuestSpec extends BackendSpec {
   readonly memoryBytes: number;
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array | undefined;
@@ -32,7 +32,7 @@ const FIRST_MULTIPLIER = 10n << 32n;
 
 export class Guest {
   private readonly vcpu: Vcpu;
-  private readonly world: World;
+  private readonly backends: Backends;
 
   /** Throws an error whose message is one clear line, with a code that starts with E_. */
   static async start(spec: GuestSpec, onNotice: (line: string) => void): Promise<Guest> {
@@ -40,7 +40,7 @@ export class Guest {
     const early: Input[] = [];
     let leavesEarly = false;
     let vcpu: Vcpu | undefined;
-    const world = await World.open(spec, {
+    const backends = await Backends.open(spec, {
       onInputs: (inputs) => {
         if (vcpu === undefined) early.push(...inputs);
         else vcpu.send(inputs);
@@ -51,46 +51,47 @@ export class Guest {
       },
       onNotice,
     });
-    world.start();
+    backends.start();
     try {
       const config = {
         memoryBytes: spec.memoryBytes,
         kernel: spec.kernel,
         initrd: spec.initrd,
         commandLine: spec.commandLine,
-        devices: world.devices(spec),
+        devices: backends.devices(spec),
         epochSeconds: Math.floor(Date.now() / 1000),
         entropySeed: new Uint8Array(randomBytes(32)),
         multiplier: FIRST_MULTIPLIER,
         engine: chooseEngine(spec.engine).kind,
       };
       const { record } = spec;
+      const paths = spec.disks.map(({ path }) => path);
       vcpu = await Vcpu.start({
         config,
         log: record && {
           kind: 'file',
-          identity: identityState(await identityOf(config, spec.disks)),
+          identity: identityState(await identityOf(config, paths)),
           digestIntervalNs: record.digestIntervalNs,
         },
         restartsOn: spec.rebootsOnReset ? ['reset'] : [],
-        onOutputs: (outputs) => world.deliver(outputs),
-        onDiskRequest: (request) => world.request(request),
+        onOutputs: (outputs) => backends.deliver(outputs),
+        onDiskRequest: (request) => backends.request(request),
         onLog: (bytes) => record?.onLog(bytes),
         onReboot: () => {},
-        onSerialTaken: (port, bytes) => world.serialTaken(port, bytes),
+        onSerialTaken: (port, bytes) => backends.serialTaken(port, bytes),
       });
       vcpu.send(early);
       if (leavesEarly) vcpu.stop();
-      return new Guest(vcpu, world);
+      return new Guest(vcpu, backends);
     } catch (error) {
-      await world.close();
+      await backends.close();
       throw error;
     }
   }
 
-  private constructor(vcpu: Vcpu, world: World) {
+  private constructor(vcpu: Vcpu, backends: Backends) {
     this.vcpu = vcpu;
-    this.world = world;
+    this.backends = backends;
   }
 
   /** Ends the guest where it stands, as pulling the plug would. */
@@ -103,7 +104,7 @@ export class Guest {
     try {
       return await this.vcpu.ended;
     } finally {
-      await this.world.close();
+      await this.backends.close();
     }
   }
 }

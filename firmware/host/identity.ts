@@ -1,38 +1,40 @@
-// What a guest on this host is: the identity that heads its log, from its files as they are now.
+// What a guest on this host is, from its files as they are now: what its board says of it to the peer,
+// and what heads its log.
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import type { MachineIdentity } from '../lockstep/identity.ts';
-import type { GuestConfig } from './vcpu/messages.ts';
+import type { GuestFacts, MachineIdentity } from '../lockstep/guest-identity.ts';
+import { DEFAULT_ENGINE } from './engine-kinds.ts';
+import type { GuestConfig, GuestSetup } from './vcpu/messages.ts';
 
 /** One CPUID model on every host (native/softcpu). */
 export const CPU_MODEL = 'twinstep-x86-64-v2';
 
+/** What a guest made like this is, whichever of its lives. */
+export function guestFacts(setup: GuestSetup): Omit<GuestFacts, 'restartsOn'> {
+  const { memoryBytes, commandLine, kernel, initrd, devices, engine = DEFAULT_ENGINE } = setup;
+  return {
+    ...{ firmwareVersion: firmwareVersion(), engine, cpuModel: CPU_MODEL },
+    ...{ memoryBytes, commandLine },
+    kernel: sha256(kernel),
+    initrd: initrd === undefined ? null : sha256(initrd),
+    disks: devices.disks.map(({ sectors, isReadOnly }) => ({ bytes: sectors * 512, isReadOnly })),
+    macs: devices.nics.map(({ mac }) => mac),
+    hasConsole: devices.hasConsole,
+  };
+}
+
+/** `paths` of its disks, in order. */
 export async function identityOf(
   config: GuestConfig,
-  disks: readonly { readonly path: string; readonly isReadOnly: boolean }[],
+  paths: readonly string[],
 ): Promise<MachineIdentity> {
-  return {
-    firmwareVersion: firmwareVersion(),
-    engine: config.engine ?? 'soft',
-    cpuModel: CPU_MODEL,
-    memoryBytes: config.memoryBytes,
-    epochSeconds: config.epochSeconds,
-    entropySeed: config.entropySeed,
-    multiplier: config.multiplier,
-    commandLine: config.commandLine,
-    kernel: sha256(config.kernel),
-    initrd: config.initrd === undefined ? null : sha256(config.initrd),
-    disks: await Promise.all(
-      disks.map(async ({ path, isReadOnly }) => ({
-        bytes: (await stat(path)).size,
-        sha256: await sha256OfFile(path),
-        isReadOnly,
-      })),
-    ),
-    macs: config.devices.nics.map(({ mac }) => mac),
-    hasConsole: config.devices.hasConsole,
-  };
+  const { epochSeconds, entropySeed, multiplier } = config;
+  const facts = guestFacts(config);
+  const disks = facts.disks.map(async (disk, at) => ({
+    ...disk,
+    sha256: await sha256OfFile(paths[at]!),
+  }));
+  return { ...facts, epochSeconds, entropySeed, multiplier, disks: await Promise.all(disks) };
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {

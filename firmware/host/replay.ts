@@ -7,7 +7,11 @@ import { type Checkpoint, CheckpointReader, writeCheckpoint } from '../lockstep/
 import { type Digests, DirtyPages, MachineDigest } from '../lockstep/digest.ts';
 import type { Entry } from '../lockstep/entry.ts';
 import { LockstepError } from '../lockstep/errors.ts';
-import { identityDifferences, identityState, type MachineIdentity } from '../lockstep/identity.ts';
+import {
+  identityDifferences,
+  identityState,
+  type MachineIdentity,
+} from '../lockstep/guest-identity.ts';
 import { type ExternalOutput, OutputTap } from '../lockstep/outputs.ts';
 import { Recorder, type RecorderOptions } from '../lockstep/recorder.ts';
 import { type Progress, Replayer } from '../lockstep/replayer.ts';
@@ -15,11 +19,11 @@ import { boot } from '../machine/boot/boot.ts';
 import type { Engine } from '../machine/engine.ts';
 import { Machine } from '../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
-import { ENGINE_KINDS, type EngineKind } from './engines.ts';
+import { diskSerial } from './backends.ts';
+import { DEFAULT_ENGINE, type EngineKind, engineKind } from './engine-kinds.ts';
+import { createEngine } from './engines.ts';
 import { CPU_MODEL, firmwareVersion, sha256 } from './identity.ts';
 import { OverlayDisk } from './overlay-disk.ts';
-import { createEngine } from './vtx-engine.ts';
-import { diskSerial } from './world.ts';
 
 export interface ReplayFiles {
   kernel: Uint8Array;
@@ -238,7 +242,7 @@ function devicesOf(identity: MachineIdentity) {
 
 /** The engine a log is of; the software engine for one this firmware does not know, and so refuses. */
 function engineOf({ engine }: MachineIdentity): EngineKind {
-  return ENGINE_KINDS.find((kind) => kind === engine) ?? 'soft';
+  return engineKind(engine) ?? DEFAULT_ENGINE;
 }
 
 function checkFiles(identity: MachineIdentity, files: ReplayFiles, disks: OverlayDisk[]): void {

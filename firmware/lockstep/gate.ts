@@ -6,6 +6,7 @@
 //     acked   what is covered by an acknowledgement leaves
 //     open    everything leaves: nobody else can go on from here
 import { strict as assert } from 'node:assert';
+import { Fifo } from '../devices/fifo.ts';
 
 export type GateMode = 'closed' | 'acked' | 'open';
 
@@ -20,7 +21,7 @@ interface Waiting<T> {
 
 export class OutputGate<T> {
   private readonly release: (items: readonly T[]) => void;
-  private queue: Waiting<T>[] = [];
+  private readonly queue = new Fifo<Waiting<T>>();
   private current: GateMode = 'closed';
   private ackedThrough = 0;
 
@@ -38,7 +39,7 @@ export class OutputGate<T> {
   }
 
   oldestMs(nowMs: number): number {
-    const first = this.queue[0];
+    const { first } = this.queue;
     return first === undefined ? 0 : nowMs - first.sinceMs;
   }
 
@@ -51,11 +52,11 @@ export class OutputGate<T> {
   /** Covers are counted anew from here; items that wait keep only what an open gate gives them. */
   restart(): void {
     this.ackedThrough = 0;
-    this.queue = this.queue.map((waiting) => ({ ...waiting, cover: UNCOVERED }));
+    for (const waiting of this.queue.takeAll()) this.queue.push({ ...waiting, cover: UNCOVERED });
   }
 
   put(items: readonly T[], cover: number, nowMs: number): void {
-    const last = this.queue.at(-1)?.cover ?? 0;
+    const last = this.queue.last?.cover ?? 0;
     assert.ok(cover >= 0, `a cover of ${cover}`);
     // One that left an older stream's numbers behind: what came later must not overtake it.
     const waitsFor = Math.max(cover, last);
@@ -72,18 +73,18 @@ export class OutputGate<T> {
 
   /** What has not left and now never will from here. */
   takeAll(): T[] {
-    const items = this.queue.map(({ item }) => item);
-    this.queue = [];
-    return items;
+    return this.queue.takeAll().map(({ item }) => item);
   }
 
   private flush(): void {
-    if (this.current === 'closed' || this.queue.length === 0) return;
-    let count = 0;
+    const { queue } = this;
+    if (this.current === 'closed') return;
     const through = this.current === 'open' ? UNCOVERED : this.ackedThrough;
-    while (count < this.queue.length && this.queue[count]!.cover <= through) count++;
-    if (count === 0) return;
-    const leaving = this.queue.splice(0, count).map(({ item }) => item);
-    this.release(leaving);
+    const leaving: T[] = [];
+    while (queue.first !== undefined && queue.first.cover <= through) {
+      leaving.push(queue.first.item);
+      queue.shift();
+    }
+    if (leaving.length > 0) this.release(leaving);
   }
 }

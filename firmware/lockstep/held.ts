@@ -2,17 +2,18 @@
 // not told of is kept, because after a takeover it must leave from here: repeated perhaps, never lost.
 // Pure. Numbers are those of the outputs, which are the same on both boards and only grow.
 
+import { Fifo } from '../devices/fifo.ts';
+
 export interface Numbered {
   readonly sequence: bigint;
 }
 
 export class HeldOutputs<T extends Numbered> {
-  private queue: T[] = [];
-  private head = 0;
+  private readonly queue = new Fifo<T>();
   private released = 0n;
 
   get waiting(): number {
-    return this.queue.length - this.head;
+    return this.queue.length;
   }
 
   /** The primary may have been faster: what it has let out already is not kept. */
@@ -24,25 +25,20 @@ export class HeldOutputs<T extends Numbered> {
   release(sequence: bigint): void {
     if (sequence <= this.released) return;
     this.released = sequence;
-    while (this.head < this.queue.length && this.queue[this.head]!.sequence <= sequence)
-      this.head++;
-    // Dropping the head of a long array one by one would be quadratic.
-    if (this.head < 1024 && this.head < this.queue.length) return;
-    this.queue = this.queue.slice(this.head);
-    this.head = 0;
+    const { queue } = this;
+    while (queue.first !== undefined && queue.first.sequence <= sequence) queue.shift();
   }
 
   /** Everything the world may not have seen, in order; nothing is kept. */
   takeAll(): T[] {
-    const items = this.queue.slice(this.head);
+    const items = this.queue.takeAll();
     this.clear();
     return items;
   }
 
   /** Another machine: numbers begin anew. */
   clear(): void {
-    this.queue = [];
-    this.head = 0;
+    this.queue.clear();
     this.released = 0n;
   }
 }

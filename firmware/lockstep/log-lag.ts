@@ -1,11 +1,12 @@
 // The age of the oldest log the follower has received or is yet to receive and not applied: how much a
 // takeover now would have to replay, in real time. Pure. Messages are numbered from 1.
 
+import { Fifo } from '../devices/fifo.ts';
+
 export class LogLag {
-  /** When message `first + i` was sent. */
-  private sentMs: number[] = [];
-  private first = 1;
-  private head = 0;
+  /** When each message behind the last applied one was sent. */
+  private readonly sentMs = new Fifo<number>();
+  private appliedThrough = 0;
 
   sent(nowMs: number): void {
     this.sentMs.push(nowMs);
@@ -13,17 +14,14 @@ export class LogLag {
 
   /** Messages up to this number are behind the follower. */
   applied(through: number): void {
-    const count = Math.min(through - this.first + 1, this.sentMs.length);
-    if (count <= this.head) return;
-    this.head = count;
-    if (this.head < 1024) return;
-    this.sentMs = this.sentMs.slice(this.head);
-    this.first += this.head;
-    this.head = 0;
+    const count = Math.min(through - this.appliedThrough, this.sentMs.length);
+    if (count <= 0) return;
+    this.sentMs.drop(count);
+    this.appliedThrough += count;
   }
 
   lagMs(nowMs: number): number {
-    const oldest = this.sentMs[this.head];
+    const oldest = this.sentMs.first;
     return oldest === undefined ? 0 : Math.max(0, nowMs - oldest);
   }
 }

@@ -3,6 +3,7 @@
 // holds the machine stands exactly where the recorder's stood: there it can go live.
 
 import type { Output } from '../devices/contracts.ts';
+import { Fifo } from '../devices/fifo.ts';
 import type { Position } from '../machine/engine.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineDigest } from './digest.ts';
@@ -63,8 +64,7 @@ export class Replayer {
 
   private readonly machine: Machine;
   private readonly options: ReplayerOptions;
-  private readonly queue: Entry[] = [];
-  private queueHead = 0;
+  private readonly queue = new Fifo<Entry>();
   private slicePages = new Map<number, Uint8Array>();
   private ended = false;
   private agreed: Agreement | undefined;
@@ -82,24 +82,24 @@ export class Replayer {
 
   /** Entries held and not applied. */
   get backlog(): number {
-    return this.queue.length - this.queueHead;
+    return this.queue.length;
   }
 
   /** How far this machine may run, and how far the log is known: the lag in positions. */
   get safePosition(): Position {
-    return this.queue.at(-1)?.position ?? this.machine.position;
+    return this.queue.last?.position ?? this.machine.position;
   }
 
   /** Position of the next entry, if one is held. */
   get nextPosition(): Position | undefined {
-    return this.queue[this.queueHead]?.position;
+    return this.queue.first?.position;
   }
 
   /** Runs to the next entry and applies it, or says what is in the way. */
   advance(): Progress {
     if (this.divergence !== undefined) return 'diverged';
     if (this.ended) return 'ended';
-    const entry = this.queue[this.queueHead];
+    const entry = this.queue.first;
     if (entry === undefined) return 'waiting';
     if (this.machine.position < entry.position) {
       const end = this.machine.runSlice(entry.position);
@@ -110,7 +110,10 @@ export class Replayer {
       return this.diverge(entry, 'position', String(entry.position), this.whereabouts());
     }
     const progress = this.apply(entry);
-    if (progress === 'applied' || progress === 'ended') this.consume();
+    if (progress === 'applied' || progress === 'ended') {
+      this.applied++;
+      this.queue.shift();
+    }
     return progress;
   }
 
@@ -218,15 +221,6 @@ export class Replayer {
     const { applied: entryIndex, agreed } = this;
     this.divergence ??= { entryIndex, entry, position, what, expected, actual, agreed };
     return 'diverged';
-  }
-
-  /** Dropping the head of a long array entry by entry would be quadratic. */
-  private consume(): void {
-    this.applied++;
-    this.queueHead++;
-    if (this.queueHead < 1024 || this.queueHead * 2 < this.queue.length) return;
-    this.queue.splice(0, this.queueHead);
-    this.queueHead = 0;
   }
 }
 

@@ -34,6 +34,8 @@ export type AccessBytes = 1 | 2 | 4 | 8;
 export interface Engine {
   // Which engine this is, e.g. 'soft'; both boards must run the same.
   readonly kind: string;
+  // Kinds of engines whose states setState() takes, its own among them.
+  readonly statesFrom: readonly string[];
   run(limit: Position): ExitReason;
 
   // Facts of the last exit, plain numbers: valid until the next run(). Physical addresses fit 52

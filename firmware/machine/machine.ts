@@ -314,7 +314,7 @@ export class Machine {
   // RAM has been filled by the caller before.
   restore(state: MachineState): void {
     this.#mustMatch('state version', state.version, STATE_VERSION);
-    if (stateFormat(state.engineKind) !== stateFormat(this.#engine.kind))
+    if (!this.#engine.statesFrom.includes(state.engineKind))
       this.#mustMatch('engine', state.engineKind, this.#engine.kind);
     this.#mustMatch('RAM bytes', state.ramBytes, this.ram.bytes);
     this.#engine.setState(state.engine);
@@ -447,11 +447,6 @@ export class Machine {
 }
 
 const NO_ENDPOINTS: Endpoints = { nics: [], disks: [], console: undefined };
-
-// The engines of this firmware write one form of state, so a guest saved on one goes on on another.
-function stateFormat(engineKind: string): string {
-  return engineKind.startsWith('vtx-') ? 'soft' : engineKind;
-}
 
 function endpoint<T>(list: readonly T[], index: number, what: string): T {
   const found = list[index];

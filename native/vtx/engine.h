@@ -100,7 +100,7 @@ class Engine {
   bool fetch(const soft::State& s, u8* bytes, u32& available);
   void forget_code_at(const soft::State& s);
 
-  // free.cc
+  // free-run.cc
   const soft::ExitRecord& run_free(u64 limit);
   const soft::ExitRecord* due(u64 limit);
   const soft::ExitRecord& report(soft::Exit reason);

@@ -11,7 +11,7 @@
 #include "softcpu/decode.h"
 #include "softcpu/sys.h"
 #include "vtx/engine.h"
-#include "vtx/ordinary.h"
+#include "vtx/step-policy.h"
 #include "vtx/state.h"
 #include "vtx/walk.h"
 

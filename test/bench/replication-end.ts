@@ -6,7 +6,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { GuestPlan } from '../../firmware/board/config/types.ts';
 import { GuestReplication } from '../../firmware/board/replication/replication.ts';
 import type { CurrentRole } from '../../firmware/board/replication/types.ts';
-import type { WorldEvents } from '../../firmware/host/world.ts';
+import type { BackendEvents } from '../../firmware/host/backends.ts';
 import { Channel } from '../../logchan/channel.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import type { ArbiterEvent, Role } from '../../watchdog/arbiter-types.ts';
@@ -25,7 +25,7 @@ const plan: GuestPlan = {
 };
 
 let wake: () => void = () => {};
-let world: WorldEvents | undefined;
+let outside: BackendEvents | undefined;
 let said = '';
 const events: ArbiterEvent['type'][] = [];
 const until = async (isSo: () => boolean) => {
@@ -46,8 +46,8 @@ const replication = await GuestReplication.open({
       port: new RingPort({ interface: interfaceName }),
       handler,
     }),
-  openOutside: async (_spec, worldEvents) => {
-    world = worldEvents;
+  openBackends: async (_spec, backendEvents) => {
+    outside = backendEvents;
     return {
       start: () => {},
       deliver: (outputs) => {
@@ -96,7 +96,7 @@ async function lead(): Promise<void> {
   for (let i = 0; i < Number(count); i++) {
     const before = said.length;
     const bytes = Uint8Array.of(48 + (i % 10));
-    world!.onInputs([{ kind: 'serial-rx', port: 'com1', bytes }]);
+    outside!.onInputs([{ kind: 'serial-rx', port: 'com1', bytes }]);
     await until(() => said.length > before);
   }
   const delays = replication.guestOutput.delaysMs.slice();

@@ -4,11 +4,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SerialPortName } from '../../firmware/devices/contracts.ts';
+import { Backends } from '../../firmware/host/backends.ts';
 import { Replay } from '../../firmware/host/replay.ts';
 import { VcpuLoop } from '../../firmware/host/vcpu/loop.ts';
 import { Outbox } from '../../firmware/host/vcpu/outbox.ts';
-import { World } from '../../firmware/host/world.ts';
-import { identityFrom } from '../../firmware/lockstep/identity.ts';
+import { identityFrom } from '../../firmware/lockstep/guest-identity.ts';
 import { LogReader, LogWriter, logSummary } from '../../firmware/lockstep/log-file.ts';
 import { Pacer } from '../../firmware/lockstep/pacer.ts';
 
@@ -71,22 +71,22 @@ async function live(replay: Replay, log: LogWriter, job: ResumeJob): Promise<voi
     wake();
   });
   const held: Record<SerialPortName, number> = { com1: 0, com2: 0, console: 0 };
-  const world = await openWorld(job, (inputs) => {
+  const backends = await openBackends(job, (inputs) => {
     for (const input of inputs) {
       loop.push(input);
       if (input.kind === 'serial-rx') held[input.port] += input.bytes.length;
     }
     wake();
   });
-  world.start();
+  backends.start();
   process.stderr.write('live\n');
   while (!isLeaving) {
     for (const completion of completions()) loop.push(completion);
     const next = loop.step();
-    world.deliver(outbox.take().outputs);
+    backends.deliver(outbox.take().outputs);
     for (const port of PORTS) {
       const bytes = loop.heldBytes(port);
-      if (bytes < held[port]) world.serialTaken(port, held[port] - bytes);
+      if (bytes < held[port]) backends.serialTaken(port, held[port] - bytes);
       held[port] = bytes;
     }
     if (next.kind === 'stopped') break;
@@ -95,10 +95,10 @@ async function live(replay: Replay, log: LogWriter, job: ResumeJob): Promise<voi
   }
   recorder.writeDigest();
   recorder.end();
-  await world.close();
+  await backends.close();
 }
 
-function openWorld(job: ResumeJob, onInputs: Parameters<typeof World.open>[1]['onInputs']) {
+function openBackends(job: ResumeJob, onInputs: Parameters<typeof Backends.open>[1]['onInputs']) {
   const mac = new Uint8Array(6);
   const spec = {
     disks: [],
@@ -112,7 +112,7 @@ function openWorld(job: ResumeJob, onInputs: Parameters<typeof World.open>[1]['o
       console: { kind: 'socket' as const, path: job.console },
     },
   };
-  return World.open(spec, { onInputs, onLeave: () => {}, onNotice: () => {} });
+  return Backends.open(spec, { onInputs, onLeave: () => {}, onNotice: () => {} });
 }
 
 /** That moment, or earlier when `wake` is called. */

@@ -1,4 +1,4 @@
-import { positionUnitOf } from '../../firmware/host/engines.ts';
+import { positionUnitOf } from '../../firmware/host/engine-kinds.ts';
 import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { entryText, LogSummarizer, summaryText } from '../../firmware/lockstep/listing.ts';
 import { assert, suite } from '../harness/index.ts';

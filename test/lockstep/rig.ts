@@ -3,7 +3,7 @@
 // recorder and the replayer under test are the real ones.
 import { createHash } from 'node:crypto';
 import type { DiskRequest, Input } from '../../firmware/devices/contracts.ts';
-import { SoftEngine } from '../../firmware/host/soft-engine.ts';
+import { createEngine } from '../../firmware/host/engines.ts';
 import { DirtyPages, MachineDigest } from '../../firmware/lockstep/digest.ts';
 import type { LocalCompletion } from '../../firmware/lockstep/inputs.ts';
 import { OutputTap } from '../../firmware/lockstep/outputs.ts';
@@ -66,7 +66,7 @@ export class MemoryDisk {
 export class Rig {
   readonly memory = new GuestMemory({ bytes: MEMORY_BYTES });
   readonly bytes = new Uint8Array(this.memory.buffer);
-  readonly engine = new SoftEngine(this.memory);
+  readonly engine = createEngine(this.memory, 'soft');
   readonly tap = new OutputTap();
   readonly disk: MemoryDisk;
   readonly machine: Machine;

@@ -244,6 +244,8 @@ test('state of another machine is refused in words', () => {
   ];
   for (const [change, words] of cases)
     assert.throws(() => bench.machine.restore({ ...good, ...change }), words);
+  // Its engine says whose states it goes on from.
+  bench.machine.restore({ ...good, engineKind: 'toy-elsewhere' });
 });
 
 test.run();

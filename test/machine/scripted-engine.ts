@@ -19,6 +19,7 @@ export type ScriptedExit = {
 
 export class ScriptedEngine implements Engine {
   readonly kind = 'scripted';
+  readonly statesFrom = ['scripted'];
   readonly kickToken: KickToken = 0n;
   readonly calls: string[] = [];
   canTakeInterrupts = true;

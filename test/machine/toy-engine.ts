@@ -33,6 +33,7 @@ type ToyState = {
 
 export class ToyEngine implements Engine {
   readonly kind = 'toy';
+  readonly statesFrom = ['toy', 'toy-elsewhere'];
   readonly kickToken: KickToken = 0n;
   exitAddress = 0;
   exitBytes = 0;

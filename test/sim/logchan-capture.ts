@@ -2,7 +2,7 @@
 //   node dist/test/sim/logchan-capture.js SEED FILE.pcapng
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { TAG_BYTES } from '../../logchan/limits.ts';
-import { Capture } from '../../logchan/tap.ts';
+import { Capture } from '../../logchan/capture.ts';
 import { HEADER_BYTES, KIND } from '../../logchan/wire.ts';
 import { schedule } from './logchan-schedules.ts';
 

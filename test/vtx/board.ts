@@ -7,7 +7,7 @@
 // The backup replays what comes. When it is told that the primary is dead, it applies all it holds, goes
 // live there, lives on for some rounds, and reports.
 import { createHash } from 'node:crypto';
-import type { EngineKind } from '../../firmware/host/engines.ts';
+import type { EngineKind } from '../../firmware/host/engine-kinds.ts';
 import type { Entry } from '../../firmware/lockstep/entry.ts';
 import { EntryDecoder, EntryEncoder } from '../../firmware/lockstep/entry-codec.ts';
 import { OutputGate } from '../../firmware/lockstep/gate.ts';

@@ -1,6 +1,6 @@
 // Which engine a board takes, and what doctor says about it, for every kind of host.
 import { checkEngine } from '../../firmware/cli/doctor-checks.ts';
-import { chooseEngine } from '../../firmware/host/vtx-engine.ts';
+import { chooseEngine } from '../../firmware/host/engines.ts';
 import { type KvmProbe, probeKvm } from '../../native/index.ts';
 import { assert, suite } from '../harness/index.ts';
 

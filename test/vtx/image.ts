@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { EngineChoice } from '../../firmware/host/engines.ts';
+import type { EngineChoice } from '../../firmware/host/engine-kinds.ts';
 import { linuxGuest } from '../guests/linux/assemble.ts';
 import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
 import { Debian } from '../guests/linux/debian.ts';

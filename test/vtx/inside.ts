@@ -2,7 +2,7 @@
 // engine, without the harness, as a script of its own. Says one line a test, as TAP does, on a serial
 // line; ends with the count.
 import { commission } from '../../firmware/host/commissioning.ts';
-import type { EngineKind } from '../../firmware/host/engines.ts';
+import type { EngineKind } from '../../firmware/host/engine-kinds.ts';
 import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';

@@ -15,7 +15,7 @@ test(
     const inputs = [
       ...filesIn('native/vtx/test', /^landing-test\.cc$/),
       ...filesIn(`${objects}/softcpu`, /\.o$/),
-      ...filesIn(`${objects}/vtx`, /^(landing|ordinary)\.o$/),
+      ...filesIn(`${objects}/vtx`, /^(landing|step-policy)\.o$/),
     ];
     const sanitizers = configuration === 'Debug' ? ['-fsanitize=address,undefined'] : [];
     const flags = ['-std=c++20', '-O1', '-msse4.2', '-mno-avx', '-Wall', '-Wextra', '-Inative'];

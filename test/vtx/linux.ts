@@ -2,7 +2,7 @@
 // hardware engine, first alone, then on two boards with a takeover. Says a line a step, as inside.ts does.
 //
 //     linux.js ENGINE KERNEL INITRD EMULATOR
-import { ENGINE_CHOICES } from '../../firmware/host/engines.ts';
+import { ENGINE_CHOICES } from '../../firmware/host/engine-kinds.ts';
 import { probeKvm } from '../../native/index.ts';
 import { Rig, type TestBoard } from '../board/replication/rig.ts';
 import { seededRandom } from '../harness/random.ts';

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { EngineKind } from '../../firmware/host/engines.ts';
+import type { EngineKind } from '../../firmware/host/engine-kinds.ts';
 import type { BackupReport, FromBoard, Said } from './board.ts';
 import { engineOf, follow, replayPlant } from './plant.ts';
 

@@ -1,8 +1,8 @@
 // The plant controller of test/guests/metal (timer interrupts, serial line, network card, disk) on the
 // firmware's own machine, recorded under a seeded world and replayed, on any engine.
 import { readFileSync } from 'node:fs';
-import type { EngineKind } from '../../firmware/host/engines.ts';
-import { createEngine } from '../../firmware/host/vtx-engine.ts';
+import type { EngineKind } from '../../firmware/host/engine-kinds.ts';
+import { createEngine } from '../../firmware/host/engines.ts';
 import { DirtyPages, MachineDigest } from '../../firmware/lockstep/digest.ts';
 import type { Entry } from '../../firmware/lockstep/entry.ts';
 import type { ExternalOutput } from '../../firmware/lockstep/outputs.ts';

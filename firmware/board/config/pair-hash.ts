@@ -1,17 +1,23 @@
 // One number for all of a configuration that must be equal on both boards, so that two people at two
 // consoles need not read two files. Paths may differ, what they hold is compared at sync-up. Pure.
 import { createHash } from 'node:crypto';
-import type { BoardConfig } from './types.ts';
+import type { PropertyAt } from '../../lockstep/guest-identity.ts';
+import type { BoardConfig, GuestPlan } from './types.ts';
+
+/** The properties of the guest that count here, as they are configured; the names are the hash's own. */
+const GUEST: { readonly [Name in PropertyAt<'pair'>]: (guest: GuestPlan) => object } = {
+  commandLine: ({ append }) => ({ append }),
+  memoryBytes: ({ memoryBytes }) => ({ memoryBytes }),
+  engine: ({ engine }) => ({ engine }),
+  restartsOn: ({ onPowerOff }) => ({ onPowerOff }),
+  macs: ({ nics }) => ({ macs: nics.map(({ mac }) => [...mac]) }),
+  disks: ({ disks }) => ({ disks: disks.map(({ isReadOnly }) => isReadOnly) }),
+  lines: ({ com1, com2 }) => ({ lines: [com1.kind, com2.kind] }),
+};
 
 export function pairHashOf({ guest, limits, front, serial, mqtt }: BoardConfig): string {
-  const { append, memoryBytes, engine, nics, disks, com1, com2, onPowerOff } = guest;
   const shared = {
-    guest: {
-      ...{ append, memoryBytes, engine, onPowerOff },
-      macs: nics.map(({ mac }) => [...mac]),
-      disks: disks.map(({ isReadOnly }) => isReadOnly),
-      lines: [com1.kind, com2.kind],
-    },
+    guest: Object.assign({}, ...Object.values(GUEST).map((part) => part(guest))),
     limits,
     front: { port: front.port, gateway: front.gateway },
     serial: serial?.baud ?? null,

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
 import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
 import { diskSpec } from '../../host/disk-spec.ts';
-import { ENGINE_CHOICES } from '../../host/engines.ts';
+import { ENGINE_CHOICES } from '../../host/engine-kinds.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';

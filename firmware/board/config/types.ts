@@ -4,7 +4,7 @@
 import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
 import type { DiskSpec } from '../../host/disk-spec.ts';
-import type { EngineChoice } from '../../host/engines.ts';
+import type { EngineChoice } from '../../host/engine-kinds.ts';
 import type { ScadaConfig } from './scada-types.ts';
 
 export interface BoardConfig {
@@ -65,7 +65,7 @@ export interface GuestNic {
   readonly tap: string;
 }
 
-/** Fits the `SerialSpec` of firmware/host/world.ts. */
+/** Fits the `SerialSpec` of firmware/host/backends.ts. */
 export type GuestLine =
   | { readonly kind: 'none' | 'pty' }
   | { readonly kind: 'socket'; readonly path: string };

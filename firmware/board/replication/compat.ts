@@ -2,71 +2,62 @@
 // reason against it, each a sentence for the person who has to change something. Pure.
 
 import type { StateObject, StateValue } from '../../devices/contracts.ts';
+import {
+  factsState,
+  GUEST_PROPERTIES,
+  type GuestFacts,
+  propertiesAt,
+  valueText,
+} from '../../lockstep/guest-identity.ts';
 import { decodeState, encodeState } from '../../lockstep/state-codec.ts';
 
-export interface BoardFacts {
+export interface BoardFacts extends GuestFacts {
   readonly messagesVersion: number;
-  readonly firmwareVersion: string;
-  /** Positions of one engine mean nothing to another. */
-  readonly engine: string;
-  readonly cpuModel: string;
-  readonly memoryBytes: number;
-  readonly commandLine: string;
-  /** SHA-256 of the files. */
-  readonly kernel: string;
-  readonly initrd: string;
-  readonly disks: readonly { readonly bytes: number; readonly isReadOnly: boolean }[];
-  readonly macs: readonly string[];
-  readonly hasConsole: boolean;
-  /** What starts the guest over instead of ending it. */
-  readonly restartsOn: readonly string[];
 }
 
 export function encodeFacts(facts: BoardFacts): Uint8Array {
-  return encodeState(facts as unknown as StateObject);
+  return encodeState(stateOf(facts));
 }
 
-const FIELDS: Readonly<Record<keyof BoardFacts, string>> = {
-  messagesVersion: 'version of the sync-up protocol',
-  firmwareVersion: 'firmware version',
-  engine: 'engine ("engine" in [guest]; soft runs on every board)',
-  cpuModel: 'CPU model',
-  memoryBytes: 'guest memory',
-  commandLine: 'kernel command line',
-  kernel: 'kernel file',
-  initrd: 'initrd file',
-  disks: 'number of disks',
-  macs: 'network cards',
-  hasConsole: 'virtio console',
-  restartsOn: 'what restarts the guest',
+function stateOf({ messagesVersion, ...guest }: BoardFacts): StateObject {
+  return { messagesVersion, ...factsState(guest) };
+}
+
+/** What a person can do about it, where the words alone do not say. */
+const HINTS: { readonly [Name in keyof GuestFacts]?: string } = {
+  engine: ' ("engine" in [guest]; soft runs on every board)',
 };
 
 /** Every reason why a board with `theirs` cannot follow this one; empty when it can. */
 export function refusals(theirs: Uint8Array, ours: BoardFacts): string[] {
-  const value = decodeState(theirs);
-  if (!isObject(value)) return ['what it says of itself cannot be read: another firmware?'];
-  const reasons: string[] = [];
-  for (const [field, words] of Object.entries(FIELDS)) {
-    if (field === 'disks') reasons.push(...diskRefusals(value.disks, ours.disks));
-    else {
-      const [there, here] = [text(value[field]), text(ours[field as keyof BoardFacts])];
-      if (there !== here) reasons.push(`${words}: the leader has ${here}, the target ${there}`);
-    }
-  }
-  return reasons;
+  const there = decodeState(theirs);
+  if (!isObject(there)) return ['what it says of itself cannot be read: another firmware?'];
+  const here = stateOf(ours);
+  const version = 'version of the sync-up protocol';
+  return [
+    ...refusal(version, there.messagesVersion, here.messagesVersion),
+    ...propertiesAt('sync-up').flatMap((name) =>
+      name === 'disks'
+        ? diskRefusals(there.disks, ours.disks)
+        : refusal(GUEST_PROPERTIES[name].words + (HINTS[name] ?? ''), there[name], here[name]),
+    ),
+  ];
+}
+
+function refusal(words: string, there: unknown, here: unknown): string[] {
+  const [theirs, ours] = [valueText(there), valueText(here)];
+  return theirs === ours ? [] : [`${words}: the leader has ${ours}, the target ${theirs}`];
 }
 
 function diskRefusals(theirs: StateValue | undefined, ours: BoardFacts['disks']): string[] {
   if (!Array.isArray(theirs)) return ['disks: the target does not say what it has'];
-  if (theirs.length !== ours.length) {
-    return [`${FIELDS.disks}: the leader has ${ours.length}, the target ${theirs.length}`];
-  }
+  if (theirs.length !== ours.length) return refusal('number of disks', theirs.length, ours.length);
   return ours.flatMap((own, index) => {
     const there = theirs[index] as StateValue;
     const peer: StateObject = isObject(there) ? there : {};
     const reasons: string[] = [];
     if (peer.bytes !== own.bytes) {
-      const words = `the leader's has ${own.bytes} bytes, the target's ${text(peer.bytes)}`;
+      const words = `the leader's has ${own.bytes} bytes, the target's ${valueText(peer.bytes)}`;
       reasons.push(`size of disk ${index}: ${words}`);
     }
     if (peer.isReadOnly !== own.isReadOnly) {
@@ -84,12 +75,4 @@ function isObject(value: StateValue | undefined): value is StateObject {
     !Array.isArray(value) &&
     !(value instanceof Uint8Array)
   );
-}
-
-function text(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(text).join(' and ');
-  if (typeof value === 'boolean') return value ? 'one' : 'none';
-  if (typeof value === 'string') return value === '' ? 'none' : value.slice(0, 200);
-  return String(value);
 }

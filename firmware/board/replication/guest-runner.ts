@@ -1,22 +1,22 @@
-// Runs the one guest of this board: its disks and its world, which stay, and the machine in it,
+// Runs the one guest of this board: its disks and its other backends, which stay, and the machine in it,
 // which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
 // is dropped here, and its disk requests are answered to nobody.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
+import { type BackendEvents, type BackendSpec, Backends, diskSerial } from '../../host/backends.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
+import { type Chosen, chooseEngine } from '../../host/engines.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
-import type { GuestConfig, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
+import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
-import { type Chosen, chooseEngine } from '../../host/vtx-engine.ts';
-import { diskSerial, World, type WorldEvents, type WorldSpec } from '../../host/world.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
 
 /** What the guest says and hears, apart from its disks. */
-export interface Outside {
+export interface GuestBackends {
   /** Nothing comes in before. */
   start(): void;
   deliver(outputs: readonly OutputItem[]): void;
@@ -24,7 +24,7 @@ export interface Outside {
   close(): Promise<void>;
 }
 
-export type OpenOutside = (spec: WorldSpec, events: WorldEvents) => Promise<Outside>;
+export type OpenBackends = (spec: BackendSpec, events: BackendEvents) => Promise<GuestBackends>;
 
 export interface RunnerEvents {
   onLog(bytes: Uint8Array): void;
@@ -43,7 +43,7 @@ export interface GuestFiles {
   readonly initrd: Uint8Array | undefined;
 }
 
-/** Until the first measurement, a few milliseconds after the start: 10 ns an instruction. */
+/** Until the first measurement, a few milliseconds after the start: 10 ns a position. */
 const FIRST_MULTIPLIER = 10n << 32n;
 const DIGEST_INTERVAL_NS = 1_000_000_000n;
 
@@ -68,25 +68,25 @@ export class GuestRunner {
   private readonly plan: GuestPlan;
   private readonly events: RunnerEvents;
   private readonly nowMs: () => number;
-  private readonly openOutside: OpenOutside;
+  private readonly openBackends: OpenBackends;
   private files: GuestFiles | undefined;
-  private outside: Outside | undefined;
+  private backends: GuestBackends | undefined;
   private guest: RunningGuest | undefined;
 
   constructor(
     plan: GuestPlan,
     events: RunnerEvents,
     nowMs: () => number,
-    openOutside: OpenOutside = (spec, worldEvents) => World.open(spec, worldEvents),
+    openBackends: OpenBackends = (spec, events) => Backends.open(spec, events),
   ) {
     this.plan = plan;
     this.engine = chooseEngine(plan.engine);
     this.events = events;
     this.nowMs = nowMs;
-    this.openOutside = openOutside;
+    this.openBackends = openBackends;
   }
 
-  /** Kernel, disks and world, all or nothing; throws one clear line, and may then be called again. */
+  /** Kernel, disks and backends, all or nothing; throws one clear line, and may then be called again. */
   async open(): Promise<void> {
     const { plan, events, nowMs } = this;
     try {
@@ -96,12 +96,12 @@ export class GuestRunner {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
         this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble }));
       }
-      this.outside = await this.openOutside(worldSpec(plan), {
+      this.backends = await this.openBackends(backendSpec(plan), {
         onInputs: (inputs) => this.inputs(inputs),
         onLeave: () => {},
         onNotice: events.onNotice,
       });
-      this.outside.start();
+      this.backends.start();
     } catch (error) {
       await this.closeAll();
       throw error;
@@ -109,7 +109,7 @@ export class GuestRunner {
   }
 
   get isOpen(): boolean {
-    return this.outside !== undefined;
+    return this.backends !== undefined;
   }
 
   get vcpu(): Vcpu | undefined {
@@ -179,7 +179,7 @@ export class GuestRunner {
   }
 
   deliver(outputs: readonly OutputItem[]): void {
-    this.outside?.deliver(outputs);
+    this.backends?.deliver(outputs);
   }
 
   /** Since when the oldest disk request has been under way. */
@@ -194,8 +194,8 @@ export class GuestRunner {
   }
 
   private async closeAll(): Promise<void> {
-    await this.outside?.close();
-    this.outside = undefined;
+    await this.backends?.close();
+    this.backends = undefined;
     for (const disk of this.disks.splice(0)) await disk.close();
   }
 
@@ -240,15 +240,18 @@ export class GuestRunner {
     vcpu.ended.then(ended, ended);
   }
 
-  private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
+  /** What the guest is made of, whichever life; throws before its files are read. */
+  setup(): GuestSetup {
     const { memoryBytes, append } = this.plan;
+    const engine = this.engine.kind;
     return {
-      ...{ memoryBytes, epochSeconds, entropySeed, engine: this.engine.kind },
-      ...this.bootFiles,
-      commandLine: append,
-      devices: this.devices(),
-      multiplier: FIRST_MULTIPLIER,
+      ...{ memoryBytes, engine, ...this.bootFiles },
+      ...{ commandLine: append, devices: this.devices() },
     };
+  }
+
+  private config(epochSeconds: number, entropySeed: Uint8Array): GuestConfig {
+    return { ...this.setup(), epochSeconds, entropySeed, multiplier: FIRST_MULTIPLIER };
   }
 
   devices(): GuestDevices {
@@ -278,7 +281,7 @@ export class GuestRunner {
       onOutputs: present((outputs) => events.onOutputs(outputs, guest.leads)),
       onDiskRequest: present((request) => this.request(request, guest)),
       onReboot: present((life) => events.onReboot(life)),
-      onSerialTaken: present((port, bytes) => this.outside?.serialTaken(port, bytes)),
+      onSerialTaken: present((port, bytes) => this.backends?.serialTaken(port, bytes)),
       onDivergence: present((divergence) => events.onDivergence(divergence)),
       onProgress: present(() => events.onProgress()),
     };
@@ -304,7 +307,7 @@ export class GuestRunner {
     }
     this.inputsDropped += inputs.length;
     for (const input of inputs) {
-      if (input.kind === 'serial-rx') this.outside?.serialTaken(input.port, input.bytes.length);
+      if (input.kind === 'serial-rx') this.backends?.serialTaken(input.port, input.bytes.length);
     }
   }
 }
@@ -313,8 +316,8 @@ export function restartsOn({ onPowerOff }: GuestPlan): ('reset' | 'triple-fault'
   return onPowerOff === 'restart' ? ['reset', 'triple-fault', 'off'] : ['reset', 'triple-fault'];
 }
 
-/** The world without the disks, which are replicas here. */
-function worldSpec({ nics, com1, com2 }: GuestPlan): WorldSpec {
+/** Backends without the disks, which are replicas here. */
+function backendSpec({ nics, com1, com2 }: GuestPlan): BackendSpec {
   return {
     disks: [],
     nets: nics.map(({ mac, tap }) => ({ kind: 'tap', name: tap, mac })),

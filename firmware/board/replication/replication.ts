@@ -17,7 +17,7 @@ import { factsOf } from './board-facts.ts';
 import type { BoardFacts } from './compat.ts';
 import { Following } from './following.ts';
 import { GuestOutput } from './guest-output.ts';
-import { GuestRunner, type OpenOutside, type RunnerEvents } from './guest-runner.ts';
+import { GuestRunner, type OpenBackends, type RunnerEvents } from './guest-runner.ts';
 import { Leading } from './leading.ts';
 import { type ChannelFactory, LogLink, type LogLinkHandler } from './log-link.ts';
 import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
@@ -43,8 +43,8 @@ export interface ReplicationOptions {
   readonly about?: About;
   /** @default performance.now */
   readonly nowMs?: () => number;
-  /** Who carries what the guest says; @default the world of this host. */
-  readonly openOutside?: OpenOutside;
+  /** Who carries what the guest says; @default the backends of this host. */
+  readonly openBackends?: OpenBackends;
 }
 
 const REPLICATION_LIMITS: ReplicationLimits = {
@@ -94,8 +94,8 @@ export class GuestReplication implements Replication {
   constructor(options: ReplicationOptions) {
     const { nowMs = () => performance.now() } = options;
     this.options = options;
-    const { plan, openOutside } = options;
-    this.runner = new GuestRunner(plan, this.seatEvents(), nowMs, openOutside);
+    const { plan, openBackends } = options;
+    this.runner = new GuestRunner(plan, this.seatEvents(), nowMs, openBackends);
     this.nowMs = nowMs;
     this.link = new LogLink(options.makeChannel, this.linkHandler());
     this.tasks = new TaskQueue((what, error) => this.failed(what, error));

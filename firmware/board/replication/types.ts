@@ -5,7 +5,7 @@
 
 import type { PairState } from '../../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
-import type { Chosen } from '../../host/vtx-engine.ts';
+import type { Chosen } from '../../host/engines.ts';
 import type { About } from '../about.ts';
 
 /** Who this board is just now; the loop tells before the actions that follow from it. */

@@ -6,6 +6,7 @@
 // The wait has a bound; beyond it bytes are dropped and counted.
 
 import type { StateObject } from '../contracts.ts';
+import { Fifo } from '../fifo.ts';
 import { FIFO_BYTES, Lsr } from './registers.ts';
 
 // More than any terminal paste; less than would matter in a checkpoint.
@@ -24,9 +25,8 @@ export type ReceiverState = {
 export class Receiver {
   #bytes: number[] = [];
   #errors: number[] = [];
-  #waitingBytes: number[] = [];
-  #waitingErrors: number[] = [];
-  #waitingHead = 0;
+  #waitingBytes = new Fifo<number>();
+  #waitingErrors = new Fifo<number>();
   #capacity = 1;
   // LSR error bits of the byte at the top and overruns, until LSR is read.
   #pendingErrors = 0;
@@ -42,7 +42,7 @@ export class Receiver {
 
   // In front of the FIFO.
   get waitingBytes(): number {
-    return this.#waitingBytes.length - this.#waitingHead;
+    return this.#waitingBytes.length;
   }
 
   get hasErrorInFifo(): boolean {
@@ -62,15 +62,9 @@ export class Receiver {
   // Moves waiting bytes in as far as there is room; answers whether any came.
   refill(): boolean {
     let hasMoved = false;
-    while (this.#bytes.length < this.#capacity && this.#waitingHead < this.#waitingBytes.length) {
-      const at = this.#waitingHead++;
-      this.#append(this.#waitingBytes[at]!, this.#waitingErrors[at]!);
+    while (this.#bytes.length < this.#capacity && this.#waitingBytes.length > 0) {
+      this.#append(this.#waitingBytes.shift()!, this.#waitingErrors.shift()!);
       hasMoved = true;
-    }
-    if (this.#waitingHead > 4096 || this.#waitingHead === this.#waitingBytes.length) {
-      this.#waitingBytes.splice(0, this.#waitingHead);
-      this.#waitingErrors.splice(0, this.#waitingHead);
-      this.#waitingHead = 0;
     }
     return hasMoved;
   }
@@ -110,8 +104,8 @@ export class Receiver {
     return {
       bytes: Uint8Array.from(this.#bytes),
       errors: Uint8Array.from(this.#errors),
-      waitingBytes: Uint8Array.from(this.#waitingBytes.slice(this.#waitingHead)),
-      waitingErrors: Uint8Array.from(this.#waitingErrors.slice(this.#waitingHead)),
+      waitingBytes: Uint8Array.from(this.#waitingBytes),
+      waitingErrors: Uint8Array.from(this.#waitingErrors),
       capacity: this.#capacity,
       pendingErrors: this.#pendingErrors,
       dropped: this.dropped,
@@ -122,9 +116,8 @@ export class Receiver {
     const from = state as ReceiverState;
     this.#bytes = [...from.bytes];
     this.#errors = [...from.errors];
-    this.#waitingBytes = [...from.waitingBytes];
-    this.#waitingErrors = [...from.waitingErrors];
-    this.#waitingHead = 0;
+    this.#waitingBytes = new Fifo(from.waitingBytes);
+    this.#waitingErrors = new Fifo(from.waitingErrors);
     this.#capacity = from.capacity;
     this.#pendingErrors = from.pendingErrors;
     this.dropped = from.dropped;

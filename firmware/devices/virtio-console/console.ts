@@ -8,6 +8,7 @@ import { type Chain, gather, scatter } from '../virtio/chain.ts';
 import type { VirtioModel } from '../virtio/model.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { DeviceType } from '../virtio/registers.ts';
+import { type RxCounters, RxRoom } from '../virtio/rx-room.ts';
 
 const RX_QUEUE = 0;
 const TX_QUEUE = 1;
@@ -22,10 +23,9 @@ export type VirtioConsoleOptions = {
   readonly output: OutputSink;
 };
 
-export type ConsoleCounters = {
+// Those of the room count bytes.
+export type ConsoleCounters = RxCounters & {
   rxBytes: number;
-  rxNoDriver: number; // bytes; the guest has no driver running
-  rxWaitingFull: number; // bytes; the guest gives no buffers
   txBytes: number;
   txTooLong: number; // bytes beyond TX_BYTES_MAX of one buffer
 };
@@ -48,45 +48,34 @@ export class VirtioConsole implements VirtioModel, SerialEndpoint {
 
   readonly #ram: GuestRam;
   readonly #output: OutputSink;
-  #waiting: Uint8Array = new Uint8Array(0);
+  readonly #room: RxRoom<number>;
 
   constructor({ ram, intx, output }: VirtioConsoleOptions) {
     this.#ram = ram;
     this.#output = output;
     this.pci = new VirtioPci({ ram, intx, model: this });
+    this.#room = new RxRoom({
+      ...{ pci: this.pci, queue: RX_QUEUE, unitsMax: RX_WAITING_BYTES_MAX },
+      deliver: (chain) => this.#deliver(chain),
+    });
   }
 
   // Input serial-rx.
   receive(bytes: Uint8Array): void {
-    if (!this.pci.isReady(RX_QUEUE)) {
-      this.counters.rxNoDriver += bytes.length;
-      return;
-    }
-    const room = Math.min(bytes.length, RX_WAITING_BYTES_MAX - this.#waiting.length);
-    this.counters.rxWaitingFull += bytes.length - room;
-    const joined = new Uint8Array(this.#waiting.length + room);
-    joined.set(this.#waiting);
-    joined.set(bytes.subarray(0, room), this.#waiting.length);
-    this.#waiting = joined;
-    this.serve(RX_QUEUE);
+    this.#room.receive(bytes, this.counters);
   }
 
   get waitingBytes(): number {
-    return this.#waiting.length;
+    return this.#room.length;
   }
 
   serve(queue: number): void {
     if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.#transmit(chain));
-    else
-      this.pci.drain(
-        RX_QUEUE,
-        (chain) => this.#deliver(chain),
-        () => this.#waiting.length > 0,
-      );
+    else this.#room.serve();
   }
 
   deviceReset(): void {
-    this.#waiting = new Uint8Array(0);
+    this.#room.clear();
   }
 
   powerReset(): void {
@@ -94,20 +83,21 @@ export class VirtioConsole implements VirtioModel, SerialEndpoint {
   }
 
   state(): VirtioConsoleState {
-    return { waiting: this.#waiting.slice(), counters: { ...this.counters } };
+    return { waiting: Uint8Array.from(this.#room.units()), counters: { ...this.counters } };
   }
 
   restore(state: StateObject): void {
     const from = state as VirtioConsoleState;
-    this.#waiting = from.waiting.slice();
+    this.#room.restore(from.waiting);
     this.counters = { ...(from.counters as ConsoleCounters) };
   }
 
   #deliver(chain: Chain): void {
-    const bytes = scatter(this.#ram, chain.writable, 0, this.#waiting);
-    this.#waiting = this.#waiting.slice(bytes);
-    this.counters.rxBytes += bytes;
-    this.pci.give(RX_QUEUE, chain.head, bytes);
+    const bytes = new Uint8Array(Math.min(chain.writableBytes, this.#room.length));
+    for (let at = 0; at < bytes.length; at++) bytes[at] = this.#room.take();
+    scatter(this.#ram, chain.writable, 0, bytes);
+    this.counters.rxBytes += bytes.length;
+    this.pci.give(RX_QUEUE, chain.head, bytes.length);
   }
 
   #transmit(chain: Chain): void {

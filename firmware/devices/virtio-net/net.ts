@@ -14,6 +14,7 @@ import { QUEUE_SIZE_MAX } from '../virtio/limits.ts';
 import type { VirtioModel } from '../virtio/model.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { DeviceType } from '../virtio/registers.ts';
+import { type RxCounters, RxRoom } from '../virtio/rx-room.ts';
 import {
   CONFIG,
   CONFIG_BYTES,
@@ -39,11 +40,9 @@ export type VirtioNetOptions = {
   readonly mac: Uint8Array; // 6 bytes
 };
 
-export type NetCounters = {
+export type NetCounters = RxCounters & {
   rxFrames: number;
   rxBadLength: number; // no Ethernet frame, or longer than a buffer may be
-  rxNoDriver: number; // the guest has no driver running
-  rxWaitingFull: number; // the guest gives no buffers and RX_WAITING_MAX frames wait
   rxBufferTooSmall: number; // the guest's buffer had no room for the frame
   txFrames: number;
   txBadLength: number; // the guest's buffer holds no Ethernet frame of a legal length
@@ -68,7 +67,7 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
   readonly #ram: GuestRam;
   readonly #output: OutputSink;
   readonly #nic: number;
-  #waiting: Uint8Array[] = [];
+  readonly #room: RxRoom<Uint8Array>;
 
   constructor({ ram, intx, output, nic, mac }: VirtioNetOptions) {
     if (mac.length !== MAC_BYTES || (mac[0]! & 1) !== 0)
@@ -79,34 +78,30 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
     this.configSpace.set(mac, CONFIG.mac);
     this.configSpace[CONFIG.status] = LINK_UP;
     this.pci = new VirtioPci({ ram, intx, model: this });
+    this.#room = new RxRoom({
+      ...{ pci: this.pci, queue: RX_QUEUE, unitsMax: RX_WAITING_MAX },
+      deliver: (chain) => this.#deliver(chain),
+    });
   }
 
   // Input net-rx.
   receive(frame: Uint8Array): void {
-    if (frame.length < FRAME_BYTES_MIN || frame.length > FRAME_BYTES_MAX)
+    if (frame.length < FRAME_BYTES_MIN || frame.length > FRAME_BYTES_MAX) {
       this.counters.rxBadLength++;
-    else if (!this.pci.isReady(RX_QUEUE)) this.counters.rxNoDriver++;
-    else if (this.#waiting.length >= RX_WAITING_MAX) this.counters.rxWaitingFull++;
-    else {
-      this.#waiting.push(frame);
-      this.serve(RX_QUEUE);
-      // The frame is the caller's; one that has to wait is kept as a copy.
-      if (this.#waiting.length > 0) this.#waiting[this.#waiting.length - 1] = frame.slice();
+      return;
     }
+    this.#room.receive([frame], this.counters);
+    // The frame is the caller's; one that has to wait is kept as a copy.
+    this.#room.keepNewest((waiting) => (waiting === frame ? frame.slice() : waiting));
   }
 
   serve(queue: number): void {
     if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.#transmit(chain));
-    else
-      this.pci.drain(
-        RX_QUEUE,
-        (chain) => this.#deliver(chain),
-        () => this.#waiting.length > 0,
-      );
+    else this.#room.serve();
   }
 
   deviceReset(): void {
-    this.#waiting = [];
+    this.#room.clear();
   }
 
   powerReset(): void {
@@ -115,17 +110,17 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
 
   // Frames are never written again once they wait, so states share them.
   state(): VirtioNetState {
-    return { waiting: [...this.#waiting], counters: { ...this.counters } };
+    return { waiting: this.#room.units(), counters: { ...this.counters } };
   }
 
   restore(state: StateObject): void {
     const from = state as VirtioNetState;
-    this.#waiting = [...from.waiting];
+    this.#room.restore(from.waiting);
     this.counters = { ...(from.counters as NetCounters) };
   }
 
   #deliver(chain: Chain): void {
-    const frame = this.#waiting.shift()!;
+    const frame = this.#room.take();
     if (chain.writableBytes < HEADER_BYTES + frame.length) {
       this.counters.rxBufferTooSmall++;
       this.pci.give(RX_QUEUE, chain.head, 0);

@@ -116,7 +116,7 @@ export class VirtioPci implements PciFunction {
     return this.#common.isNegotiated(bit);
   }
 
-  // Replication waiting chains to `handle` while `wants()`. Looks at the guest's index once, so that a
+  // Hands waiting chains to `handle` while `wants()`. Looks at the guest's index once, so that a
   // ring laid over itself cannot keep the device busy for ever.
   drain(queue: number, handle: (chain: Chain) => void, wants: () => boolean = always): void {
     if (!this.isReady(queue)) return;

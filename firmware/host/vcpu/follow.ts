@@ -5,6 +5,7 @@
 // switches the guest on again (`restart`, then `attach`).
 
 import type { Input, SerialPortName } from '../../devices/contracts.ts';
+import { Fifo } from '../../devices/fifo.ts';
 import { ArrivalOffset } from '../../lockstep/arrival-offset.ts';
 import { type Birth, type Item, ItemReader } from '../../lockstep/item-stream.ts';
 import type { OutputCounter } from '../../lockstep/outputs.ts';
@@ -38,11 +39,10 @@ export class Follow {
   private readonly devices: GuestDevices;
   private replica: Replica;
   private reader = new ItemReader();
-  private items: Item[] = [];
-  private head = 0;
+  private readonly items = new Fifo<Item>();
   private itemsPushed = 0;
   /** How many items had been pushed with each piece that is not applied to its end. */
-  private pieceEnds: number[] = [];
+  private readonly pieceEnds = new Fifo<number>();
   private piecesApplied = 0;
   private life: Life;
   private replayer: Replayer;
@@ -62,16 +62,17 @@ export class Follow {
 
   /** Items that are still to be applied. */
   get backlog(): number {
-    return this.items.length - this.head + this.replayer.backlog;
+    return this.items.length + this.replayer.backlog;
   }
 
   /** Pieces applied to their last item. */
   get pieces(): number {
     const applied = this.itemsPushed - this.backlog;
-    let count = 0;
-    while (count < this.pieceEnds.length && this.pieceEnds[count]! <= applied) count++;
-    if (count > 0) this.pieceEnds = this.pieceEnds.slice(count);
-    this.piecesApplied += count;
+    const { pieceEnds } = this;
+    while (pieceEnds.first !== undefined && pieceEnds.first <= applied) {
+      pieceEnds.shift();
+      this.piecesApplied++;
+    }
     return this.piecesApplied;
   }
 
@@ -124,10 +125,10 @@ export class Follow {
     const { replayer } = this;
     if (replayer.divergence !== undefined) return this.diverged();
     if (replayer.backlog === 0) {
-      const item = this.items[this.head];
+      const item = this.items.first;
       if (item === undefined) return WAIT.log;
       if (item.kind === 'life') return this.restart(item.birth);
-      this.consume();
+      this.items.shift();
       if (item.entry.position - this.life.machine.position > GAP_MAX) {
         replayer.refuse('an entry close by', `one at ${item.entry.position}`);
         return this.diverged();
@@ -160,7 +161,7 @@ export class Follow {
     } else if (birth.number !== own.number + 1) {
       this.replayer.refuse(`life ${own.number + 1} of the guest`, `life ${birth.number}`);
     } else {
-      this.consume();
+      this.items.shift();
       return { kind: 'restart', birth };
     }
     return this.diverged();
@@ -193,13 +194,5 @@ export class Follow {
       },
       localCompletion: (disk, id) => this.replica.completion(disk, id),
     });
-  }
-
-  /** Dropping the head of a long array item by item would be quadratic. */
-  private consume(): void {
-    this.head++;
-    if (this.head < 1024 || this.head * 2 < this.items.length) return;
-    this.items.splice(0, this.head);
-    this.head = 0;
   }
 }

@@ -13,7 +13,8 @@ import { boot } from '../../machine/boot/boot.ts';
 import type { Engine } from '../../machine/engine.ts';
 import { Machine } from '../../machine/machine.ts';
 import { type PluggedDevices, plugVirtio } from '../../machine/plug.ts';
-import { createEngine } from '../vtx-engine.ts';
+import { DEFAULT_ENGINE, traitsOf } from '../engine-kinds.ts';
+import { createEngine } from '../engines.ts';
 import type { GuestConfig } from './messages.ts';
 import { Outbox } from './outbox.ts';
 
@@ -68,10 +69,11 @@ export class Life {
   private constructor(options: LifeOptions, digestFrom: 'all' | 'zeroes') {
     const { config, memory, birth, hasDigest } = options;
     this.birth = birth;
-    this.engine = createEngine(memory, config.engine ?? 'soft');
+    const kind = config.engine ?? DEFAULT_ENGINE;
+    this.engine = createEngine(memory, kind);
     this.kickToken = this.engine.kickToken;
     this.dirty = new DirtyPages(this.engine, config.memoryBytes);
-    if (this.engine.kind === 'vtx-exits') {
+    if (traitsOf(kind).closesSlices) {
       this.slices = { memory: new Uint8Array(memory.buffer), takeDirty: this.dirty.reader() };
     }
     let plugged: PluggedDevices | undefined;

@@ -5,23 +5,26 @@ import type { ExternalOutput } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
-import type { EngineKind } from '../engines.ts';
+import type { EngineKind } from '../engine-kinds.ts';
 import type { SerialBytes } from './serial-flow.ts';
 
-/** Everything a guest is made of; together with the log it determines its whole life. */
-export interface GuestConfig {
+/** Everything a guest is made of; together with its birth and the log it determines its whole life. */
+export interface GuestSetup {
   readonly memoryBytes: number;
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array | undefined;
   readonly commandLine: string;
   readonly devices: GuestDevices;
+  /** The software engine when left out. */
+  readonly engine?: EngineKind;
+}
+
+export interface GuestConfig extends GuestSetup {
   /** Seconds since 1970 at virtual time zero. */
   readonly epochSeconds: number;
   readonly entropySeed: Uint8Array;
   /** Nanoseconds a position until the first clock step, 32.32. */
   readonly multiplier: bigint;
-  /** The software engine when left out. */
-  readonly engine?: EngineKind;
 }
 
 /** How the log leaves the thread; undefined: nobody wants it (an unprotected guest). */

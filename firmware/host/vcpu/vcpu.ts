@@ -18,6 +18,7 @@ import { kick } from '../../../native/index.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
+import { DEFAULT_ENGINE, traitsOf } from '../engine-kinds.ts';
 import { Calls } from './calls.ts';
 import { FactWords, type VcpuFacts } from './facts.ts';
 import type {
@@ -41,6 +42,7 @@ export type {
   Adoption,
   EndReason,
   GuestConfig,
+  GuestSetup,
   LiveCheckpoint,
   LiveFacts,
   LogConfig,
@@ -101,7 +103,7 @@ export class VcpuStartError extends Error {
 const alone = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
 
-/** Positions at exits: two kicks without one between them close a slice. */
+/** Two kicks without a position between them close a slice. */
 const KICK_INTERVAL_MS = 5;
 
 export class Vcpu {
@@ -169,7 +171,7 @@ export class Vcpu {
       this.calls.close();
       clearInterval(this.kicker);
     });
-    if (config.engine === 'vtx-exits') {
+    if (traitsOf(config.engine ?? DEFAULT_ENGINE).closesSlices) {
       this.kicker = setInterval(() => this.kick(), KICK_INTERVAL_MS);
     }
     return new Promise((resolve, reject) => {

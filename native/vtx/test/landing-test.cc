@@ -11,7 +11,7 @@
 #include "softcpu/decode.h"
 #include "softcpu/engine.h"
 #include "vtx/landing.h"
-#include "vtx/ordinary.h"
+#include "vtx/step-policy.h"
 
 namespace {
 

@@ -4,15 +4,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestPlan } from '../../../firmware/board/config/types.ts';
-import type { OpenOutside, Outside } from '../../../firmware/board/replication/guest-runner.ts';
+import type {
+  GuestBackends,
+  OpenBackends,
+} from '../../../firmware/board/replication/guest-runner.ts';
 import {
   GuestReplication,
   type ReplicationOptions,
 } from '../../../firmware/board/replication/replication.ts';
 import type { CurrentRole, ReplicationEvent } from '../../../firmware/board/replication/types.ts';
 import type { Input } from '../../../firmware/devices/contracts.ts';
+import type { BackendEvents } from '../../../firmware/host/backends.ts';
 import type { OutputItem } from '../../../firmware/host/vcpu/vcpu.ts';
-import type { WorldEvents } from '../../../firmware/host/world.ts';
 import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
 import { Channel } from '../../../logchan/channel.ts';
 import type { Port } from '../../../logchan/port.ts';
@@ -38,17 +41,17 @@ export class Plant {
   text = '';
   /** Told of everything that is said. */
   heard: (() => void) | undefined;
-  private readonly boards = new Map<string, WorldEvents>();
+  private readonly boards = new Map<string, BackendEvents>();
   private readonly random: SeededRandom;
 
   constructor(random: SeededRandom) {
     this.random = random;
   }
 
-  opens(name: string): OpenOutside {
+  opens(name: string): OpenBackends {
     return async (_spec, events) => {
       this.boards.set(name, events);
-      const outside: Outside = {
+      const backends: GuestBackends = {
         start: () => {},
         deliver: (outputs) => {
           for (const output of outputs) this.said(name, output);
@@ -57,7 +60,7 @@ export class Plant {
         serialTaken: () => {},
         close: async () => void this.boards.delete(name),
       };
-      return outside;
+      return backends;
     };
   }
 
@@ -255,10 +258,10 @@ export class Rig {
     const end = this.cable.port(name === 'a' ? 0 : 1);
     const port = wrap === undefined ? end : wrap(end, name);
     const board = new TestBoard(name, this.disk(name), this.boots++);
-    const openOutside = this.plant.opens(name);
+    const openBackends = this.plant.opens(name);
     // A host that is shared starves a backup now and then; that is not what most tests are about.
     const limits = { lag: { ...LAG_LIMITS, hardMs: 300_000 } };
-    const options = { openOutside, limits, ...this.options.replication };
+    const options = { openBackends, limits, ...this.options.replication };
     return board.open(port, { ...this.plan, ...plan }, options);
   }
 

@@ -10,7 +10,7 @@
 #include "softcpu/decode.h"
 #include "softcpu/sys.h"
 #include "vtx/engine.h"
-#include "vtx/ordinary.h"
+#include "vtx/step-policy.h"
 #include "vtx/state.h"
 
 namespace twinstep::vtx {

@@ -1,4 +1,4 @@
-#include "vtx/ordinary.h"
+#include "vtx/step-policy.h"
 
 namespace twinstep::vtx {
 

@@ -1,10 +1,6 @@
-// A native engine as the machine's `Engine`, with its exit facts by name; and the software engine.
+// A native engine as the machine's `Engine`, with its exit facts by name.
 
-import {
-  type GuestMemory,
-  type SoftEngine as Native,
-  SoftEngine as NativeSoft,
-} from '../../native/index.ts';
+import type { SoftEngine as Native } from '../../native/index.ts';
 import type {
   AccessBytes,
   CpuSetup,
@@ -13,17 +9,21 @@ import type {
   KickToken,
   Position,
 } from '../machine/engine.ts';
+import { type EngineKind, statesFor } from './engine-kinds.ts';
 
 // Places in the native exit record.
 const EXIT = { bytes: 0, address: 1, valueLow: 2, valueHigh: 3 } as const;
 
-export abstract class NativeEngine implements Engine {
-  abstract readonly kind: string;
+export class NativeEngine implements Engine {
+  readonly kind: EngineKind;
+  readonly statesFrom: readonly EngineKind[];
   readonly kickToken: KickToken;
   readonly #native: Native;
   readonly #exit: Float64Array;
 
-  constructor(native: Native) {
+  constructor(kind: EngineKind, native: Native) {
+    this.kind = kind;
+    this.statesFrom = statesFor(kind);
     this.#native = native;
     this.#exit = this.#native.exit;
     this.kickToken = this.#native.kickToken;
@@ -91,13 +91,5 @@ export abstract class NativeEngine implements Engine {
   }
   close(): void {
     this.#native.close();
-  }
-}
-
-export class SoftEngine extends NativeEngine {
-  readonly kind = 'soft';
-
-  constructor(memory: GuestMemory) {
-    super(new NativeSoft(memory));
   }
 }

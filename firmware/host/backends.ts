@@ -1,4 +1,4 @@
-// The outside of one guest on this host: its disks, network cables and serial lines. Opens them all or
+// The backends of one guest on this host: disks, network cables and serial lines. Opens them all or
 // none, delivers what the guest put out, hands in what comes; it knows no machine and no log.
 import type { DiskRequest, Input, SerialPortName } from '../devices/contracts.ts';
 import type { GuestDevices } from '../machine/plug.ts';
@@ -21,13 +21,13 @@ export type NetSpec =
   | { readonly kind: 'tap'; readonly name: string }
   | { readonly kind: 'socket'; readonly path: string };
 
-export interface WorldSpec {
+export interface BackendSpec {
   readonly disks: readonly DiskSpec[];
   readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
   readonly serial: Readonly<Record<SerialPortName, SerialSpec>>;
 }
 
-export interface WorldEvents {
+export interface BackendEvents {
   onInputs: (inputs: readonly Input[]) => void;
   /** Somebody at the console wants to leave. */
   onLeave: () => void;
@@ -41,26 +41,26 @@ export const diskSerial = (index: number): string => `twinstep-${index}`;
 /** Serial input under way to the guest; beyond it the line is told to wait. */
 const SERIAL_UNDER_WAY_MAX = 16 << 10;
 
-export class World {
-  private readonly events: WorldEvents;
+export class Backends {
+  private readonly events: BackendEvents;
   private readonly disks: DiskFile[] = [];
   private readonly nets: NetLink[] = [];
   private readonly lines = new Map<SerialPortName, SerialLine>();
   private readonly underWay = new Map<SerialPortName, number>();
 
   /** Nothing comes in before `start`. Throws a HostError, DiskError or TapError: one clear line. */
-  static async open(spec: WorldSpec, events: WorldEvents): Promise<World> {
-    const world = new World(events);
+  static async open(spec: BackendSpec, events: BackendEvents): Promise<Backends> {
+    const backends = new Backends(events);
     try {
-      await world.openAll(spec);
-      return world;
+      await backends.openAll(spec);
+      return backends;
     } catch (error) {
-      await world.close();
+      await backends.close();
       throw error;
     }
   }
 
-  private constructor(events: WorldEvents) {
+  private constructor(events: BackendEvents) {
     this.events = events;
   }
 
@@ -71,7 +71,7 @@ export class World {
   }
 
   /** What the guest must be built with. */
-  devices(spec: WorldSpec): GuestDevices {
+  devices(spec: BackendSpec): GuestDevices {
     return {
       nics: spec.nets.map(({ mac }) => ({ mac })),
       disks: this.disks.map(({ sectors, isReadOnly }, index) => ({
@@ -109,7 +109,7 @@ export class World {
     for (const disk of this.disks) await disk.close();
   }
 
-  private async openAll({ disks, nets, serial }: WorldSpec): Promise<void> {
+  private async openAll({ disks, nets, serial }: BackendSpec): Promise<void> {
     for (const disk of disks) await this.openDisk(disk);
     for (const net of nets) await this.openNet(net);
     for (const port of ['com1', 'com2', 'console'] as const) {

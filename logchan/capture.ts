@@ -1,5 +1,5 @@
-// A capture of the channel from inside a board. TapPort records what passes a port, sealed as it is;
-// TapCipher, if wanted, adds an opened copy of each sealed frame, so that Wireshark can show what is
+// A capture of the channel from inside a board. CapturePort records what passes a port, sealed as it is;
+// CaptureCipher, if wanted, adds an opened copy of each sealed frame, so that Wireshark can show what is
 // in it (dissector/). Opened copies hold what the log holds, passwords too: for the bench only.
 import type { CipherFactory, FrameCipher } from './cipher.ts';
 import { ETHERTYPE, TAG_BYTES } from './limits.ts';
@@ -42,7 +42,7 @@ export class Capture {
 }
 
 /** Any port, with everything that passes it recorded. */
-export class TapPort implements Port {
+export class CapturePort implements Port {
   readonly name: string;
   private readonly inner: Port;
   private readonly capture: Capture;
@@ -98,11 +98,11 @@ export class TapPort implements Port {
 }
 
 /** A cipher whose frames are recorded opened. */
-export function tapCipher(inner: CipherFactory, capture: Capture): CipherFactory {
-  return (key) => new TapCipher(inner(key), capture);
+export function captureCipher(inner: CipherFactory, capture: Capture): CipherFactory {
+  return (key) => new CaptureCipher(inner(key), capture);
 }
 
-class TapCipher implements FrameCipher {
+class CaptureCipher implements FrameCipher {
   private readonly inner: FrameCipher;
   private readonly capture: Capture;
 

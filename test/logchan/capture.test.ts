@@ -6,15 +6,15 @@ import { join } from 'node:path';
 import { Channel } from '../../logchan/channel.ts';
 import { NodeCipher } from '../../logchan/cipher.ts';
 import { MemoryPort } from '../../logchan/memory-port.ts';
-import { Capture, TapPort, tapCipher } from '../../logchan/tap.ts';
+import { Capture, CapturePort, captureCipher } from '../../logchan/capture.ts';
 import { assert, needs, repoPath, suite } from '../harness/index.ts';
 import { join as joinFields } from './naive-wire.ts';
 import { testChannelOptions } from './stream-digest.ts';
 import { vectorBytes, vectors } from './vectors.ts';
 
-const test = suite('logchan/tap');
+const test = suite('logchan/capture');
 
-/** Two channels for a moment, one of them tapped; the capture file. */
+/** Two channels for a moment, one of them captured; the capture file. */
 async function captured(opened: boolean): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   const capture = new Capture(
@@ -28,8 +28,8 @@ async function captured(opened: boolean): Promise<Buffer> {
   const done = new Promise<void>((resolve) => {
     const near = new Channel({
       ...testChannelOptions,
-      port: new TapPort(a, capture),
-      ...(opened ? { makeCipher: tapCipher(cipher, capture) } : {}),
+      port: new CapturePort(a, capture),
+      ...(opened ? { makeCipher: captureCipher(cipher, capture) } : {}),
       handler: {
         event: ({ type }) => {
           if (type === 'up')
@@ -90,7 +90,7 @@ test('sealed captures tell nothing, opened ones do', async () => {
 
 test.run();
 
-const dissector = suite('logchan/tap dissector');
+const dissector = suite('logchan/capture dissector');
 dissector.needs(needs.command('tshark'));
 let folder = '';
 dissector.before(() => {
