@@ -87,6 +87,8 @@ export const EVENT_CODES = {
   // What the operator asked for.
   'REQUEST-TAKEN': info('the operator asks'),
   'REQUEST-REFUSED': warning('refused'),
+  'REQUEST-DONE': info('what the operator asked for is done'),
+  'REQUEST-FAILED': error('what the operator asked for did not come about'),
   'CONTROL-OWN-USER': warning('a control socket is for the user of the board alone'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 

@@ -24,6 +24,7 @@ export class ControlClient {
   onTold: (told: Told) => void = () => {};
   /** The board closed the socket: it has stopped, or died. */
   readonly ended: Promise<void>;
+  hasEnded = false;
   private readonly socket: Socket;
   private readonly waiting: ((answer: Answer) => void)[] = [];
   private readonly reader = new LineReader(ANSWER_BYTES_MAX);
@@ -49,6 +50,7 @@ export class ControlClient {
     socket.on('error', () => {});
     this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
     void this.ended.then(() => {
+      this.hasEnded = true;
       for (const answer of this.waiting.splice(0))
         answer({ ok: false, why: 'the board has ended' });
     });
