@@ -120,7 +120,7 @@ export class ArbiterLoop {
     this.replication = parts.makeReplication({
       arbiter: (event) => this.fire(event),
       statement: (frame) => this.paths.logFrame(frame),
-      event: ({ code, text, data }) => events.tellNamed(code, text, data),
+      event: ({ code, text, data }) => events.tell(code, text, data),
     });
     this.facts = this.replication.facts();
     this.paths = this.makePaths();
@@ -282,7 +282,8 @@ export class ArbiterLoop {
     this.paths.tick(nowMs);
     this.fire({ type: 'tick' });
     this.dog.tick(nowMs);
-    this.notices.look(this.state, nowMs);
+    const { state, facts, paths } = this;
+    this.notices.look({ state, disks: facts.disks, counters: () => paths.counters() }, nowMs);
     this.lookAtTakeover(nowMs);
     events.tick(nowMs);
   }
