@@ -2,7 +2,15 @@
 // and leads, follows, or waits. ARBITER.md has the same as a table, with the reasons.
 
 import { leads, peerPresent, silentEverywhere } from './arbiter-evidence.ts';
-import { type Done, enter, holds, mayLead, persist, renounce, type Turn } from './arbiter-turn.ts';
+import {
+  type Done,
+  enter,
+  holds,
+  persist,
+  renounce,
+  type Turn,
+  whyNotLead,
+} from './arbiter-turn.ts';
 import type { DiskRecord, Statement } from './arbiter-types.ts';
 
 export type Verdict = 'lead' | 'join' | 'wait' | 'ask-operator';
@@ -73,10 +81,8 @@ export function compareRecords(mine: DiskRecord, theirs: DiskRecord): Verdict {
 /** Starts a reign from this board's disk. */
 export function lead(turn: Turn, why: string): Done {
   const { state } = turn;
-  if (!mayLead(state)) {
-    waitFor(turn, 'could lead, but is not healthy or has no armed watchdog');
-    return;
-  }
+  const not = whyNotLead(state);
+  if (not !== null) return waitFor(turn, `could lead, but ${not}`);
   state.generation = Math.max(state.generation, state.peer?.generation ?? 0) + 1;
   state.plan = 'boot';
   persist(turn, state.generation, 'sole');

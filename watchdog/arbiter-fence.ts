@@ -1,7 +1,7 @@
 // A newer reign ends mine: the gate shuts, the machine is thrown away, and the board seeks anew.
 
 import { leads, peerIsAhead } from './arbiter-evidence.ts';
-import { type Done, enter, holds, setGate, type Turn } from './arbiter-turn.ts';
+import { type Done, enter, forgetRequest, holds, setGate, type Turn } from './arbiter-turn.ts';
 
 /** Every leading role passes here first. True: fenced, nothing else to decide. */
 export function fencedByPeer(turn: Turn): boolean {
@@ -26,7 +26,7 @@ export function becomeFenced(turn: Turn, why: string): Done {
   state.grant = null;
   state.partner = null;
   state.wantsRenounce = false;
-  state.after = 'backup';
+  forgetRequest(state);
   turn.actions.push({ do: 'discard-guest' });
   enter(turn, 'fenced', why);
 }

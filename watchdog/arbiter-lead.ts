@@ -14,6 +14,7 @@ import { promote } from './arbiter-follow.ts';
 import {
   type Done,
   enter,
+  forgetRequest,
   hears,
   holds,
   mayLead,
@@ -28,7 +29,8 @@ import type { ArbiterState, Grant, Statement } from './arbiter-types.ts';
 export function solo(turn: Turn): Done {
   const { state } = turn;
   const { peer } = state;
-  if (state.after === 'stopped') return stop(turn);
+  // A hand-over somebody asked for and that brought this board here has failed.
+  forgetRequest(state);
   if (peer === null || peer.role !== 'target' || !peer.ready || !logWorks(turn)) return;
   if (peer.generation !== state.generation || peer.echoBoot !== state.boot) return;
   const partner: Grant = { boot: peer.boot, session: peer.session };
@@ -44,17 +46,12 @@ function isUsedUp(state: ArbiterState, partner: Grant): boolean {
   return spent !== null && spent.boot === partner.boot && partner.session <= spent.session;
 }
 
-function stop(turn: Turn): Done {
-  setGate(turn, 'closed');
-  turn.actions.push({ do: 'discard-guest' }, { do: 'close-watchdog' });
-  enter(turn, 'stopped', 'by the operator');
-}
-
 export function source(turn: Turn): Done {
-  if (partnerStays(turn) && logWorks(turn)) return;
+  const { syncAllowed } = turn.state.config;
+  if (partnerStays(turn) && logWorks(turn) && syncAllowed) return;
   turn.state.partner = null;
   turn.actions.push({ do: 'sync-stop' });
-  enter(turn, 'solo', 'sync-up lost its target');
+  enter(turn, 'solo', syncAllowed ? 'sync-up lost its target' : 'sync-up is forbidden');
 }
 
 function partnerStays(turn: Turn): boolean {
@@ -204,13 +201,20 @@ function reasonToLeave(turn: Turn): string | null {
 }
 
 /** The peer is in step under my grant, well, and said so just now. */
-export function canTakeOver(turn: Turn): boolean {
+function canTakeOver(turn: Turn): boolean {
+  return whyNobodyTakesOver(turn) === null;
+}
+
+/** In words for the operator, or null. */
+export function whyNobodyTakesOver(turn: Turn): string | null {
   const { state, nowMs } = turn;
   const { peer, grant } = state;
-  if (peer === null || grant === null) return false;
-  const speaks = nowMs - lastHeardMs(state) <= state.config.limits.stallMs;
-  const inStep = peer.role === 'backup' && isSession(peer, grant);
-  return speaks && inStep && peer.ready && logWorks(turn);
+  const inStep = grant !== null && peer?.role === 'backup' && isSession(peer, grant);
+  if (!inStep) return 'the other board is not in step';
+  if (nowMs - lastHeardMs(state) > state.config.limits.stallMs)
+    return 'the other board was not heard just now';
+  if (!peer.ready) return 'the other board is not ready (unfit, or sync-up is forbidden there)';
+  return logWorks(turn) ? null : 'the log link does not carry both ways';
 }
 
 function leaving(turn: Turn): Done {
@@ -226,7 +230,11 @@ export function takenOver(turn: Turn): boolean {
   const { peer } = state;
   if (state.role !== 'leaving' || peer === null) return false;
   if (peer.generation !== state.generation + 1 || !leads(peer)) return false;
-  if (peer.standing === 'pending') return true;
+  if (peer.standing === 'pending') {
+    // An heir that died before its disk had the new reign has let nothing out.
+    if (silentEverywhere(turn)) protectedRoles(turn);
+    return true;
+  }
   const mine: Grant = { boot: state.boot, session: state.session };
   if (!sameGrant(peer.grant, mine)) return false;
   state.generation = peer.generation;
@@ -260,7 +268,6 @@ export function soloing(turn: Turn): Done {
   const { state } = turn;
   const written = onDisk(state, state.generation, 'sole');
   if (!written && holds(turn, 'persist-before-open')) return;
-  state.switchOver = false;
   setGate(turn, 'open');
   enter(turn, 'solo', state.why);
 }

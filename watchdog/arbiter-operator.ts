@@ -1,14 +1,23 @@
-// What the operator may ask, and when it is refused: nothing that would stop the service, unless
-// the operator says `force`.
+// What an operator may ask of a board, and when it is refused: nothing that would stop the service, unless
+// the operator says `force`, and nothing that could not be done. A request that is taken and then does not
+// come about is forgotten (arbiter-turn.ts), so that nothing is done hours after it was asked for.
 
 import { lead } from './arbiter-cold.ts';
-import { askReset, canTakeOver } from './arbiter-lead.ts';
-import { type Done, enter, renounce, setGate, type Turn } from './arbiter-turn.ts';
+import { askReset, whyNobodyTakesOver } from './arbiter-lead.ts';
+import {
+  type Done,
+  enter,
+  forgetRequest,
+  renounce,
+  setGate,
+  type Turn,
+  whyNotLead,
+} from './arbiter-turn.ts';
 import type { OperatorRequest, Role } from './arbiter-types.ts';
 import { LEADING } from './arbiter-types.ts';
 
 export function request(turn: Turn, asked: OperatorRequest): Done {
-  const refusal = refuse(turn, asked);
+  const refusal = refusedByRole(turn.state.role, asked) ?? refusedNow(turn, asked);
   if (refusal !== null) {
     turn.actions.push({ do: 'refuse', request: asked.request, why: refusal });
     return;
@@ -20,59 +29,80 @@ export function request(turn: Turn, asked: OperatorRequest): Done {
       return;
     case 'test-failover':
       return askReset(turn, 'the operator tests a failover');
-    case 'maintenance-on':
-      return stepAside(turn, 'maintenance');
-    case 'maintenance-off':
-      state.after = 'backup';
+    case 'maintenance':
+      if (asked.on) return stepAside(turn, 'maintenance');
+      forgetRequest(state);
       return enter(turn, 'seeking', 'maintenance ended');
+    case 'sync-up':
+      state.config = { ...state.config, syncAllowed: asked.allowed };
+      return;
     case 'stop':
+    case 'restart':
       return stepAside(turn, 'stopped');
     case 'force-lead':
       return lead(turn, 'the operator vouches for this disk');
   }
 }
 
-/** The reason why not, or null. */
-function refuse(turn: Turn, asked: OperatorRequest): string | null {
-  const { role } = turn.state;
-  const inStep = role === 'protected' && canTakeOver(turn);
-  if (asked.request === 'stop' || asked.request === 'maintenance-on') {
-    const why = cannotStepAside(role, asked.request);
-    if (why !== null) return why;
-  }
+/** Where nothing can be asked, or not just now. */
+const NOT_IN: Partial<Record<Role, string>> = {
+  cold: 'this board is just starting; ask again in a moment',
+  promoting: 'the boards change roles just now; ask again in a moment',
+  granting: 'the boards change roles just now; ask again in a moment',
+  leaving: 'the boards change roles just now; ask again in a moment',
+  fenced: 'this board throws its machine away; ask again in a moment',
+  maintenance: 'this board is in maintenance',
+  stopped: 'this board is stopped',
+};
+
+const FREE: readonly Role[] = ['seeking', 'target', 'backup', 'protected'];
+
+/** Which roles refuse a request whatever else is so: the reason, or null. */
+export function refusedByRole(role: Role, asked: OperatorRequest): string | null {
+  const only = (roles: readonly Role[], otherwise: string): string | null =>
+    roles.includes(role) ? null : (NOT_IN[role] ?? otherwise);
   switch (asked.request) {
     case 'switch-over':
     case 'test-failover':
-      return inStep ? null : 'only the primary of a redundant pair can be taken over from';
-    case 'maintenance-on':
-      return !LEADING.has(role) || inStep ? null : 'this board serves and nobody can take over';
-    case 'maintenance-off':
+      return only(['protected'], 'only the primary of a redundant pair can be taken over from');
+    case 'maintenance':
+      if (asked.on) return only(FREE, 'this board serves and nobody can take over');
       return role === 'maintenance' ? null : 'this board is not in maintenance';
+    case 'sync-up':
+      return role === 'stopped' ? 'this board is stopped' : null;
     case 'stop':
-      if (!LEADING.has(role) || inStep) return null;
-      if (role !== 'solo') return 'this board serves; ask again when it is solo or redundant';
-      return asked.force ? null : 'this board serves and nobody can take over';
+      if (role === 'solo') return asked.force ? null : 'this board serves and nobody can take over';
+      return only([...FREE, 'maintenance'], SERVES);
+    case 'restart':
+      return only([...FREE, 'maintenance'], SERVES);
     case 'force-lead':
-      return role === 'seeking' ? null : 'only a board that waits can be made to lead';
+      return only(['seeking'], 'only a board that waits can be made to lead');
   }
 }
 
-function cannotStepAside(role: Role, request: 'stop' | 'maintenance-on'): string | null {
-  if (role === 'cold') return 'this board is just starting; ask again';
-  if (role === 'fenced') return 'this board throws its machine away; ask again in a moment';
-  if (role === 'stopped') return 'this board is stopped';
-  if (role === 'maintenance' && request !== 'stop') return 'this board is in maintenance';
-  return null;
+const SERVES = 'this board serves; ask again when it is solo or redundant';
+
+/** What beside the role is in the way, or null. */
+function refusedNow(turn: Turn, asked: OperatorRequest): string | null {
+  const { state } = turn;
+  if (asked.request === 'sync-up') return null;
+  if (state.resetAsked) return 'the watchdog is about to reset this board';
+  if (asked.request === 'force-lead') return whyNotLead(state);
+  const why = state.role === 'protected' ? whyNobodyTakesOver(turn) : null;
+  return why === null ? null : `this board serves and nobody can take over: ${why}`;
 }
 
 /** A leader hands over first; a follower gives up its claim; both then take no part. */
 function stepAside(turn: Turn, after: 'maintenance' | 'stopped'): Done {
   const { state } = turn;
   state.after = after;
-  if (LEADING.has(state.role)) return;
-  renounce(turn);
+  if (LEADING.has(state.role) && state.role !== 'solo') return;
+  if (state.role !== 'solo') {
+    renounce(turn);
+    turn.actions.push({ do: 'sync-stop' });
+  }
   setGate(turn, 'closed');
-  turn.actions.push({ do: 'sync-stop' }, { do: 'discard-guest' });
+  turn.actions.push({ do: 'discard-guest' });
   if (after === 'stopped') turn.actions.push({ do: 'close-watchdog' });
   enter(turn, after, 'by the operator');
 }

@@ -77,7 +77,20 @@ export function renounce(turn: Turn): Done {
 }
 
 export function mayLead(state: ArbiterState): boolean {
-  return state.healthy && (state.watchdogArmed || state.config.allowNoWatchdog);
+  return whyNotLead(state) === null;
+}
+
+/** In words for the operator, or null. */
+export function whyNotLead({ healthy, watchdogArmed, config }: ArbiterState): string | null {
+  if (!healthy) return 'this board is not fit to lead';
+  if (watchdogArmed || config.allowNoWatchdog) return null;
+  return 'no watchdog is armed, and the configuration forbids to lead without one';
+}
+
+/** What an operator asked for does not come about, or has: nothing of it is done later. */
+export function forgetRequest(state: ArbiterState): Done {
+  state.switchOver = false;
+  state.after = 'backup';
 }
 
 export function hears(turn: Turn, path: Path): boolean {

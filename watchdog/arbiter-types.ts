@@ -98,7 +98,8 @@ export interface ArbiterConfig {
 }
 
 export interface ArbiterState {
-  readonly config: ArbiterConfig;
+  /** As it was given, and as an operator changed it since. */
+  config: ArbiterConfig;
   role: Role;
   /** Why this role, in words for the console. */
   why: string;
@@ -151,10 +152,12 @@ export interface ArbiterState {
 export type OperatorRequest =
   | { readonly request: 'switch-over' }
   | { readonly request: 'test-failover' }
-  | { readonly request: 'maintenance-on' }
-  | { readonly request: 'maintenance-off' }
+  | { readonly request: 'maintenance'; readonly on: boolean }
+  | { readonly request: 'sync-up'; readonly allowed: boolean }
   /** `force`: also when nobody takes over. */
   | { readonly request: 'stop'; readonly force: boolean }
+  /** A stop, and whoever started this board starts it again. */
+  | { readonly request: 'restart' }
   /** Lead from this board's disk, whatever the peer has: the operator vouches for it. */
   | { readonly request: 'force-lead' };
 

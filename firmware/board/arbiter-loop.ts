@@ -4,6 +4,7 @@
 // the disk behind a thread, the guest behind replication.
 import { strict as assert } from 'node:assert';
 import { arbitrate, initialState, pairState } from '../../watchdog/arbiter.ts';
+import { refusedByRole } from '../../watchdog/arbiter-operator.ts';
 import type {
   Action,
   ArbiterEvent,
@@ -22,6 +23,7 @@ import type { BoardConfig } from './config/types.ts';
 import type { EventLog } from './events.ts';
 import { tooFarBehind } from './handover-check.ts';
 import { Notices } from './notices.ts';
+import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
 import type {
   CurrentRole,
@@ -30,6 +32,7 @@ import type {
   ReplicationFacts,
 } from './replication/types.ts';
 import { carryOutByReplication } from './replication-actions.ts';
+import { RequestTracker } from './request-tracker.ts';
 import { RoleRecord, type Written } from './role-record.ts';
 import { type AlarmView, type ConfigStatus, type Status, statusOf } from './status.ts';
 import { TakeoverTimeline } from './takeover-timeline.ts';
@@ -55,8 +58,6 @@ export interface ArbiterLoopParts {
   readonly onMute: (why: string) => void;
 }
 
-export type RequestAnswer = { readonly ok: true } | { readonly ok: false; readonly why: string };
-
 /** A write that takes longer is told: it is part of every takeover. */
 const SLOW_WRITE_MS = 100;
 const WRITE_AGAIN_MS = 200;
@@ -73,6 +74,7 @@ export class ArbiterLoop {
   private readonly notices: Notices;
   private readonly ticker: Ticker;
   private readonly takeover = new TakeoverTimeline();
+  private readonly requests: RequestTracker;
   private state: ArbiterState;
   private readonly queue: ArbiterEvent[] = [];
   private isBusy = false;
@@ -127,13 +129,14 @@ export class ArbiterLoop {
     this.replication = parts.makeReplication({
       arbiter: (event) => this.fire(event),
       statement: (frame) => this.paths.logFrame(frame),
-      event: ({ code, text, data }) => events.tellNamed(code, text, data),
+      event: ({ code, text, data }) => events.tell(code, text, data),
     });
     this.facts = this.replication.facts();
     this.paths = this.makePaths();
     this.dog = this.makeDog(parts.watchdog);
     const isUsed = { log: true, serial: config.serial !== null, front: true };
     this.notices = new Notices(events, now, isUsed);
+    this.requests = new RequestTracker(events);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
     this.record.onWritten = (written) => this.written(written);
   }
@@ -201,25 +204,35 @@ export class ArbiterLoop {
     } finally {
       this.isBusy = false;
     }
+    this.requests.look(this.state);
   }
 
   request(asked: OperatorRequest): RequestAnswer {
     assert.ok(!this.isBusy, 'requests come from outside, not from actions');
-    this.refusal = tooFarBehind(asked, this.state.role, this.replication.facts());
+    const { role } = this.state;
+    this.refusal =
+      refusedByRole(role, asked) ?? tooFarBehind(asked, role, this.replication.facts());
     if (this.refusal === null) this.fire({ type: 'request', ...asked });
     const why = this.refusal as string | null;
-    const data = { ...asked };
-    if (why === null)
-      this.parts.events.tell('REQUEST-TAKEN', `the operator asks: ${asked.request}`, data);
-    else this.parts.events.tell('REQUEST-REFUSED', `${asked.request} refused: ${why}`, data);
-    return why === null ? { ok: true } : { ok: false, why };
+    if (why === null) return this.requests.taken(asked, this.state);
+    const detail = asked.request === 'force-lead' && role === 'seeking' ? this.unfitWords() : '';
+    return this.requests.refused(asked, `${why}${detail}`);
   }
 
-  setSyncAllowed(syncAllowed: boolean): void {
-    const { state } = this;
-    this.state = { ...state, config: { ...state.config, syncAllowed } };
-    const text = `the operator ${syncAllowed ? 'allows' : 'forbids'} sync-up`;
-    this.parts.events.tell('REQUEST-TAKEN', text, { request: 'sync-up', allowed: syncAllowed });
+  /** For reasons the arbiter does not know. */
+  refuse(asked: OperatorRequest, why: string): RequestAnswer {
+    return this.requests.refused(asked, why);
+  }
+
+  /** What was taken and has not come about yet. */
+  get underWay(): OperatorRequest | null {
+    return this.requests.underWay;
+  }
+
+  /** Of the two things that keep a board from leading the arbiter knows only that they are so. */
+  private unfitWords(): string {
+    const why = this.verdict.ok ? this.dog.status.why : this.verdict.words.join('; ');
+    return why === null ? '' : ` (${why})`;
   }
 
   get role(): ArbiterState['role'] {
@@ -283,7 +296,8 @@ export class ArbiterLoop {
     this.paths.tick(nowMs);
     this.fire({ type: 'tick' });
     this.dog.tick(nowMs);
-    this.notices.look(this.state, nowMs);
+    const { state, facts, paths } = this;
+    this.notices.look({ state, disks: facts.disks, counters: () => paths.counters() }, nowMs);
     this.lookAtTakeover(nowMs);
     events.tick(nowMs);
   }

@@ -13,7 +13,7 @@ import type { About } from './about.ts';
 import type { AlarmChange } from './alarms/book.ts';
 import type { AlarmCode } from './alarms/codes.ts';
 import { AlarmKeeper } from './alarms/keeper.ts';
-import { ArbiterLoop, type ArbiterLoopParts, type RequestAnswer } from './arbiter-loop.ts';
+import { ArbiterLoop, type ArbiterLoopParts } from './arbiter-loop.ts';
 import { ClockWatch } from './clock-watch.ts';
 import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
@@ -22,9 +22,9 @@ import { Doors } from './control/doors.ts';
 import type { Controlled } from './control/verbs.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
+import { type RequestAnswer, refusedEarly } from './operator-requests.ts';
 import type { Replication, ReplicationEvents } from './replication/types.ts';
 import { ScadaDesk, type ScadaReport } from './scada-desk.ts';
-import { mayRestart } from './service-rules.ts';
 import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import type { AlarmView, Status } from './status.ts';
 import { SupervisorLine } from './supervisor-line.ts';
@@ -60,6 +60,7 @@ const LOOK_MS = 500;
 const STOP_WITHIN_MS = 5_000;
 const STOP_LOOK_MS = 20;
 const SINK_WITHIN_MS = 500;
+const DUE_AGAIN_MS = 10_000;
 
 export class Board implements Controlled {
   readonly events: EventLog;
@@ -76,9 +77,16 @@ export class Board implements Controlled {
   private readonly clock = new ClockWatch(native.bootClockMs());
   private lookTimer: NodeJS.Timeout | null = null;
   private wantsRestart = false;
+  /** What a stop is waited for until it is done the hard way; unforced it is called off rather. */
+  private stopByMs = Number.POSITIVE_INFINITY;
+  private isChecking = false;
+  /** A restart nobody asked for is not tried again and again. */
+  private dueAgainMs = 0;
   private loop: ArbiterLoop | null = null;
   private readonly doors: Doors;
   private stopping: Promise<void> | null = null;
+  /** Number of the request it began with. */
+  private stopTaken = 0;
   private resolveEnded: () => void = () => {};
 
   /** Throws an error for people when it cannot be. */
@@ -178,12 +186,10 @@ export class Board implements Controlled {
     return { ...this.running().status(), scada, clock: this.clock.status(nowMs) };
   }
 
-  request(request: OperatorRequest): RequestAnswer {
-    return this.loop === null ? NOT_YET : this.loop.request(request);
-  }
-
-  setSyncAllowed(allowed: boolean): void {
-    this.running().setSyncAllowed(allowed);
+  request(asked: OperatorRequest): RequestAnswer | Promise<RequestAnswer> {
+    if (this.loop === null) return NOT_YET;
+    if (asked.request === 'stop') return this.stop(asked.force);
+    return asked.request === 'restart' ? this.restart() : this.loop.request(asked);
   }
 
   alarms(): AlarmView[] {
@@ -204,26 +210,39 @@ export class Board implements Controlled {
 
   /** By the operator: refused when the service would end, unless forced. */
   stop(force: boolean): RequestAnswer {
-    if (this.stopping !== null) return { ok: true };
-    if (this.loop?.role === 'stopped') {
-      this.stopping = this.finish();
-      return { ok: true };
-    }
-    const answer = this.request({ request: 'stop', force });
-    if (answer.ok) this.stopping = this.finish();
+    const answer = this.endWith({ request: 'stop', force });
+    if (answer.ok && force) this.stopByMs = performance.now() + STOP_WITHIN_MS;
     return answer;
   }
 
   /** As a stop; whoever started this board starts it again. Never where the guest would stand still. */
-  restart(): RequestAnswer {
+  async restart(): Promise<RequestAnswer> {
+    const asked = { request: 'restart' } as const;
     if (this.loop === null) return NOT_YET;
-    if (this.stopping !== null) return { ok: false, why: 'it stops already' };
-    const status = this.status();
-    if (!mayRestart(status)) return { ok: false, why: status.safeToRemove.why };
-    const answer = this.stop(false);
+    if (this.stopping !== null || this.isChecking)
+      return this.loop.refuse(asked, 'it stops already');
+    const early = refusedEarly(asked, this.status());
+    if (early !== null) return this.loop.refuse(asked, early);
+    this.isChecking = true;
+    const problems = (await this.configWatch?.check()) ?? [];
+    this.isChecking = false;
+    if (this.stopping !== null) return this.loop.refuse(asked, 'it stops already');
+    if (problems.length > 0)
+      return this.loop.refuse(asked, `its configuration is wrong: ${problems.join('; ')}`);
+    return this.endWith(asked);
+  }
+
+  private endWith(asked: OperatorRequest): RequestAnswer {
+    if (this.loop === null) return NOT_YET;
+    if (this.stopping !== null) return { ok: true, taken: this.stopTaken, done: false };
+    const answer = this.loop.request(asked);
     if (!answer.ok) return answer;
-    this.wantsRestart = true;
-    this.events.tell('RESTART-ASKED');
+    this.stopTaken = answer.taken;
+    if (asked.request === 'restart') {
+      this.wantsRestart = true;
+      this.events.tell('RESTART-ASKED');
+    }
+    this.stopping = this.finish();
     return answer;
   }
 
@@ -236,28 +255,42 @@ export class Board implements Controlled {
     this.clock.look(native.bootClockMs());
     const status = this.status();
     this.alarmKeeper?.look(status);
-    if (this.stopping === null && this.configWatch?.isRestartDue(status) === true) this.restart();
+    const isDue = this.stopping === null && this.configWatch?.isRestartDue(status) === true;
+    if (!isDue || performance.now() < this.dueAgainMs) return;
+    this.dueAgainMs = performance.now() + DUE_AGAIN_MS;
+    void this.restart();
   }
 
   /** By the system (SIGTERM): hands over if that is possible, and stops in any case. */
   async shutDown(): Promise<void> {
-    const untilMs = performance.now() + STOP_WITHIN_MS;
-    while (this.stopping === null && this.loop !== null && performance.now() < untilMs) {
-      const { role } = this.loop;
-      const answer = this.stop(role === 'solo');
+    this.stopByMs = performance.now() + STOP_WITHIN_MS;
+    while (this.stopping === null && this.loop !== null && performance.now() < this.stopByMs) {
+      const force = this.loop.role === 'solo';
+      const answer = this.endWith({ request: 'stop', force });
       if (!answer.ok) await pause(STOP_LOOK_MS * 5);
     }
     this.stopping ??= this.finish();
     await this.stopping;
   }
 
+  /** Until the arbiter has stopped. A hand-over that fails calls it off, unless it must be. */
   private async finish(): Promise<void> {
+    const { loop } = this;
+    while (loop !== null && loop.role !== 'stopped' && performance.now() < this.stopByMs) {
+      const hasFailed = loop.underWay === null;
+      if (hasFailed && this.stopByMs === Number.POSITIVE_INFINITY) return this.callOff();
+      if (hasFailed && loop.role === 'solo') loop.request({ request: 'stop', force: true });
+      await pause(STOP_LOOK_MS);
+    }
     this.events.tell('BOARD-STOPPING');
-    const untilMs = performance.now() + STOP_WITHIN_MS;
-    while (this.loop?.role !== 'stopped' && performance.now() < untilMs) await pause(STOP_LOOK_MS);
     // A few more statements, so that the peer knows.
     await pause(STOP_LOOK_MS * 2);
     await this.closeAll();
+  }
+
+  private callOff(): void {
+    this.stopping = null;
+    this.wantsRestart = false;
   }
 
   private async closeAll(): Promise<void> {

@@ -11,6 +11,8 @@ import type { ConfigStatus, Status, TrialFacts } from './status.ts';
 
 export interface ConfigLook {
   readonly file: ConfigVersion | null;
+  /** What keeps a board from starting with it; empty: nothing. */
+  readonly problems: readonly string[];
   readonly trial: TrialFacts | null;
   /** Hash of the one that was replaced last, if it went by itself. */
   readonly gone: string | null;
@@ -20,6 +22,7 @@ export interface ConfigLook {
 }
 
 const EVERY_MS = 1_000;
+const CHECK_WITHIN_MS = 4_000;
 
 export class ConfigWatch {
   private readonly path: string;
@@ -61,6 +64,19 @@ export class ConfigWatch {
   /** The board runs with a configuration that nobody confirmed, and may start anew now. */
   isRestartDue(status: Status): boolean {
     return this.hasReturned && mayRestart(status);
+  }
+
+  /** What would keep this board from starting again, as the file is now; empty: nothing. */
+  async check(): Promise<readonly string[]> {
+    const late = [`it could not be read in ${CHECK_WITHIN_MS / 1_000} s`];
+    try {
+      return await Promise.race([
+        lookInThread(this.path).then(({ problems }) => problems),
+        new Promise<string[]>((resolve) => setTimeout(resolve, CHECK_WITHIN_MS, late).unref()),
+      ]);
+    } catch (error) {
+      return [(error as Error).message];
+    }
   }
 
   async close(): Promise<void> {

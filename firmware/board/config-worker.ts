@@ -2,7 +2,7 @@
 // over.
 import { statSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { versionOf } from './config/load.ts';
+import { problemsOf, versionOf } from './config/load.ts';
 import { ConfigStore, now } from './config/store.ts';
 import { type Held, hashOf, RETURNED, trialVerdict } from './config/versions.ts';
 import type { ConfigLook } from './config-watch.ts';
@@ -10,8 +10,9 @@ import type { TrialFacts } from './status.ts';
 
 const store = new ConfigStore((workerData as { file: string }).file);
 
-function look(): ConfigLook {
+async function look(): Promise<ConfigLook> {
   const { returned, trouble } = store.settle();
+  const problems = await problemsOf(store.file);
   try {
     const held = store.held();
     const { current } = held;
@@ -19,9 +20,10 @@ function look(): ConfigLook {
     const version = current === null ? null : versionOf(file, current, statSync(file).mtimeMs);
     const [newest] = held.old;
     const gone = newest?.by === RETURNED ? hashOf(newest.text) : null;
-    return { file: version, trial: trialFacts(held), gone, returned, trouble };
+    return { file: version, problems, trial: trialFacts(held), gone, returned, trouble };
   } catch (error) {
-    return { file: null, trial: null, gone: null, returned, trouble: (error as Error).message };
+    const { message } = error as Error;
+    return { file: null, problems, trial: null, gone: null, returned, trouble: message };
   }
 }
 
@@ -33,4 +35,4 @@ function trialFacts(held: Held): TrialFacts | null {
   return { by, minutes, leftMs: verdict.leftMs, hash };
 }
 
-parentPort?.postMessage(look());
+parentPort?.postMessage(await look());

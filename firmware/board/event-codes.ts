@@ -89,6 +89,8 @@ export const EVENT_CODES = {
   'REQUEST-REFUSED': warning('refused'),
   'CONTROL-CLOSED': error('a control socket cannot be had: nobody can ask this board there'),
   'CONTROL-OPENED': info('the control sockets are open'),
+  'REQUEST-DONE': info('what the operator asked for is done'),
+  'REQUEST-FAILED': error('what the operator asked for did not come about'),
   'CONTROL-OWN-USER': warning('a control socket is for the user of the board alone'),
   'CLIENT-DROPPED': warning('a reader of events was too slow'),
 
@@ -104,14 +106,12 @@ export const EVENT_CODES = {
   'GUEST-REBOOTED': info('the guest started again'),
   'GUEST-OFF': warning('the guest switched itself off'),
   'GUEST-FAILED': critical('the guest cannot go on'),
-  'GUEST-DISCARDED': info('the machine is thrown away'),
   'GUEST-NOTICE': info('about the guest'),
   'GUEST-ANNOUNCED': info('the plant network is told where the guest is'),
   'RESOURCE-MISSING': error('something the guest needs is not there: this board cannot lead'),
   'RESOURCE-BACK': info('the guest has all it needs again'),
   'DISK-TROUBLE': error('a disk of the guest fails'),
   'DISK-WELL': info('a disk of the guest is well again'),
-  'SYNC-ASKED': info('asks the primary to be brought into step'),
   'SYNC-REFUSED': error('the boards do not fit together'),
   'SYNC-BEGUN': info('sync-up begins'),
   'SYNC-PHASE': info('sync-up goes on'),
@@ -122,12 +122,6 @@ export const EVENT_CODES = {
   'LAG-DROPPED': error('the backup could not keep up and was dropped'),
   DIVERGED: error('the backup went another way than the primary; it is brought into step again'),
   'LOG-TROUBLE': error('the log stream was not as it must be'),
-  'OUTPUT-HELD': warning('output has waited long for the peer'),
-  'REPLICATION-NOTICE': info('about streaming'),
 } as const satisfies Readonly<Record<string, CodeWords>>;
 
 export type EventCode = keyof typeof EVENT_CODES;
-
-export function isEventCode(code: string): code is EventCode {
-  return Object.hasOwn(EVENT_CODES, code);
-}

@@ -1,6 +1,6 @@
 // What happened on this board: numbered, timed, kept in a ring, told to whoever listens. The one way
 // by which people and machines learn of anything. A listener never makes the board wait.
-import { EVENT_CODES, type EventCode, isEventCode, type Severity } from './event-codes.ts';
+import { EVENT_CODES, type EventCode, type Severity } from './event-codes.ts';
 
 export type EventData = Readonly<Record<string, unknown>>;
 
@@ -40,8 +40,6 @@ export class EventLog {
   private seq = 0;
   /** A listener may tell something itself: everybody hears that after what is being told. */
   private readonly toTell: BoardEvent[] = [];
-  /** Codes that are in no table: a mistake of ours, told all the same. */
-  unknownCodes = 0;
 
   constructor(clock: EventClock) {
     this.clock = clock;
@@ -73,16 +71,6 @@ export class EventLog {
     } finally {
       this.toTell.length = 0;
     }
-  }
-
-  /** Codes by name, from parts that do not know the table. */
-  tellNamed(code: string, text: string, data: EventData = {}): void {
-    if (isEventCode(code)) {
-      this.tell(code, text, data);
-      return;
-    }
-    this.unknownCodes += 1;
-    this.tell('REPLICATION-NOTICE', text, { ...data, code });
   }
 
   /** For what may come a thousand times a second. `tick` tells the rest. */

@@ -3,20 +3,13 @@
 import type { OperatorRequest, Role } from '../../watchdog/arbiter-types.ts';
 import type { ReplicationFacts } from './replication/types.ts';
 
-const HANDS_OVER = new Set<OperatorRequest['request']>([
-  'switch-over',
-  'test-failover',
-  'maintenance-on',
-  'stop',
-]);
-
-/** The reason against it in words, or null. */
+/** The reason against it in words, or null. What a primary may be asked hands over, but for one. */
 export function tooFarBehind(
   asked: OperatorRequest,
   role: Role,
   { lagMs, isFarBehind }: Pick<ReplicationFacts, 'lagMs' | 'isFarBehind'>,
 ): string | null {
-  if (role !== 'protected' || !isFarBehind || !HANDS_OVER.has(asked.request)) return null;
+  if (role !== 'protected' || !isFarBehind || asked.request === 'sync-up') return null;
   if (asked.request === 'stop' && asked.force) return null;
   const seconds = ((lagMs ?? 0) / 1000).toFixed(1);
   return `the backup is ${seconds} s behind and the guest would stand as long; ask again later`;

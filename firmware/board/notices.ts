@@ -1,15 +1,31 @@
-// Turns what the arbiter's state shows from tick to tick into events for people: paths that fall
-// silent, the witness, the pair's state, redundancy lost and back, the peer's starts and death. Only
-// tells; the arbiter has long decided.
+// Turns what a board sees from tick to tick into events for people: paths that fall silent, the witness, the pair's
+// state, redundancy lost and back, the peer's starts and death, frames that are rejected, disks that are well again.
+// Only tells; the arbiter has long decided.
 import { type PairState, pairState } from '../../watchdog/arbiter.ts';
 import type { ArbiterState } from '../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
 import type { EventLog } from './events.ts';
+import type { PathCounters } from './paths.ts';
+import type { ReplicationFacts } from './replication/types.ts';
 
 /** A hand-over and a swap of sessions pass through other states for a moment. */
 const LOST_AFTER_MS = 200;
 /** Links come up one after the other. */
 const QUIET_AFTER_START_MS = 2_000;
+/** A disk with a bad sector serves between its failures. */
+const DISK_WELL_MS = 3_000;
+/** A plug that is moved damages a frame or two. */
+const REJECTS_MIN = 5;
+const REJECTS_EVERY_MS = 1_000;
+/** Noise that lasts is told again, with how much it was. */
+const NOISE_AGAIN_MS = 30_000;
+
+/** What is looked at. */
+export interface Seen {
+  readonly state: ArbiterState;
+  readonly disks: ReplicationFacts['disks'];
+  readonly counters: () => Readonly<Record<Path, PathCounters>>;
+}
 
 export class Notices {
   private readonly events: EventLog;
@@ -22,18 +38,26 @@ export class Notices {
   private wasRedundant = false;
   private peerBoot = 0;
   private deadBoot = 0;
+  /** By path of the disk: when it was last seen to be in trouble. */
+  private readonly brokenMs = new Map<string, number>();
+  private readonly rejected: Record<Path, number> = { log: 0, serial: 0, front: 0 };
+  private readonly noise: Record<Path, Noise> = { log: quiet(), serial: quiet(), front: quiet() };
+  private countedMs: number;
 
   constructor(events: EventLog, nowMs: number, isUsed: Readonly<Record<Path, boolean>>) {
     this.events = events;
     this.bornMs = nowMs;
+    this.countedMs = nowMs;
     this.isUsed = isUsed;
   }
 
-  look(state: ArbiterState, nowMs: number): void {
+  look({ state, disks, counters }: Seen, nowMs: number): void {
     this.lookAtPair(state, nowMs);
     this.lookAtPeer(state);
     for (const path of PATHS) if (this.isUsed[path]) this.lookAtPath(state, path, nowMs);
     if (state.config.witness === 'gateway') this.lookAtWitness(state, nowMs);
+    for (const disk of disks) this.lookAtDisk(disk, nowMs);
+    if (nowMs - this.countedMs >= REJECTS_EVERY_MS) this.lookAtFrames(counters(), nowMs);
   }
 
   private lookAtPair(state: ArbiterState, nowMs: number): void {
@@ -96,9 +120,45 @@ export class Notices {
     }
   }
 
+  private lookAtDisk({ path, trouble }: ReplicationFacts['disks'][number], nowMs: number): void {
+    const brokenMs = this.brokenMs.get(path);
+    if (trouble !== null) this.brokenMs.set(path, nowMs);
+    else if (brokenMs !== undefined && nowMs - brokenMs > DISK_WELL_MS) {
+      this.brokenMs.delete(path);
+      this.events.tell('DISK-WELL', `${path}: its requests succeed again`, { path });
+    }
+  }
+
+  private lookAtFrames(counters: Readonly<Record<Path, PathCounters>>, nowMs: number): void {
+    this.countedMs = nowMs;
+    for (const path of PATHS) {
+      const { rejected } = counters[path];
+      const more = rejected - this.rejected[path];
+      this.rejected[path] = rejected;
+      if (more < REJECTS_MIN) continue;
+      const noise = this.noise[path];
+      noise.frames += more;
+      if (nowMs - noise.toldMs < NOISE_AGAIN_MS) continue;
+      const { frames } = noise;
+      this.noise[path] = { frames: 0, toldMs: nowMs };
+      const text = `${frames} frames on the ${PATH_WORDS[path]} were damaged or not the peer’s`;
+      this.events.tell('FRAMES-REJECTED', text, { path, frames });
+    }
+  }
+
   private isOfAge(before: boolean | null, nowMs: number): boolean {
     return before !== null || nowMs - this.bornMs > QUIET_AFTER_START_MS;
   }
+}
+
+interface Noise {
+  /** Not told yet. */
+  frames: number;
+  readonly toldMs: number;
+}
+
+function quiet(): Noise {
+  return { frames: 0, toldMs: Number.NEGATIVE_INFINITY };
 }
 
 export const PATH_WORDS: Readonly<Record<Path, string>> = {

@@ -1,9 +1,17 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
-import { createHash } from 'node:crypto';
 import type { ParseArgsConfig } from 'node:util';
-import type { NetSpec, SerialSpec } from '../host/backends.ts';
-import { type DiskSpec, diskSpec } from '../host/disk-spec.ts';
+import type { NetSpec } from '../host/backends.ts';
 import { ENGINE_CHOICES, type EngineChoice } from '../host/engine-kinds.ts';
+import {
+  COMMAND_LINE_DEFAULT,
+  type DiskSpec,
+  diskSpec,
+  MEMORY_MIB,
+  macAddress,
+  madeUpMac,
+  type SerialLineSpec,
+  serialLineSpec,
+} from '../host/guest-notation.ts';
 import { DISKS_MAX, NICS_MAX } from '../machine/plug.ts';
 import { parseStrictly } from './arguments.ts';
 import { UsageError } from './usage.ts';
@@ -16,17 +24,13 @@ export interface GuestOptions {
   readonly disks: readonly DiskSpec[];
   readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
   readonly serial: {
-    readonly com1: SerialSpec;
-    readonly com2: SerialSpec;
-    readonly console: SerialSpec;
+    readonly com1: SerialLineSpec;
+    readonly com2: SerialLineSpec;
+    readonly console: SerialLineSpec;
   };
   readonly rebootsOnReset: boolean;
   readonly engine: EngineChoice;
 }
-
-export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
-/** What Linux needs to know of this PC; given when --append is not. */
-export const COMMAND_LINE_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
 
 export const GUEST_OPTIONS_HELP = `\
   --kernel FILE        a Linux bzImage or a Multiboot ELF image
@@ -119,9 +123,7 @@ function memoryMib(text: string | undefined): number {
 
 function diskSpecs(given: readonly string[]): GuestOptions['disks'] {
   if (given.length > DISKS_MAX) throw new UsageError(`--disk: at most ${DISKS_MAX} disks`);
-  const disks = given.map(diskSpec);
-  if (disks.some(({ path }) => path === '')) throw new UsageError('--disk is empty');
-  return disks;
+  return given.map((text) => orRefused('disk', text, diskSpec(text)));
 }
 
 function netSpecs(
@@ -136,7 +138,9 @@ function netSpecs(
   if (macs.length > cables.length)
     throw new UsageError(`--mac: ${macs.length} addresses for ${cables.length} network cards`);
   const addresses = cables.map((text, nic) =>
-    macs[nic] === undefined ? macFor(`${hostname} ${nic} ${text}`) : macAddress(macs[nic]),
+    macs[nic] === undefined
+      ? madeUpMac(`${hostname} ${nic} ${text}`)
+      : orRefused('mac', macs[nic], macAddress(macs[nic])),
   );
   if (new Set(addresses.map(String)).size < addresses.length)
     throw new UsageError('--mac: two network cards have the same address');
@@ -150,26 +154,18 @@ function netSpec(text: string): NetSpec {
   throw new UsageError(`--net ${text}: must be tap=NAME, socket=PATH or none`);
 }
 
-function serialSpec(option: string, given: string[] | undefined, usual: SerialSpec): SerialSpec {
+function serialSpec(
+  option: string,
+  given: string[] | undefined,
+  usual: SerialLineSpec,
+): SerialLineSpec {
   const text = once(option, given);
   if (text === undefined) return usual;
-  if (text === 'none' || text === 'stdio' || text === 'pty') return { kind: text };
-  const path = /^socket=(.+)$/.exec(text)?.[1];
-  if (path !== undefined) return { kind: 'socket', path };
-  throw new UsageError(`--${option} ${text}: must be stdio, pty, socket=PATH or none`);
+  return orRefused(option, text, serialLineSpec(text, ['stdio', 'pty', 'none']));
 }
 
-function macAddress(text: string): Uint8Array {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text))
-    throw new UsageError(`--mac ${text}: must be six bytes, as 52:54:00:12:34:56`);
-  const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
-  if ((mac[0]! & 1) !== 0) throw new UsageError(`--mac ${text}: is a group address`);
-  return mac;
-}
-
-/** Locally administered, the same every time for the same cable of the same host. */
-function macFor(what: string): Uint8Array {
-  const mac = Uint8Array.from(createHash('sha256').update(what).digest().subarray(0, 6));
-  mac[0] = 0x52;
-  return mac;
+/** A string says what is wrong with what was given. */
+function orRefused<T>(option: string, text: string, read: T | string): T {
+  if (typeof read === 'string') throw new UsageError(`--${option} ${text}: ${read}`);
+  return read;
 }

@@ -1,8 +1,8 @@
 // `twinstep scada`: tells SCADA of the board on this machine, as [mqtt] of its configuration says.
 import { join } from 'node:path';
-import { READ_SOCKET } from '../board/control/doors.ts';
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import type { ScadaConfig } from '../board/config/scada-types.ts';
+import { READ_SOCKET } from '../board/control/doors.ts';
 import { ScadaAgent, type Teller } from '../scada/agent.ts';
 import { PlainTopic } from '../scada/plain-topic.ts';
 import { ScadaSession } from '../scada/session.ts';

@@ -3,8 +3,8 @@ import { ALARM_CODES, isAlarmCode } from '../board/alarms/codes.ts';
 import type { Status } from '../board/status.ts';
 import { didYouMean } from '../words/near.ts';
 import { configure, confirmConfig, factoryReset, showHistory } from './configure.ts';
-import { type Context, newPassword, statusOr, tellNoBoard } from './context.ts';
-import type { Row, UserRole } from './grammar.ts';
+import { type Command, type Context, newPassword, statusOr, tellNoBoard } from './context.ts';
+import type { UserRole } from './grammar.ts';
 import {
   ask,
   type ConfigText,
@@ -15,7 +15,7 @@ import {
   show,
   type TimeText,
 } from './needs.ts';
-import * as requests from './requests.ts';
+import { power, requestCommands, requestGroups } from './requests.ts';
 import { scadaScreen } from './scada-screen.ts';
 import {
   alarmsScreen,
@@ -30,10 +30,6 @@ import {
 import { setup } from './setup.ts';
 import { statusLines } from './status-screen.ts';
 import { timeScreen } from './time-screen.ts';
-
-export interface Command extends Row {
-  readonly run: (args: readonly string[], context: Context) => Dialogue;
-}
 
 const LOG_LINES = 40;
 const LOG_LINES_MAX = 2_000;
@@ -50,8 +46,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   delete: 'take a value or a whole table out of it',
   commit: 'put the candidate in force',
   request: 'change what the pair does',
-  'request maintenance': 'take this board out of the pair, or back in',
-  'request sync-up': 'allow or forbid bringing the other board into step',
+  ...requestGroups(),
   guest: 'the protected machine',
   monitor: 'watch',
   terminal: 'how this terminal shows things',
@@ -244,41 +239,14 @@ export const COMMANDS: readonly Command[] = [
   at('viewer', 'monitor log', 'events as they come', monitor('log')),
   at('operator', 'ack <CODE>', 'acknowledge an alarm, or "all"', ackAlarm),
   at('operator', 'request acknowledge <CODE>', 'the same as "ack"', ackAlarm),
-  at('operator', 'request switch-over', 'the other board leads, without loss', requests.switchOver),
-  at(
-    'operator',
-    'request test-failover',
-    'the watchdog resets this primary',
-    requests.testFailover,
-  ),
-  at('operator', 'request maintenance on', 'this board takes no part', requests.maintenance(true)),
-  at(
-    'operator',
-    'request maintenance off',
-    'this board takes part again',
-    requests.maintenance(false),
-  ),
-  at(
-    'operator',
-    'request sync-up allow',
-    'a board that returns is brought into step',
-    requests.syncUp(true),
-  ),
-  at('operator', 'request sync-up forbid', 'a board that returns waits', requests.syncUp(false)),
-  at(
-    'admin',
-    'request force-lead',
-    'lead from this disk, whatever the other board has',
-    requests.forceLead,
-  ),
+  ...requestCommands(),
   at('operator', 'configure', 'change the file of this board', configure),
   at('admin', 'setup', 'first start: questions, and pairing with the other board', firstSetup),
   at('admin', 'confirm', 'keep the configuration that is on trial', confirmConfig(true)),
   at('admin', 'confirm no', 'take it back at once', confirmConfig(false)),
-  at('admin', 'request restart', 'start this board with its configuration', requests.restart),
   at('admin', 'request factory-reset', 'forget configuration, pairing and users', factoryReset),
-  at('admin', 'request reboot', 'start this machine anew', requests.power('reboot')),
-  at('admin', 'request power-off', 'switch this machine off', requests.power('power-off')),
+  at('admin', 'request reboot', 'start this machine anew', power('reboot')),
+  at('admin', 'request power-off', 'switch this machine off', power('power-off')),
   at('operator', 'guest console', 'COM1 of the guest; Ctrl-] leaves', guestConsole),
   at('viewer', 'password', 'change your own password', (_args, { user }) =>
     setPassword(user, undefined),

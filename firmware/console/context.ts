@@ -26,6 +26,10 @@ export interface Context {
   readonly session: Session;
 }
 
+export interface Command extends Row {
+  readonly run: (args: readonly string[], context: Context) => Dialogue;
+}
+
 export const PASSWORD_MIN = 8;
 
 /** What the board says of itself; without a board, what can be found out without it. */

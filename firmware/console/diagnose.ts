@@ -9,7 +9,7 @@ import {
   readFileSync,
   readSync,
 } from 'node:fs';
-import { ConfigError, loadConfig, problemLine, readConfig } from '../board/config/load.ts';
+import { problemsOf, readConfig } from '../board/config/load.ts';
 
 const TAIL_BYTES = 16 << 10;
 const TAIL_LINES = 8;
@@ -27,16 +27,6 @@ export async function diagnose(file: string): Promise<string[]> {
   lines.push('', 'The guest does not run on this machine. Whether the plant is served is said by');
   lines.push('"show status" on the other board: look there before you switch this one off.');
   return lines;
-}
-
-export async function problemsOf(file: string): Promise<string[]> {
-  try {
-    await loadConfig(file);
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) return [(error as Error).message];
-    return error.problems.map((problem) => problemLine(file, problem));
-  }
 }
 
 function processWords(file: string): string[] {

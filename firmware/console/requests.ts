@@ -1,23 +1,64 @@
-// What changes the pair: each says first what it does, asks, and shows how it went. Nothing that would stop
-// the service is even offered; the board itself decides, here it is only said early and in words. Pure.
-import { mayRestart } from '../board/service-rules.ts';
-import type { Status } from '../board/status.ts';
-import { type Context, statusOr, tellNoBoard } from './context.ts';
+// What changes the pair: each says first what it does, asks, and shows how it ended. The commands are made from the
+// table of operator requests. Nothing that would stop the service is even offered; the board itself decides, here
+// it is only said early and in words. Pure.
+import type { OperatorRequest } from '../../watchdog/arbiter-types.ts';
 import {
-  ask,
-  type ConfigText,
-  type ControlRequest,
-  call,
-  type Dialogue,
-  type Done,
-  print,
-  readLine,
-} from './needs.ts';
+  formOf,
+  OPERATOR_REQUESTS,
+  type Outcome,
+  outcomeIn,
+  type RequestName,
+  refusedEarly,
+  requestOf,
+  wordsOf,
+} from '../board/operator-requests.ts';
+import type { Status } from '../board/status.ts';
+import { type Command, statusOr, tellNoBoard } from './context.ts';
+import { ask, call, type Dialogue, type Done, print, readLine } from './needs.ts';
 
-type Run = (args: readonly string[], context: Context) => Dialogue;
-
-const WAIT_LOOKS = 60;
 const LOOK_MS = 250;
+
+/** `request ...`, one for each form of each request. */
+export function requestCommands(): Command[] {
+  return forms().map((asked) => ({
+    words: `request ${wordsOf(asked)}`,
+    help: formOf(asked).help,
+    role: OPERATOR_REQUESTS[asked.request].by ?? 'admin',
+    run: () => request(asked),
+  }));
+}
+
+/** Of requests with more than one form. */
+export function requestGroups(): Record<string, string> {
+  const groups = forms().map(({ request }) => [
+    `request ${request}`,
+    OPERATOR_REQUESTS[request].help,
+  ]);
+  return Object.fromEntries(groups);
+}
+
+function forms(): OperatorRequest[] {
+  return Object.entries(OPERATOR_REQUESTS).flatMap(([name, { by, field }]) => {
+    if (by === null) return [];
+    const values = field === undefined ? [{}] : [{ [field.name]: true }, { [field.name]: false }];
+    return values.map((value) => requestOf(name as RequestName, value) as OperatorRequest);
+  });
+}
+
+function* request(asked: OperatorRequest): Dialogue {
+  const status = yield* statusOr();
+  if (status === null) return;
+  const early = refusedEarly(asked, status);
+  if (early !== null) return yield* print(`Refused: ${early}.\n`);
+  const { byName, afterwards } = OPERATOR_REQUESTS[asked.request];
+  const { warning } = formOf(asked);
+  const name = byName === true ? status.board.name : null;
+  if (warning !== undefined && !(yield* confirm(warning(status), name))) return;
+  const outcome = yield* carriedOut(asked, status);
+  if (outcome === null) return;
+  if (!outcome.done) yield* print(`Failed: ${outcome.why}.\n`);
+  else yield* print(afterwards === undefined ? 'Done.\n' : `Done: ${afterwards}\n`);
+}
 
 /** Typing the name of the board shows that one knows which cable one holds. */
 function* confirm(words: string, name: string | null): Dialogue<boolean> {
@@ -30,105 +71,52 @@ function* confirm(words: string, name: string | null): Dialogue<boolean> {
   return isYes;
 }
 
-function* request(asked: ControlRequest, isDone?: (status: Status) => boolean): Dialogue {
-  const answer = yield* ask(asked);
+/** How it ended; null: refused, or not done yet, and that has been said. */
+function* carriedOut(asked: OperatorRequest, before: Status): Dialogue<Outcome | null> {
+  const { request: name, ...fields } = asked;
+  const answer = yield* ask({ do: name, ...fields });
   if (!answer.ok) {
     if (answer.isAbsent === true) yield* tellNoBoard(answer);
     else yield* print(`Refused: ${answer.why}.\n`);
-    return;
+    return null;
   }
-  if (isDone === undefined) return yield* print('Taken.\n');
-  for (let look = 0; look < WAIT_LOOKS; look++) {
-    const now = yield* ask({ do: 'status' });
-    if (now.ok && now.status !== undefined && isDone(now.status)) return yield* print('Done.\n');
-    if (!now.ok) return yield* print(`The board does not answer any more: ${now.why}\n`);
+  const { taken = 0, done = false } = answer;
+  const { ends, withinMs } = OPERATOR_REQUESTS[name];
+  if (done && ends === 'told') return { done: true };
+  for (let leftMs = withinMs(before); leftMs > 0; leftMs -= LOOK_MS) {
+    const outcome = yield* look(ends, taken, before);
+    if (outcome !== null) return outcome;
     yield { need: 'wait', ms: LOOK_MS };
   }
   yield* print('Begun, but not done yet: look at "show status".\n');
+  return null;
 }
 
-export function* switchOver(): Dialogue {
-  const status = yield* statusOr();
-  if (status === null) return;
-  if (status.role !== 'protected' || status.pairState !== 'RUN-Redundant')
-    return yield* print(
-      `Refused: only the primary of a redundant pair hands over (${status.role}, ${status.pairState}).\n`,
-    );
-  const words = `${status.board.name} hands over to the other board. The guest goes on without loss.`;
-  if (!(yield* confirm(words, null))) return;
-  yield* request(
-    { do: 'switch-over' },
-    ({ role, pairState }) => role === 'backup' && pairState === 'RUN-Redundant',
-  );
-}
-
-export function* testFailover(): Dialogue {
-  const status = yield* statusOr();
-  if (status === null) return;
-  if (status.role !== 'protected' || status.pairState !== 'RUN-Redundant')
-    return yield* print(
-      `Refused: only the primary of a redundant pair can be taken over from (${status.role}, ${status.pairState}).\n`,
-    );
-  const words = `The watchdog RESETS ${status.board.name}; the other board takes over. This console ends.`;
-  if (yield* confirm(words, status.board.name)) yield* request({ do: 'test-failover' });
-}
-
-export function maintenance(on: boolean): Run {
-  return function* () {
-    if (!on) return yield* request({ do: 'maintenance', on }, ({ role }) => role !== 'maintenance');
-    const status = yield* statusOr();
-    if (status === null) return;
-    const words = `${status.board.name} takes no part any more: there is no redundancy until "request maintenance off".`;
-    if (!(yield* confirm(words, null))) return;
-    yield* request({ do: 'maintenance', on }, ({ role }) => role === 'maintenance');
-  };
-}
-
-export function syncUp(allowed: boolean): Run {
-  return function* () {
-    const words =
-      'A board that returns will wait, and the pair stays without redundancy until it is allowed again.';
-    if (!allowed && !(yield* confirm(words, null))) return;
-    yield* request({ do: 'sync-up', allowed });
-  };
-}
-
-export function* forceLead(): Dialogue {
-  const status = yield* statusOr();
-  if (status === null) return;
-  if (status.role !== 'seeking')
-    return yield* print(`Refused: only a board that waits can be made to lead (${status.role}).\n`);
-  const words =
-    'This board leads from ITS disk. What the other board has and this one has not IS LOST.';
-  if (yield* confirm(words, status.board.name))
-    yield* request({ do: 'force-lead' }, ({ role }) => role === 'solo');
-}
-
-/** The board process alone: it takes its configuration, the machine stays up. */
-export function* restart(): Dialogue {
-  const status = yield* statusOr();
-  if (status === null) return;
-  if (!mayRestart(status)) return yield* print(`Refused: ${status.safeToRemove.why}.\n`);
-  const { problems } = yield* call<ConfigText>({ do: 'config' });
-  if (problems.length > 0)
-    return yield* print(`Refused: its configuration is wrong.\n${problems.join('\n')}\n`);
-  const handsOver = status.role === 'protected' ? ' It hands over to the other board first.' : '';
-  const words = `${status.board.name} starts anew; until it is back in step there is no redundancy.${handsOver}`;
-  if (!(yield* confirm(words, null))) return;
-  const { boot } = status.board;
-  const answer = yield* ask({ do: 'restart' });
-  if (!answer.ok) return yield* print(`Refused: ${answer.why}.\n`);
-  for (let look = 0; look < WAIT_LOOKS; look++) {
-    yield { need: 'wait', ms: LOOK_MS };
+function* look(
+  ends: 'told' | 'gone' | 'back',
+  taken: number,
+  before: Status,
+): Dialogue<Outcome | null> {
+  if (ends === 'back') {
     const now = yield* ask({ do: 'status' });
-    if (now.ok && now.status !== undefined && now.status.board.boot > boot)
-      return yield* print('Done: it runs with its configuration. Wait for RUN-Redundant.\n');
+    if (now.ok && now.status !== undefined && now.status.board.boot > before.board.boot)
+      return { done: true };
+    if (!now.ok) return null;
   }
-  yield* print('It is not back yet: look at "show status".\n');
+  const now = yield* ask({ do: 'events', after: taken });
+  if (!now.ok) {
+    if (now.isAbsent !== true || ends === 'back') return null;
+    return ends === 'gone'
+      ? { done: true }
+      : { done: false, why: 'the board does not answer any more' };
+  }
+  const outcome = outcomeIn(now.events ?? [], taken);
+  const isBegun = outcome?.done === true && ends !== 'told';
+  return isBegun ? null : outcome;
 }
 
 /** Orderly: the board stops first, and it refuses when it serves and nobody can take over. */
-export function power(what: 'reboot' | 'power-off'): Run {
+export function power(what: 'reboot' | 'power-off'): Command['run'] {
   return function* () {
     const answer = yield* ask({ do: 'status' });
     const words = what === 'reboot' ? 'starts anew' : 'is switched off';
@@ -144,21 +132,12 @@ export function power(what: 'reboot' | 'power-off'): Run {
         status.role === 'protected' ? ' It hands over to the other board first.' : '';
       if (!(yield* confirm(`${status.board.name} ${words}.${handsOver}`, status.board.name)))
         return;
-      const stopped = yield* ask({ do: 'stop' });
-      if (!stopped.ok) return yield* print(`Refused: ${stopped.why}.\n`);
-      if (!(yield* hasEnded()))
-        return yield* print('The board has not stopped yet; nothing else is done. Try again.\n');
+      const outcome = yield* carriedOut({ request: 'stop', force: false }, status);
+      if (outcome === null) return yield* print('The machine stays on.\n');
+      if (!outcome.done)
+        return yield* print(`The board has not stopped: ${outcome.why}. The machine stays on.\n`);
     }
     const done = yield* call<Done>({ do: 'power', what });
     yield* print(done.ok ? `This machine ${words} now.\n` : `Not done: ${done.why}\n`);
   };
-}
-
-function* hasEnded(): Dialogue<boolean> {
-  for (let look = 0; look < WAIT_LOOKS; look++) {
-    const now = yield* ask({ do: 'status' });
-    if (!now.ok && now.isAbsent === true) return true;
-    yield { need: 'wait', ms: LOOK_MS };
-  }
-  return false;
 }

@@ -1,8 +1,8 @@
 // One session: who is there, then a prompt, a command, a prompt. The prompt says which board this is, what
 // it does and how the pair is, each time anew. Pure.
 import { roleWord } from '../board/role-words.ts';
-import { type Command, commandsFor } from './commands.ts';
-import { type Context, newPassword, type Session } from './context.ts';
+import { commandsFor } from './commands.ts';
+import { type Command, type Context, newPassword, type Session } from './context.ts';
 import { meaningOf, type Row, type UserRole } from './grammar.ts';
 import {
   type Begun,

@@ -3,7 +3,7 @@
 import type { DiskRequest, Input, SerialPortName } from '../devices/contracts.ts';
 import type { GuestDevices } from '../machine/plug.ts';
 import { DiskFile } from './disk-file.ts';
-import type { DiskSpec } from './disk-spec.ts';
+import type { DiskSpec, SerialLineSpec } from './guest-notation.ts';
 import type { NetLink, NetLinkEvents } from './net/link.ts';
 import { socketLink } from './net/socket.ts';
 import { tapLink } from './net/tap.ts';
@@ -13,10 +13,6 @@ import { socketLine } from './serial/socket.ts';
 import { stdioLine } from './serial/stdio.ts';
 import type { OutputItem } from './vcpu/messages.ts';
 
-export type SerialSpec =
-  | { readonly kind: 'none' | 'stdio' | 'pty' }
-  | { readonly kind: 'socket'; readonly path: string };
-
 export type NetSpec =
   | { readonly kind: 'tap'; readonly name: string }
   | { readonly kind: 'socket'; readonly path: string };
@@ -24,7 +20,7 @@ export type NetSpec =
 export interface BackendSpec {
   readonly disks: readonly DiskSpec[];
   readonly nets: readonly (NetSpec & { readonly mac: Uint8Array })[];
-  readonly serial: Readonly<Record<SerialPortName, SerialSpec>>;
+  readonly serial: Readonly<Record<SerialPortName, SerialLineSpec>>;
 }
 
 export interface BackendEvents {
@@ -152,7 +148,7 @@ export class Backends {
 }
 
 async function openLine(
-  spec: SerialSpec,
+  spec: SerialLineSpec,
   events: SerialLineEvents,
 ): Promise<SerialLine | undefined> {
   switch (spec.kind) {

@@ -14,7 +14,7 @@ import type { DiskRequest, Input } from '../devices/contracts.ts';
 import { mustFollow } from '../devices/virtio-blk/order.ts';
 import { DiskError, inWords } from './disk-errors.ts';
 import { notRaw } from './disk-format.ts';
-import type { DiskSpec } from './disk-spec.ts';
+import type { DiskSpec } from './guest-notation.ts';
 
 const SECTOR_BYTES = 512;
 const ZEROES = new Uint8Array(1 << 20);

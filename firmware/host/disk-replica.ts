@@ -5,7 +5,7 @@ import { webcrypto } from 'node:crypto';
 import type { DiskOperation, DiskRequest } from '../devices/contracts.ts';
 import { BlockSet } from '../lockstep/sync-blocks.ts';
 import { type DiskCompletion, DiskFile } from './disk-file.ts';
-import type { DiskSpec } from './disk-spec.ts';
+import type { DiskSpec } from './guest-notation.ts';
 
 export const REPLICA_BLOCK_BYTES = 64 << 10;
 export const BLOCK_HASH_BYTES = 16;

@@ -102,15 +102,19 @@ test('a hand-over, and back: never without redundancy, the gate moves with the r
     ok: false,
     why: 'only the primary of a redundant pair can be taken over from',
   });
-  assert.equal(pair.a.loop!.request({ request: 'switch-over' }), { ok: true });
+  const answer = pair.a.loop!.request({ request: 'switch-over' });
+  assert.ok(answer.ok && !answer.done);
   await becomes('backup protected');
+  const ends = () => pair.a.events.after(0).find(({ code }) => code === 'REQUEST-DONE');
+  await until('its end is told', () => ends() !== undefined);
+  assert.equal(ends()!.data, { request: 'switch-over', taken: answer.ok ? answer.taken : 0 });
   await until('told', () => pair.b.codes.includes('HANDOVER-DONE'));
   const { lastTakeover } = pair.b.loop!.status();
   assert.is(lastTakeover?.kind, 'hand-over');
   assert.is(lastTakeover?.timeline.silenceMs, null);
   assert.ok(pair.a.guest.calls.includes('follow'));
   await until('redundant', redundant);
-  assert.equal(pair.b.loop!.request({ request: 'switch-over' }), { ok: true });
+  assert.ok(pair.b.loop!.request({ request: 'switch-over' }).ok);
   await becomes('protected backup');
   assert.not.ok([...pair.a.codes, ...pair.b.codes].includes('REDUNDANCY-LOST'));
   assert.is(pair.twoGates, null);
@@ -121,18 +125,22 @@ test('a hand-over somebody plans waits for a backup that is far behind, unless h
   pair.a.guest.lagMs = 88_000;
   const why = 'the backup is 88.0 s behind and the guest would stand as long; ask again later';
   const loop = pair.a.loop!;
-  for (const request of ['switch-over', 'test-failover', 'maintenance-on'] as const) {
-    assert.equal(loop.request({ request }), { ok: false, why });
-  }
-  assert.equal(loop.request({ request: 'stop', force: false }), { ok: false, why });
-  assert.is(pair.a.codes.filter((code) => code === 'REQUEST-REFUSED').length, 4);
+  const handingOver = [
+    { request: 'switch-over' },
+    { request: 'test-failover' },
+    { request: 'maintenance', on: true },
+    { request: 'restart' },
+    { request: 'stop', force: false },
+  ] as const;
+  for (const asked of handingOver) assert.equal(loop.request(asked), { ok: false, why });
+  assert.is(pair.a.codes.filter((code) => code === 'REQUEST-REFUSED').length, 5);
   assert.is(loop.role, 'protected');
   pair.a.guest.lagMs = 900;
-  assert.equal(loop.request({ request: 'switch-over' }), { ok: true });
+  assert.ok(loop.request({ request: 'switch-over' }).ok);
   await becomes('backup protected');
   await until('redundant', redundant);
   pair.b.guest.lagMs = 88_000;
-  assert.equal(pair.b.loop!.request({ request: 'stop', force: true }), { ok: true });
+  assert.ok(pair.b.loop!.request({ request: 'stop', force: true }).ok);
 });
 
 test('the primary falls silent: taken over within the silence window; back, it follows', async () => {
@@ -167,7 +175,7 @@ test('the log link is pulled: the primary goes on alone; put back, redundant aga
 
 test('maintenance: the primary hands over first, and comes back as backup', async () => {
   await protect();
-  assert.equal(pair.a.loop!.request({ request: 'maintenance-on' }), { ok: true });
+  assert.ok(pair.a.loop!.request({ request: 'maintenance', on: true }).ok);
   await becomes('maintenance solo');
   assert.equal(pair.a.loop!.status().safeToRemove, {
     ok: true,
@@ -177,7 +185,7 @@ test('maintenance: the primary hands over first, and comes back as backup', asyn
     ok: false,
     why: 'this board serves and nobody can take over',
   });
-  assert.equal(pair.a.loop!.request({ request: 'maintenance-off' }), { ok: true });
+  assert.ok(pair.a.loop!.request({ request: 'maintenance', on: false }).ok);
   await becomes('backup protected');
 });
 
@@ -185,32 +193,38 @@ test('sync-up is forbidden: a returned peer waits until it is allowed', async ()
   new RoleRecordStore(pair.a.folder).load(1_000);
   new RoleRecordStore(pair.a.folder).restore({ generation: 4, standing: 'sole' });
   await pair.a.start();
-  pair.a.loop!.setSyncAllowed(false);
+  assert.ok(pair.a.loop!.request({ request: 'sync-up', allowed: false }).ok);
   await pair.b.start();
   await becomes('solo target');
   await until('a while', () => pair.a.loop!.status().sinceMs > 300);
   assert.is(roles(), 'solo target');
-  pair.a.loop!.setSyncAllowed(true);
+  assert.ok(pair.a.loop!.request({ request: 'sync-up', allowed: true }).ok);
   await becomes('protected backup');
 });
 
 test('a new pair waits for the operator, who may trust one disk', async () => {
   await Promise.all([pair.a.start(), pair.b.start()]);
   await until('asks', () => /operator/.test(pair.a.loop!.status().why));
-  assert.equal(pair.a.loop!.request({ request: 'force-lead' }), { ok: true });
+  pair.a.guest.diskTrouble = 'EIO';
+  await until('unfit', () => !pair.a.loop!.status().health.ok);
+  const refused = pair.a.loop!.request({ request: 'force-lead' });
+  assert.match(refused.ok ? '' : refused.why, /^this board is not fit to lead \(.*EIO\)$/);
+  pair.a.guest.diskTrouble = null;
+  await until('fit', () => pair.a.loop!.status().health.ok);
+  assert.ok(pair.a.loop!.request({ request: 'force-lead' }).ok);
   await becomes('protected backup');
   assert.ok(pair.a.codes.includes('RECORD-TROUBLE'));
 });
 
 test('stop and start of both, one after the other: the guest goes on, the generation grows', async () => {
   await protect();
-  assert.equal(pair.a.loop!.request({ request: 'stop', force: false }), { ok: true });
+  assert.ok(pair.a.loop!.request({ request: 'stop', force: false }).ok);
   await becomes('stopped solo');
   await pair.a.stop();
   await pair.a.start();
   await becomes('backup protected');
   await until('redundant', redundant);
-  assert.equal(pair.b.loop!.request({ request: 'stop', force: false }), { ok: true });
+  assert.ok(pair.b.loop!.request({ request: 'stop', force: false }).ok);
   await becomes('solo stopped');
   await pair.b.stop();
   await pair.b.start();
@@ -239,7 +253,7 @@ test('a guest that is stuck makes the board unfit: it hands over by itself', asy
 test('the disk of the record fails: unfit while it does, nothing is believed to be written', async () => {
   await protect();
   renameSync(pair.b.folder, `${pair.b.folder}.away`);
-  assert.equal(pair.a.loop!.request({ request: 'switch-over' }), { ok: true });
+  assert.ok(pair.a.loop!.request({ request: 'switch-over' }).ok);
   await until('told', () => pair.b.codes.includes('RECORD-FAILED'));
   await until('unfit', () => pair.b.codes.includes('HEALTH-BAD'));
   assert.is(pair.b.guest.gateIs, 'closed', 'no gate before the record');
@@ -260,6 +274,11 @@ test('no watchdog to rely on: it does not lead; named in the configuration, it d
   await pair.a.start({ watchdog: refusing });
   await until('says so', () => /watchdog/.test(pair.a.loop!.status().why), 8_000);
   assert.equal(pair.a.loop!.status().watchdog.why, 'no driver');
+  assert.equal(pair.a.loop!.request({ request: 'force-lead' }), {
+    ok: false,
+    why: 'no watchdog is armed, and the configuration forbids to lead without one (no driver)',
+  });
+  assert.ok(pair.a.codes.includes('REQUEST-REFUSED'));
   await pair.a.stop();
   await pair.a.start({ watchdog: null });
   await until('leads', () => role(pair.a) === 'solo');
@@ -280,7 +299,7 @@ test('a watchdog left to bite that does not is noticed', async () => {
   await Promise.all([pair.a.start({ watchdog: deaf }), pair.b.start()]);
   await becomes('protected backup');
   await until('redundant', redundant);
-  assert.equal(pair.a.loop!.request({ request: 'test-failover' }), { ok: true });
+  assert.ok(pair.a.loop!.request({ request: 'test-failover' }).ok);
   await until('noticed', () => pair.a.mute !== null);
   assert.ok(pair.a.codes.includes('WATCHDOG-MUTE') && pair.a.codes.includes('WATCHDOG-BIT'));
 });

@@ -193,6 +193,44 @@ test(
 );
 
 test(
+  'force-lead: done when it leads, refused with the reason where it could not',
+  async () => {
+    rmSync(join(folder, 'state'), { recursive: true });
+    const whole = readFileSync(file, 'utf8');
+    writeFileSync(
+      file,
+      whole.replace('kind = "stand-in"', 'kind = "device"\ndevice = "none-here"'),
+    );
+    let board = await start();
+    await statusWhen('waits', (status) => status.role === 'seeking');
+    const refused = await twinstep('force-lead', '--config', file);
+    assert.is(refused.code, 5);
+    assert.match(
+      refused.err,
+      /refused: no watchdog is armed, and the configuration forbids to lead/,
+    );
+    assert.match(refused.err, /none-here/);
+    assert.is((await twinstep('stop', '--config', file)).code, 0);
+    await board.ended;
+    board.close();
+
+    writeFileSync(file, whole);
+    board = await start();
+    await statusWhen('waits', (status) => status.role === 'seeking');
+    const done = await twinstep('force-lead', '--config', file);
+    assert.equal([done.code, done.err], [0, '']);
+    assert.match(done.out, /^force-lead: done in \d+ ms$/m);
+    await statusWhen('leads', (status) => status.role === 'solo');
+    const again = await twinstep('force-lead', '--config', file, '--json');
+    assert.equal(
+      [again.code, JSON.parse(again.out)],
+      [5, { ok: false, why: 'only a board that waits can be made to lead' }],
+    );
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
   'killed: the peer is told within milliseconds, and the board starts again',
   async () => {
     const board = await start();

@@ -3,8 +3,9 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, loadConfig } from '../../firmware/board/config/load.ts';
-import { APPEND_DEFAULT, parseConfig, withMacs } from '../../firmware/board/config/parse.ts';
+import { parseConfig, withMacs } from '../../firmware/board/config/parse.ts';
 import { readToml } from '../../firmware/board/config/toml.ts';
+import { COMMAND_LINE_DEFAULT } from '../../firmware/host/guest-notation.ts';
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 
@@ -55,7 +56,7 @@ test('the shortest file is enough', () => {
     guest: {
       kernel: '/etc/twinstep/bzImage',
       initrd: undefined,
-      append: APPEND_DEFAULT,
+      append: COMMAND_LINE_DEFAULT,
       memoryBytes: 256 << 20,
       nics: [],
       disks: [],
@@ -114,7 +115,7 @@ test('every mistake at once, in the order of the file', () => {
     '17: [guest] kernel must be text in quotes',
     '18: [guest] memory-mib must be a whole number, 4 to 4096',
     '19: [guest] mac has 1 addresses for 0 interfaces of "tap"',
-    '20: [guest] com1 "stdio" must be "none", "pty" or "socket=PATH"',
+    '20: [guest] com1 "stdio" must be none, pty or socket=PATH',
     '22: unknown table "gest"; did you mean "guest"?',
     '24: [limits] pet-ms must be a whole number, 1 to 600000',
   ]);

@@ -28,15 +28,12 @@ const events = new EventLog({ wallMs: () => 1, monoMs: () => 2 });
 function fakeBoard(): Controlled {
   const change = (what: string) => {
     changed.push(what);
-    return { ok: true } as const;
+    return { ok: true, taken: 1, done: true } as const;
   };
   return {
     events,
     status: () => ({ role: 'solo' }) as Status,
     request: ({ request }) => change(request),
-    setSyncAllowed: () => void change('sync-up'),
-    restart: () => change('restart'),
-    stop: () => change('stop'),
     alarms: () => [],
     alarmHistory: () => [],
     ack: () => changed.push('ack'),

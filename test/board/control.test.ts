@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ControlClient } from '../../firmware/board/control/client.ts';
 import { LineReader } from '../../firmware/board/control/lines.ts';
 import { ControlServer, LINE_BYTES_MAX } from '../../firmware/board/control/server.ts';
-import { answerLine, type Controlled } from '../../firmware/board/control/verbs.ts';
+import { type Answered, answerLine, type Controlled } from '../../firmware/board/control/verbs.ts';
 import { EventLog } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { groupId } from '../../firmware/host/group.ts';
@@ -28,13 +28,11 @@ function fakeBoard(): Controlled {
     status: () => ({ role: 'solo' }) as Status,
     request: (request) => {
       asked.push(JSON.stringify(request));
-      return request.request === 'switch-over' ? { ok: false, why: 'nobody there' } : { ok: true };
-    },
-    setSyncAllowed: (allowed) => asked.push(`sync ${allowed}`),
-    restart: () => ({ ok: true }),
-    stop: (force) => {
-      asked.push(`stop ${force}`);
-      return { ok: true };
+      const answer = { ok: true, taken: 17, done: false } as const;
+      // The disk is asked first.
+      if (request.request === 'restart')
+        return new Promise((resolve) => setTimeout(resolve, 20, answer));
+      return request.request === 'switch-over' ? { ok: false, why: 'nobody there' } : answer;
     },
     alarms: () => [],
     alarmHistory: () => [],
@@ -66,21 +64,25 @@ test('each verb reaches the board; its answer comes back in order', async () => 
     client.ask({ do: 'maintenance', on: false }),
     client.ask({ do: 'force-lead' }),
     client.ask({ do: 'sync-up', allowed: false }),
+    client.ask({ do: 'restart', id: 8 }),
     client.ask({ do: 'stop', force: true }),
-    client.ask({ do: 'stop' }),
+    client.ask({ do: 'stop', id: 9 }),
   ]);
   assert.equal(answers[0], { ok: true, status: { role: 'solo' } });
   assert.equal(answers[1], { id: 7, ok: false, why: 'nobody there' });
   assert.ok(answers.slice(2).every((answer) => answer.ok));
+  assert.equal(answers[7], { id: 8, ok: true, taken: 17, done: false });
+  assert.is(answers[9]!.id, 9, 'an answer that takes its time holds up those behind it');
   assert.equal(asked, [
     '{"request":"switch-over"}',
     '{"request":"test-failover"}',
-    '{"request":"maintenance-on"}',
-    '{"request":"maintenance-off"}',
+    '{"request":"maintenance","on":true}',
+    '{"request":"maintenance","on":false}',
     '{"request":"force-lead"}',
-    'sync false',
-    'stop true',
-    'stop false',
+    '{"request":"sync-up","allowed":false}',
+    '{"request":"restart"}',
+    '{"request":"stop","force":true}',
+    '{"request":"stop","force":false}',
   ]);
   client.close();
   assert.is(statSync(path).mode & 0o777, 0o600, 'for this user alone');
@@ -117,7 +119,7 @@ test('groups are found by their whole name', () => {
 
 test('alarms and their acknowledgement', () => {
   const board = fakeBoard();
-  const answer = (line: string) => answerLine(board, line).answer;
+  const answer = (line: string) => (answerLine(board, line) as Answered).answer;
   assert.equal(answer('{"do":"alarms"}'), { ok: true, alarms: [] });
   assert.equal(answer('{"do":"alarms","history":5}'), { ok: true, alarms: [], history: [] });
   assert.equal(answer('{"do":"ack","code":"DIVERGED","by":"eva"}'), { ok: true, acked: 2 });
@@ -136,7 +138,7 @@ test('alarms and their acknowledgement', () => {
 test('requests that make no sense are refused in words', () => {
   const board = fakeBoard();
   const why = (line: string) => {
-    const { answer } = answerLine(board, line);
+    const { answer } = answerLine(board, line) as Answered;
     return answer.ok ? 'ok' : answer.why;
   };
   assert.is(why('{'), 'not a line of JSON');

@@ -155,11 +155,33 @@ test(
     const board = await start();
     assert.ok(new ConfigStore(file).confirm());
     const client = await connected();
-    assert.equal(await client.ask({ do: 'restart' }), { ok: true });
+    const answer = await client.ask({ do: 'restart' });
+    assert.ok(answer.ok && answer.taken! > 0);
     assert.is((await board.ended).kind, 'restart');
     assert.is(readFileSync(file, 'utf8'), NEW);
     assert.is(new ConfigStore(file).settle().returned, null);
     client.close();
+  },
+  LONG,
+);
+
+test(
+  'a board does not end for a configuration it could not start with again',
+  async () => {
+    await start();
+    const client = await connected();
+    writeFileSync(file, `${OLD}frobnicate = 1\n`);
+    const answer = await client.ask({ do: 'restart' });
+    assert.match(
+      answer.ok ? '' : answer.why,
+      /^its configuration is wrong: .*board\.toml:\d+: unknown key "frobnicate"/,
+    );
+    const events = await client.ask({ do: 'events' });
+    const codes = events.ok ? (events.events ?? []).map(({ code }) => code) : [];
+    assert.ok(codes.includes('REQUEST-REFUSED') && !codes.includes('RESTART-ASKED'));
+    writeFileSync(file, NEW);
+    assert.ok((await client.ask({ do: 'restart' })).ok);
+    await client.ended;
   },
   LONG,
 );

@@ -1,10 +1,7 @@
 // Command lines of a guest: what they mean, and one clear line for each way to get them wrong.
-import {
-  COMMAND_LINE_DEFAULT,
-  type GuestOptions,
-  parseGuestOptions,
-} from '../../firmware/cli/guest-options.ts';
+import { type GuestOptions, parseGuestOptions } from '../../firmware/cli/guest-options.ts';
 import { exitCodeOfGuest, UsageError } from '../../firmware/cli/usage.ts';
+import { COMMAND_LINE_DEFAULT } from '../../firmware/host/guest-notation.ts';
 import { assert, suite } from '../harness/index.ts';
 
 const test = suite('cli/guest-options');
@@ -86,8 +83,8 @@ const WRONG: [args: string[], words: RegExp][] = [
   [['--memory', '1G'], /^--memory 1G: /],
   [['--memory', '1e2'], /^--memory 1e2: /],
   [['--memory', ''], /^--memory is empty$/],
-  [['--disk', ''], /^--disk is empty$/],
-  [['--disk', ',ro'], /^--disk is empty$/],
+  [['--disk', ''], /^--disk : names no file$/],
+  [['--disk', ',ro'], /^--disk ,ro: names no file$/],
   [Array.from({ length: 17 }, () => '--disk=x'), /^--disk: at most 16 disks$/],
   [['--net', 'tap'], /^--net tap: must be tap=NAME, socket=PATH or none$/],
   [['--net', 'tap='], /^--net tap=: must be/],
@@ -101,7 +98,7 @@ const WRONG: [args: string[], words: RegExp][] = [
     ['--net=tap=x', '--net=tap=y', '--mac=02:00:00:00:00:01', '--mac=02:00:00:00:00:01'],
     /^--mac: two network cards have the same address$/,
   ],
-  [['--serial', 'tty'], /^--serial tty: must be stdio, pty, socket=PATH or none$/],
+  [['--serial', 'tty'], /^--serial tty: must be stdio, pty, none or socket=PATH$/],
   [['--com2', 'socket='], /^--com2 socket=: must be/],
   [['--com2', 'stdio'], /^only one of --serial \(default\), --com2 and --console can have stdio/],
 ];

@@ -1,4 +1,6 @@
 // A technician at a terminal whose outside is a script: every call is answered at once, or kept.
+import type { BoardEvent } from '../../firmware/board/events.ts';
+import type { RequestAnswer } from '../../firmware/board/operator-requests.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { GROUPS } from '../../firmware/console/commands.ts';
 import type { Session } from '../../firmware/console/context.ts';
@@ -32,8 +34,11 @@ export class Desk {
     facts: { kernel: null, service: null },
     asked: null,
   };
-  /** What the board answers to a request of the operator. */
-  answers: { ok: true } | { ok: false; why: string } = { ok: true };
+  /** What the board answers to a request of the operator, and what became of it. */
+  answers: RequestAnswer = { ok: true, taken: 17, done: false };
+  outcome: 'REQUEST-DONE' | 'REQUEST-FAILED' | null = null;
+  /** Whether it ends when it is asked to. */
+  stops = true;
 
   constructor({ hasUsers = true } = {}) {
     this.hasUsers = hasUsers;
@@ -138,10 +143,16 @@ export class Desk {
     if (status === null) return { ok: false, why: 'no board runs there', isAbsent: true };
     if (what === 'status') return { ok: true, status };
     if (what === 'alarms') return { ok: true, alarms: status.alarms, history: [] };
-    if (what === 'events') return { ok: true, events: [event(1), event(2)] };
+    if (what === 'events') return { ok: true, events: [event(1), event(2), ...this.ended()] };
     if (what === 'ack') return { ok: true, acked: 1 };
-    if (what === 'stop' && this.answers.ok) this.status = null;
+    if (what === 'stop' && this.answers.ok && this.stops) this.status = null;
     return this.answers;
+  }
+
+  private ended(): BoardEvent[] {
+    if (this.outcome === null) return [];
+    const data = { taken: 17, why: 'the other board fell silent' };
+    return [{ ...event(18), code: this.outcome, text: 'so it ended', data }];
   }
 }
 

@@ -42,14 +42,15 @@ function fakeBoard(): Controlled {
   return {
     events,
     status: () => status,
-    request: (request) => {
-      asked.push(request.request);
-      if (request.request === 'switch-over') status = { ...status, role: 'backup' };
-      return { ok: true };
+    request: (asking) => {
+      asked.push(asking.request);
+      const { seq: taken } = events.tell('REQUEST-TAKEN');
+      if (asking.request === 'switch-over') {
+        status = { ...status, role: 'backup' };
+        setTimeout(() => events.tell('REQUEST-DONE', undefined, { taken }), 300);
+      }
+      return { ok: true, taken, done: false };
     },
-    setSyncAllowed: () => {},
-    restart: () => ({ ok: true }),
-    stop: () => ({ ok: false, why: 'this board serves and nobody can take over' }),
     alarms: () => status.alarms,
     alarmHistory: () => [],
     ack: (code, by) => {

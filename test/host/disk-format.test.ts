@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DiskError } from '../../firmware/host/disk-errors.ts';
 import { DiskFile } from '../../firmware/host/disk-file.ts';
 import { DiskReplica } from '../../firmware/host/disk-replica.ts';
-import { diskSpec } from '../../firmware/host/disk-spec.ts';
+import { diskSpec } from '../../firmware/host/guest-notation.ts';
 import { loneConfig } from '../board/lone-config.ts';
 import { assert, needs, repoPath, suite } from '../harness/index.ts';
 import { tinyGuest } from './tiny-guests.ts';

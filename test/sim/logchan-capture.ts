@@ -1,8 +1,8 @@
 // One schedule again, with every frame in a file for Wireshark (logchan/dissector/):
 //   node dist/test/sim/logchan-capture.js SEED FILE.pcapng
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { TAG_BYTES } from '../../logchan/limits.ts';
 import { Capture } from '../../logchan/capture.ts';
+import { TAG_BYTES } from '../../logchan/limits.ts';
 import { HEADER_BYTES, KIND } from '../../logchan/wire.ts';
 import { schedule } from './logchan-schedules.ts';
 

@@ -10,7 +10,7 @@ import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
 import { GuestRunner } from '../../firmware/board/replication/guest-runner.ts';
 import { encodeLogMessage } from '../../firmware/board/replication/messages.ts';
 import { GuestReplication } from '../../firmware/board/replication/replication.ts';
-import type { WorldEvents } from '../../firmware/host/world.ts';
+import type { BackendEvents } from '../../firmware/host/backends.ts';
 import { Channel, type ChannelHandler } from '../../logchan/channel.ts';
 import type { ChannelEvent } from '../../logchan/endpoint.ts';
 import { MemoryPort } from '../../logchan/memory-port.ts';
@@ -245,7 +245,7 @@ test('a plant that speaks while the seat is opened and started: dropped and coun
   writeFileSync(join(folder, 'kernel'), tinyGuest.halts());
   const notices: string[] = [];
   let tries = 0;
-  const speak = (events: WorldEvents) => {
+  const speak = (events: BackendEvents) => {
     events.onNotice('com1 is here');
     events.onInputs([{ kind: 'net-rx', nic: 0, frame: new Uint8Array(60) }]);
     events.onInputs([{ kind: 'serial-rx', port: 'com1', bytes: Uint8Array.of(1, 2) }]);

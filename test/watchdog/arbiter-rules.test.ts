@@ -300,16 +300,16 @@ test('requests: accepted when someone goes on serving, refused in words otherwis
   solo.fire({ type: 'persisted', record: { generation: 4, standing: 'sole' } });
   assert.match(solo.request({ request: 'switch-over' }), /redundant/);
   assert.match(solo.request({ request: 'test-failover' }), /redundant/);
-  assert.match(solo.request({ request: 'maintenance-on' }), /nobody can take over/);
+  assert.match(solo.request({ request: 'maintenance', on: true }), /nobody can take over/);
   assert.match(solo.request({ request: 'stop', force: false }), /nobody can take over/);
   assert.match(solo.request({ request: 'force-lead' }), /waits/);
   assert.is(solo.request({ request: 'stop', force: true }), 'accepted');
   assert.is(solo.state.role, 'stopped');
   assert.ok(solo.actions.some((action) => action.do === 'close-watchdog'));
   const follower = backup().bench;
-  assert.is(follower.request({ request: 'maintenance-on' }), 'accepted');
+  assert.is(follower.request({ request: 'maintenance', on: true }), 'accepted');
   assert.is(follower.state.role, 'maintenance');
-  assert.is(follower.request({ request: 'maintenance-off' }), 'accepted');
+  assert.is(follower.request({ request: 'maintenance', on: false }), 'accepted');
   assert.is(follower.state.role, 'target', 'the primary is there: follows again');
   const failover = primary().bench;
   assert.is(failover.request({ request: 'test-failover' }), 'accepted');
@@ -330,6 +330,39 @@ test('a stop of the primary hands over first, then takes no part', () => {
   };
   bench.pass(5, { ...all, says: heir });
   assert.is(bench.state.role, 'stopped');
+});
+
+test('an heir that dies before its disk has the new reign: the old primary goes on', () => {
+  const { bench, says } = primary();
+  assert.is(bench.request({ request: 'switch-over' }), 'accepted');
+  const heir: Statement = { ...says, role: 'promoting', generation: 5, standing: 'pending' };
+  bench.pass(20, { ...all, says: heir });
+  assert.is(bench.state.role, 'leaving');
+  bench.pass(300, { witness: true });
+  assert.is(bench.state.role, 'promoting', 'its guest does not stand still for ever');
+  assert.is(bench.state.generation, 6, 'newer than what the heir may have written');
+});
+
+test('a request that did not come about is not done later', () => {
+  for (const asked of [
+    { request: 'switch-over' },
+    { request: 'maintenance', on: true },
+    { request: 'stop', force: false },
+  ] as const) {
+    const { bench } = primary();
+    assert.is(bench.request(asked), 'accepted');
+    bench.pass(300, { witness: true });
+    bench.fire({ type: 'persisted', record: bench.state.writing! });
+    assert.is(bench.state.role, 'solo', asked.request);
+    const again: Statement = { ...PEER, boot: 8, role: 'target', standing: 'behind', session: 1 };
+    const { generation } = bench.state;
+    bench.pass(200, { ...all, says: { ...again, generation } });
+    assert.is(bench.state.role, 'source', asked.request);
+    bench.fire({ type: 'sync-done', partner: { boot: 8, session: 1 } });
+    bench.fire({ type: 'persisted', record: { generation, standing: 'shared' } });
+    bench.pass(200, { ...all, says: { ...again, generation, role: 'backup' } });
+    assert.is(bench.state.role, 'protected', asked.request);
+  }
 });
 
 test('the operator vouches for a disk: a reign newer than everything known', () => {

@@ -2,7 +2,7 @@
 // control socket, the tools of package.json.
 import { spawnSync } from 'node:child_process';
 import { parseConfig } from '../../firmware/board/config/parse.ts';
-import { answerLine, type Controlled } from '../../firmware/board/control/verbs.ts';
+import { type Answered, answerLine, type Controlled } from '../../firmware/board/control/verbs.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import { meaningOf } from '../../firmware/console/grammar.ts';
 import { didYouMean, nearest } from '../../firmware/words/near.ts';
@@ -68,7 +68,7 @@ test('on the console', () => {
 
 test('over the control socket', () => {
   const why = (request: object) => {
-    const { answer } = answerLine({} as Controlled, JSON.stringify(request));
+    const { answer } = answerLine({} as Controlled, JSON.stringify(request)) as Answered;
     return answer.ok ? '' : answer.why;
   };
   assert.match(

@@ -45,7 +45,7 @@ const NOT_AT_START: ReadonlySet<AlarmCode> = new Set<AlarmCode>([
 ]);
 
 /** Something happened: raised once, there until acknowledged. */
-const HAPPENED: Partial<Record<EventCode, AlarmCode>> = {
+export const HAPPENED: Partial<Record<EventCode, AlarmCode>> = {
   'TAKEOVER-BEGUN': 'TAKEN-OVER',
   'LAG-DROPPED': 'BACKUP-DROPPED',
   DIVERGED: 'DIVERGED',
@@ -55,7 +55,7 @@ const HAPPENED: Partial<Record<EventCode, AlarmCode>> = {
   'WATCHDOG-MUTE': 'WATCHDOG-MUTE',
 };
 /** A state that begins with one event and ends with others, or fades. */
-const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
+export const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'LINK-REFUSED': 'LINK-REFUSED',
   'LAG-SLOWED': 'BACKUP-SLOW',
   'RECORD-FAILED': 'RECORD-FAILED',

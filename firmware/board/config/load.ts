@@ -104,6 +104,17 @@ export async function checkConfig(
   return { config: withMacs(config, pairingKey), pairingKey };
 }
 
+/** All that keeps a board from starting with this file, in words; empty: nothing. */
+export async function problemsOf(file: string): Promise<string[]> {
+  try {
+    await loadConfig(file);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) return [(error as Error).message];
+    return error.problems.map((problem) => problemLine(file, problem));
+  }
+}
+
 /** For commands that need to know where the board is, not whether it could run. */
 export async function readConfig(file: string): Promise<Parsed> {
   return parseConfig(await readText(file), dirname(resolve(file)));

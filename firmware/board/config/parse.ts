@@ -1,10 +1,16 @@
 // The configuration file into a BoardConfig: every key, its rule and its default in one place. Pure;
 // load.ts then looks whether what it names is there.
-import { createHash } from 'node:crypto';
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
 import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
-import { diskSpec } from '../../host/disk-spec.ts';
 import { ENGINE_CHOICES } from '../../host/engine-kinds.ts';
+import {
+  COMMAND_LINE_DEFAULT,
+  diskSpec,
+  MEMORY_MIB,
+  macAddress,
+  madeUpMac,
+  serialLineSpec,
+} from '../../host/guest-notation.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
@@ -18,9 +24,6 @@ export interface Parsed {
   readonly problems: readonly Problem[];
 }
 
-export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
-/** What Linux needs to know of this PC. */
-export const APPEND_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/;
 const INTERFACE = /^[^\s/:]{1,15}$/;
 const INTERFACE_WORDS = 'the name of a network interface, 1 to 15 letters';
@@ -103,7 +106,7 @@ function guest(table: TableReader): GuestPlan {
   return {
     kernel: table.path('kernel'),
     initrd: table.optionalPath('initrd'),
-    append: typeof append === 'string' ? append : APPEND_DEFAULT,
+    append: typeof append === 'string' ? append : COMMAND_LINE_DEFAULT,
     memoryBytes: table.whole('memory-mib', MEMORY_MIB, MEMORY_MIB.default) * MIB,
     // Not `auto`: Linux on two boards diverged on hardware (native/vtx/UNPROVEN.md, 11).
     engine: table.choice('engine', ENGINE_CHOICES, 'soft'),
@@ -128,7 +131,7 @@ function nics(table: TableReader): GuestNic[] {
     table.problem('mac', 'has an address twice');
   return taps.map((tap, nic) => {
     const given = macs[nic];
-    return { tap, mac: given === undefined ? UNSET_MAC : macAddress(table, given) };
+    return { tap, mac: given === undefined ? UNSET_MAC : mac(table, given) };
   });
 }
 
@@ -146,30 +149,27 @@ const UNSET_MAC = new Uint8Array(6);
 export function withMacs(config: BoardConfig, pairingKey: Uint8Array): BoardConfig {
   const nics = config.guest.nics.map((nic, index) => {
     if (nic.mac !== UNSET_MAC) return nic;
-    const hash = createHash('sha256').update('twinstep guest mac').update(pairingKey);
-    const mac = Uint8Array.from(hash.update(Uint8Array.of(index)).digest().subarray(0, 6));
-    mac[0] = 0x52;
+    const mac = madeUpMac('twinstep guest mac', pairingKey, Uint8Array.of(index));
     return { ...nic, mac };
   });
   return { ...config, guest: { ...config.guest, nics } };
 }
 
-function macAddress(table: TableReader, text: string): Uint8Array {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
-    table.problem('mac', `"${text}" must be six bytes, as 52:54:00:12:34:56`);
-    return UNSET_MAC;
-  }
-  const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
-  if ((mac[0]! & 1) !== 0) table.problem('mac', `"${text}" is a group address`);
-  return mac;
+function mac(table: TableReader, text: string): Uint8Array {
+  const read = macAddress(text);
+  if (typeof read !== 'string') return read;
+  table.problem('mac', `"${text}" ${read}`);
+  return UNSET_MAC;
 }
 
 function disks(table: TableReader): GuestPlan['disks'] {
   const given = table.texts('disks');
   if (given.length > DISKS_MAX) table.problem('disks', `names more than ${DISKS_MAX} disks`);
-  const list = given.map((text) => {
+  const list = given.flatMap((text) => {
     const spec = diskSpec(text);
-    return { ...spec, path: table.absolute(spec.path) };
+    if (typeof spec !== 'string') return [{ ...spec, path: table.absolute(spec.path) }];
+    table.problem('disks', `"${text}" ${spec}`);
+    return [];
   });
   if (new Set(list.map(({ path }) => path)).size < list.length)
     table.problem('disks', 'names a file twice');
@@ -178,10 +178,10 @@ function disks(table: TableReader): GuestPlan['disks'] {
 
 function line(table: TableReader, key: string): GuestLine {
   const text = table.text(key, 'none');
-  if (text === 'none' || text === 'pty') return { kind: text };
-  const path = /^socket=(.+)$/.exec(text)?.[1];
-  if (path !== undefined) return { kind: 'socket', path: table.absolute(path) };
-  table.problem(key, `"${text}" must be "none", "pty" or "socket=PATH"`);
+  const spec = serialLineSpec(text, ['none', 'pty']);
+  if (typeof spec !== 'string')
+    return spec.kind === 'socket' ? { ...spec, path: table.absolute(spec.path) } : spec;
+  table.problem(key, `"${text}" ${spec}`);
   return { kind: 'none' };
 }
 

@@ -3,8 +3,8 @@
 
 import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
-import type { DiskSpec } from '../../host/disk-spec.ts';
 import type { EngineChoice } from '../../host/engine-kinds.ts';
+import type { DiskSpec, SerialLineSpec } from '../../host/guest-notation.ts';
 import type { ScadaConfig } from './scada-types.ts';
 
 export interface BoardConfig {
@@ -65,7 +65,5 @@ export interface GuestNic {
   readonly tap: string;
 }
 
-/** Fits the `SerialSpec` of firmware/host/backends.ts. */
-export type GuestLine =
-  | { readonly kind: 'none' | 'pty' }
-  | { readonly kind: 'socket'; readonly path: string };
+/** A board has no terminal. */
+export type GuestLine = SerialLineSpec<'none' | 'pty'>;

@@ -24,10 +24,11 @@ export class ControlClient {
   onTold: (told: Told) => void = () => {};
   /** The board closed the socket: it has stopped, or died. */
   readonly ended: Promise<void>;
+  hasEnded = false;
   private readonly socket: Socket;
   private readonly waiting: ((answer: Answer) => void)[] = [];
   private readonly reader = new LineReader(ANSWER_BYTES_MAX);
-  private hasEnded: () => void = () => {};
+  private sayEnded: () => void = () => {};
 
   static async open(path: string): Promise<ControlClient> {
     const socket = connect(path);
@@ -47,7 +48,7 @@ export class ControlClient {
   private constructor(socket: Socket) {
     this.socket = socket;
     this.ended = new Promise((resolve) => {
-      this.hasEnded = resolve;
+      this.sayEnded = resolve;
     });
   }
 
@@ -58,9 +59,10 @@ export class ControlClient {
     });
     socket.on('error', () => {});
     socket.once('close', () => {
+      this.hasEnded = true;
       for (const answer of this.waiting.splice(0))
         answer({ ok: false, why: 'the board has ended' });
-      this.hasEnded();
+      this.sayEnded();
     });
   }
 

@@ -3,9 +3,10 @@
 import { chmodSync, chownSync, existsSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { plain } from '../events.ts';
-import { LineReader } from './lines.ts';
+import { type LineRead, LineReader } from './lines.ts';
 import {
   type Access,
+  type Answered,
   answerLine,
   type Controlled,
   E_READ_ONLY,
@@ -157,19 +158,37 @@ class Client {
   }
 
   private take(bytes: Uint8Array): void {
-    for (const line of this.reader.push(bytes)) {
-      if (this.isEnding) return;
+    this.answerFrom(this.reader.push(bytes), 0);
+  }
+
+  /** In order: an answer that takes its time holds up those behind it, and this client alone. */
+  private answerFrom(lines: readonly LineRead[], from: number): void {
+    for (let n = from; n < lines.length && !this.isEnding; n++) {
       this.counters.requests += 1;
+      const line = lines[n]!;
       if (!line.ok) {
         this.counters.oversize += 1;
         this.say({ ok: false, why: `a line has at most ${LINE_BYTES_MAX} bytes` });
         continue;
       }
-      const { answer, subscribe } = answerLine(this.board, line.text, this.access);
-      if (!answer.ok && answer.code === E_READ_ONLY) this.counters.readOnly += 1;
-      this.say(answer);
-      if (subscribe !== undefined) this.subscribe(subscribe);
+      const answered = answerLine(this.board, line.text, this.access);
+      if (answered instanceof Promise) {
+        this.socket.pause();
+        void answered.then((later) => {
+          this.answer(later);
+          this.socket.resume();
+          this.answerFrom(lines, n + 1);
+        });
+        return;
+      }
+      this.answer(answered);
     }
+  }
+
+  private answer({ answer, subscribe }: Answered): void {
+    if (!answer.ok && answer.code === E_READ_ONLY) this.counters.readOnly += 1;
+    this.say(answer);
+    if (subscribe !== undefined && !this.isEnding) this.subscribe(subscribe);
   }
 
   /** The newest subscription counts. */

@@ -3,8 +3,13 @@ import type { OperatorRequest } from '../../../watchdog/arbiter-types.ts';
 import { didYouMean } from '../../words/near.ts';
 import type { AlarmChange } from '../alarms/book.ts';
 import { ALARM_CODES, type AlarmCode, isAlarmCode } from '../alarms/codes.ts';
-import type { RequestAnswer } from '../arbiter-loop.ts';
 import type { BoardEvent, EventLog } from '../events.ts';
+import {
+  OPERATOR_REQUESTS,
+  type RequestAnswer,
+  type RequestName,
+  requestOf,
+} from '../operator-requests.ts';
 import { readReport, type ScadaReport } from '../scada-desk.ts';
 import type { AlarmView, Status } from '../status.ts';
 
@@ -12,12 +17,8 @@ import type { AlarmView, Status } from '../status.ts';
 export interface Controlled {
   readonly events: EventLog;
   status(): Status;
-  request(request: OperatorRequest): RequestAnswer;
-  setSyncAllowed(allowed: boolean): void;
-  /** Begins to stop; the socket closes when the board has stopped. */
-  stop(force: boolean): RequestAnswer;
-  /** The same, and starts again with its configuration; refused where the guest would stand still. */
-  restart(): RequestAnswer;
+  /** Later, where the disk has to be asked before. */
+  request(asked: OperatorRequest): RequestAnswer | Promise<RequestAnswer>;
   alarms(): readonly AlarmView[];
   /** The newest `most` changes, oldest first. */
   alarmHistory(most: number): readonly AlarmChange[];
@@ -48,6 +49,9 @@ export type Answer = { readonly id?: unknown } & (
       readonly alarms?: readonly AlarmView[];
       readonly history?: readonly AlarmChange[];
       readonly acked?: number;
+      /** Of a request of the operator: the event that says so, and whether it is done by now. */
+      readonly taken?: number;
+      readonly done?: boolean;
     }
 );
 
@@ -57,7 +61,7 @@ export interface Answered {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-type Verb = (board: Controlled, fields: Fields) => RequestAnswer | Omit<Answered, never>;
+type Verb = (board: Controlled, fields: Fields) => Answered | Promise<Answered>;
 
 const STATUS_EVERY_MS = { min: 50, max: 60_000 } as const;
 
@@ -71,6 +75,17 @@ interface VerbShape {
   readonly run: Verb;
 }
 
+/** What an operator may ask, from its table. */
+const REQUESTS = Object.fromEntries(
+  Object.entries(OPERATOR_REQUESTS).map(([name, { field }]): [string, VerbShape] => [
+    name,
+    {
+      fields: field === undefined ? [] : [field.name],
+      run: (board, fields) => request(board, name as RequestName, fields),
+    },
+  ]),
+);
+
 const VERBS: Readonly<Record<string, VerbShape>> = {
   status: {
     fields: [],
@@ -83,42 +98,19 @@ const VERBS: Readonly<Record<string, VerbShape>> = {
     run: (board, { after = 0 }) =>
       isCount(after)
         ? { answer: { ok: true, events: board.events.after(after) } }
-        : no('"after" must be the number of an event'),
+        : refused('"after" must be the number of an event'),
   },
   subscribe: {
     fields: ['after', 'statusEveryMs'],
     reads: true,
     run: (_board, fields) => subscribe(fields),
   },
-  'switch-over': { fields: [], run: (board) => board.request({ request: 'switch-over' }) },
-  'test-failover': { fields: [], run: (board) => board.request({ request: 'test-failover' }) },
-  'force-lead': { fields: [], run: (board) => board.request({ request: 'force-lead' }) },
-  maintenance: {
-    fields: ['on'],
-    run: (board, { on }) =>
-      typeof on === 'boolean'
-        ? board.request({ request: on ? 'maintenance-on' : 'maintenance-off' })
-        : no('"on" must be true or false'),
-  },
-  stop: {
-    fields: ['force'],
-    run: (board, { force = false }) =>
-      typeof force === 'boolean' ? board.stop(force) : no('"force" must be true or false'),
-  },
-  restart: { fields: [], run: (board) => board.restart() },
-  'sync-up': {
-    fields: ['allowed'],
-    run: (board, { allowed }) => {
-      if (typeof allowed !== 'boolean') return no('"allowed" must be true or false');
-      board.setSyncAllowed(allowed);
-      return { ok: true };
-    },
-  },
+  ...REQUESTS,
   alarms: {
     fields: ['history'],
     reads: true,
     run: (board, { history = 0 }) => {
-      if (!isCount(history)) return no('"history" must be how many lines of it are wanted');
+      if (!isCount(history)) return refused('"history" must be how many lines of it are wanted');
       const answer = { ok: true, alarms: board.alarms() } as const;
       return {
         answer: history === 0 ? answer : { ...answer, history: board.alarmHistory(history) },
@@ -130,9 +122,9 @@ const VERBS: Readonly<Record<string, VerbShape>> = {
     reads: 'itself',
     run: (board, { report: given }) => {
       const report = readReport(given);
-      if (report === null) return no('"report" is not that of a SCADA agent');
+      if (report === null) return refused('"report" is not that of a SCADA agent');
       board.takeScadaReport(report);
-      return { ok: true };
+      return { answer: { ok: true } };
     },
   },
   ack: { fields: ['code', 'by'], run: (board, { code, by }) => ack(board, code, by) },
@@ -143,36 +135,48 @@ export const READING_VERBS = Object.keys(VERBS).filter((name) => VERBS[name]?.re
 
 export const VERB_NAMES = Object.keys(VERBS);
 
-export function answerLine(board: Controlled, line: string, access: Access = 'full'): Answered {
+/** At once, but for what needs the disk. */
+export function answerLine(
+  board: Controlled,
+  line: string,
+  access: Access = 'full',
+): Answered | Promise<Answered> {
   let request: unknown;
   try {
     request = JSON.parse(line);
   } catch {
-    return { answer: no('not a line of JSON') };
+    return refused('not a line of JSON');
   }
   if (typeof request !== 'object' || request === null || Array.isArray(request))
-    return { answer: no('a request is an object: {"do":"status"}') };
+    return refused('a request is an object: {"do":"status"}');
   const { id, do: name, ...fields } = request as Fields;
-  const { answer, ...rest } = answerRequest(board, name, fields, access);
-  return { ...rest, answer: id === undefined ? answer : { id, ...answer } };
+  const answered = answerRequest(board, name, fields, access);
+  const withId = ({ answer, ...rest }: Answered): Answered => ({
+    ...rest,
+    answer: id === undefined ? answer : { id, ...answer },
+  });
+  return answered instanceof Promise ? answered.then(withId) : withId(answered);
 }
 
-function answerRequest(board: Controlled, name: unknown, fields: Fields, access: Access): Answered {
+function answerRequest(
+  board: Controlled,
+  name: unknown,
+  fields: Fields,
+  access: Access,
+): Answered | Promise<Answered> {
   const verb = typeof name === 'string' && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (verb === undefined) {
     const names = namesFor(access);
-    return {
-      answer: no(`"do" must be one of ${names.join(', ')}${didYouMean(String(name), names)}`),
-    };
+    const meant = didYouMean(String(name), names);
+    return refused(`"do" must be one of ${names.join(', ')}${meant}`);
   }
   if (access === 'read' && verb.reads === undefined) return { answer: readOnly(name as string) };
   const unknown = Object.keys(fields).find((field) => !verb.fields.includes(field));
   if (unknown !== undefined) {
     const meant = didYouMean(unknown, verb.fields);
-    return { answer: no(`"${name}" has no field "${unknown}"${meant}`) };
+    return refused(`"${name}" has no field "${unknown}"${meant}`);
   }
-  const done = verb.run(board, fields);
-  return 'answer' in done ? done : { answer: done };
+  return verb.run(board, fields);
 }
 
 function namesFor(access: Access): readonly string[] {
@@ -184,28 +188,35 @@ function readOnly(name: string): Answer {
   return { ok: false, code: E_READ_ONLY, why };
 }
 
-function subscribe({ after = null, statusEveryMs = null }: Fields): RequestAnswer | Answered {
-  if (after !== null && !isCount(after)) return no('"after" must be the number of an event');
+function request(
+  board: Controlled,
+  name: RequestName,
+  fields: Fields,
+): Answered | Promise<Answered> {
+  const asked = requestOf(name, fields);
+  if (typeof asked === 'string') return refused(asked);
+  const answer = board.request(asked);
+  return answer instanceof Promise ? answer.then((later) => ({ answer: later })) : { answer };
+}
+
+function subscribe({ after = null, statusEveryMs = null }: Fields): Answered {
+  if (after !== null && !isCount(after)) return refused('"after" must be the number of an event');
   const { min, max } = STATUS_EVERY_MS;
   if (
     statusEveryMs !== null &&
     !(isCount(statusEveryMs) && statusEveryMs >= min && statusEveryMs <= max)
   )
-    return no(`"statusEveryMs" must be a whole number, ${min} to ${max}`);
+    return refused(`"statusEveryMs" must be a whole number, ${min} to ${max}`);
   return { answer: { ok: true }, subscribe: { after, statusEveryMs } };
 }
 
-function ack(
-  board: Controlled,
-  code: unknown,
-  by: unknown = 'the operator',
-): Answered | RequestAnswer {
+function ack(board: Controlled, code: unknown, by: unknown = 'the operator'): Answered {
   if (code !== 'all' && !isAlarmCode(code)) {
     const meant = didYouMean(String(code), Object.keys(ALARM_CODES));
-    return no(`"code" must be that of an alarm, or "all"${meant}`);
+    return refused(`"code" must be that of an alarm, or "all"${meant}`);
   }
   if (typeof by !== 'string' || !/^[ -~]{1,40}$/.test(by))
-    return no('"by" must be a name, at most 40 letters');
+    return refused('"by" must be a name, at most 40 letters');
   return { answer: { ok: true, acked: board.ack(code === 'all' ? null : code, by) } };
 }
 
@@ -213,6 +224,6 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-function no(why: string): { readonly ok: false; readonly why: string } {
-  return { ok: false, why };
+function refused(why: string): Answered {
+  return { answer: { ok: false, why } };
 }

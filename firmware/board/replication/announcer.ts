@@ -9,29 +9,29 @@ const AFTER_MS = [0, 50, 500];
 const LATE_MS = 30;
 
 export class Announcer {
-  private readonly announce: () => void;
+  private readonly announce: (isFirst: boolean) => void;
   private readonly nowMs: () => number;
   private timers: NodeJS.Timeout[] = [];
 
-  constructor(announce: () => void, nowMs: () => number) {
+  constructor(announce: (isFirst: boolean) => void, nowMs: () => number) {
     this.announce = announce;
     this.nowMs = nowMs;
   }
 
   start(): void {
     this.stop();
-    for (const ms of AFTER_MS) this.after(ms);
+    for (const [n, ms] of AFTER_MS.entries()) this.after(ms, n === 0);
   }
 
   stop(): void {
     for (const timer of this.timers.splice(0)) clearTimeout(timer);
   }
 
-  private after(ms: number): void {
+  private after(ms: number, isFirst: boolean): void {
     const dueMs = this.nowMs() + ms;
     const timer = setTimeout(() => {
-      if (this.nowMs() - dueMs > LATE_MS) this.after(LATE_MS);
-      else this.announce();
+      if (this.nowMs() - dueMs > LATE_MS) this.after(LATE_MS, isFirst);
+      else this.announce(isFirst);
     }, ms);
     this.timers.push(timer);
   }

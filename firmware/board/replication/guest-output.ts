@@ -115,14 +115,15 @@ export class GuestOutput {
     this.onFirst = then;
   }
 
-  /** Frames in the guest's name, past the gate: they say nothing the guest said. */
-  announce(): void {
+  /** Frames in the guest's name, past the gate: they say nothing the guest said. Answers how many. */
+  announce(): number {
     const frames = this.options.macs.flatMap((mac, nic) =>
       announcements(mac, this.learners[nic]!.addresses).map((frame) => ({ nic, frame })),
     );
     this.options.deliver(
       frames.map(({ nic, frame }) => ({ kind: 'net-tx', nic, frame, sequence: 0n }) as const),
     );
+    return frames.length;
   }
 
   private leave(items: readonly Made[]): void {

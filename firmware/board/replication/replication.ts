@@ -105,7 +105,7 @@ export class GuestReplication implements Replication {
       released: (sequence) => this.leading.stream.released(sequence),
       nowMs,
     });
-    this.announcer = new Announcer(() => this.guestOutput.announce(), nowMs);
+    this.announcer = new Announcer((isFirst) => this.announce(isFirst), nowMs);
     const shared: Shared = {
       ...{
         runner: this.runner,
@@ -280,6 +280,13 @@ export class GuestReplication implements Replication {
 
   announceGuest(): void {
     this.announcer.start();
+  }
+
+  private announce(isFirst: boolean): void {
+    const frames = this.guestOutput.announce();
+    if (!isFirst || frames === 0) return;
+    const text = `the plant network is told where the guest is, in ${frames} frames, three times`;
+    this.event('GUEST-ANNOUNCED', text, { frames });
   }
 
   sayOnLog(frame: Uint8Array): boolean {

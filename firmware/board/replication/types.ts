@@ -7,6 +7,7 @@ import type { PairState } from '../../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
 import type { Chosen } from '../../host/engines.ts';
 import type { About } from '../about.ts';
+import type { EventCode } from '../event-codes.ts';
 
 /** Who this board is just now; the loop tells before the actions that follow from it. */
 export interface CurrentRole {
@@ -54,9 +55,9 @@ export interface ReplicationEvents {
   readonly event: (event: ReplicationEvent) => void;
 }
 
-/** For people and machines: `code` is one of event-codes.ts, `data` plain JSON. */
+/** For people and machines: `data` is plain JSON. */
 export interface ReplicationEvent {
-  readonly code: string;
+  readonly code: EventCode;
   readonly text: string;
   readonly data?: Readonly<Record<string, unknown>>;
 }

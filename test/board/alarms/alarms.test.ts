@@ -7,13 +7,15 @@ import { ALARM_CODES, type AlarmCode } from '../../../firmware/board/alarms/code
 import { journalLine, readJournal } from '../../../firmware/board/alarms/journal.ts';
 import { AlarmKeeper } from '../../../firmware/board/alarms/keeper.ts';
 import { AlarmStore } from '../../../firmware/board/alarms/store.ts';
-import { AlarmWatch } from '../../../firmware/board/alarms/watch.ts';
+import { AlarmWatch, BEGINS, HAPPENED } from '../../../firmware/board/alarms/watch.ts';
+import { EVENT_CODES } from '../../../firmware/board/event-codes.ts';
 import { EventLog } from '../../../firmware/board/events.ts';
 import type { ScadaStatus, TellerReport } from '../../../firmware/board/scada-desk.ts';
 import type { Status } from '../../../firmware/board/status.ts';
 import { DEFAULT_LIMITS } from '../../../watchdog/limits.ts';
 import { assert, repoPath, seededRandom, suite } from '../../harness/index.ts';
 import { until } from '../../watchdog/pty.ts';
+import { codesIn, sources } from '../codes-told.ts';
 import { healthyStatus } from './statuses.ts';
 
 const test = suite('board/alarms');
@@ -329,6 +331,22 @@ test('docs/alarms.md has a section for each alarm, in this order, with its words
     assert.match(section, /\n\*\*Do:\*\* \S.{30}/);
     if (kind === 'event') assert.match(section, `ack ${code}`);
   }
+});
+
+test('every alarm has a source, and every source is there', () => {
+  const watch = readFileSync(repoPath('firmware/board/alarms/watch.ts'), 'utf8');
+  const noted = [...watch.matchAll(/note\(\s*'([A-Z-]+)'/g)].map(([, code]) => code);
+  const byEvent = Object.entries({ ...HAPPENED, ...BEGINS });
+  const told = codesIn(sources('firmware', 'watchdog'));
+  for (const [event, alarm] of byEvent) {
+    assert.ok(event in EVENT_CODES && alarm in ALARM_CODES, event);
+    assert.ok(told.has(event), `${alarm} begins with ${event}, which nobody tells`);
+  }
+  const elsewhere = sources('firmware/board/alarms').flatMap((text) =>
+    [...text.matchAll(/\braise\('([A-Z-]+)'/g)].map(([, code]) => code),
+  );
+  const raised = new Set([...noted, ...byEvent.map(([, alarm]) => alarm), ...elsewhere]);
+  assert.equal([...raised].sort(), Object.keys(ALARM_CODES).sort());
 });
 
 test.run();
