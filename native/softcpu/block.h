@@ -84,7 +84,9 @@ inline bool maps(const Cpu& c, const Block* b) {
   return e.tag == (b->linear & ~u64{0xfff}) && e.physical == b->page;
 }
 
-// Direct branches keep their target rip in `imm` and the linked block in `disp`.
+// Direct branches keep their target rip in `imm` and the linked block in `disp`. One that leads beyond the
+// CS limit has this handler: if taken, it faults itself.
+const Insn* branch_astray(Cpu& c, const Insn* i);
 const Insn* chain_cold(Cpu& c, const Insn* i);
 inline const Insn* chain(Cpu& c, const Insn* i) {
   const Block* b = reinterpret_cast<const Block*>(i->disp);

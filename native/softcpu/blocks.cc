@@ -143,6 +143,8 @@ Block* Core::build_block(u64 page) {
       i.flags = 0;
       if (i.len == 0) i.len = 1;
     }
+    const bool direct = result == Decode::Ok && (i.flow & kHasLink);
+    if (direct && c.code_bits != 64 && i.imm > c.s.seg[CS].limit) i.fn = branch_astray;
     i.offset = static_cast<u16>(b.bytes);
     i.index_in_block = static_cast<u16>(b.count);
     ended |= (i.flow & kEndsBlock) != 0;

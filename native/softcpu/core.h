@@ -162,6 +162,9 @@ const ExitRecord& run_core(Core& k, u64 limit);
 bool can_take_interrupt(const Core& k);
 void take_nmi(Core& k);
 inline bool shadowed(const Cpu& c) { return c.shadow_at == c.s.icount; }
+inline bool debug_held(const Cpu& c) { return c.debug_held_at == c.s.icount; }
+// Bytes a breakpoint covers, by its four bits of DR7 (SDM 17.2.4).
+inline u64 breakpoint_bytes(u32 control) { return control >> 2 == 2 ? 8 : (control >> 2) + 1; }
 
 inline Core& core_of(Cpu& c) { return *c.core; }
 

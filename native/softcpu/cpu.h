@@ -93,6 +93,13 @@ struct Fpu {
   u32 mxcsr;        // reset 0x1f80
 };
 
+// State::shadow. STI holds back interrupts at the boundary behind it, MOV SS and POP SS debug exceptions
+// too (SDM 6.8.3).
+enum Shadow : u8 { kShadowInterrupts = 1, kShadowDebug = 2 };
+inline constexpr u64 kDr6Breakpoints = 15, kDr6Bd = 1u << 13, kDr6Bs = 1u << 14, kDr6Bt = 1u << 15;
+// In State::debug_pending: BT (a task with the T bit was entered) and BS (SYSRET has set TF).
+inline constexpr u8 kPendingTask = 0x80, kPendingStep = 0x40;
+
 // What the guest can observe. Plain data, no pointers, fixed layout: the order of fields is part of
 // the checkpoint format (bump kStateVersion when it changes).
 inline constexpr u32 kStateVersion = 1;
@@ -118,11 +125,11 @@ struct State {
   u64 tsc_mult;       // 32.32 fixed point, TSC ticks an instruction
   u64 rng[4];         // generator behind RDRAND and RDSEED, xoshiro256**: not all zero
   u8 halted;          // in HLT, waiting for an interrupt
-  u8 interrupt_shadow;  // one instruction after STI / MOV SS / POP SS
+  u8 shadow;          // what this boundary holds back, bits of Shadow
   u8 nmi_blocked;
   u8 in_shutdown;     // triple fault
   u8 nmi_pending;     // one NMI waits for nmi_blocked, a shadow or a read to end
-  u8 pad[1];
+  u8 debug_pending;   // #DB due at the next boundary without kShadowDebug: B0 to B3, kPending bits
   u16 faults_here;    // delivered since the last instruction retired
 };
 
@@ -164,6 +171,7 @@ enum InsnFlow : u8 {
   kEndsBlock = 1,  // no instruction follows in the block
   kFarLink = 2,    // the linked block lies on another page: its translation is checked on the way
   kHasLink = 8,    // direct branch: `imm` is the target rip, `disp` the linked block
+  kRepeats = 16,   // string instruction with REP: each iteration counts
   kPseudo = 4,     // made by the dispatcher, counts nothing (end of a block, stop)
 };
 
@@ -213,7 +221,9 @@ struct alignas(64) Cpu {
   u64 limit = 0;                // of this run()
   u64 cs_base = 0;              // 0 in 64-bit mode
   u64 shadow_at = ~u64{0};      // s.icount at which interrupts are shadowed (set_shadow)
+  u64 debug_held_at = ~u64{0};  // s.icount at which debug exceptions are held back (hold_debug)
   u64 resume_at = ~u64{0};      // s.icount at which RFLAGS.RF is in force
+  u64 repeat_from = 0;          // s.icount before the running REP instruction, in this run of it
   u64 debug_hits = 0;           // DR6 bits of breakpoints the running instruction met
   bool exit_pending = false;    // an exit was recorded by the running instruction
   Core* core = nullptr;
@@ -238,6 +248,9 @@ struct GuestFault {
 // canonical form checked for `bytes` bytes. read/write take linear addresses, may cross pages,
 // fault precisely, and reach MMIO (then the engine exits; see engine.h).
 u64 operand(Cpu& c, const Insn& i, u32 bytes, bool write);
+// The part of it that begins `skip` bytes on: a pair (far pointer, bounds, table register) is two accesses,
+// and the offset of the second wraps with the address size.
+u64 operand_part(Cpu& c, const Insn& i, u32 skip, u32 bytes, bool write);
 template <class T> T read(Cpu& c, u64 linear);             // T: u8..u64, Xmm
 template <class T> void write(Cpu& c, u64 linear, T value);
 // Checks that [linear, linear+bytes) may be written, faulting otherwise, without writing.
@@ -268,7 +281,13 @@ void update_mode(Cpu& c);
 inline u64 get_rflags(Cpu& c);
 inline void set_rflags(Cpu& c, u64 value);
 inline void set_shadow(Cpu& c) { c.shadow_at = c.s.icount; }  // STI, MOV SS, POP SS (in step_flow)
-inline void clear_shadow(Cpu& c) { c.shadow_at = ~u64{0}; }   // event delivery
+inline void hold_debug(Cpu& c) { c.debug_held_at = c.s.icount; }       // MOV SS, POP SS
+inline void clear_shadow(Cpu& c) { c.shadow_at = c.debug_held_at = ~u64{0}; }  // event delivery
+// RFLAGS.RF is in force at this boundary: no instruction breakpoint matches here.
+inline void set_resume(Cpu& c) {
+  c.s.rflags |= RF;
+  c.resume_at = c.s.icount;
+}
 // Position before the running instruction: what RDTSC and exits report.
 u64 retired(Cpu& c);
 u64 tsc_now(Cpu& c);

@@ -192,9 +192,10 @@ u8 flow_of(const Insn& i, u16 form) {
   if (i.map != 0) return 0;
   if (op == 0xc2 || op == 0xc3 || op == 0x9d || op == 0xfb) return kEndsBlock;
   if (op == 0xff) return group == 2 || group == 4 ? kEndsBlock : 0;
-  if (op >= 0x6c && op <= 0x6f) return kEndsBlock;  // INS, OUTS: exits
+  const u8 repeats = i.rep != 0 ? kEndsBlock | kRepeats : 0;
+  if (op >= 0x6c && op <= 0x6f) return kEndsBlock | repeats;  // INS, OUTS: exits
   const bool string = (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf);
-  return string && i.rep != 0 ? kEndsBlock : 0;
+  return string ? repeats : 0;
 }
 
 // System instructions that change nothing but registers a block does not depend on; their handlers

@@ -152,7 +152,8 @@ void Engine::get_state(State& out) {
   out = c.s;
   out.rflags = get_rflags(c);
   if (c.resume_at != c.s.icount) out.rflags &= ~u64{RF};
-  out.interrupt_shadow = shadowed(c);
+  out.shadow = static_cast<u8>((shadowed(c) ? kShadowInterrupts : 0) |
+                               (debug_held(c) ? kShadowDebug : 0));
   if (impl_->faults_at != c.s.icount) out.faults_here = 0;
 }
 
@@ -163,7 +164,8 @@ const char* Engine::set_state(const State& in) {
   c.s = in;
   c.cur = nullptr;
   set_rflags(c, in.rflags);
-  c.shadow_at = in.interrupt_shadow ? in.icount : ~u64{0};
+  c.shadow_at = in.shadow & kShadowInterrupts ? in.icount : ~u64{0};
+  c.debug_held_at = in.shadow & kShadowDebug ? in.icount : ~u64{0};
   c.resume_at = in.rflags & RF ? in.icount : ~u64{0};
   k.faults_at = in.icount;
   k.posted.clear();

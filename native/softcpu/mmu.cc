@@ -32,8 +32,7 @@ void check_special(Core& k, u64 linear, u32 size, bool write, Priv priv) {
     const u32 control = s.dr7 >> (16 + 4 * n) & 15;
     if (!(s.dr7 >> (2 * n) & 3) || !(control & 1)) continue;
     if (!write && (control & 3) == 1) continue;
-    const u32 length = (control >> 2) == 2 ? 8 : (control >> 2) + 1;
-    const u64 at = s.dr[n] & ~u64{length - 1};
+    const u64 length = breakpoint_bytes(control), at = s.dr[n] & ~(length - 1);
     if (linear < at + length && at < linear + size) {
       k.cpu.debug_hits |= u64{1} << n;
       k.stop_after_current();
@@ -279,11 +278,15 @@ u64 segment_address(Cpu& c, Seg which, u64 offset, u32 bytes, bool write) {
   return linear;
 }
 
-u64 operand(Cpu& c, const Insn& i, u32 bytes, bool write) {
-  u64 offset = c.s.gpr[i.base] + (c.s.gpr[i.index] << i.scale) + i.disp;
+u64 operand_part(Cpu& c, const Insn& i, u32 skip, u32 bytes, bool write) {
+  u64 offset = c.s.gpr[i.base] + (c.s.gpr[i.index] << i.scale) + i.disp + skip;
   if (i.addr_bits == 32) offset &= 0xffffffff;
   if (i.addr_bits == 16) offset &= 0xffff;
   return segment_address(c, static_cast<Seg>(i.seg), offset, bytes, write);
+}
+
+u64 operand(Cpu& c, const Insn& i, u32 bytes, bool write) {
+  return operand_part(c, i, 0, bytes, write);
 }
 
 }  // namespace twinstep::soft

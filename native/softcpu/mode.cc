@@ -43,6 +43,7 @@ u64 Core::retired_before_current() const {
 void Core::rewind_to_current() {
   if (cpu.cur == nullptr) return;
   cpu.s.icount = retired_before_current();
+  if ((cpu.cur->flow & kRepeats) && cpu.s.icount != cpu.repeat_from) set_resume(cpu);
   leave(cpu, rip_of(cpu.cur));
 }
 
@@ -95,7 +96,7 @@ void update_mode(Cpu& c) {
   k.watch = s.dr7 & 0xff;
   c.tlb = k.align_check || k.watch ? k.none : k.space->data[c.access];
   c.exec = k.space->exec[c.cpl == 3];
-  c.slow = (s.rflags & TF) || k.watch;
+  c.slow = (s.rflags & TF) || k.watch || s.debug_pending;
   if (c.slow) c.stop_at.store(0);
 }
 
@@ -131,10 +132,23 @@ const Insn* end_flow(Cpu& c) {
 
 // ---- ports --------------------------------------------------------------------------------------
 
+// SDM 17.2.4: with CR4.DE, R/W = 2 watches ports; a trap, as for data.
+static void watch_port(Core& k, u16 port, u32 bytes) {
+  const State& s = k.cpu.s;
+  if (!k.watch || !(s.cr4 & CR4_DE)) return;
+  for (u32 n = 0; n < 4; ++n) {
+    const u32 control = s.dr7 >> (16 + 4 * n) & 15;
+    if (!(s.dr7 >> (2 * n) & 3) || (control & 3) != 2) continue;
+    const u64 length = breakpoint_bytes(control), at = s.dr[n] & ~(length - 1);
+    if (port < at + length && at < u64{port} + bytes) k.cpu.debug_hits |= u64{1} << n;
+  }
+}
+
 bool port_in(Cpu& c, u16 port, u32 bytes, u64& value) {
   Core& k = core_of(c);
   if (k.reads_next < k.reads_count) {
     value = k.reads[k.reads_next++];
+    watch_port(k, port, bytes);
     return true;
   }
   k.exit = {Exit::PortIn, bytes, port, 0, 0};
@@ -145,6 +159,7 @@ bool port_in(Cpu& c, u16 port, u32 bytes, u64& value) {
 void port_out(Cpu& c, u16 port, u32 bytes, u64 value) {
   Core& k = core_of(c);
   k.posted.push_back({Exit::PortOut, bytes, port, value, 0});
+  watch_port(k, port, bytes);
   k.stop_after_current();
 }
 

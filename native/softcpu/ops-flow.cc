@@ -41,15 +41,22 @@ const Insn* call64(Cpu& c, const Insn* i) {
   return chain(c, i);
 }
 
-// An indirect branch to a non-canonical address faults itself, before it changes anything.
+// An indirect branch to a non-canonical address, or beyond the CS limit, faults itself, before it changes
+// anything.
 bool canonical(u64 a) { return static_cast<u64>(static_cast<i64>(a << 16) >> 16) == a; }
+template <bool k64>
+bool lands(const Cpu& c, u64 target) {
+  if constexpr (k64) return canonical(target);
+  return target <= c.s.seg[CS].limit;
+}
 [[gnu::noinline, gnu::cold]] const Insn* astray(Cpu& c, const Insn* i) {
   c.cur = i;
   raise_gp0();
 }
-// A call finds out first whether its return address could be pushed.
+// In 64-bit mode a call finds out first whether its return address could be pushed (SDM vol. 2, CALL).
 [[gnu::noinline, gnu::cold]] const Insn* call_astray(Cpu& c, const Insn* i) {
   c.cur = i;
+  if (!(i->flags & kLong)) raise_gp0();
   const u32 bytes = i->op_bits / 8;
   probe_stack_write(c, segment_address(c, SS, stack_top(c) - bytes, bytes, true), bytes);
   raise_gp0();
@@ -59,18 +66,19 @@ u64 cut(u64 rip, u8 bits) {
   return bits == 64 ? rip : bits == 32 ? rip & 0xffffffff : rip & 0xffff;
 }
 
+template <bool k64>
 [[gnu::noinline, gnu::cold]] const Insn* ret_cold(Cpu& c, const Insn* i) {
   c.cur = i;
   const u32 bytes = i->op_bits / 8;
-  const u64 target = peek_any(c, c.s.gpr[RSP], bytes);
-  if (bytes == 8 && !canonical(target)) return astray(c, i);
+  const u64 target = cut(peek_any(c, c.s.gpr[RSP], bytes), i->op_bits);
+  if (!lands<k64>(c, target)) return astray(c, i);
   set_stack_top(c, stack_top(c) + bytes + (i->opcode == 0xc2 ? i->imm : 0));
-  return jump_to(c, cut(target, i->op_bits));
+  return jump_to(c, target);
 }
 const Insn* ret64(Cpu& c, const Insn* i) {
   const u64 sp = c.s.gpr[RSP];
   const u8* p = hit_read<u64>(c, sp);
-  if (!TWINSTEP_LIKELY(p)) return ret_cold(c, i);
+  if (!TWINSTEP_LIKELY(p)) return ret_cold<true>(c, i);
   const u64 target = load_host<u64>(p);
   if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
   c.s.gpr[RSP] = sp + 8;
@@ -79,9 +87,10 @@ const Insn* ret64(Cpu& c, const Insn* i) {
 
 // ---- indirect -----------------------------------------------------------------------------------
 
+template <bool k64>
 const Insn* jmp_reg(Cpu& c, const Insn* i) {
   const u64 target = cut(c.s.gpr[i->rm], i->op_bits);
-  if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
+  if (!TWINSTEP_LIKELY(lands<k64>(c, target))) return astray(c, i);
   return jump_to(c, target);
 }
 
@@ -90,23 +99,26 @@ u64 read_pointer(Cpu& c, const Insn* i) {
   if (i->op_bits == 64) return read<u64>(c, a);
   return i->op_bits == 32 ? read<u32>(c, a) : read<u16>(c, a);
 }
+template <bool k64>
 const Insn* jmp_memory(Cpu& c, const Insn* i) {
   c.cur = i;
   const u64 target = read_pointer(c, i);
-  if (!TWINSTEP_LIKELY(canonical(target))) return astray(c, i);
+  if (!TWINSTEP_LIKELY(lands<k64>(c, target))) return astray(c, i);
   return jump_to(c, target);
 }
+template <bool k64>
 const Insn* call_memory(Cpu& c, const Insn* i) {
   c.cur = i;
   const u64 target = read_pointer(c, i);
-  if (!TWINSTEP_LIKELY(canonical(target))) return call_astray(c, i);
+  if (!TWINSTEP_LIKELY(lands<k64>(c, target))) return call_astray(c, i);
   push_any(c, (i + 1)->imm, i->op_bits / 8);
   return jump_to(c, target);
 }
+template <bool k64>
 const Insn* call_reg_any(Cpu& c, const Insn* i) {
   c.cur = i;
   const u64 target = cut(c.s.gpr[i->rm], i->op_bits);
-  if (!canonical(target)) return call_astray(c, i);
+  if (!lands<k64>(c, target)) return call_astray(c, i);
   push_any(c, (i + 1)->imm, i->op_bits / 8);
   return jump_to(c, target);
 }
@@ -114,7 +126,7 @@ const Insn* call_reg64(Cpu& c, const Insn* i) {
   const u64 target = c.s.gpr[i->rm];
   const u64 sp = c.s.gpr[RSP] - 8;
   u8* p = hit_write<u64>(c, sp);
-  if (!TWINSTEP_LIKELY(p && canonical(target))) return call_reg_any(c, i);
+  if (!TWINSTEP_LIKELY(p && canonical(target))) return call_reg_any<true>(c, i);
   store_host<u64>(p, (i + 1)->imm);
   c.s.gpr[RSP] = sp;
   return jump_to(c, target);
@@ -139,32 +151,49 @@ const Insn* jcxz(Cpu& c, const Insn* i) {
   return cut(c.s.gpr[RCX], i->addr_bits) == 0 ? chain(c, i) : chain(c, i + 1);
 }
 
+// ---- direct branches beyond the CS limit ----------------------------------------------------------
+
+template <int kCond = 0>
+bool holds(const Cpu& c, int cond) {
+  if constexpr (kCond == 16) return false;
+  else return cond == kCond ? condition<kCond>(c) : holds<kCond + 1>(c, cond);
+}
+
+bool is_taken(const Cpu& c, const Insn& i) {
+  if (i.map == 1 || (i.opcode & 0xf0) == 0x70) return holds(c, i.opcode & 15);
+  if (i.opcode > 0xe3) return true;
+  const u64 left = cut(c.s.gpr[RCX] - (i.opcode == 0xe3 ? 0 : 1), i.addr_bits);
+  if (i.opcode == 0xe3) return left == 0;
+  const bool zero = c.host_flags & kHfZf;
+  return left != 0 && (i.opcode == 0xe2 || zero == (i.opcode == 0xe1));
+}
+
 const Insn* nothing(Cpu& c, const Insn* i) { return next(c, i); }
 
 void ud2(Cpu&, const Insn&) { raise_ud(); }
 
 void bound(Cpu& c, const Insn& i) {
   const u32 bytes = i.op_bits / 8;
-  const u64 a = operand(c, i, bytes * 2, false);
+  const u64 a = operand(c, i, bytes, false), b = operand_part(c, i, bytes, bytes, false);
   i64 low, high, index;
   if (bytes == 2) {
     low = static_cast<i16>(read<u16>(c, a));
-    high = static_cast<i16>(read<u16>(c, a + 2));
+    high = static_cast<i16>(read<u16>(c, b));
     index = static_cast<i16>(c.s.gpr[i.reg]);
   } else {
     low = static_cast<i32>(read<u32>(c, a));
-    high = static_cast<i32>(read<u32>(c, a + 4));
+    high = static_cast<i32>(read<u32>(c, b));
     index = static_cast<i32>(c.s.gpr[i.reg]);
   }
   if (index < low || index > high) raise(BR);
 }
 
+template <bool k64>
 Handler select_group5(const Insn& i) {  // FF /2 /4
-  const bool fast = i.flags & kLong;
-  if (group_of(i) == 4) return has_memory(i) ? jmp_memory : jmp_reg;
+  if (group_of(i) == 4) return has_memory(i) ? jmp_memory<k64> : jmp_reg<k64>;
   if (group_of(i) != 2) return nullptr;
-  if (has_memory(i)) return call_memory;
-  return fast ? call_reg64 : call_reg_any;
+  if (has_memory(i)) return call_memory<k64>;
+  return k64 ? call_reg64 : call_reg_any<false>;
 }
 
 Handler select_flow1(const Insn& i) {
@@ -179,6 +208,12 @@ Handler select_flow1(const Insn& i) {
 
 }  // namespace
 
+const Insn* branch_astray(Cpu& c, const Insn* i) {
+  if (is_taken(c, *i)) return astray(c, i);
+  if (i->map == 0 && i->opcode >= 0xe0 && i->opcode <= 0xe2) count_down(c, i);
+  return chain(c, i + 1);
+}
+
 Handler select_flow(const Insn& i) {
   if (i.map == 1) return select_flow1(i);
   if (i.map != 0) return nullptr;
@@ -188,8 +223,8 @@ Handler select_flow(const Insn& i) {
   switch (op) {
     case 0x62: return has_memory(i) ? step<bound> : nullptr;
     case 0x90: return i.rm == RAX ? nothing : nullptr;  // also PAUSE; with REX.B it is XCHG
-    case 0xc2: return ret_cold;
-    case 0xc3: return fast ? ret64 : ret_cold;
+    case 0xc2: return fast ? ret_cold<true> : ret_cold<false>;
+    case 0xc3: return fast ? ret64 : ret_cold<false>;
     case 0xe0:
     case 0xe1:
     case 0xe2: return loop;
@@ -197,7 +232,7 @@ Handler select_flow(const Insn& i) {
     case 0xe8: return fast ? call64 : call_cold;
     case 0xe9:
     case 0xeb: return jmp;
-    case 0xff: return select_group5(i);
+    case 0xff: return fast ? select_group5<true>(i) : select_group5<false>(i);
     default: return nullptr;
   }
 }

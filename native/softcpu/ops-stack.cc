@@ -60,12 +60,16 @@ void write_sized(Cpu& c, u64 a, u64 value, u32 bytes) {
   else write<u64>(c, a, value);
 }
 
-// The address is formed with rSP already moved (SDM vol. 2, POP).
+// The address is formed with rSP already moved (SDM vol. 2, POP), which is put back if a fault follows.
 void pop_memory(Cpu& c, const Insn& i) {
   const u64 before = c.s.gpr[RSP];
   const u64 value = peek_any(c, before, size_of(i));
   Insn moved = i;
-  if (i.base == RSP) moved.disp += size_of(i);
+  if (i.base == RSP) {
+    set_stack_top(c, stack_top(c) + size_of(i));
+    moved.disp += c.s.gpr[RSP] - before;
+    c.s.gpr[RSP] = before;
+  }
   write_sized(c, operand(c, moved, size_of(i), true), value, size_of(i));
   set_stack_top(c, stack_top(c) + size_of(i));
 }
@@ -78,9 +82,13 @@ void push_memory(Cpu& c, const Insn& i) {
   push_any(c, value, size_of(i));
 }
 
+// SDM vol. 2, PUSHA: a real-mode stack with an odd pointer and too little room is #GP, not #SS. (With room
+// for less than an interrupt it is a shutdown by itself.)
 void push_all(Cpu& c, const Insn& i) {
   const u32 bytes = size_of(i);
   const u64 top = stack_top(c);
+  const bool protected_mode = (c.s.cr0 & CR0_PE) && !(c.s.rflags & VM);
+  if (!protected_mode && (top & 1) && top >= 7 && top <= 15) raise_gp0();
   // Checked from the far end, so that a fault leaves nothing but some bytes below the stack.
   for (u32 n = 8; n-- > 0;) poke_any(c, top - (n + 1) * bytes, c.s.gpr[n], bytes);
   set_stack_top(c, top - 8 * bytes);
@@ -153,7 +161,8 @@ void enter_frame(Cpu& c, const Insn& i) {
   const u32 level = i.imm2 & 31;
   u64 sp = stack_top(c) - bytes;
   poke_any(c, sp, c.s.gpr[RBP], bytes);
-  const u64 frame = sp;
+  // The frame pointer is rSP as wide as the operand: on a 16-bit stack its upper half stays in it.
+  const u64 frame = (c.s.gpr[RSP] & ~stack_mask_of(c)) | (sp & stack_mask_of(c));
   u64 outer = c.s.gpr[RBP];
   for (u32 n = 1; n < level; ++n) {
     outer -= bytes;
@@ -170,7 +179,7 @@ void enter_frame(Cpu& c, const Insn& i) {
   probe_write(c, last, bytes);
   set_stack_top(c, sp);
   if (bytes == 2) set_low<u16>(c, RBP, static_cast<u16>(frame));
-  else c.s.gpr[RBP] = frame & stack_mask_of(c);
+  else c.s.gpr[RBP] = bytes == 4 ? frame & 0xffffffff : frame;
 }
 
 // ---- 64-bit fast forms --------------------------------------------------------------------------

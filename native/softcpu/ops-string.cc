@@ -190,6 +190,7 @@ u64 run(Cpu& c, const Insn& i, u64 allowed) {
 template <class Op>
 const Insn* repeat(Cpu& c, const Insn* i) {
   c.cur = i;
+  c.repeat_from = c.s.icount - 1;
   if (Op::kPort) check_io(c, port_of(c), sizeof(typename Op::Element));  // also for no iteration
   for (;;) {
     const u64 left = c.s.gpr[RCX] & width_mask(i->addr_bits);
@@ -210,7 +211,10 @@ const Insn* repeat(Cpu& c, const Insn* i) {
     c.s.icount += done - 1;
     if (left == done) break;
     if (Op::kConditional && (i->rep == 0xf3) != ((c.host_flags & kHfZf) != 0)) break;
-    if (c.s.icount >= c.stop_at.load(std::memory_order_relaxed)) return leave(c, rip_of(i));
+    if (c.s.icount >= c.stop_at.load(std::memory_order_relaxed)) {
+      set_resume(c);
+      return leave(c, rip_of(i));
+    }
     ++c.s.icount;
   }
   return chain(c, i + 1);

@@ -11,7 +11,8 @@ namespace twinstep::soft {
 // Between two instructions, with nothing holding events back. A read that is out, or answered but
 // not used up, means: still inside one.
 static bool open_to_events(const Core& k) {
-  return !shadowed(k.cpu) && !k.waiting && k.reads_count == 0 && !k.cpu.s.in_shutdown;
+  const State& s = k.cpu.s;
+  return !shadowed(k.cpu) && !k.waiting && k.reads_count == 0 && !(s.in_shutdown | s.debug_pending);
 }
 
 bool can_take_interrupt(const Core& k) { return (k.cpu.s.rflags & IF) && open_to_events(k); }
@@ -134,14 +135,16 @@ void run_fast(Core& k, u64 limit) {
   });
 }
 
-// Instruction breakpoints that match s.rip, as DR6 bits.
+// Instruction breakpoints that match s.rip, as DR6 bits. Behind MOV SS and POP SS there are none, as if
+// RF were set (SDM 6.8.3).
 u64 breakpoints_here(const Core& k) {
   const State& s = k.cpu.s;
   u64 hits = 0;
-  if (!k.watch || ((s.rflags & RF) && k.cpu.resume_at == s.icount)) return 0;
+  if (!k.watch || ((s.rflags & RF) && k.cpu.resume_at == s.icount) || debug_held(k.cpu)) return 0;
+  const u64 linear = k.cpu.code_bits == 64 ? s.rip : (k.cpu.cs_base + s.rip) & 0xffffffff;
   for (u32 n = 0; n < 4; ++n) {
     if (!(s.dr7 >> (2 * n) & 3) || (s.dr7 >> (16 + 4 * n) & 15)) continue;
-    if (s.dr[n] == k.cpu.cs_base + s.rip) hits |= u64{1} << n;
+    if (s.dr[n] == linear) hits |= u64{1} << n;
   }
   return hits;
 }
@@ -153,9 +156,37 @@ bool clears_trap(const Insn& i) {
   return i.map == 1 && (i.opcode == 0x05 || i.opcode == 0x07);
 }
 
+// A #DB that waited for this boundary: behind a MOV SS that held it back, before the first instruction
+// of a task, behind a SYSRET.
+u64 take_pending(Cpu& c) {
+  const u64 pending = c.s.debug_pending;
+  c.s.debug_pending = 0;
+  return (pending & kDr6Breakpoints) | (pending & kPendingTask ? kDr6Bt : 0) |
+         (pending & kPendingStep ? kDr6Bs : 0);
+}
+
+// Behind the instruction: SDM 6.8.3. A MOV SS or POP SS drops its own step, and what it read or wrote
+// where a breakpoint watches is reported one boundary later.
+void debug_trap(Core& k, u64 hits, bool stepped) {
+  Cpu& c = k.cpu;
+  if (debug_held(c)) {
+    c.s.debug_pending |= static_cast<u8>(hits);
+    return;
+  }
+  hits |= take_pending(c) | (stepped ? kDr6Bs : 0);
+  if (hits == 0) return;
+  deliver_debug(c, hits);
+  update_mode(c);
+}
+
 // One instruction, with single step and breakpoints.
 void run_slow(Core& k) {
   Cpu& c = k.cpu;
+  if (c.s.debug_pending && !debug_held(c)) {
+    if (may_fault_again(k)) deliver_debug(c, take_pending(c));
+    update_mode(c);
+    return;
+  }
   if (const u64 hits = breakpoints_here(k)) {
     if (may_fault_again(k)) deliver_debug_fault(c, hits);
     update_mode(c);
@@ -173,11 +204,7 @@ void run_slow(Core& k) {
     execute(c, b->insn);
   });
   if (c.s.icount == before) return;
-  u64 hits = c.debug_hits;
-  if (stepped && (!own_trap || (c.s.rflags & TF))) hits |= u64{1} << 14;
-  if (hits == 0) return;
-  deliver_debug(c, hits);
-  update_mode(c);
+  debug_trap(k, c.debug_hits, stepped && (!own_trap || (c.s.rflags & TF)));
 }
 
 }  // namespace

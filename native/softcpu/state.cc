@@ -78,10 +78,14 @@ const char* engine_own(const State& s) {
   if (s.gpr[kZeroReg] != 0) return "general register slot 16 is not zero";
   if (s.icount > kIcountMax) return "icount is out of range";
   if (!(s.rng[0] | s.rng[1] | s.rng[2] | s.rng[3])) return "the random generator is all zero";
-  if ((s.halted | s.interrupt_shadow | s.nmi_blocked | s.in_shutdown | s.nmi_pending) > 1) {
+  if ((s.halted | s.nmi_blocked | s.in_shutdown | s.nmi_pending) > 1) {
     return "a yes or no is neither";
   }
-  u32 padding = s.pad[0] | s.fpu.pad0[0];
+  if (s.shadow > (kShadowInterrupts | kShadowDebug)) return "the shadow has unknown bits";
+  if (s.debug_pending & ~(kDr6Breakpoints | kPendingTask | kPendingStep)) {
+    return "a pending #DB has unknown bits";
+  }
+  u32 padding = s.fpu.pad0[0];
   for (const Fpr& r : s.fpu.r) padding |= r.pad[0] | r.pad[1] | r.pad[2];
   return padding ? "padding is not zero" : nullptr;
 }

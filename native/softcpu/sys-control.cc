@@ -13,7 +13,7 @@ constexpr u64 kCr0Known = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | 
                           CR0_NW | CR0_CD | CR0_PG;
 constexpr u64 kDr6Writable = 0xe00f, kDr6Ones = 0xffff0ff0;
 constexpr u64 kDr7Writable = 0xffff23ff, kDr7Ones = 0x400;
-constexpr u64 kDr7GeneralDetect = 1u << 13, kDr6Bd = 1u << 13;
+constexpr u64 kDr7GeneralDetect = 1u << 13;
 
 // MOV CR and MOV DR have no memory form: mod is ignored (SDM vol. 2).
 u8 plain_register(const Insn& i) { return u8((i.modrm & 7) | (i.rex & 1) << 3); }
@@ -74,7 +74,7 @@ u8 debug_register(Cpu& c, const Insn& i) {
   if (n >= 8 || ((n == 4 || n == 5) && (c.s.cr4 & CR4_DE))) raise_ud();
   need_cpl0(c);
   if (c.s.dr7 & kDr7GeneralDetect) {
-    c.s.dr6 |= kDr6Bd;
+    note_debug(c.s, kDr6Bd);
     raise(DB);
   }
   if (n == 4 || n == 5) n += 2;

@@ -162,23 +162,6 @@ void system_target(Cpu& c, u16 selector, const Descriptor& d, bool call) {
 }
 
 // ---- instructions ------------------------------------------------------------------------------
-struct FarPointer {
-  u16 selector;
-  u64 offset;
-};
-
-// m16:16, m16:32, m16:64.
-FarPointer read_pointer(Cpu& c, const Insn& i) {
-  const u32 bytes = i.op_bits / 8;
-  const u64 at = operand(c, i, bytes + 2, false);
-  FarPointer p;
-  if (bytes == 2) p.offset = read<u16>(c, at);
-  else if (bytes == 4) p.offset = read<u32>(c, at);
-  else p.offset = read<u64>(c, at);
-  p.selector = read<u16>(c, beyond(c, at, bytes));
-  return p;
-}
-
 void jump_pointer(Cpu& c, const Insn& i) {
   const FarPointer p = read_pointer(c, i);
   far_jump(c, p.selector, p.offset, i.op_bits);
@@ -205,7 +188,11 @@ void return_far(Cpu& c, const Insn& i) {
 void iret(Cpu& c, const Insn& i) { interrupt_return(c, i.op_bits); }
 
 void int3(Cpu& c, const Insn&) { software_interrupt(c, BP, EventKind::software); }
-void int1(Cpu& c, const Insn&) { software_interrupt(c, DB, EventKind::privileged); }
+// The one interrupt that drops a #DB which a MOV SS before it held back (SDM 26.7.3).
+void int1(Cpu& c, const Insn&) {
+  software_interrupt(c, DB, EventKind::privileged);
+  c.s.debug_pending = 0;
+}
 
 void into(Cpu& c, const Insn&) {
   if (status_flags(c) & OF) software_interrupt(c, OFV, EventKind::software);
@@ -218,6 +205,17 @@ void int_n(Cpu& c, const Insn& i) {
 }
 
 }  // namespace
+
+FarPointer read_pointer(Cpu& c, const Insn& i) {
+  const u32 bytes = i.op_bits / 8;
+  const u64 at = operand(c, i, bytes, false), then = operand_part(c, i, bytes, 2, false);
+  FarPointer p;
+  if (bytes == 2) p.offset = read<u16>(c, at);
+  else if (bytes == 4) p.offset = read<u32>(c, at);
+  else p.offset = read<u64>(c, at);
+  p.selector = read<u16>(c, then);
+  return p;
+}
 
 void far_jump(Cpu& c, u16 selector, u64 offset, u32 bits) {
   const u64 rip = offset & mask_of(bits);

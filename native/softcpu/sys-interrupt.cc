@@ -184,7 +184,8 @@ void enter(Cpu& c, const Event& e) {
     if (contributory(f.vector) && f.has_error) f.error |= ext_of(e);
     throw;
   }
-  if (e.vector == DB && e.kind == EventKind::exception) c.s.dr7 &= ~u64{1 << 13};  // GD
+  const bool debug = e.kind == EventKind::exception || e.kind == EventKind::privileged;
+  if (e.vector == DB && debug) c.s.dr7 &= ~u64{1 << 13};  // GD
 }
 
 // ---- what follows from a fault on the way (SDM 6.15, interrupt 8) ------------------------------
@@ -201,6 +202,7 @@ Fate combine(const Event& first, u8 second) {
 void deliver(Cpu& c, Event e) {
   const Insn* const cur = c.cur;
   c.cur = nullptr;  // faults on the way are not the instruction's
+  c.s.debug_pending = 0;
   for (;;) {
     try {
       enter(c, e);
@@ -234,6 +236,7 @@ void shut_down(Cpu& c) {
 
 void software_interrupt(Cpu& c, u8 vector, EventKind kind) { enter(c, {vector, kind}); }
 
+// A fault drops a #DB that MOV SS held back (SDM 26.7.3).
 // SDM 17.3.1.1: faults push RF set, so that the instruction restarts past its breakpoint; the abort
 // #DF does not. A #DB that arrives here is a general detect, with DR6 already set.
 void deliver_fault(Cpu& c, const GuestFault& f) {
@@ -249,9 +252,8 @@ void deliver_nmi(Cpu& c) {
   deliver(c, {NMI, EventKind::hardware});
 }
 
-// SDM 17.2.3: bits accumulate, the handler clears them.
 void deliver_debug(Cpu& c, u64 dr6_bits) {
-  c.s.dr6 |= dr6_bits;
+  note_debug(c.s, dr6_bits);
   deliver(c, {DB, EventKind::exception});
 }
 

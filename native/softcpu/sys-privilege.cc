@@ -11,7 +11,6 @@ namespace twinstep::soft {
 namespace {
 
 constexpr u32 kCodeBits = kAttrGran | kAttrPresent | kAttrS | 0xb;  // read, execute, accessed
-constexpr u64 kDr6Bs = 1u << 14;
 constexpr u32 kDataBits = kAttrGran | kAttrBig | kAttrPresent | kAttrS | 0x3;
 
 Segment flat(u16 selector, u32 attr, u8 dpl) {
@@ -34,13 +33,13 @@ void need_syscall(const Cpu& c) {
 
 void syscall(Cpu& c, const Insn&) {
   need_syscall(c);
-  const u16 selector = u16(c.s.star >> 32) & 0xfffc;
+  const u16 selector = u16(c.s.star >> 32);
   const u64 flags = get_rflags(c) & ~u64{RF};
   c.s.gpr[RCX] = c.s.rip;
   c.s.gpr[R11] = flags;
   c.s.rip = c.s.lstar;
   set_rflags(c, flags & ~c.s.sfmask);
-  c.s.seg[CS] = flat_code(selector, true, 0);
+  c.s.seg[CS] = flat_code(selector & 0xfffc, true, 0);
   c.s.seg[SS] = flat_stack(u16(selector + 8), 0);
 }
 
@@ -55,11 +54,9 @@ void sysret(Cpu& c, const Insn& i) {
   set_rflags(c, c.s.gpr[R11] & 0x3c7fd7);
   c.s.seg[CS] = flat_code(u16((wide ? base + 16 : base) | 3), wide, 3);
   c.s.seg[SS] = flat_stack(u16((base + 8) | 3), 3);
-  if (!(c.s.rflags & TF)) return;
   // Unlike after IRET and POPF the trap comes before the next instruction, as if the SYSCALL had
   // just been stepped over (kernels rely on it: they never return so while stepping).
-  update_mode(c);
-  deliver_debug(c, kDr6Bs);
+  if (c.s.rflags & TF) c.s.debug_pending |= kPendingStep;
 }
 
 void sysenter(Cpu& c, const Insn&) {

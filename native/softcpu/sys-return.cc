@@ -7,21 +7,29 @@ namespace twinstep::soft {
 
 namespace {
 
-// SDM 5.8.6: data segments the outer level may not use become null.
+// SDM vol. 2 IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL: data segments the outer level may not use get the null
+// selector, and null selectors lose their RPL. The bases of FS and GS, which 64-bit code goes on using,
+// stay what they are.
 void drop_segments(Cpu& c, u8 cpl) {
   for (const Seg which : {ES, FS, GS, DS}) {
     Segment& g = c.s.seg[which];
-    if (g.attr & kAttrUnusable) continue;
     const bool conforming = (g.attr & (kAttrCode | kAttrDown)) == (kAttrCode | kAttrDown);
-    if (!conforming && dpl_of(g.attr) < cpl) g = null_segment(0);
+    const bool closed = !conforming && dpl_of(g.attr) < cpl;
+    if (!(g.attr & kAttrUnusable) && !closed) continue;
+    const u64 base = which >= FS ? g.base : 0;
+    g = null_segment(0);
+    g.base = base;
   }
 }
 
-// SS of an outer level or of a 64-bit IRET. Null is fine for 64-bit code below CPL 3.
+// SS of an outer level or of a 64-bit IRET. Null, with the RPL of the code, is fine for 64-bit code below
+// CPL 3.
 Segment return_stack(Cpu& c, u16 selector, const Segment& cs) {
   const u8 cpl = cs.selector & 3;
   const bool to_long = long_active(c.s) && (cs.attr & kAttrLong);
-  if (null_selector(selector) && to_long && cpl < 3) return null_segment(selector, cpl);
+  if (null_selector(selector) && to_long && cpl < 3 && (selector & 3) == cpl) {
+    return null_segment(selector, cpl);
+  }
   return stack_segment(c, selector, cpl, GP);
 }
 

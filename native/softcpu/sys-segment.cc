@@ -9,11 +9,12 @@ namespace {
 
 Seg sreg_of(const Insn& i) { return static_cast<Seg>(group(i)); }
 
-// MOV SS and POP SS shadow interrupts for one instruction (SDM 6.8.3). In a row of them only the
-// first does, or a guest could shut the door for good.
+// MOV SS and POP SS hold back interrupts and debug exceptions for one instruction (SDM 6.8.3). In a row
+// of them only the first holds back interrupts, or a guest could shut the door for good.
 void shadow_stack_load(Cpu& c, Seg which) {
-  const bool in_shadow = c.shadow_at + 1 == c.s.icount;
-  if (which == SS && !in_shadow) set_shadow(c);
+  if (which != SS) return;
+  if (c.debug_held_at + 1 != c.s.icount) set_shadow(c);
+  hold_debug(c);
 }
 
 u16 read_word_operand(Cpu& c, const Insn& i) {
@@ -61,25 +62,18 @@ void pop_sreg(Cpu& c, const Insn& i) {
 // LDS, LES, LSS, LFS, LGS.
 template <Seg kWhich>
 void load_far_pointer(Cpu& c, const Insn& i) {
-  const u32 bytes = i.op_bits / 8;
-  const u64 at = operand(c, i, bytes + 2, false);
-  u64 offset;
-  if (bytes == 2) offset = read<u16>(c, at);
-  else if (bytes == 4) offset = read<u32>(c, at);
-  else offset = read<u64>(c, at);
-  const u16 selector = read<u16>(c, beyond(c, at, bytes));
-  c.s.seg[kWhich] = segment_for(c, kWhich, selector);
-  put_register(c.s, i.reg, i.op_bits, offset);
+  const FarPointer p = read_pointer(c, i);
+  c.s.seg[kWhich] = segment_for(c, kWhich, p.selector);
+  put_register(c.s, i.reg, i.op_bits, p.offset);
 }
 
 // ---- table registers (SDM vol. 2 LGDT, SGDT) ---------------------------------------------------
 void store_table(Cpu& c, const Insn& i, u64 base, u32 limit) {
-  const bool wide = c.code_bits == 64;
-  const u64 at = operand(c, i, wide ? 10 : 6, true);
-  u8 image[10];
-  memcpy(image, &limit, 2);
-  memcpy(image + 2, &base, 8);
-  write_block(c, at, image, wide ? 10 : 6);
+  const u32 bytes = c.code_bits == 64 ? 8 : 4;
+  const u64 at = operand(c, i, 2, true), then = operand_part(c, i, 2, bytes, true);
+  probe_write(c, then, bytes);
+  write<u16>(c, at, u16(limit));
+  write_block(c, then, &base, bytes);
 }
 
 struct TableImage {
@@ -90,12 +84,9 @@ struct TableImage {
 TableImage load_table(Cpu& c, const Insn& i) {
   need_cpl0(c);
   const bool wide = c.code_bits == 64;
-  const u64 at = operand(c, i, wide ? 10 : 6, false);
-  u8 image[10] = {};
-  read_block(c, at, image, wide ? 10 : 6);
-  TableImage out{0, 0};
-  memcpy(&out.limit, image, 2);
-  memcpy(&out.base, image + 2, 8);
+  const u64 at = operand(c, i, 2, false), then = operand_part(c, i, 2, wide ? 8 : 4, false);
+  TableImage out{0, read<u16>(c, at)};
+  read_block(c, then, &out.base, wide ? 8 : 4);
   if (!wide && i.op_bits == 16) out.base &= 0xffffff;
   if (wide && !canonical(out.base)) raise_gp0();
   return out;
@@ -231,16 +222,16 @@ void verw(Cpu& c, const Insn& i) {
   set_zf(c, ok);
 }
 
+// Memory is checked for a write only where there is one.
 void arpl(Cpu& c, const Insn& i) {
   need_protected(c);
   const u16 wanted = c.s.gpr[i.reg] & 3;
-  const u64 at = is_register(i) ? 0 : operand(c, i, 2, true);
-  const u16 selector = is_register(i) ? u16(c.s.gpr[i.rm]) : read<u16>(c, at);
+  const u16 selector = read_word_operand(c, i);
   const bool raise_rpl = (selector & 3) < wanted;
   if (raise_rpl) {
     const u16 value = u16((selector & ~3) | wanted);
     if (is_register(i)) put_register(c.s, i.rm, 16, value);
-    else write<u16>(c, at, value);
+    else write<u16>(c, operand(c, i, 2, true), value);
   }
   set_zf(c, raise_rpl);
 }

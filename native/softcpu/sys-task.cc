@@ -3,7 +3,7 @@
 // Two contexts, two kinds of fault. Until the new TSS is read whole and the old one written, a
 // fault belongs to the old task and is raised as usual. Then the registers of the new task are in
 // place, and what its selectors do wrong is its own fault: delivered here, with its CS:EIP.
-// Not done: the T bit (debug trap on task switch).
+// The T bit becomes a #DB at the boundary before the first instruction of the new task (SDM 17.3.1.5).
 //
 // Sources: SDM vol. 3A 7.2 (TSS), 7.3 (steps, table 7-1), 7.4 (linking), 7.6 (16-bit TSS).
 #include "core.h"
@@ -18,12 +18,13 @@ struct Layout {
 };
 constexpr Layout kTss32Layout{0x68, 4, 0x20, 0x28, 0x48, 6, 0x60};
 constexpr Layout kTss16Layout{0x2c, 2, 0x0e, 0x12, 0x22, 4, 0x2a};
-constexpr u32 kCr3At = 0x1c;
+constexpr u32 kCr3At = 0x1c, kTrapAt = 0x64;
 
 const Layout& layout_of(u32 attr) { return attr & 8 ? kTss32Layout : kTss16Layout; }
 
 struct Task {
   u64 cr3 = 0, ip = 0, flags = 0;
+  bool traps = false;
   u64 gpr[8] = {};
   u16 selector[kSegCount] = {};
   u16 ldt = 0;
@@ -44,10 +45,15 @@ void store_word(Cpu& c, u64 base, u32 at, u32 bytes, u64 value) {
 Task load_task(Cpu& c, const Segment& tss) {
   const Layout& l = layout_of(tss.attr);
   Task t;
-  if (l.word == 4) t.cr3 = load_word(c, tss.base, kCr3At, 4);
+  if (l.word == 4) {
+    t.cr3 = load_word(c, tss.base, kCr3At, 4);
+    t.traps = load_word(c, tss.base, kTrapAt, 2) & 1;
+  }
   t.ip = load_word(c, tss.base, l.ip, l.word);
   t.flags = load_word(c, tss.base, l.ip + l.word, l.word);
-  for (u32 n = 0; n < 8; ++n) t.gpr[n] = load_word(c, tss.base, l.registers + n * l.word, l.word);
+  for (u32 n = 0; n < 8; ++n) {
+    t.gpr[n] = load_word(c, tss.base, l.registers + n * l.word, l.word) | (l.word == 2 ? 0xffff0000 : 0);
+  }
   for (u32 n = 0; n < l.segment_count; ++n) {
     t.selector[n] = u16(load_word(c, tss.base, l.segments + n * l.word, 2));
   }
@@ -126,6 +132,7 @@ void load_segments(Cpu& c, const Task& t) {
   c.s.seg[SS] = null_segment(t.selector[SS], cpl);
   update_mode(c);
   c.s.seg[SS] = stack_segment(c, t.selector[SS], cpl, TS);
+  update_mode(c);  // from here on a fault finds a stack
   for (const Seg which : {ES, DS, FS, GS}) c.s.seg[which] = task_data(c, t.selector[which]);
   load_code(c, t.selector[CS]);
   update_mode(c);
@@ -148,7 +155,7 @@ void commit_registers(Cpu& c, const Task& t, bool nested) {
   c.s.rip = t.ip;
   set_rflags(c, (t.flags & 0x3f7fd7) | (nested ? u64{NT} : 0));
   c.s.cr0 |= CR0_TS;
-  c.s.dr7 &= ~u64{0x55};  // local breakpoints belong to the old task
+  c.s.dr7 &= ~u64{0x155};  // L0 to L3, LE: local breakpoints belong to the old task
   update_mode(c);
 }
 
@@ -176,6 +183,7 @@ void task_switch(Cpu& c, u16 selector, TaskSource source, bool has_error, u32 er
   commit_registers(c, t, nested);
   try {
     enter_task(c, t, l.word, has_error, error);
+    if (t.traps) c.s.debug_pending |= kPendingTask;
   } catch (GuestFault& f) {
     if (source == TaskSource::gate_event && f.has_error && f.vector != PFV) f.error |= 1;
     deliver_fault(c, f);

@@ -147,6 +147,11 @@ InnerStack inner_stack(Cpu& c, u8 cpl);   // 16- and 32-bit TSS
 u64 inner_stack_long(Cpu& c, u32 slot);   // 0..2 RSP0..RSP2, 3..9 IST1..IST7
 
 // ---- far transfers (sys-far.cc, sys-return.cc, sys-task.cc) -----------------------------------
+struct FarPointer {
+  u16 selector;
+  u64 offset;
+};
+FarPointer read_pointer(Cpu& c, const Insn& i);  // m16:16, m16:32, m16:64
 void far_jump(Cpu& c, u16 selector, u64 offset, u32 bits);
 void far_call(Cpu& c, u16 selector, u64 offset, u32 bits);
 void far_return(Cpu& c, u32 bits, u32 release);
@@ -166,6 +171,8 @@ enum class EventKind : u8 {
 void software_interrupt(Cpu& c, u8 vector, EventKind kind);
 // Where an event cannot wait for the machine: its tables or its stack lie outside RAM.
 void shut_down(Cpu& c);
+// DR6 as a #DB leaves it: of the breakpoints only those it is for, the rest is added (SDM 17.2.3).
+inline void note_debug(State& s, u64 dr6_bits) { s.dr6 = (s.dr6 & ~kDr6Breakpoints) | dr6_bits; }
 
 // ---- control registers, MSRs, CPUID -----------------------------------------------------------
 void write_cr0(Cpu& c, u64 value);
@@ -200,10 +207,6 @@ inline bool is_register(const Insn& i) { return i.modrm >= 0xc0; }
 inline u8 group(const Insn& i) { return (i.modrm >> 3) & 7; }
 inline void need_cpl0(const Cpu& c) {
   if (c.cpl != 0) raise_gp0();
-}
-// `bytes` on from a linear address: wraps at 4 GiB outside 64-bit mode.
-inline u64 beyond(const Cpu& c, u64 linear, u32 bytes) {
-  return c.code_bits == 64 ? linear + bytes : u32(linear + bytes);
 }
 inline u64 mask_of(u32 bits) { return bits == 64 ? ~u64{0} : (u64{1} << bits) - 1; }
 

@@ -62,7 +62,7 @@ void Engine::leave_kvm() {
   if (holder_ == Holder::Reference) return;
   if (positions_ == Positions::Steps || stepping_) {
     if (floating_loaded_) save_floating(kvm_, state_);
-    state_.interrupt_shadow = 0;
+    state_.shadow = 0;
   } else {
     save_all(kvm_, state_);
     state_.halted = halted_;

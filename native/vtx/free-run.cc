@@ -308,7 +308,7 @@ const ExitRecord* Engine::run_reference(u64 limit) {
     after.icount = position_;
     reference_.set_state(after);
   }
-  must_run_ = look.repeats && after.rip == s.rip;
+  must_run_ = (look.repeats && after.rip == s.rip) || after.debug_pending;
   if (e.reason != Exit::Limit) {
     exit_ = e;
     exit_.icount = position_;

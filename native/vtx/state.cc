@@ -40,6 +40,17 @@ Segment from_kvm(const kvm_segment& from) {
   return to;
 }
 
+u8 shadow_to_kvm(u8 shadow) {
+  if (shadow & soft::kShadowDebug) return KVM_X86_SHADOW_INT_MOV_SS;
+  return shadow ? KVM_X86_SHADOW_INT_STI : 0;
+}
+
+// AMD has one shadow for both, told as both: then as STI, which holds back less.
+u8 shadow_from_kvm(u8 shadow) {
+  if (shadow == KVM_X86_SHADOW_INT_MOV_SS) return soft::kShadowInterrupts | soft::kShadowDebug;
+  return shadow ? soft::kShadowInterrupts : 0;
+}
+
 // Where FXSAVE and XSAVE put things (SDM vol. 1, 10.5.1 and 13.4), in bytes.
 constexpr u32 kStack = 32, kXmm = 160, kXsaveBits = 512;
 
@@ -204,7 +215,7 @@ void load_all(Kvm& kvm, const State& from) {
   kvm.set(KVM_SET_XCRS, x, "XCR0");
   kvm_vcpu_events e{};
   e.flags = KVM_VCPUEVENT_VALID_SHADOW;
-  e.interrupt.shadow = from.interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0;
+  e.interrupt.shadow = shadow_to_kvm(from.shadow);
   e.nmi.masked = from.nmi_blocked;
   kvm.set(KVM_SET_VCPU_EVENTS, e, "events");
   load_registers(kvm, from);  // last: it drops exceptions that wait
@@ -227,7 +238,7 @@ void save_all(Kvm& kvm, State& to) {
   to.xcr0 = x.xcrs[0].value;
   kvm_vcpu_events e{};
   kvm.get(KVM_GET_VCPU_EVENTS, e, "events");
-  to.interrupt_shadow = e.interrupt.shadow != 0;
+  to.shadow = shadow_from_kvm(e.interrupt.shadow);
   to.nmi_blocked = e.nmi.masked;
 }
 

@@ -67,7 +67,7 @@ bool Engine::may_step(u64 limit) {
   if (s.rflags & (soft::TF | soft::RF | soft::VM)) return false;
   if (line_ && (s.rflags & soft::IF)) return false;
   if (s.dr7 & 0xff) return false;
-  if (s.halted | s.interrupt_shadow | s.in_shutdown | s.nmi_pending) return false;
+  if (s.halted | s.shadow | s.debug_pending | s.in_shutdown | s.nmi_pending) return false;
   return s.faults_here == 0;
 }
 

@@ -46,6 +46,9 @@ export const GUESTS = [
   'tsc',
   'busy',
   'modes',
+  'returns',
+  'debug',
+  'forms',
 ] as const;
 
 /** For `suite.needs()`. */

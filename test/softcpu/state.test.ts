@@ -39,8 +39,9 @@ const AT = {
   tscIcount: 1240,
   rng: 1256,
   halted: 1288,
+  shadow: 1289,
   inShutdown: 1291,
-  pad: 1293,
+  debugPending: 1293,
 } as const;
 const SEGMENT = { base: 0, limit: 8, attributes: 12, selector: 16, pad: 18 } as const;
 
@@ -156,7 +157,8 @@ const IMPOSSIBLE: readonly [name: string, change: (view: DataView) => void, word
   ['no randomness', (view) => new Uint8Array(view.buffer, AT.rng, 32).fill(0), /all zero/],
   ['neither halted nor not', byte(AT.halted, 2), /neither/],
   ['neither shut down nor not', byte(AT.inShutdown, 255), /neither/],
-  ['padding', byte(AT.pad, 1), /padding/],
+  ['a shadow of an unknown kind', byte(AT.shadow, 4), /shadow has unknown bits/],
+  ['a pending #DB of an unknown kind', byte(AT.debugPending, 0x10), /pending #DB/],
   ['padding of a segment', byte(AT.es + SEGMENT.pad, 1), /padding/],
   ['padding of a register', byte(AT.fprPad, 1), /padding/],
 ];

@@ -227,6 +227,9 @@ inline void run_tests(std::initializer_list<Test> tests) {
 void long_tests();
 void call_tests();
 void legacy_tests();
+void real_tests();
+void task_tests();
+void debug_tests();
 void control_tests();
 void table_tests();
 

@@ -9,6 +9,9 @@ int main() {
     long_tests();
     call_tests();
     legacy_tests();
+    real_tests();
+    task_tests();
+    debug_tests();
     control_tests();
     table_tests();
     if (failures == before) continue;
