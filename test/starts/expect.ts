@@ -23,7 +23,8 @@ export interface Expected {
 export const WHY = {
   disk: 'the record cannot be written: no space is left on the disk',
   alone: 'nobody answers and the record may be old: peer or operator',
-  unfit: 'could lead, but is not healthy or has no armed watchdog',
+  unfit: 'could lead, but this board is not fit to lead',
+  noDog: 'could lead, but no watchdog is armed, and the configuration forbids to lead without one',
   peerWillLead: 'the peer will lead',
   operator: 'the records do not tell who leads: operator',
   follows: 'the peer leads',
@@ -59,20 +60,26 @@ function hearsAny(start: Start): boolean {
 }
 
 const isFit = ({ tap, disk }: Start): boolean => tap === 'there' && disk === 'there';
-const mayLead = (start: Start): boolean => isFit(start) && start.watchdog === 'there';
+/** Null: it may. */
+function whyNotLead(start: Start): string | null {
+  if (!isFit(start)) return WHY.unfit;
+  return start.watchdog === 'there' ? null : WHY.noDog;
+}
+const mayLead = (start: Start): boolean => whyNotLead(start) === null;
 
 type Relation = Pick<Line, 'role' | 'why'> & Pick<Expected, 'peer'>;
 
 function relation(start: Start): Relation {
-  const peerAlone = aloneAs(PEER_RECORD[start.record], true).role;
+  const peerAlone = aloneAs(PEER_RECORD[start.record], null).role;
   const peerRuns = start.peer === 'starts too' || start.peer === 'leads';
   const peer = !peerRuns ? null : start.peer === 'leads' ? 'solo' : peerAlone;
   // Without a record it says nothing, and nobody waits for it.
   if (start.folder === 'full') return { role: 'cold', why: WHY.disk, peer };
-  if (!hearsAny(start)) return { ...aloneAs(start.record, mayLead(start)), peer };
+  if (!hearsAny(start)) return { ...aloneAs(start.record, whyNotLead(start)), peer };
   if (start.peer === 'leads') return followed(start);
   if (start.record === 'sole' || start.record === 'shared') {
-    if (!mayLead(start)) return { role: 'seeking', why: WHY.unfit, peer: 'seeking' };
+    const not = whyNotLead(start);
+    if (not !== null) return { role: 'seeking', why: not, peer: 'seeking' };
     if (start.log !== 'carrier') return { role: 'solo', why: WHY.leadsAlone, peer: 'target' };
     // The plant does not see it, but the other one.
     return start.front === 'no carrier' && start.gateway === 'answers'
@@ -84,10 +91,10 @@ function relation(start: Start): Relation {
 
 function aloneAs(
   record: Start['record'] | 'unknown',
-  canLead: boolean,
+  whyNot: string | null,
 ): Relation & { role: 'seeking' | 'solo' } {
   if (record !== 'sole') return { role: 'seeking', why: WHY.alone, peer: null };
-  if (!canLead) return { role: 'seeking', why: WHY.unfit, peer: null };
+  if (whyNot !== null) return { role: 'seeking', why: whyNot, peer: null };
   return { role: 'solo', why: WHY.leadsAlone, peer: null };
 }
 
