@@ -7,13 +7,14 @@ import { existsSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ControlClient } from '../../firmware/board/control/client.ts';
+import type { ControlClient } from '../../firmware/board/control/client.ts';
 import type { Answer } from '../../firmware/board/control/verbs.ts';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { compile } from '../harness/compile.ts';
 import { repoPath } from '../harness/index.ts';
 import { tinyGuest } from '../host/tiny-guests.ts';
+import { followControl } from '../twin/follow-control.ts';
 import { childrenOf } from '../twin/processes.ts';
 import {
   BOARD_IP,
@@ -44,8 +45,6 @@ const PAIRING_KEY = Buffer.alloc(32, 0x57);
 const GUEST_MAC = '02:78:00:00:00:50';
 const DISK_BYTES = 1 << 20;
 const STATE_KIB = 256;
-const STATUS_EVERY_MS = 50;
-const RECONNECT_MS = 30;
 const SOURCE = 'test/starts/watchdog-driver.c';
 /** The launched process ends with whoever launched it, and all it started with it. */
 const ALL_AT_ONCE = [
@@ -223,26 +222,22 @@ ${Object.entries(LIMITS)
     this.onNews();
   }
 
-  /** Follows the control socket as soon as there is one, again after each end of it. */
-  private async listen(child: ChildProcess): Promise<void> {
-    while (!this.isClosed && this.child === child && this.ended === undefined) {
-      try {
-        const client = await ControlClient.open(this.state('control.sock'));
-        client.onTold = ({ status }) => {
-          this.status = status ?? this.status;
-          this.onNews();
-        };
-        await client.ask({ do: 'subscribe', after: null, statusEveryMs: STATUS_EVERY_MS });
+  private listen(child: ChildProcess): Promise<void> {
+    return followControl({
+      path: this.state('control.sock'),
+      after: null,
+      isOver: () => this.isClosed || this.child !== child || this.ended !== undefined,
+      told: ({ status }) => {
+        this.status = status ?? this.status;
+        this.onNews();
+      },
+      client: (client) => {
         this.control = client;
-        await client.ended;
-      } catch {
-        // Nobody there yet.
-      }
-      this.control = undefined;
-      this.status = undefined;
-      this.onNews();
-      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
-    }
+        if (client !== undefined) return;
+        this.status = undefined;
+        this.onNews();
+      },
+    });
   }
 
   async ask(request: { readonly do: string; readonly [field: string]: unknown }): Promise<Answer> {

@@ -14,12 +14,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { ControlClient } from '../../firmware/board/control/client.ts';
+import type { ControlClient } from '../../firmware/board/control/client.ts';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
 import { makeDisks, type PlantGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
 import type { Namespace } from '../harness/netns.ts';
+import { followControl } from './follow-control.ts';
 import {
   BOARD_IP,
   FRONT_INTERFACE,
@@ -33,8 +34,6 @@ import {
 } from './network.ts';
 import { childrenOf, descendantsOf, end, isRunning } from './processes.ts';
 
-const STATUS_EVERY_MS = 50;
-const RECONNECT_MS = 20;
 const FAVOUR = -15;
 const FOLDER_MIB = 96;
 /** A link to the device in the board's folder: so it can be missing. */
@@ -295,24 +294,19 @@ ${more}${scada}`;
     if (!answer.ok) throw new Error(`board ${this.side}, ${request.do}: ${answer.why}`);
   }
 
-  /** Follows the control socket through every life of the board. */
-  private async listen(): Promise<void> {
-    while (!this.isClosed) {
-      try {
-        const client = await ControlClient.open(this.path('state/control.sock'));
-        client.onTold = ({ event, status }) => this.hear(event, status);
-        await client.ask({ do: 'subscribe', after: 0, statusEveryMs: STATUS_EVERY_MS });
+  private listen(): Promise<void> {
+    return followControl({
+      path: this.path('state/control.sock'),
+      after: 0,
+      isOver: () => this.isClosed,
+      told: ({ event, status }) => this.hear(event, status),
+      client: (client) => {
         this.control = client;
-        this.favour();
-        await client.ended;
-      } catch {
-        // Nobody there yet.
-      }
-      this.control = undefined;
-      this.status = undefined;
-      this.onNews();
-      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
-    }
+        if (client !== undefined) return this.favour();
+        this.status = undefined;
+        this.onNews();
+      },
+    });
   }
 
   /**
