@@ -11,14 +11,18 @@ import type { ConfigStatus, Status, TrialFacts } from './status.ts';
 
 export interface ConfigLook {
   readonly file: ConfigVersion | null;
-  /** What keeps a board from starting with it; empty: nothing. */
-  readonly problems: readonly string[];
   readonly trial: TrialFacts | null;
   /** Hash of the one that was replaced last, if it went by itself. */
   readonly gone: string | null;
   /** By this look, with the reason. */
   readonly returned: string | null;
   readonly trouble: string | null;
+}
+
+/** `look` does what is due; `check` only reads, and the files of the guest as well, which may hang. */
+export interface ConfigOrder {
+  readonly file: string;
+  readonly order: 'look' | 'check';
 }
 
 const EVERY_MS = 1_000;
@@ -71,7 +75,7 @@ export class ConfigWatch {
     const late = [`it could not be read in ${CHECK_WITHIN_MS / 1_000} s`];
     try {
       return await Promise.race([
-        lookInThread(this.path).then(({ problems }) => problems),
+        inThread<readonly string[]>({ file: this.path, order: 'check' }),
         new Promise<string[]>((resolve) => setTimeout(resolve, CHECK_WITHIN_MS, late).unref()),
       ]);
     } catch (error) {
@@ -95,7 +99,7 @@ export class ConfigWatch {
     const isDue = this.trial !== null && this.trialLeftMs() <= 0;
     if (seen === this.seen && !isDue) return;
     try {
-      this.take(await lookInThread(this.path));
+      this.take(await inThread<ConfigLook>({ file: this.path, order: 'look' }));
       this.seen = seen;
     } catch (error) {
       this.tellTrouble((error as Error).message);
@@ -134,11 +138,9 @@ async function changed(path: string): Promise<string> {
   }
 }
 
-function lookInThread(file: string): Promise<ConfigLook> {
+function inThread<Answer>(workerData: ConfigOrder): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./config-worker.js', import.meta.url), {
-      workerData: { file },
-    });
+    const worker = new Worker(new URL('./config-worker.js', import.meta.url), { workerData });
     worker.once('message', resolve);
     worker.once('error', reject);
     worker.once('exit', () => reject(new Error('the look at the configuration ended early')));

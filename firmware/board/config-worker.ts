@@ -5,25 +5,23 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { problemsOf, versionOf } from './config/load.ts';
 import { ConfigStore, now } from './config/store.ts';
 import { type Held, hashOf, RETURNED, trialVerdict } from './config/versions.ts';
-import type { ConfigLook } from './config-watch.ts';
+import type { ConfigLook, ConfigOrder } from './config-watch.ts';
 import type { TrialFacts } from './status.ts';
 
-const store = new ConfigStore((workerData as { file: string }).file);
+const { file, order } = workerData as ConfigOrder;
+const store = new ConfigStore(file);
 
-async function look(): Promise<ConfigLook> {
+function look(): ConfigLook {
   const { returned, trouble } = store.settle();
-  const problems = await problemsOf(store.file);
   try {
     const held = store.held();
     const { current } = held;
-    const { file } = store;
     const version = current === null ? null : versionOf(file, current, statSync(file).mtimeMs);
     const [newest] = held.old;
     const gone = newest?.by === RETURNED ? hashOf(newest.text) : null;
-    return { file: version, problems, trial: trialFacts(held), gone, returned, trouble };
+    return { file: version, trial: trialFacts(held), gone, returned, trouble };
   } catch (error) {
-    const { message } = error as Error;
-    return { file: null, problems, trial: null, gone: null, returned, trouble: message };
+    return { file: null, trial: null, gone: null, returned, trouble: (error as Error).message };
   }
 }
 
@@ -35,4 +33,4 @@ function trialFacts(held: Held): TrialFacts | null {
   return { by, minutes, leftMs: verdict.leftMs, hash };
 }
 
-parentPort?.postMessage(await look());
+parentPort?.postMessage(order === 'look' ? look() : await problemsOf(file));

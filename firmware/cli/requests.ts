@@ -74,7 +74,8 @@ export async function askAndWait(
   const answer = await client.ask({ do: name, ...fields });
   if (!answer.ok) {
     if (client.hasEnded) throw new NoBoardError(answer.why);
-    return tell(name, values, { ok: false, why: answer.why }, `refused: ${answer.why}`);
+    const { why } = answer;
+    return tell(name, values, { ok: false, why }, `refused: ${why}`, EXIT.refused);
   }
   const { taken = 0, done = false } = answer;
   const row = OPERATOR_REQUESTS[name];
@@ -83,12 +84,12 @@ export async function askAndWait(
   const tookMs = Math.round(performance.now() - begunMs);
   if (outcome?.done === false) {
     const { why } = outcome;
-    return tell(name, values, { ok: false, taken: true, why }, `failed: ${why}`);
+    return tell(name, values, { ok: false, taken: true, why }, `failed: ${why}`, EXIT.unfinished);
   }
   if (isAwaited && outcome === null) {
     const why = await whyNotYet(client);
     const words = `begun, not done after ${tookMs} ms: ${why}`;
-    return tell(name, values, { ok: true, done: false, tookMs, why }, words);
+    return tell(name, values, { ok: true, done: false, tookMs, why }, words, EXIT.unfinished);
   }
   const isDone = done || outcome !== null;
   if (values.json) process.stdout.write(`${JSON.stringify({ ok: true, done: isDone, tookMs })}\n`);
@@ -96,12 +97,17 @@ export async function askAndWait(
   return EXIT.ok;
 }
 
-/** What is not done, with its exit code: on standard error for people, on standard output for machines. */
-function tell(name: string, { json }: RequestValues, facts: object, words: string): number {
+/** What is not done: on standard error for people, on standard output for machines. Answers its exit code. */
+function tell(
+  name: string,
+  { json }: RequestValues,
+  facts: object,
+  words: string,
+  code: number,
+): number {
   if (json) process.stdout.write(`${JSON.stringify(facts)}\n`);
   else process.stderr.write(`twinstep ${name}: ${words}\n`);
-  const isRefused = words.startsWith('refused: ');
-  return isRefused ? EXIT.refused : EXIT.unfinished;
+  return code;
 }
 
 interface Asked {

@@ -95,7 +95,7 @@ export class GuestReplication implements Replication {
     const { nowMs = () => performance.now() } = options;
     this.options = options;
     const { plan, openBackends } = options;
-    this.runner = new GuestRunner(plan, this.seatEvents(), nowMs, openBackends);
+    this.runner = new GuestRunner(plan, this.runnerEvents(), nowMs, openBackends);
     this.nowMs = nowMs;
     this.link = new LogLink(options.makeChannel, this.linkHandler());
     this.tasks = new TaskQueue((what, error) => this.failed(what, error));
@@ -313,7 +313,7 @@ export class GuestReplication implements Replication {
 
   // ---- what the guest does ------------------------------------------------------------------
 
-  private seatEvents(): RunnerEvents {
+  private runnerEvents(): RunnerEvents {
     return {
       onLog: (bytes) => this.leading.log(bytes),
       onOutputs: (outputs, leads) => {

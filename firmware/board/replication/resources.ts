@@ -1,4 +1,4 @@
-// What the guest lives on: kernel, disks, world. All of it or nothing, again and again until it is there:
+// What the guest lives on: kernel, disks, backends. All of it or nothing, again and again until it is there:
 // a board without a disk is a board, and says what it lacks.
 
 export interface ResourcesParts {
