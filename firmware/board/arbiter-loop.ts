@@ -289,7 +289,7 @@ export class ArbiterLoop {
     this.tickedMs = nowMs;
     if (gapMs > config.limits.stallMs) {
       const text = `the board stood still for ${gapMs.toFixed(0)} ms`;
-      events.tellBurst('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
+      events.tell('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
     }
     this.facts = this.replication.facts();
     this.lookAtHealth(nowMs);
@@ -427,7 +427,7 @@ export class ArbiterLoop {
       this.isSafe(this.state.boot, record, () => this.fire({ type: 'persisted', record }));
       return;
     }
-    events.tellBurst('RECORD-FAILED', `the record cannot be written: ${error}`, data);
+    events.tell('RECORD-FAILED', `the record cannot be written: ${error}`, data);
     // Only the newest order counts by now.
     this.writeTimer ??= setTimeout(() => {
       this.writeTimer = null;
@@ -445,11 +445,11 @@ export class ArbiterLoop {
         this.fire({ type: 'heard', path, statement });
       },
       down: (path: Path, why: string) => {
-        events.tellBurst('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
+        events.tell('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
         this.fire({ type: 'path-down', path });
       },
       trouble: (path, why) =>
-        events.tellBurst('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
+        events.tell('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
       sayOnLog: (frame) => this.replication.sayOnLog(frame),
       witnessAnswered: () => this.fire({ type: 'witness-answered' }),
     });
@@ -470,7 +470,7 @@ export class ArbiterLoop {
         this.fire({ type: 'watchdog', armed: false });
       },
       mute: () => {
-        events.tellBurst('WATCHDOG-MUTE', 'nothing has reset this board', {});
+        events.tell('WATCHDOG-MUTE', 'nothing has reset this board', {});
         onMute('asked for a reset, and nothing resets this board');
       },
     });
