@@ -173,10 +173,12 @@ export class ArbiterLoop {
     }
     if (this.closing !== null) return;
     this.writeTimer = null;
-    const { boot, record, trouble } = loaded;
-    const text = `start ${boot}, generation ${record.generation}, ${record.standing}`;
+    const { boot, record, copies, trouble } = loaded;
+    const isNew = copies.every((copy) => copy === 'missing');
+    const words = `generation ${record.generation}, ${record.standing}`;
+    const text = `start ${boot}, ${isNew ? 'a new board, without a record yet' : words}`;
     events.tell('RECORD-LOADED', text, { boot, ...record });
-    if (trouble !== null) events.tell('RECORD-TROUBLE', trouble);
+    if (trouble !== null && !isNew) events.tell('RECORD-TROUBLE', trouble);
     this.isSafe(boot, record, () => this.fire({ type: 'loaded', boot, record }));
   }
 

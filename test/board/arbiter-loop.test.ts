@@ -205,6 +205,7 @@ test('sync-up is forbidden: a returned peer waits until it is allowed', async ()
 test('a new pair waits for the operator, who may trust one disk', async () => {
   await Promise.all([pair.a.start(), pair.b.start()]);
   await until('asks', () => /operator/.test(pair.a.loop!.status().why));
+  assert.match(pair.a.loop!.status().why, /force-lead/, 'what is to be entered');
   pair.a.guest.diskTrouble = 'EIO';
   await until('unfit', () => !pair.a.loop!.status().health.ok);
   const refused = pair.a.loop!.request({ request: 'force-lead' });
@@ -213,7 +214,8 @@ test('a new pair waits for the operator, who may trust one disk', async () => {
   await until('fit', () => pair.a.loop!.status().health.ok);
   assert.ok(pair.a.loop!.request({ request: 'force-lead' }).ok);
   await becomes('protected backup');
-  assert.ok(pair.a.codes.includes('RECORD-TROUBLE'));
+  assert.is(pair.a.loop!.status().why, 'in step');
+  assert.not.ok(pair.a.codes.includes('RECORD-TROUBLE'), 'who is new is not doubted');
 });
 
 test('stop and start of both, one after the other: the guest goes on, the generation grows', async () => {

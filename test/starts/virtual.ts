@@ -229,7 +229,9 @@ class VirtualBoard {
       return;
     }
     this.record = null;
-    const told: EventCode = record.standing === 'unknown' ? 'RECORD-TROUBLE' : 'RECORD-LOADED';
+    const told: EventCode = this.finds(({ record: on }) => on === 'damaged')
+      ? 'RECORD-TROUBLE'
+      : 'RECORD-LOADED';
     this.events.tell(told);
     this.take({ type: 'loaded', boot: BOOT, record }, this.nowMs);
   }

@@ -458,7 +458,7 @@ export class GuestReplication implements Replication {
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,
       engine: runner.engine,
-      lagMs: leading.lagMs,
+      lagMs: runner.leads ? leading.lagMs : following.lagMs,
       isFarBehind: leading.isFarBehind,
       logKbps: this.rate.kbps,
       gate: {

@@ -102,7 +102,8 @@ export class StreamIn {
     return pieces - this.piecesForgotten >= this.pieceNumbers.length;
   }
 
-  private appliedThrough(pieces: number): number {
+  /** Number of the last message that the machine has behind it. */
+  appliedThrough(pieces: number): number {
     const done = pieces - this.piecesForgotten;
     if (!this.isAttached) return 0;
     // Marks need no applying: what is behind the last piece is done with it.
