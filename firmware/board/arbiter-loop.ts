@@ -83,7 +83,7 @@ export class ArbiterLoop {
   private facts: ReplicationFacts;
   private verdict: ReturnType<Health['verdict']>;
   /** As the arbiter was told last. */
-  private isFit = true;
+  private told = { isFit: true, isAlive: true };
   /** Why the record could not be read and counted yet. */
   private coldWhy: string | null = null;
   private diskTrouble: string | null = null;
@@ -323,9 +323,10 @@ export class ArbiterLoop {
     this.verdict = verdict;
     // What is just being opened is no fault, but nothing to lead with either.
     const isFit = verdict.ok && facts.isReady;
-    if (isFit === this.isFit) return;
-    this.isFit = isFit;
-    this.fire({ type: 'health', ok: isFit });
+    const isAlive = health.isAlive(nowMs);
+    if (isFit === this.told.isFit && isAlive === this.told.isAlive) return;
+    this.told = { isFit, isAlive };
+    this.fire({ type: 'health', ok: isFit, isAlive });
   }
 
   private lookAtTakeover(nowMs: number): void {
