@@ -26,6 +26,7 @@ import { EventLog, eventLine } from './events.ts';
 import { type RequestAnswer, refusedEarly } from './operator-requests.ts';
 import type { Replication, ReplicationEvents } from './replication/types.ts';
 import { ScadaDesk, type ScadaReport } from './scada-desk.ts';
+import { leftSlot } from './slot-watch.ts';
 import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import type { AlarmView, Status } from './status.ts';
 import { SupervisorLine } from './supervisor-line.ts';
@@ -145,6 +146,8 @@ export class Board implements Controlled {
     this.supervisor.start();
     this.alarmKeeper.start();
     this.configWatch.start();
+    const left = leftSlot();
+    if (left !== null) this.events.tell('SLOT-LEFT', left);
     const why = raiseAllPriorities();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: ArbiterLoopParts = {

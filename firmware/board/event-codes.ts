@@ -29,6 +29,7 @@ export const EVENT_CODES = {
     'the supervisor of this board is gone: its death would be told by nobody',
   ),
   'BOARD-NOT-FIRST': warning('the board has no right to go before other programs, and may stall'),
+  'SLOT-LEFT': error('this machine did not start from the slot it should have'),
   'BOARD-STALLED': lasting(warning('the board stood still, as if asleep')),
   'HEALTH-BAD': error('this board is not fit to lead'),
   'HEALTH-WELL': info('this board is fit again'),
