@@ -2,7 +2,8 @@
 // told at once, then after a growing pause with how often it came. Quiet for a while, it is over, and news when it is
 // back. Pure.
 import type { EventCode } from './event-codes.ts';
-import type { EventData } from './events.ts';
+
+type EventData = Readonly<Record<string, unknown>>;
 
 export interface Telling {
   readonly code: EventCode;

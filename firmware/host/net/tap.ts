@@ -7,7 +7,9 @@ const LOOK_MS = 250;
 
 /** Throws a TapError: one clear line. */
 export function tapLink(name: string, events: NetLinkEvents): NetLink {
-  return new TapLink(name, events);
+  const link = new TapLink(name, events);
+  link.take();
+  return link;
 }
 
 class TapLink implements NetLink {
@@ -20,6 +22,10 @@ class TapLink implements NetLink {
   constructor(name: string, events: NetLinkEvents) {
     this.where = name;
     this.events = events;
+  }
+
+  /** Throws where it cannot be had. */
+  take(): void {
     this.tap = this.open();
   }
 

@@ -16,7 +16,9 @@ const RETRY_MS = { min: 4, max: 256 } as const;
 
 /** Throws a HostError: one clear line. */
 export function ptyLine(events: SerialLineEvents): SerialLine {
-  return new PtyLine(events);
+  const line = new PtyLine(events);
+  line.begin();
+  return line;
 }
 
 /** One pseudo-terminal, until it is hung up. */
@@ -37,6 +39,10 @@ class PtyLine implements SerialLine {
 
   constructor(events: SerialLineEvents) {
     this.events = events;
+  }
+
+  /** Throws where it cannot be had. */
+  begin(): void {
     this.end = this.open();
     this.lookLater();
   }
