@@ -145,6 +145,8 @@ export interface ArbiterState {
   /** I slept or was cut off: act on no silence until the peer answers a statement of this number. */
   doubt: number | null;
   healthy: boolean;
+  /** Petted, fit or not. */
+  alive: boolean;
   watchdogArmed: boolean;
   resetAsked: boolean;
 }
@@ -169,7 +171,8 @@ export type ArbiterEvent =
   | { readonly type: 'path-down'; readonly path: Path }
   | { readonly type: 'witness-answered' }
   | { readonly type: 'persisted'; readonly record: DiskRecord }
-  | { readonly type: 'health'; readonly ok: boolean }
+  /** `ok`: fit to lead. `isAlive`: to be petted all the same; @default ok */
+  | { readonly type: 'health'; readonly ok: boolean; readonly isAlive?: boolean }
   | { readonly type: 'watchdog'; readonly armed: boolean }
   /** Source: this session of the peer holds everything. */
   | { readonly type: 'sync-done'; readonly partner: Grant }

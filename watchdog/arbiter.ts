@@ -137,6 +137,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     pettedMs: never,
     doubt: null,
     healthy: true,
+    alive: true,
     watchdogArmed: false,
     resetAsked: false,
   };
@@ -195,6 +196,7 @@ function take(turn: Turn, event: ArbiterEvent): Done {
       return;
     case 'health':
       state.healthy = event.ok;
+      state.alive = event.isAlive ?? event.ok;
       return;
     case 'watchdog':
       state.watchdogArmed = event.armed;
@@ -269,7 +271,7 @@ function evaluate(turn: Turn): Done {
 /** The hardware watchdog is fed by this verdict alone, never by a timer of its own. */
 function pet(turn: Turn): Done {
   const { state, nowMs } = turn;
-  if (!state.watchdogArmed || state.resetAsked || !state.healthy) return;
+  if (!state.watchdogArmed || state.resetAsked || !state.alive) return;
   if (nowMs - state.pettedMs < state.config.limits.petMs) return;
   state.pettedMs = nowMs;
   turn.actions.push({ do: 'pet' });

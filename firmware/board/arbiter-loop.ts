@@ -83,7 +83,7 @@ export class ArbiterLoop {
   private facts: ReplicationFacts;
   private verdict: ReturnType<Health['verdict']>;
   /** As the arbiter was told last. */
-  private isFit = true;
+  private told = { isFit: true, isAlive: true };
   /** Why the record could not be read and counted yet. */
   private coldWhy: string | null = null;
   private diskTrouble: string | null = null;
@@ -173,10 +173,12 @@ export class ArbiterLoop {
     }
     if (this.closing !== null) return;
     this.writeTimer = null;
-    const { boot, record, trouble } = loaded;
-    const text = `start ${boot}, generation ${record.generation}, ${record.standing}`;
+    const { boot, record, copies, trouble } = loaded;
+    const isNew = copies.every((copy) => copy === 'missing');
+    const words = `generation ${record.generation}, ${record.standing}`;
+    const text = `start ${boot}, ${isNew ? 'a new board, without a record yet' : words}`;
     events.tell('RECORD-LOADED', text, { boot, ...record });
-    if (trouble !== null) events.tell('RECORD-TROUBLE', trouble);
+    if (trouble !== null && !isNew) events.tell('RECORD-TROUBLE', trouble);
     this.isSafe(boot, record, () => this.fire({ type: 'loaded', boot, record }));
   }
 
@@ -289,7 +291,7 @@ export class ArbiterLoop {
     this.tickedMs = nowMs;
     if (gapMs > config.limits.stallMs) {
       const text = `the board stood still for ${gapMs.toFixed(0)} ms`;
-      events.tellBurst('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
+      events.tell('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
     }
     this.facts = this.replication.facts();
     this.lookAtHealth(nowMs);
@@ -321,9 +323,10 @@ export class ArbiterLoop {
     this.verdict = verdict;
     // What is just being opened is no fault, but nothing to lead with either.
     const isFit = verdict.ok && facts.isReady;
-    if (isFit === this.isFit) return;
-    this.isFit = isFit;
-    this.fire({ type: 'health', ok: isFit });
+    const isAlive = health.isAlive(nowMs);
+    if (isFit === this.told.isFit && isAlive === this.told.isAlive) return;
+    this.told = { isFit, isAlive };
+    this.fire({ type: 'health', ok: isFit, isAlive });
   }
 
   private lookAtTakeover(nowMs: number): void {
@@ -427,7 +430,7 @@ export class ArbiterLoop {
       this.isSafe(this.state.boot, record, () => this.fire({ type: 'persisted', record }));
       return;
     }
-    events.tellBurst('RECORD-FAILED', `the record cannot be written: ${error}`, data);
+    events.tell('RECORD-FAILED', `the record cannot be written: ${error}`, data);
     // Only the newest order counts by now.
     this.writeTimer ??= setTimeout(() => {
       this.writeTimer = null;
@@ -445,11 +448,11 @@ export class ArbiterLoop {
         this.fire({ type: 'heard', path, statement });
       },
       down: (path: Path, why: string) => {
-        events.tellBurst('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
+        events.tell('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
         this.fire({ type: 'path-down', path });
       },
       trouble: (path, why) =>
-        events.tellBurst('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
+        events.tell('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
       sayOnLog: (frame) => this.replication.sayOnLog(frame),
       witnessAnswered: () => this.fire({ type: 'witness-answered' }),
     });
@@ -470,7 +473,7 @@ export class ArbiterLoop {
         this.fire({ type: 'watchdog', armed: false });
       },
       mute: () => {
-        events.tellBurst('WATCHDOG-MUTE', 'nothing has reset this board', {});
+        events.tell('WATCHDOG-MUTE', 'nothing has reset this board', {});
         onMute('asked for a reset, and nothing resets this board');
       },
     });

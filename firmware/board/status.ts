@@ -55,7 +55,7 @@ export interface Status {
   };
   readonly watchdog: GuardStatus & { readonly kind: BoardConfig['watchdog']['kind'] };
   readonly health: { readonly ok: boolean; readonly words: readonly string[] };
-  /** How far the backup is behind. Null: there is none. */
+  /** How far the backup is behind: on the backup itself, and on the primary as the backup tells. Null: there is none. */
   readonly lagMs: number | null;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };

@@ -168,7 +168,7 @@ function* setWidth([given]: readonly string[], { settings }: Context): Dialogue 
 
 function* setPassword(user: string, role: UserRole | undefined): Dialogue {
   const password = yield* newPassword(user);
-  if (password === null) return;
+  if (password === null) return yield* print('nothing is changed\n');
   const done = yield* call<Done>({ do: 'set-user', user, role, password });
   yield* print(done.ok ? `the password of ${user} is set\n` : `not done: ${done.why}\n`);
 }

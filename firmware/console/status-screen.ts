@@ -75,8 +75,9 @@ function witnessWords({ witness }: Status): string {
   return `${witness.address} ${witness.answers ? 'answers' : 'DOES NOT ANSWER'}`;
 }
 
-function lagWords({ lagMs, logKbps, link }: Status): string {
-  const lag = lagMs === null ? 'no backup' : `${lagMs.toFixed(1)} ms`;
+function lagWords({ role, lagMs, logKbps, link }: Status): string {
+  const none = roleWord(role) === 'BACKUP' ? 'not known yet' : 'no backup';
+  const lag = lagMs === null ? none : `${lagMs.toFixed(1)} ms`;
   return link.up ? `${lag}, log ${logKbps.toFixed(0)} kbit/s` : `${lag}, log link DOWN`;
 }
 

@@ -79,6 +79,17 @@ export class Backends {
     };
   }
 
+  /** What does not carry anything now, in words; null: all is there. It is opened again by itself. */
+  get missing(): string | null {
+    const troubles = [
+      ...this.nets.flatMap(({ trouble }) => trouble ?? []),
+      ...[...this.lines].flatMap(([port, { trouble }]) =>
+        trouble === null ? [] : `${port}: ${trouble}`,
+      ),
+    ];
+    return troubles.length === 0 ? null : troubles.join('; ');
+  }
+
   deliver(outputs: readonly OutputItem[]): void {
     for (const output of outputs) this.deliverOne(output);
   }
@@ -152,6 +163,7 @@ export class Backends {
   private lineEvents(port: SerialPortName): SerialLineEvents {
     return {
       onLeave: this.events.onLeave,
+      onNotice: (words) => this.events.onNotice(`${port} ${words}`),
       onBytes: (bytes) => {
         const underWay = (this.underWay.get(port) ?? 0) + bytes.length;
         this.underWay.set(port, underWay);

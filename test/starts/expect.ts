@@ -22,14 +22,13 @@ export interface Expected {
 
 export const WHY = {
   disk: 'the record cannot be written: no space is left on the disk',
-  alone: 'nobody answers and the record may be old: peer or operator',
+  alone: 'nobody answers and the record may be old: peer, or operator by force-lead',
   unfit: 'could lead, but this board is not fit to lead',
   noDog: 'could lead, but no watchdog is armed, and the configuration forbids to lead without one',
   peerWillLead: 'the peer will lead',
-  operator: 'the records do not tell who leads: operator',
+  operator: 'the records do not tell who leads: operator, force-lead where the disk counts',
   follows: 'the peer leads',
   leadsAlone: 'the new reign is on disk',
-  protects: 'the peer may promote from now on',
   /** It had begun: a path that was never heard is given the time of one silence. */
   lostTarget: 'sync-up lost its target',
   inStep: 'in step',
@@ -84,7 +83,7 @@ function relation(start: Start): Relation {
     // The plant does not see it, but the other one.
     return start.front === 'no carrier' && start.gateway === 'answers'
       ? { role: 'backup', why: WHY.handedOver, peer: 'protected' }
-      : { role: 'protected', why: WHY.protects, peer: 'backup' };
+      : { role: 'protected', why: WHY.inStep, peer: 'backup' };
   }
   return followed(start);
 }
@@ -107,7 +106,6 @@ function followed(start: Start): Relation {
 
 function alarmsOf(start: Start, role: Line['role'], peer: Expected['peer']): AlarmCode[] {
   const isFull = start.folder === 'full';
-  const isNoRecord = start.record === 'new' || start.record === 'damaged';
   const peerServes = (peer === 'solo' || peer === 'protected') && hearsAny(start);
   const found: Partial<Record<AlarmCode, boolean>> = {
     'NOBODY-LEADS': (role === 'cold' || role === 'seeking') && !peerServes,
@@ -120,7 +118,7 @@ function alarmsOf(start: Start, role: Line['role'], peer: Expected['peer']): Ala
     'WATCHDOG-OFF': start.watchdog !== 'there',
     'RECORD-FAILED': isFull,
     'ALARMS-UNSAVED': isFull,
-    'RECORD-DOUBTED': isNoRecord && !isFull,
+    'RECORD-DOUBTED': start.record === 'damaged' && !isFull,
   };
   return (Object.keys(found) as AlarmCode[]).filter((code) => found[code]);
 }

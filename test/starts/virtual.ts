@@ -193,7 +193,10 @@ class VirtualBoard {
     const missing = this.finds(({ tap, disk }) => tap === 'missing' || disk === 'missing');
     this.health.resource(missing ? 'something is missing' : null);
     const verdict = this.health.verdict(nowMs);
-    if (verdict.ok !== this.verdict.ok) this.take({ type: 'health', ok: verdict.ok }, nowMs);
+    if (verdict.ok !== this.verdict.ok) {
+      const isAlive = this.health.isAlive(nowMs);
+      this.take({ type: 'health', ok: verdict.ok, isAlive }, nowMs);
+    }
     this.verdict = verdict;
     const armed = !this.finds(({ watchdog }) => watchdog !== 'there');
     if (armed !== this.state.watchdogArmed) this.take({ type: 'watchdog', armed }, nowMs);
@@ -229,7 +232,9 @@ class VirtualBoard {
       return;
     }
     this.record = null;
-    const told: EventCode = record.standing === 'unknown' ? 'RECORD-TROUBLE' : 'RECORD-LOADED';
+    const told: EventCode = this.finds(({ record: on }) => on === 'damaged')
+      ? 'RECORD-TROUBLE'
+      : 'RECORD-LOADED';
     this.events.tell(told);
     this.take({ type: 'loaded', boot: BOOT, record }, this.nowMs);
   }

@@ -120,6 +120,9 @@ function unchanged(name, value) {
   return existsSync(file) && readFileSync(file, 'utf8') === value;
 }
 
+/** Before something is built over: what a failed build leaves behind is not what the old stamp says. */
+const forget = (name) => rmSync(join(stampDir, name), { force: true });
+
 function remember(name, value) {
   mkdirSync(stampDir, { recursive: true });
   writeFileSync(join(stampDir, name), value);
@@ -173,10 +176,12 @@ function buildAddon({ configuration, stamp, configured }) {
     { env: nodeHeaders() },
   ];
   if (!existsSync(join(root, 'native/build/Makefile')) || !unchanged('configure', configured)) {
+    forget('configure');
     step('native addon: configure', ...nodeGyp('configure'));
     remember('configure', configured);
   }
   const isDebug = configuration === 'Debug';
+  forget(configuration);
   step(
     `native addon: build${isDebug ? ' with sanitizers' : ''}`,
     ...nodeGyp('build', isDebug ? '--debug' : '--release', '-j', '2'),
@@ -190,6 +195,7 @@ function compileTypeScript() {
   );
   const stamp = digest([join(root, 'tsconfig.json'), ...sources]);
   if (existsSync(join(root, 'dist')) && unchanged('typescript', stamp)) return;
+  forget('typescript');
   step('TypeScript', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root]);
   remember('typescript', stamp);
   // What was compiled from a source that is gone must not be found, least of all as a test.

@@ -2,7 +2,7 @@
 // and be gone a while before it ends, so that a loose plug makes one alarm and not a thousand. Pure.
 import { DEFAULT_LIMITS, type Limits } from '../../../watchdog/limits.ts';
 import type { EventCode } from '../event-codes.ts';
-import type { BoardEvent } from '../events.ts';
+import type { Occurrence } from '../events.ts';
 import type { Status } from '../status.ts';
 import { ALARM_CODES, type AlarmCode } from './codes.ts';
 
@@ -62,6 +62,7 @@ export const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'RECORD-SLOW': 'RECORD-SLOW',
   'SUPERVISOR-GONE': 'SUPERVISOR-GONE',
   'BOARD-NOT-FIRST': 'NOT-FIRST',
+  'SLOT-LEFT': 'SLOT-LEFT',
   'BOARD-STALLED': 'STALLS',
   'FRAMES-REJECTED': 'NOISE',
   'CONTROL-CLOSED': 'CONTROL-CLOSED',
@@ -109,7 +110,7 @@ export class AlarmWatch {
     }
   }
 
-  take({ code, text, monoMs, data }: BoardEvent): void {
+  take({ code, text, monoMs, data }: Occurrence): void {
     const happened = HAPPENED[code];
     // A hand-over is what somebody asked for.
     const isAsked = code === 'TAKEOVER-BEGUN' && data.kind === 'hand-over';

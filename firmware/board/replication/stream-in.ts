@@ -104,7 +104,8 @@ export class StreamIn {
     return pieces - this.piecesForgotten >= this.pieceNumbers.length;
   }
 
-  private appliedThrough(pieces: number): number {
+  /** Number of the last message that the machine has behind it. */
+  appliedThrough(pieces: number): number {
     const done = pieces - this.piecesForgotten;
     if (!this.isAttached) return 0;
     // A machine applies pieces, not marks: a mark behind the last piece is done when that piece is.

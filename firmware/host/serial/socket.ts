@@ -12,6 +12,9 @@ export async function socketLine(path: string, { onBytes }: SerialLineEvents): P
   });
   return {
     where: path,
+    get trouble() {
+      return queue.trouble;
+    },
     write: (bytes) => {
       const { peer } = queue;
       if (peer?.writable && peer.writableLength < UNREAD_BYTES_MAX) peer.write(bytes);

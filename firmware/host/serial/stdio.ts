@@ -32,6 +32,7 @@ export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
   stdout.on('error', ignore);
   return {
     where: undefined,
+    trouble: null,
     write: (bytes) => {
       if (!isClosed) stdout.write(bytes);
     },

@@ -99,6 +99,42 @@ test(
 );
 
 test(
+  'a board that hands over and is not fit to follow, in the same moment, is brought into step again',
+  async () => {
+    const rig = await rigOf({ random: seededRandom('unfit') });
+    const { a, b, plant } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    await rig.talk(5);
+    a.replication.gate('closed');
+    a.replication.pauseGuest();
+    a.is('leaving');
+    a.replication.markLog('leave', a.reign.grant!);
+    await b.told('marked');
+    // Each order comes before what the one before it ordered is done.
+    const generation = a.reign.generation + 1;
+    b.is('promoting', { generation, grant: null });
+    b.replication.goLive();
+    b.is('protected', { grant: { boot: a.reign.boot, session: a.reign.session } });
+    b.replication.gate('acked');
+    b.replication.markLog('grant', b.reign.grant!);
+    b.is('soloing', { grant: null });
+    b.replication.syncStop();
+    b.is('solo');
+    b.replication.gate('open');
+    a.is('backup', { generation, grant: null });
+    a.replication.follow(b.reign.boot, a.reign.session);
+    rig.startSync(b, a, 2);
+    await b.told('sync-done');
+    assert.not.ok(b.codes().includes('LOG-TROUBLE'), 'a grant withdrawn is no trouble');
+    await rig.grant(b, a);
+    await rig.talk(5);
+    plant.assertConsistent();
+  },
+  LONG,
+);
+
+test(
   'a leader that takes its offer back goes on where it stood',
   async () => {
     const rig = await rigOf({ random: seededRandom('resume') });
