@@ -1,11 +1,13 @@
 // What the screens show: SCADA, the clock, the status of a healthy and of a sorry board; all in ASCII, none too wide.
 import type { ClockStatus } from '../../firmware/board/clock-watch.ts';
+import { redundancyOf } from '../../firmware/board/redundancy.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import type { TimeText } from '../../firmware/console/needs.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, suite } from '../harness/index.ts';
+import { primary } from '../watchdog/arbiter-bench.ts';
 import { Desk } from './desk.ts';
 import { golden } from './screen.ts';
 
@@ -123,6 +125,27 @@ test('show time: who sets the clock, what was heard last, and what nobody says',
   assert.match(shows({}), /\nset +by nobody\nby +nobody known/);
   desk.status = null;
   assert.match(desk.type('\x0cshow time\r').screen.text, /clock +2026-03-01 04:05:06 UTC/);
+});
+
+test('what is not survived is named, in step or not', () => {
+  const desk = new Desk().login();
+  const names = { here: 'press-7-a', there: 'press-7-b' };
+  const { bench } = primary({ witness: 'none' });
+  const redundancy = redundancyOf(bench.state, bench.nowMs, names);
+  desk.status = { ...healthyStatus(), redundancy };
+  const { text } = desk.type('\x0cshow status\r').screen;
+  assert.match(
+    text,
+    /protection +REDUNDANT, for 2 h 5 min, but not survived: death of press-7-b \(no\s+witness/,
+  );
+  const all = desk.type('\x0cshow redundancy\r').screen.text;
+  assert.match(
+    all,
+    /In step \(RUN-Redundant\); not survived: death of press-7-b \(no\s+witness\s+is/,
+  );
+  assert.match(all, /\nsurvived +death of press-7-a\n/);
+  assert.match(all, /\nNOT +death of press-7-b: no witness is configured\n/);
+  assert.match(all, /\nsurvived +loss of the log link\n/);
 });
 
 test('show status is one screen of 24 lines with its prompt, whatever is wrong', () => {
