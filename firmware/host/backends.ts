@@ -91,10 +91,7 @@ export class Backends {
   }
 
   deliver(outputs: readonly OutputItem[]): void {
-    for (const output of outputs) {
-      if (output.kind === 'net-tx') this.nets[output.nic]?.send(output.frame);
-      else if (output.kind === 'serial-tx') this.lines.get(output.port)?.write(output.bytes);
-    }
+    for (const output of outputs) this.deliverOne(output);
   }
 
   /** Answered by an input. */
@@ -114,6 +111,24 @@ export class Backends {
     for (const line of this.lines.values()) await line.close();
     for (const net of this.nets) await net.close();
     for (const disk of this.disks) await disk.close();
+  }
+
+  private deliverOne(output: OutputItem): void {
+    switch (output.kind) {
+      case 'net-tx':
+        this.nets[output.nic]?.send(output.frame);
+        return;
+      case 'serial-tx':
+        this.lines.get(output.port)?.write(output.bytes);
+        return;
+      // No line here has modem lines; how the guest ends is for whoever runs it.
+      case 'serial-line':
+      case 'debug-exit':
+      case 'power':
+        return;
+      default:
+        output satisfies never;
+    }
   }
 
   private async openAll({ disks, nets, serial }: BackendSpec): Promise<void> {

@@ -1,5 +1,5 @@
 // A start in virtual time: the arbiter, the health, the status and the alarms of two boards as they are,
-// with wires, disk and hands that do at once what theirs do later. So every combination can be tried.
+// with wires, disk and replication that do at once what theirs do later. So every combination can be tried.
 import { AlarmBook } from '../../firmware/board/alarms/book.ts';
 import { AlarmWatch, quietAfterStartMs } from '../../firmware/board/alarms/watch.ts';
 import { parseConfig } from '../../firmware/board/config/parse.ts';

@@ -67,7 +67,8 @@ export const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'FRAMES-REJECTED': 'NOISE',
   'CONTROL-CLOSED': 'CONTROL-CLOSED',
 };
-const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
+/** One that is neither here nor fades ends with the next start of the board. */
+export const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'LINK-UP': ['LINK-REFUSED'],
   'LAG-WELL': ['BACKUP-SLOW'],
   'RECORD-WRITTEN': ['RECORD-FAILED', 'RECORD-SLOW'],
@@ -77,7 +78,7 @@ const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'ROLE-SOLO': ['BACKUP-SLOW'],
   'ROLE-BACKUP': ['BACKUP-SLOW'],
 };
-const FADES: ReadonlySet<AlarmCode> = new Set<AlarmCode>(['STALLS', 'NOISE']);
+export const FADES: ReadonlySet<AlarmCode> = new Set<AlarmCode>(['STALLS', 'NOISE']);
 
 interface Track {
   text: string;
