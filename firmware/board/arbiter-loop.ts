@@ -139,6 +139,7 @@ export class ArbiterLoop {
     this.requests = new RequestTracker(events);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
     this.record.onWritten = (written) => this.written(written);
+    this.record.onCounted = (boot, error) => this.counted(boot, error);
   }
 
   private async begin(): Promise<void> {
@@ -159,10 +160,10 @@ export class ArbiterLoop {
 
   /** Without a start counted on disk it has no word to say: it waits, cold, until the disk has it. */
   private async loadRecord(): Promise<void> {
-    const { events, wallMs } = this.parts;
+    const { events } = this.parts;
     let loaded: Loaded;
     try {
-      loaded = await this.record.load(Math.floor(wallMs() / 1000));
+      loaded = await this.record.load();
     } catch (error) {
       const text = `the record cannot be written: ${(error as Error).message}`;
       if (text !== this.coldWhy) events.tell('RECORD-FAILED', text);
@@ -366,6 +367,9 @@ export class ArbiterLoop {
       case 'persist':
         this.record.write(action.record);
         break;
+      case 'count-start':
+        this.record.count(action.boot);
+        break;
       case 'report':
         this.report(action.role, action.why);
         break;
@@ -414,6 +418,23 @@ export class ArbiterLoop {
     const kind = state.plan === 'swap' ? 'hand-over' : 'takeover';
     this.takeover.decided({ cause, kind, generation, wallMs: wallMs(), decidedMs, silenceMs });
     events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
+  }
+
+  /** The peer held this start for an older one; it has a number above that now. */
+  private counted(boot: number, error: string | null): void {
+    const { events } = this.parts;
+    if (error !== null) {
+      events.tellBurst('RECORD-FAILED', `the number of this start cannot be written: ${error}`, {});
+      setTimeout(() => this.countAgain(boot), WRITE_AGAIN_MS);
+      return;
+    }
+    events.tell('START-RECOUNTED', `this is start ${boot} now`, { boot });
+    this.isSafe(boot, this.state.record, () => this.fire({ type: 'start-counted', boot }));
+  }
+
+  private countAgain(boot: number): void {
+    const { boot: now, isCounted } = this.state;
+    if (this.closing === null && now === boot && !isCounted) this.record.count(boot);
   }
 
   private written({ record, error, tookMs }: Written): void {

@@ -45,6 +45,9 @@ export const EVENT_CODES = {
   'RECORD-TROUBLE': error('the record of this board cannot be relied on'),
   'RECORD-WRITTEN': info('the record is safe on disk'),
   'RECORD-SLOW': warning('the disk of the record is slow: every takeover waits for it'),
+  'START-RECOUNTED': warning(
+    'the peer had heard of a later start of this board, whose record is lost or old: its number is above that now',
+  ),
   'RECORD-FAILED': critical('the record cannot be written'),
 
   // Who leads, as watchdog/arbiter.ts decides; one code a role.

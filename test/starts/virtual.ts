@@ -243,6 +243,9 @@ class VirtualBoard {
       case 'persist':
         this.queue.push({ type: 'persisted', record: action.record });
         break;
+      case 'count-start':
+        this.queue.push({ type: 'start-counted', boot: action.boot });
+        break;
       case 'discard-guest':
         this.queue.push({ type: 'guest-discarded' });
         break;
