@@ -25,6 +25,7 @@ import { tooFarBehind } from './handover-check.ts';
 import { Notices } from './notices.ts';
 import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
+import { arbiterConfigOf, RedundancyView } from './redundancy.ts';
 import type {
   CurrentRole,
   Replication,
@@ -73,6 +74,7 @@ export class ArbiterLoop {
   private readonly health: Health;
   private readonly notices: Notices;
   private readonly ticker: Ticker;
+  private readonly redundancy = new RedundancyView();
   private readonly takeover = new TakeoverTimeline();
   private readonly requests: RequestTracker;
   private state: ArbiterState;
@@ -118,11 +120,8 @@ export class ArbiterLoop {
     this.verdict = this.health.verdict(now);
     this.state = initialState(
       {
-        id: config.side,
-        limits: config.limits,
+        ...arbiterConfigOf(config, parts.watchdog !== null),
         witness: parts.witness === null ? 'none' : 'gateway',
-        allowNoWatchdog: parts.watchdog === null,
-        syncAllowed: config.syncAllowed,
       },
       now,
     );
@@ -244,8 +243,10 @@ export class ArbiterLoop {
     const { config, events, nowMs } = this.parts;
     const facts = this.replication.facts();
     this.takeover.replicationSays(facts.lastTakeover);
+    const there = facts.peerAbout?.name ?? `board ${config.side === 'a' ? 'B' : 'A'}`;
     return statusOf({
       config,
+      redundancy: this.redundancy.look(this.state, nowMs(), { here: config.name, there }),
       state: this.state,
       coldWhy: this.coldWhy,
       facts,

@@ -68,7 +68,7 @@ export const EVENT_CODES = {
   'ROLE-STOPPED': info('stopped by the operator'),
   'PAIR-STATE': info('the state of the pair changed'),
   'REDUNDANCY-LOST': error('one more fault would stop the guest'),
-  'REDUNDANCY-BACK': info('any single fault is survived again'),
+  'REDUNDANCY-BACK': info('both boards are in step again'),
   'TAKEOVER-BEGUN': warning('takes over from the peer'),
   'TAKEOVER-DONE': warning('the guest goes on here'),
   'HANDOVER-BEGUN': info('the guest is paused for the hand-over'),
