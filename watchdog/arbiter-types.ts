@@ -106,6 +106,8 @@ export interface ArbiterState {
   sinceMs: number;
   gate: Gate;
   boot: number;
+  /** The number of this start is safe on disk; before that nothing is said under it. */
+  isCounted: boolean;
   seq: number;
   /** The reign I lead or follow. */
   generation: number;
@@ -166,6 +168,8 @@ export type OperatorRequest =
 export type ArbiterEvent =
   | { readonly type: 'tick' }
   | { readonly type: 'loaded'; readonly boot: number; readonly record: DiskRecord }
+  /** The answer to `count-start`. */
+  | { readonly type: 'start-counted'; readonly boot: number }
   | { readonly type: 'heard'; readonly path: Path; readonly statement: Statement }
   /** Carrier or modem lines gone: silent now, without waiting. */
   | { readonly type: 'path-down'; readonly path: Path }
@@ -186,6 +190,8 @@ export type ArbiterEvent =
 export type Action =
   | { readonly do: 'say'; readonly urgent: boolean; readonly statement: Statement }
   | { readonly do: 'persist'; readonly record: DiskRecord }
+  /** Counts this start of the board anew on its disk: the peer has heard of a later one. */
+  | { readonly do: 'count-start'; readonly boot: number }
   | { readonly do: 'gate'; readonly gate: Gate }
   | { readonly do: 'boot-guest' }
   /** Replay to the end of the log, then record; output waits for the gate. */

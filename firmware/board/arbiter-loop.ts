@@ -25,6 +25,7 @@ import { tooFarBehind } from './handover-check.ts';
 import { Notices } from './notices.ts';
 import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
+import { arbiterConfigOf, RedundancyView } from './redundancy.ts';
 import type {
   CurrentRole,
   Replication,
@@ -73,6 +74,7 @@ export class ArbiterLoop {
   private readonly health: Health;
   private readonly notices: Notices;
   private readonly ticker: Ticker;
+  private readonly redundancy = new RedundancyView();
   private readonly takeover = new TakeoverTimeline();
   private readonly requests: RequestTracker;
   private state: ArbiterState;
@@ -118,11 +120,8 @@ export class ArbiterLoop {
     this.verdict = this.health.verdict(now);
     this.state = initialState(
       {
-        id: config.side,
-        limits: config.limits,
+        ...arbiterConfigOf(config, parts.watchdog !== null),
         witness: parts.witness === null ? 'none' : 'gateway',
-        allowNoWatchdog: parts.watchdog === null,
-        syncAllowed: config.syncAllowed,
       },
       now,
     );
@@ -139,6 +138,7 @@ export class ArbiterLoop {
     this.requests = new RequestTracker(events);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
     this.record.onWritten = (written) => this.written(written);
+    this.record.onCounted = (boot, error) => this.counted(boot, error);
   }
 
   private async begin(): Promise<void> {
@@ -159,10 +159,10 @@ export class ArbiterLoop {
 
   /** Without a start counted on disk it has no word to say: it waits, cold, until the disk has it. */
   private async loadRecord(): Promise<void> {
-    const { events, wallMs } = this.parts;
+    const { events } = this.parts;
     let loaded: Loaded;
     try {
-      loaded = await this.record.load(Math.floor(wallMs() / 1000));
+      loaded = await this.record.load();
     } catch (error) {
       const text = `the record cannot be written: ${(error as Error).message}`;
       if (text !== this.coldWhy) events.tell('RECORD-FAILED', text);
@@ -245,8 +245,10 @@ export class ArbiterLoop {
     const { config, events, nowMs } = this.parts;
     const facts = this.replication.facts();
     this.takeover.replicationSays(facts.lastTakeover);
+    const there = facts.peerAbout?.name ?? `board ${config.side === 'a' ? 'B' : 'A'}`;
     return statusOf({
       config,
+      redundancy: this.redundancy.look(this.state, nowMs(), { here: config.name, there }),
       state: this.state,
       coldWhy: this.coldWhy,
       facts,
@@ -369,6 +371,9 @@ export class ArbiterLoop {
       case 'persist':
         this.record.write(action.record);
         break;
+      case 'count-start':
+        this.record.count(action.boot);
+        break;
       case 'report':
         this.report(action.role, action.why);
         break;
@@ -417,6 +422,23 @@ export class ArbiterLoop {
     const kind = state.plan === 'swap' ? 'hand-over' : 'takeover';
     this.takeover.decided({ cause, kind, generation, wallMs: wallMs(), decidedMs, silenceMs });
     events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
+  }
+
+  /** The peer held this start for an older one; it has a number above that now. */
+  private counted(boot: number, error: string | null): void {
+    const { events } = this.parts;
+    if (error !== null) {
+      events.tellBurst('RECORD-FAILED', `the number of this start cannot be written: ${error}`, {});
+      setTimeout(() => this.countAgain(boot), WRITE_AGAIN_MS);
+      return;
+    }
+    events.tell('START-RECOUNTED', `this is start ${boot} now`, { boot });
+    this.isSafe(boot, this.state.record, () => this.fire({ type: 'start-counted', boot }));
+  }
+
+  private countAgain(boot: number): void {
+    const { boot: now, isCounted } = this.state;
+    if (this.closing === null && now === boot && !isCounted) this.record.count(boot);
   }
 
   private written({ record, error, tookMs }: Written): void {

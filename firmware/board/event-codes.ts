@@ -49,6 +49,9 @@ export const EVENT_CODES = {
   'RECORD-TROUBLE': error('the record of this board cannot be relied on'),
   'RECORD-WRITTEN': info('the record is safe on disk'),
   'RECORD-SLOW': lasting(warning('the disk of the record is slow: every takeover waits for it')),
+  'START-RECOUNTED': warning(
+    'the peer had heard of a later start of this board, whose record is lost or old: its number is above that now',
+  ),
   'RECORD-FAILED': lasting(critical('the record cannot be written')),
 
   // Who leads, as watchdog/arbiter.ts decides; one code a role.
@@ -69,7 +72,7 @@ export const EVENT_CODES = {
   'ROLE-STOPPED': info('stopped by the operator'),
   'PAIR-STATE': info('the state of the pair changed'),
   'REDUNDANCY-LOST': error('one more fault would stop the guest'),
-  'REDUNDANCY-BACK': info('any single fault is survived again'),
+  'REDUNDANCY-BACK': info('both boards are in step again'),
   'TAKEOVER-BEGUN': warning('takes over from the peer'),
   'TAKEOVER-DONE': warning('the guest goes on here'),
   'HANDOVER-BEGUN': info('the guest is paused for the hand-over'),

@@ -21,6 +21,7 @@ import type { BoardConfig } from './config/types.ts';
 import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
 import type { PathCounters } from './paths.ts';
+import type { Redundancy } from './redundancy.ts';
 import type { ReplicationFacts, SyncFacts } from './replication/types.ts';
 import type { ScadaStatus } from './scada-desk.ts';
 import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
@@ -39,6 +40,8 @@ export interface Status {
   };
   readonly role: Role;
   readonly pairState: PairState;
+  /** What that is worth now: which single fault the service would survive. */
+  readonly redundancy: Redundancy;
   /** Why this role, in words. */
   readonly why: string;
   /** How long it has had this role. */
@@ -155,6 +158,7 @@ export interface StatusParts {
   /** Why its record could not be read and counted yet; null: it just has not been. */
   readonly coldWhy: string | null;
   readonly facts: ReplicationFacts;
+  readonly redundancy: Redundancy;
   readonly nowMs: number;
   readonly bornMs: number;
   readonly counters: Readonly<Record<Path, PathCounters>>;
@@ -181,6 +185,7 @@ export function statusOf(parts: StatusParts): Status {
     board: { name, side, pid: process.pid, boot: state.boot, upMs: nowMs - parts.bornMs },
     role,
     pairState: pairState(state),
+    redundancy: parts.redundancy,
     why,
     sinceMs: nowMs - state.sinceMs,
     generation,

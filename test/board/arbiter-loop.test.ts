@@ -1,5 +1,5 @@
 // Two arbiter loops with fake replication find each other, protect, hand over, survive silence, and stop in order.
-import { renameSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { assert, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
@@ -93,6 +93,30 @@ test('two boards become redundant; all that the panel shows is there', async () 
   assert.equal(status.peer.role, 'protected');
   // Notices look at the state once a tick, so the word may come a tick after the state.
   await until('redundancy told', () => pair.b.codes.includes('REDUNDANCY-BACK'));
+  assert.is(pair.twoGates, null);
+});
+
+test('a board that comes back without its state folder, or with an old one, is in step again', async () => {
+  // Above every number that a clock gives today.
+  const HIGH = 2_000_000_000;
+  new RoleRecordStore(pair.b.folder).load(HIGH);
+  await protect();
+  for (const [round, lost] of [
+    () => {},
+    () => new RoleRecordStore(pair.b.folder).load(17),
+  ].entries()) {
+    await pair.b.stop();
+    await until('A is alone', () => role(pair.a) === 'solo');
+    rmSync(pair.b.folder, { recursive: true });
+    lost();
+    await pair.b.start();
+    await becomes('protected backup');
+    await until('redundant', redundant);
+    const { boot } = pair.b.loop!.status().board;
+    assert.ok(boot > HIGH + round, String(boot));
+    assert.is(new RoleRecordStore(pair.b.folder).peek().boot, boot);
+    assert.ok(pair.b.codes.includes('START-RECOUNTED'));
+  }
   assert.is(pair.twoGates, null);
 });
 

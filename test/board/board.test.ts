@@ -292,6 +292,15 @@ test(
   { timeoutMs: 30_000 },
 );
 
+test('a configuration that cannot survive every single fault is told so when it is checked', async () => {
+  const { code, out } = await twinstep('board', '--config', file, '--check');
+  assert.is(code, 0);
+  assert.match(
+    out,
+    /all is well; a pair with it is redundant, but not survived: death of the backup \(no witness/,
+  );
+});
+
 test('configuration mistakes are told at once by the command, exit code 1', async () => {
   writeFileSync(file, '[board]\nnam = "x"\n');
   const found = await twinstep('board', '--config', file);

@@ -6,6 +6,7 @@ import { parseConfig } from '../../firmware/board/config/parse.ts';
 import type { BoardConfig } from '../../firmware/board/config/types.ts';
 import type { EventCode } from '../../firmware/board/event-codes.ts';
 import { EventLog } from '../../firmware/board/events.ts';
+import { RedundancyView } from '../../firmware/board/redundancy.ts';
 import type { ReplicationFacts } from '../../firmware/board/replication/types.ts';
 import { type Status, statusOf } from '../../firmware/board/status.ts';
 import { arbitrate, initialState } from '../../watchdog/arbiter.ts';
@@ -158,6 +159,7 @@ class VirtualBoard {
   private readonly config: BoardConfig;
   private readonly around: Around;
   private record: DiskRecord | null;
+  private readonly redundancy = new RedundancyView();
   private lookMs = 0;
   private syncAtMs: number | null = null;
   private readonly queue: ArbiterEvent[] = [];
@@ -248,6 +250,9 @@ class VirtualBoard {
       case 'persist':
         this.queue.push({ type: 'persisted', record: action.record });
         break;
+      case 'count-start':
+        this.queue.push({ type: 'start-counted', boot: action.boot });
+        break;
       case 'discard-guest':
         this.queue.push({ type: 'guest-discarded' });
         break;
@@ -280,6 +285,7 @@ class VirtualBoard {
       coldWhy: this.finds(({ folder }) => folder === 'full') ? WHY.disk : null,
       counters: { log: NO_FRAMES, serial: NO_FRAMES, front: NO_FRAMES },
       witnessTrouble: null,
+      redundancy: this.redundancy.look(state, nowMs, { here: config.name, there: 'the other one' }),
       dog: { armed, identity: null, timeoutMs: null, causedLastReset: null, why: null },
       ...{ takeover: null, lastEvent: null, alarms: [], configStatus: null, firmware: 'virtual' },
       peerExtras: { position: 0n, health: 0 },
