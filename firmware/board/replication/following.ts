@@ -204,6 +204,10 @@ export class Following {
     if (this.inbound !== undefined) this.shared.guestOutput.releasedThere(sequence);
   }
 
+  heard({ heard }: Of<'heard'>): void {
+    if (this.inbound !== undefined) this.shared.guestOutput.takeHeard(heard);
+  }
+
   drop({ session, reason }: Of<'drop'>): void {
     if (session !== this.shared.current()?.session || !this.isFollower()) return;
     this.event('LAG-DROPPED', `the leader goes on without this board: ${reason}`);

@@ -6,7 +6,8 @@
 import type { OutputItem } from '../../host/vcpu/messages.ts';
 import { type GateMode, OutputGate } from '../../lockstep/gate.ts';
 import { HeldOutputs } from '../../lockstep/held.ts';
-import { AddressLearner, announcements } from './announce.ts';
+import { announcements } from './announce.ts';
+import { AddressLearner, decodeHeard, encodeHeard } from './guest-addresses.ts';
 
 export interface GuestOutputOptions {
   readonly macs: readonly Uint8Array[];
@@ -114,6 +115,24 @@ export class GuestOutput {
     this.gate.takeAll();
     this.gate.restart();
     this.held.clear();
+    this.reborn();
+  }
+
+  /** A guest that starts anew has no address before it says so. */
+  reborn(): void {
+    for (const learner of this.learners) learner.forget();
+  }
+
+  /** For a follower, which hears the guest only from when it came into step. */
+  heard(): Uint8Array {
+    return encodeHeard(this.learners.map(({ heard }) => heard));
+  }
+
+  /** What the leader heard before; false: it cannot be read. */
+  takeHeard(bytes: Uint8Array): boolean {
+    const cards = decodeHeard(bytes);
+    for (const [nic, heard] of (cards ?? []).entries()) this.learners[nic]?.merge(heard);
+    return cards !== null;
   }
 
   /** Called once, when the next output leaves. */
@@ -124,7 +143,7 @@ export class GuestOutput {
   /** Sends frames in the guest's name, past the gate: no byte of them is the guest's. Answers how many. */
   announce(): number {
     const frames = this.options.macs.flatMap((mac, nic) =>
-      announcements(mac, this.learners[nic]!.addresses).map((frame) => ({ nic, frame })),
+      announcements(mac, this.learners[nic]!.heard).map((frame) => ({ nic, frame })),
     );
     this.options.deliver(
       frames.map(({ nic, frame }) => ({ kind: 'net-tx', nic, frame, sequence: 0n }) as const),

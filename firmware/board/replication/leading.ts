@@ -77,7 +77,14 @@ export class Leading {
       this.drop(partner.session, 'LOG-TROUBLE', 'there is no log to follow');
       return;
     }
+    // Before it may promote: the guest may have said long ago where it is to be found.
+    if (mark === 'grant') this.tellHeard();
     this.stream.mark(mark, partner, generation);
+  }
+
+  private tellHeard(): void {
+    const { link, guestOutput } = this.shared;
+    link.send(encodeLogMessage({ type: 'heard', heard: guestOutput.heard() }), false);
   }
 
   ack(ack: Ack): void {

@@ -45,7 +45,9 @@ export type LogMessage =
   | { readonly type: 'synced'; readonly stream: number; readonly session: number }
   | { readonly type: 'drop'; readonly session: number; readonly reason: string }
   /** For people: about.ts. */
-  | { readonly type: 'about'; readonly about: Uint8Array };
+  | { readonly type: 'about'; readonly about: Uint8Array }
+  /** What the guest's cards were heard with: guest-addresses.ts. */
+  | { readonly type: 'heard'; readonly heard: Uint8Array };
 
 export interface Ack {
   readonly type: 'ack';
@@ -125,6 +127,7 @@ const LOG_TYPE = {
   synced: 0x09,
   drop: 0x0a,
   about: 0x0b,
+  heard: 0x0c,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const BULK_TYPE = {
@@ -187,6 +190,8 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
     }
     case 'about':
       return write(message.about.length).raw(message.about).done();
+    case 'heard':
+      return write(message.heard.length).raw(message.heard).done();
   }
 }
 
@@ -240,6 +245,8 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
       return { type: 'drop', session: fields.u32(), reason: text(fields.rest()) };
     case LOG_TYPE.about:
       return { type: 'about', about: fields.rest() };
+    case LOG_TYPE.heard:
+      return { type: 'heard', heard: fields.rest() };
     default:
       return 'type';
   }

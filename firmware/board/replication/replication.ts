@@ -344,7 +344,10 @@ export class GuestReplication implements Replication {
         this.following.progress();
       },
       onDivergence: (divergence) => this.following.diverged(divergence),
-      onReboot: (life) => this.event('GUEST-REBOOTED', `the guest restarts, life ${life}`),
+      onReboot: (life) => {
+        this.guestOutput.reborn();
+        this.event('GUEST-REBOOTED', `the guest restarts, life ${life}`);
+      },
       onEnded: (end) => this.guestEnded(end),
       onDiskTrouble: (words) => this.event('DISK-TROUBLE', words),
       onNotice: (line) => this.event('GUEST-NOTICE', line),
@@ -437,6 +440,9 @@ export class GuestReplication implements Replication {
         return;
       case 'about':
         this.peerAbout = decodeAbout(message.about);
+        return;
+      case 'heard':
+        this.following.heard(message);
         return;
     }
   }

@@ -1,28 +1,16 @@
-// Frames in the guest's name, byte by byte, and what is learnt from the guest's own.
-import { AddressLearner, announcements } from '../../../firmware/board/replication/announce.ts';
-import { assert, seededRandom, suite } from '../../harness/index.ts';
+// Frames in the guest's name, byte by byte, in every network it was heard in.
+import { announcements } from '../../../firmware/board/replication/announce.ts';
+import { assert, suite } from '../../harness/index.ts';
 
 const test = suite('board/replication/announce');
 const MAC = Uint8Array.of(2, 1, 2, 3, 4, 5);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
-
-/** ARP as RFC 826 has it, from the guest unless said otherwise. */
-function arp(address: number[], { mac = MAC, operation = 1, from = MAC } = {}): Uint8Array {
-  const frame = new Uint8Array(60);
-  frame.fill(0xff, 0, 6);
-  frame.set(from, 6);
-  frame.set([8, 6, 0, 1, 8, 0, 6, 4, 0, operation], 12);
-  frame.set(mac, 22);
-  frame.set(address, 28);
-  frame.set([10, 0, 0, 9], 38);
-  return frame;
-}
+const bytes = (text: string) => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+const untagged = { tags: new Uint8Array(0), ipv4: [], ipv6: [], isRouter: false };
 
 test('a switch hears RARP, neighbours hear gratuitous ARP', () => {
-  const [rarp, first, second, ...none] = announcements(MAC, [
-    Uint8Array.of(10, 0, 0, 2),
-    Uint8Array.of(192, 168, 7, 8),
-  ]);
+  const ipv4 = [Uint8Array.of(10, 0, 0, 2), Uint8Array.of(192, 168, 7, 8)];
+  const [rarp, first, second, ...none] = announcements(MAC, [{ ...untagged, ipv4 }]);
   assert.is(none.length, 0);
   const pad = (text: string) => text.padEnd(120, '0');
   const head = 'ffffffffffff020102030405';
@@ -37,29 +25,47 @@ test('a switch hears RARP, neighbours hear gratuitous ARP', () => {
   assert.ok(hex(second!).includes('c0a80708'));
 });
 
-test('addresses are learnt from the guest, newest last, not more than a few', () => {
-  const learner = new AddressLearner(MAC);
-  learner.sent(arp([10, 0, 0, 2]));
-  learner.sent(arp([10, 0, 0, 3], { operation: 2 }));
-  learner.sent(arp([10, 0, 0, 2]));
-  assert.equal(
-    learner.addresses.map((address) => address.join('.')),
-    ['10.0.0.3', '10.0.0.2'],
+test('neighbours of IPv6 hear an unsolicited advertisement to all nodes, with override', () => {
+  // The guest's address fe80::1:2ff:fe03:405; the sum comes from another program.
+  const address = bytes('fe80 0000 0000 0000 0001 02ff fe03 0405');
+  const [, frame, ...none] = announcements(MAC, [{ ...untagged, ipv6: [address] }]);
+  assert.is(none.length, 0);
+  const allNodes = 'ff020000000000000000000000000001';
+  assert.is(
+    hex(frame!),
+    `333300000001${hex(MAC)}86dd${'6000000000203aff'}${hex(address)}${allNodes}` +
+      `88004783${'20000000'}${hex(address)}0201${hex(MAC)}`,
   );
-  for (let i = 0; i < 100; i++) learner.sent(arp([10, 0, 1, i]));
-  assert.is(learner.addresses.length, 16);
-  assert.equal([...learner.addresses.at(-1)!], [10, 0, 1, 99]);
+  const [, router] = announcements(MAC, [{ ...untagged, ipv6: [address], isRouter: true }]);
+  assert.is(router![58], 0xa0, 'a router that said it is none would lose its part as a gateway');
+  for (const made of [frame!, router!]) assert.is(icmpSum(made.subarray(14)), 0xffff);
 });
 
-test('probes, strangers and other frames teach nothing', () => {
-  const learner = new AddressLearner(MAC);
-  learner.sent(arp([0, 0, 0, 0]));
-  learner.sent(arp([10, 0, 0, 5], { mac: Uint8Array.of(2, 9, 9, 9, 9, 9) }));
-  learner.sent(arp([10, 0, 0, 5], { operation: 8 }));
-  learner.sent(arp([10, 0, 0, 5]).subarray(0, 20));
-  const random = seededRandom('frames');
-  for (let i = 0; i < 2000; i++) learner.sent(random.bytes(random.int(80)));
-  assert.equal(learner.addresses, []);
+test('all of it goes out in each network with the tags of that network', () => {
+  const vlan = { ...untagged, tags: bytes('8100 0007'), ipv4: [Uint8Array.of(10, 7, 0, 2)] };
+  const stacked = {
+    ...{ ...untagged, tags: bytes('88a8 0064 8100 2007') },
+    ipv6: [bytes('fd00 0000 0000 0000 0000 0000 0000 0002')],
+  };
+  const frames = announcements(MAC, [untagged, vlan, stacked]).map(hex);
+  assert.is(frames.length, 5);
+  const types = frames.map((frame) => frame.slice(24, 44));
+  assert.ok(types[0]!.startsWith('8035'));
+  assert.ok(types[1]!.startsWith('81000007' + '8035'));
+  assert.ok(types[2]!.startsWith('81000007' + '0806'));
+  assert.ok(types[3]!.startsWith('88a80064' + '81002007' + '8035'));
+  assert.ok(types[4]!.startsWith('88a80064' + '81002007' + '86dd'));
+  assert.is(frames[1]!.length / 2, 64, 'long enough also without its tag');
+  assert.ok(icmpSum(bytes(frames[4]!).subarray(22)) === 0xffff);
 });
+
+/** Of an IPv6 packet: its pseudo header and what follows, added up (RFC 4443); right when all ones. */
+function icmpSum(packet: Uint8Array): number {
+  const buffer = Buffer.from(packet);
+  let sum = buffer.readUInt16BE(4) + 58;
+  for (let at = 8; at < 40 + buffer.readUInt16BE(4); at += 2) sum += buffer.readUInt16BE(at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
 
 test.run();

@@ -112,6 +112,15 @@ test('it asks when it has what the guest needs and a link, not before', async ()
   following.stop();
 });
 
+test('what the leader heard the guest with counts for who follows its log', () => {
+  const fake = new SharedFake();
+  const following = new Following(fake.shared);
+  following.heard({ type: 'heard', heard: Uint8Array.of(1) });
+  following.begin(BEGIN);
+  following.heard({ type: 'heard', heard: Uint8Array.of(2) });
+  assert.equal(fake.heard, [Uint8Array.of(2)]);
+});
+
 test('dropped by the primary, or unlike it: the arbiter knows, for the session that it concerns', () => {
   const fake = new SharedFake();
   const following = new Following(fake.shared);

@@ -119,4 +119,31 @@ test('frames in the name of the guest pass the gate, and say only where it is', 
   assert.equal(released, []);
 });
 
+/** ARP of the guest in VLAN 7. */
+const taggedArp = Uint8Array.of(
+  ...[255, 255, 255, 255, 255, 255, ...MAC, 0x81, 0, 0, 7, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+  ...[...MAC, 10, 7, 0, 2, 0, 0, 0, 0, 0, 0, 10, 7, 0, 9],
+);
+const tagged: OutputItem = { kind: 'net-tx', nic: 0, frame: taggedArp, sequence: 1n };
+
+test('where the guest was heard it is announced: by who led, by who followed, by who came later', () => {
+  const [leader, backup, late] = [made(), made(), made()];
+  leader.output.lead([tagged], 0);
+  backup.output.follow([tagged]);
+  assert.ok(late.output.takeHeard(leader.output.heard()));
+  for (const { output, frames } of [leader, backup, late]) {
+    frames.length = 0;
+    assert.is(output.announce(), 3);
+    const types = frames.map((frame) => Buffer.from(frame).toString('hex', 12, 18));
+    assert.equal(types, ['803500010800', '810000078035', '810000070806']);
+  }
+  assert.not.ok(late.output.takeHeard(Uint8Array.of(1, 2, 3)), 'what cannot be read');
+  assert.is(late.output.announce(), 3);
+  for (const { output } of [leader, backup]) {
+    if (output === leader.output) output.reborn();
+    else output.clear();
+    assert.is(output.announce(), 1, 'another life has said nothing yet');
+  }
+});
+
 test.run();

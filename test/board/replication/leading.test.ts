@@ -28,7 +28,7 @@ function granted() {
 
 test('an acknowledgement counts when it names stream, generation and session of the grant, not before', () => {
   const { fake, leading, ack } = granted();
-  assert.equal(fake.types(), ['begin', 'log', 'mark']);
+  assert.equal(fake.types(), ['begin', 'log', 'heard', 'mark']);
   ack();
   assert.equal(fake.acked, [], 'the grant is not out yet');
   fake.is({ grant: PARTNER });
@@ -72,12 +72,12 @@ test('a follower whose log has a gap is told once that nobody waits for it, when
   fake.linkWorks = false;
   leading.log(Uint8Array.of(2));
   leading.govern();
-  assert.equal(fake.types(), ['begin', 'log', 'mark']);
+  assert.equal(fake.types(), ['begin', 'log', 'heard', 'mark']);
   fake.linkWorks = true;
   leading.linkUp();
   leading.govern();
   leading.govern();
-  assert.equal(fake.types().slice(3), ['drop']);
+  assert.equal(fake.types().slice(4), ['drop']);
   assert.equal(fake.events, ['LOG-TROUBLE']);
   leading.stop();
 });

@@ -35,6 +35,7 @@ const LOG: readonly LogMessage[] = [
   { type: 'synced', stream: 3, session: 4 },
   { type: 'drop', session: 4, reason: 'cannot keep up' },
   { type: 'about', about: Uint8Array.of(9, 8, 7) },
+  { type: 'heard', heard: Uint8Array.of(8, 0) },
 ];
 
 const BULK: readonly Exclude<BulkMessage, { type: 'pages' }>[] = [
@@ -117,7 +118,7 @@ test('what is cut, too long or senseless is refused with a reason', () => {
   assert.equal(decodeBulkMessage(Uint8Array.of(0x02)), { ok: false, reason: 'type' });
   for (const message of LOG) {
     const bytes = encodeLogMessage(message);
-    const open = ['statement', 'log', 'want', 'drop', 'about'].includes(message.type);
+    const open = ['statement', 'log', 'want', 'drop', 'about', 'heard'].includes(message.type);
     const { ok } = decodeLogMessage(Uint8Array.of(...bytes, 0));
     assert.is(ok, open, message.type);
     for (let length = 1; length < Math.min(bytes.length, 60); length++) {

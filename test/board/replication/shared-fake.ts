@@ -29,6 +29,7 @@ export class SharedFake {
   readonly texts: string[] = [];
   readonly arbiter: ArbiterEvent[] = [];
   readonly acked: number[] = [];
+  readonly heard: Uint8Array[] = [];
   readonly throttled: number[] = [];
   nowMs = 1_000;
   linkWorks = true;
@@ -67,6 +68,8 @@ export class SharedFake {
       acked: (through: number) => this.acked.push(through),
       restart: () => {},
       clear: () => {},
+      heard: () => Uint8Array.of(8, 0),
+      takeHeard: (heard: Uint8Array) => this.heard.push(heard),
       releasedThere: () => {},
     };
     this.shared = {
