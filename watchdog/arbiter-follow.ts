@@ -141,6 +141,7 @@ export function promote(turn: Turn, plan: 'go-live' | 'swap', why: string): Done
   state.spent = null;
   // Who hands over stays in step as what it is now, whatever is heard of it until the disk has my reign.
   const stays = plan === 'swap' && peer !== null;
+  if (stays) state.swappedMs = turn.nowMs;
   state.partner = stays ? { boot: peer.boot, session: peer.session } : null;
   state.wantsRenounce = false;
   persist(turn, state.generation, plan === 'swap' ? 'shared' : 'sole');
@@ -158,6 +159,7 @@ export function promoting(turn: Turn): Done {
   turn.actions.push({ do: 'announce-guest' });
   if (state.partner !== null) {
     state.grant = state.partner;
+    state.inStepMs = turn.nowMs;
     setGate(turn, 'acked');
     turn.actions.push({ do: 'mark-log', mark: 'grant', partner: state.grant });
     return enter(turn, 'protected', 'took over from a peer that stays in step');

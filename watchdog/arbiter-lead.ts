@@ -34,10 +34,38 @@ export function solo(turn: Turn): Done {
   if (peer === null || peer.role !== 'target' || !peer.ready || !logWorks(turn)) return;
   if (peer.generation !== state.generation || peer.echoBoot !== state.boot) return;
   const partner: Grant = { boot: peer.boot, session: peer.session };
-  if (!state.config.syncAllowed || isUsedUp(state, partner)) return;
+  if (!state.config.syncAllowed || isUsedUp(state, partner) || syncPauses(turn, peer.boot)) return;
   state.partner = partner;
   turn.actions.push({ do: 'sync-source', partner });
   enter(turn, 'source', 'the peer wants to be in step');
+}
+
+/**
+ * The peer came out of step, or never was. In step for a while it could stay so, and this is another fault; else
+ * the next sync-up is one too many soon.
+ */
+function syncFailed({ state, nowMs }: Turn): Done {
+  const { syncLastsMs, syncPauseMs, syncPauseMaxMs } = state.config.limits;
+  const hasLasted = state.grant !== null && nowMs - state.inStepMs >= syncLastsMs;
+  state.syncFailures = hasLasted ? 0 : state.syncFailures + 1;
+  const doublings = state.syncFailures - FREE_FAILURES - 1;
+  if (doublings < 0 || syncPauseMs === 0) return;
+  state.syncPausedUntilMs = nowMs + Math.min(syncPauseMaxMs, syncPauseMs * 2 ** doublings);
+}
+
+/** What fails once or twice in a row may be chance: a cable that was just put in, a tick too late. */
+const FREE_FAILURES = 1;
+
+/** Another start of the peer begins with none. */
+function syncPauses({ state, nowMs }: Turn, boot: number): boolean {
+  if (boot !== state.syncBoot) forgetSyncFailures(state);
+  state.syncBoot = boot;
+  return nowMs < state.syncPausedUntilMs;
+}
+
+export function forgetSyncFailures(state: ArbiterState): Done {
+  state.syncFailures = 0;
+  state.syncPausedUntilMs = Number.NEGATIVE_INFINITY;
 }
 
 /** A session I once granted and took back must not be granted again: it may be an old machine. */
@@ -51,6 +79,7 @@ export function source(turn: Turn): Done {
   if (partnerStays(turn) && logWorks(turn) && syncAllowed) return;
   turn.state.partner = null;
   turn.actions.push({ do: 'sync-stop' });
+  if (syncAllowed) syncFailed(turn);
   enter(turn, 'solo', syncAllowed ? 'sync-up lost its target' : 'sync-up is forbidden');
 }
 
@@ -80,6 +109,7 @@ export function granting(turn: Turn): Done {
     return goAlone(turn, 'the peer left before it was granted');
   }
   state.grant = state.partner;
+  state.inStepMs = turn.nowMs;
   turn.actions.push({ do: 'mark-log', mark: 'grant', partner: state.grant as Grant });
   enter(turn, 'protected', 'in step');
 }
@@ -179,6 +209,7 @@ function inStep(turn: Turn): Done {
   const why = reasonToLeave(turn);
   if (why === null || !canTakeOver(turn)) return;
   setGate(turn, 'closed');
+  state.swappedMs = turn.nowMs;
   turn.actions.push(
     { do: 'pause-guest' },
     { do: 'mark-log', mark: 'leave', partner: state.grant as Grant },
@@ -197,6 +228,8 @@ function reasonToLeave(turn: Turn): string | null {
   if (cutOff && state.config.witness === 'gateway' && state.peer?.witness) {
     return 'the front LAN is lost here, not at the peer';
   }
+  const isRested = nowMs - state.swappedMs > limits.limpRestMs || !holds(turn, 'limp-rests');
+  if (state.limp !== null && isRested) return state.limp;
   return state.switchOver ? 'by the operator' : null;
 }
 
@@ -213,7 +246,8 @@ export function whyNobodyTakesOver(turn: Turn): string | null {
   if (!inStep) return 'the other board is not in step';
   if (nowMs - lastHeardMs(state) > state.config.limits.stallMs)
     return 'the other board was not heard just now';
-  if (!peer.ready) return 'the other board is not ready (unfit, or sync-up is forbidden there)';
+  if (!peer.ready)
+    return 'the other board is not ready (unfit, it limps, or sync-up is forbidden there)';
   return logWorks(turn) ? null : 'the log link does not carry both ways';
 }
 
@@ -253,6 +287,7 @@ export function takenOver(turn: Turn): boolean {
 /** Certain that the peer cannot promote: `sole` goes to the disk, then the gate opens. */
 export function goAlone(turn: Turn, why: string): Done {
   const { state } = turn;
+  if (state.partner !== null) syncFailed(turn);
   state.spent = state.grant ?? state.spent;
   state.grant = null;
   state.partner = null;

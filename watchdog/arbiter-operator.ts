@@ -3,7 +3,7 @@
 // come about is forgotten (arbiter-turn.ts), so that nothing is done hours after it was asked for.
 
 import { lead } from './arbiter-cold.ts';
-import { askReset, whyNobodyTakesOver } from './arbiter-lead.ts';
+import { askReset, forgetSyncFailures, whyNobodyTakesOver } from './arbiter-lead.ts';
 import {
   type Done,
   enter,
@@ -35,6 +35,7 @@ export function request(turn: Turn, asked: OperatorRequest): Done {
       return enter(turn, 'seeking', 'maintenance ended');
     case 'sync-up':
       state.config = { ...state.config, syncAllowed: asked.allowed };
+      forgetSyncFailures(state);
       return;
     case 'stop':
     case 'restart':

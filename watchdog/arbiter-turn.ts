@@ -87,6 +87,12 @@ export function whyNotLead({ healthy, watchdogArmed, config }: ArbiterState): st
   return 'no watchdog is armed, and the configuration forbids to lead without one';
 }
 
+/** Could lead or follow. Who limps can do neither well. */
+function isReady(state: ArbiterState): boolean {
+  const { config, after, limp } = state;
+  return mayLead(state) && config.syncAllowed && after === 'backup' && limp === null;
+}
+
 /** What an operator asked for does not come about, or has: nothing of it is done later. */
 export function forgetRequest(state: ArbiterState): Done {
   state.switchOver = false;
@@ -124,7 +130,7 @@ export function statementOf(turn: Turn): Statement {
     grant: state.grant,
     spent: state.spent,
     wantsRenounce: state.wantsRenounce,
-    ready: mayLead(state) && state.config.syncAllowed && state.after === 'backup',
+    ready: isReady(state),
     hears: {
       log: pathWorks(turn, 'log'),
       serial: pathWorks(turn, 'serial'),
@@ -156,6 +162,7 @@ export function tellingPart(state: ArbiterState): string {
     state.record.generation,
     state.doubt,
     state.healthy,
+    state.limp === null,
     state.peer?.boot,
   ].join(' ');
 }

@@ -149,6 +149,15 @@ export interface ArbiterState {
   healthy: boolean;
   /** Petted, fit or not. */
   alive: boolean;
+  /** Why this board limps, in words; null: it does not. */
+  limp: string | null;
+  /** When this board last handed over, or was handed over to. */
+  swappedMs: number;
+  /** Leader: sync-ups in a row of one start of the peer that did not last; when the last one was in step, and when it may begin again. */
+  syncFailures: number;
+  syncBoot: number;
+  inStepMs: number;
+  syncPausedUntilMs: number;
   watchdogArmed: boolean;
   resetAsked: boolean;
 }
@@ -177,6 +186,8 @@ export type ArbiterEvent =
   | { readonly type: 'persisted'; readonly record: DiskRecord }
   /** `ok`: fit to lead. `isAlive`: to be petted all the same; @default ok */
   | { readonly type: 'health'; readonly ok: boolean; readonly isAlive?: boolean }
+  /** It stands still, or its outputs wait, too much of the time (limp.ts): why, or null. */
+  | { readonly type: 'limp'; readonly why: string | null }
   | { readonly type: 'watchdog'; readonly armed: boolean }
   /** Source: this session of the peer holds everything. */
   | { readonly type: 'sync-done'; readonly partner: Grant }

@@ -140,6 +140,12 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     doubt: null,
     healthy: true,
     alive: true,
+    limp: null,
+    swappedMs: never,
+    syncFailures: 0,
+    syncBoot: 0,
+    inStepMs: never,
+    syncPausedUntilMs: never,
     watchdogArmed: false,
     resetAsked: false,
   };
@@ -202,6 +208,9 @@ function take(turn: Turn, event: ArbiterEvent): Done {
     case 'health':
       state.healthy = event.ok;
       state.alive = event.isAlive ?? event.ok;
+      return;
+    case 'limp':
+      state.limp = event.why;
       return;
     case 'watchdog':
       state.watchdogArmed = event.armed;

@@ -25,6 +25,17 @@ export interface Limits {
   readonly leaveMs: number;
   /** An isolated board holds its outputs this long, then lets the watchdog reset it. */
   readonly isolatedMs: number;
+  /** A board limps that stood still, or let an output wait longer than `limpOutputMs`, this share of the window. */
+  readonly limpWindowMs: number;
+  readonly limpShare: number;
+  readonly limpOutputMs: number;
+  /** Who has handed over or was handed over to does not hand over for its limp before this: no to and fro. */
+  readonly limpRestMs: number;
+  /** In step this long, a board can stay in step. */
+  readonly syncLastsMs: number;
+  /** Before the third sync-up in a row that did not last; doubled each time, up to the most. */
+  readonly syncPauseMs: number;
+  readonly syncPauseMaxMs: number;
   /** The hardware watchdog: whole seconds, as drivers count; petted this often. */
   readonly watchdogTimeoutMs: number;
   readonly petMs: number;
@@ -43,6 +54,13 @@ export const DEFAULT_LIMITS: Limits = checkLimits({
   seekMs: 10_000,
   leaveMs: 500,
   isolatedMs: 5_000,
+  limpWindowMs: 5_000,
+  limpShare: 0.4,
+  limpOutputMs: 100,
+  limpRestMs: 300_000,
+  syncLastsMs: 2_000,
+  syncPauseMs: 1_000,
+  syncPauseMaxMs: 30_000,
   watchdogTimeoutMs: 10_000,
   petMs: 1_000,
 });
@@ -68,6 +86,11 @@ export function checkLimits(limits: Limits): Limits {
   assert.ok(seekMs >= slowestMs * 10, 'links come up slowly at boot; alone is a strong word');
   assert.ok(leaveMs > slowestMs * 2, 'a hand-over outlives one lost round on the slowest path');
   assert.ok(limits.isolatedMs > leaveMs, 'a short cut is no reason for a reset');
+  assert.ok(
+    limits.limpRestMs > limits.limpWindowMs,
+    'what was seen before a hand-over is no reason after it',
+  );
+  assert.ok(limits.syncPauseMs <= limits.syncPauseMaxMs, 'pauses grow');
   assert.ok(limits.petMs * 2 <= limits.watchdogTimeoutMs, 'one late pet is not a reset');
   assert.ok(limits.watchdogTimeoutMs % 1000 === 0, 'drivers count whole seconds');
   return limits;

@@ -26,6 +26,7 @@ export const RULES = {
   'last-word-can-be-refuted': 'who says something new after its last word is alive',
   'doubted-word-needs-silence': 'who slept acts on a last word only when every path is silent too',
   'solo-needs-quiet': 'a primary does not take for dead a backup it has just heard',
+  'limp-rests': 'who has just been handed over to does not hand back for its limp',
   'leave-needs-mark': 'a hand-over is taken only with the whole log',
   'offer-must-be-fresh': 'after a sleep, an offer to hand over counts only if made since',
 } as const;

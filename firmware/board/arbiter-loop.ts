@@ -14,6 +14,7 @@ import type {
 } from '../../watchdog/arbiter-types.ts';
 import { Health, type HealthLimits, healthLimitsFor } from '../../watchdog/health.ts';
 import { PATHS, type Path } from '../../watchdog/limits.ts';
+import { Limp } from '../../watchdog/limp.ts';
 import type { Loaded } from '../../watchdog/role-record-store.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import { WatchdogGuard } from '../../watchdog/watchdog-guard.ts';
@@ -72,6 +73,7 @@ export class ArbiterLoop {
   private readonly replication: Replication;
   private readonly dog: WatchdogGuard;
   private readonly health: Health;
+  private readonly limp: Limp;
   private readonly notices: Notices;
   private readonly ticker: Ticker;
   private readonly redundancy = new RedundancyView();
@@ -118,6 +120,7 @@ export class ArbiterLoop {
       now,
     );
     this.verdict = this.health.verdict(now);
+    this.limp = new Limp(config.limits);
     this.state = initialState(
       {
         ...arbiterConfigOf(config, parts.watchdog !== null),
@@ -297,6 +300,7 @@ export class ArbiterLoop {
     }
     this.facts = this.replication.facts();
     this.lookAtHealth(nowMs);
+    this.lookAtLimp(nowMs);
     this.paths.tick(nowMs);
     this.fire({ type: 'tick' });
     this.dog.tick(nowMs);
@@ -329,6 +333,18 @@ export class ArbiterLoop {
     if (isFit === this.told.isFit && isAlive === this.told.isAlive) return;
     this.told = { isFit, isAlive };
     this.fire({ type: 'health', ok: isFit, isAlive });
+  }
+
+  /** A guest that would stand for as long as the backup is behind is better off with a board that limps. */
+  private lookAtLimp(nowMs: number): void {
+    const { limp, facts } = this;
+    limp.tick(nowMs, facts.gate.mode === 'acked' ? facts.gate.oldestMs : 0);
+    const why = facts.isFarBehind ? null : limp.why;
+    if ((why === null) === (this.state.limp === null)) return;
+    const { events } = this.parts;
+    if (why === null) events.tell('LIMP-OVER');
+    else events.tell('LIMP-BEGUN', why, { ...limp.figures });
+    this.fire({ type: 'limp', why });
   }
 
   private lookAtTakeover(nowMs: number): void {

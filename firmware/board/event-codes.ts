@@ -33,6 +33,11 @@ export const EVENT_CODES = {
   'BOARD-STALLED': lasting(warning('the board stood still, as if asleep')),
   'HEALTH-BAD': error('this board is not fit to lead'),
   'HEALTH-WELL': info('this board is fit again'),
+  'LIMP-BEGUN': error(
+    'this board limps: it stands still, or its outputs wait, too much of the time',
+  ),
+  'LIMP-OVER': info('this board does not limp any more'),
+  'SYNC-PAUSED': warning('the peer did not stay in step: the next sync-up waits'),
   'RESET-ASKED': critical('the watchdog is left to reset this board'),
   'WATCHDOG-ARMED': info('the watchdog is armed'),
   'WATCHDOG-REFUSED': error('there is no watchdog to rely on'),

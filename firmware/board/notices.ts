@@ -36,6 +36,7 @@ export class Notices {
   private pair: PairState | null = null;
   private redundantMs: number | null = null;
   private wasRedundant = false;
+  private pausedUntilMs = Number.NEGATIVE_INFINITY;
   private peerBoot = 0;
   private deadBoot = 0;
   /** By path of the disk: when it was last seen to be in trouble. */
@@ -53,6 +54,7 @@ export class Notices {
 
   look({ state, disks, counters }: Seen, nowMs: number): void {
     this.lookAtPair(state, nowMs);
+    this.lookAtSync(state, nowMs);
     this.lookAtPeer(state);
     for (const path of PATHS) if (this.isUsed[path]) this.lookAtPath(state, path, nowMs);
     if (state.config.witness === 'gateway') this.lookAtWitness(state, nowMs);
@@ -77,6 +79,16 @@ export class Notices {
       this.wasRedundant = false;
       this.events.tell('REDUNDANCY-LOST', undefined, { role: state.role, why: state.why });
     }
+  }
+
+  /** The peer was brought into step again and again, and did not stay there. */
+  private lookAtSync({ syncPausedUntilMs, syncFailures }: ArbiterState, nowMs: number): void {
+    if (syncPausedUntilMs === this.pausedUntilMs) return;
+    this.pausedUntilMs = syncPausedUntilMs;
+    if (syncPausedUntilMs <= nowMs) return;
+    const pauseMs = Math.round(syncPausedUntilMs - nowMs);
+    const text = `the peer did not stay in step, ${syncFailures} times in a row: the next sync-up waits ${(pauseMs / 1000).toFixed(1)} s`;
+    this.events.tell('SYNC-PAUSED', text, { pauseMs, failures: syncFailures });
   }
 
   private lookAtPeer({ peer }: ArbiterState): void {

@@ -58,6 +58,18 @@ clean(
 );
 
 clean(
+  'boards that limp, in turn and with another fault, unit by unit',
+  {
+    menu: { faults: ['limp', 'crash', 'log'], atOnce: 2, repairs: true, grain: 'units' },
+    budget: two,
+    from: 'redundant',
+    statesMax: 1_000_000,
+    liveness: true,
+  },
+  true,
+);
+
+clean(
   'two false last words, every order of every step',
   {
     menu: { faults: [], atOnce: 2, repairs: false, grain: 'all' },

@@ -64,6 +64,13 @@ clean('a board that comes back with a lower count of starts, and another fault, 
   liveness: false,
 });
 
+clean('boards that limp, in turn and with another fault, unit by unit', {
+  menu: { faults: ['limp', 'crash'], atOnce: 2, repairs: true, grain: 'units' },
+  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: true,
+});
+
 clean('two faults that stay, every order of every step', {
   menu: {
     faults: ['crash', 'sleep', 'log', 'serial', 'front-a'],

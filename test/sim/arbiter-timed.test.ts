@@ -34,6 +34,55 @@ test(
   { timeoutMs: 300_000 },
 );
 
+const calm = (name: string) =>
+  new TimedPair({ random: seededRandom(name), faults: 0, atOnce: 0, kinds: [], log: null });
+const SEEDS = 10;
+
+test(
+  'a primary that limps hands over once, and does not get the guest back while it rests',
+  () => {
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const pair = calm(`limp ${seed}`);
+      pair.form();
+      const limping = pair.boards[0].arbiter.role === 'protected' ? 0 : 1;
+      pair.limp(limping, 60, 20, 10_000);
+      pair.until(pair.nowMs + 4_000);
+      const name = `seed ${runSeed()}, limp ${seed}`;
+      assert.is(pair.handOvers, 1, `${name}: within seconds`);
+      // The other one begins to limp as well, as soon as the guest is there: the same heat.
+      pair.limp(limping === 0 ? 1 : 0, 60, 20, 4_000);
+      pair.until(pair.nowMs + 5_000);
+      assert.is(pair.handOvers, 1, `${name}: no to and fro`);
+      assert.is(pair.violation, null, name);
+      assert.ok(pair.servesWithin(3_000), name);
+    }
+  },
+  { timeoutMs: 120_000 },
+);
+
+test(
+  'a board that cannot stay in step is tried again with growing pauses',
+  () => {
+    const all: number[] = [];
+    for (let seed = 0; seed < SEEDS; seed++) {
+      const pair = calm(`limping target ${seed}`);
+      pair.form();
+      const before = pair.syncUps;
+      const follower = pair.boards[0].arbiter.role === 'protected' ? 1 : 0;
+      pair.limp(follower, 200, 50, 10_000);
+      pair.until(pair.nowMs + 10_000);
+      all.push(pair.syncUps - before);
+      assert.is(pair.violation, null, `seed ${runSeed()}, limping target ${seed}`);
+      pair.until(pair.nowMs + 6_000);
+      const roles = pair.boards.map(({ arbiter }) => arbiter.role).sort();
+      assert.equal(roles, ['backup', 'protected'], 'and is in step when it is well');
+    }
+    console.log(`sync-ups of a board that is off 200 ms of 250, in ten seconds: ${all.join(' ')}`);
+    assert.ok(Math.max(...all) <= 8);
+  },
+  { timeoutMs: 120_000 },
+);
+
 test(
   'takeover after one crash: told by the supervisor, and found by silence',
   () => {

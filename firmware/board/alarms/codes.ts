@@ -46,6 +46,7 @@ export const ALARM_CODES = {
   // Keeping in step.
   'SYNC-REFUSED': state('error', 'the boards do not fit together'),
   'SYNC-FORBIDDEN': state('warning', 'sync-up is forbidden: a board that returns waits'),
+  'SYNC-PAUSED': state('warning', 'the other board does not stay in step: sync-up waits'),
   'BACKUP-SLOW': state('warning', 'the guest is slowed so that the backup can follow'),
   'BACKUP-DROPPED': event('error', 'the backup could not keep up and was dropped'),
   DIVERGED: event('error', 'the backup went another way than the primary'),
@@ -70,6 +71,7 @@ export const ALARM_CODES = {
   'SUPERVISOR-GONE': state('error', 'the supervisor of this board is gone'),
   'SLOT-LEFT': state('error', 'this machine did not start from the slot it should have started'),
   'NOT-FIRST': state('warning', 'this board has no right to go before other programs'),
+  LIMPING: state('error', 'this board limps: it stands still or lets outputs wait too much'),
   STALLS: state('warning', 'this board stands still now and then'),
   'CONFIG-TRIAL': state('warning', 'a configuration is on trial and goes unless it is confirmed'),
   'CONFIG-UNUSED': state('warning', 'this board runs with another configuration than its file'),

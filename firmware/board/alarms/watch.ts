@@ -64,6 +64,8 @@ export const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'BOARD-NOT-FIRST': 'NOT-FIRST',
   'SLOT-LEFT': 'SLOT-LEFT',
   'BOARD-STALLED': 'STALLS',
+  'LIMP-BEGUN': 'LIMPING',
+  'SYNC-PAUSED': 'SYNC-PAUSED',
   'FRAMES-REJECTED': 'NOISE',
   'CONTROL-CLOSED': 'CONTROL-CLOSED',
 };
@@ -74,9 +76,11 @@ export const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'RECORD-WRITTEN': ['RECORD-FAILED', 'RECORD-SLOW'],
   'RECORD-SLOW': ['RECORD-FAILED'],
   'RECORD-LOADED': ['RECORD-FAILED'],
+  'LIMP-OVER': ['LIMPING'],
+  'ROLE-PROTECTED': ['SYNC-PAUSED'],
   'CONTROL-OPENED': ['CONTROL-CLOSED'],
   'ROLE-SOLO': ['BACKUP-SLOW'],
-  'ROLE-BACKUP': ['BACKUP-SLOW'],
+  'ROLE-BACKUP': ['BACKUP-SLOW', 'SYNC-PAUSED'],
 };
 export const FADES: ReadonlySet<AlarmCode> = new Set<AlarmCode>(['STALLS', 'NOISE']);
 

@@ -66,6 +66,7 @@ export function keyOf(world: World): number {
     world.budget.losses,
     world.budget.delays,
     cutBits(world),
+    Math.min(AGE_MAX, world.unit - world.limpUnit),
   ];
   for (const side of SIDES) encodeBoard(world, side, ranks, out);
   return hash(out);
@@ -131,6 +132,7 @@ function encodeBoard(world: World, side: Side, ranks: Ranks, out: number[]): voi
   out.push(
     board.up ? 1 + (board.hung ? 1 : 0) + (board.asleep ? 1 : 0) : 0,
     board.ticked ? 1 : 0,
+    board.limps ? 1 : 0,
     board.disk.generation - ranks.generationMin,
     STANDINGS.indexOf(board.disk.standing),
     ranks.rankBoot(side, board.boot),
@@ -208,6 +210,8 @@ function encodeArbiter(
     age(arbiter.tickedMs),
     arbiter.doubt === null ? -1 : ranks.rankSeq(side, arbiter.boot, arbiter.doubt),
     arbiter.peer === null ? 0 : 1,
+    arbiter.limp === null ? 0 : 1,
+    age(arbiter.swappedMs),
   );
   for (const grant of [arbiter.grant, arbiter.spent, arbiter.partner]) {
     encodeGrant(grant, peer, ranks, out);

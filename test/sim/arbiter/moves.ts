@@ -10,6 +10,7 @@ import {
   nextUnit,
   setCuts,
   setHung,
+  setLimp,
   slander,
   start,
   tick,
@@ -28,12 +29,13 @@ import {
 
 /**
  * `gasp`: a crash that the supervisor tells of. `wipe`: one that takes the state folder with it, while the
- * other board holds the machine.
+ * other board holds the machine. `limp`: lives and answers, but badly; with one `steady` it ends.
  */
 export type FaultKind =
   | 'crash'
   | 'gasp'
   | 'wipe'
+  | 'limp'
   | 'hang'
   | 'sleep'
   | 'witness'
@@ -68,8 +70,9 @@ export function faultsInForce(world: World): number {
     if (has(`${path}>a`) || has(`${path}>b`)) cuts += 1;
   }
   for (const cut of ['front-a', 'front-b', 'split'] as const) if (has(cut)) cuts += 1;
+  const limps = world.boards.filter((board) => board.limps).length;
   const words = SIDES.filter((side) => isSlandered(world, side)).length;
-  return down + cuts + words + (world.witnessUp ? 0 : 1);
+  return down + cuts + limps + words + (world.witnessUp ? 0 : 1);
 }
 
 /** A false last word is in force while it is on its way or believed. */
@@ -162,7 +165,12 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
   // A cut takes what is in flight with it, so it matters only between units.
   const between = world.boards.every((board) => !board.ticked || !board.up);
   for (const fault of menu.faults) {
-    if (fault === 'wipe') {
+    if (fault === 'limp') {
+      for (const side of SIDES) {
+        const { up, hung, limps } = world.boards[side];
+        if (up && !hung && !limps) moves.push(`limp ${NAME[side]}`);
+      }
+    } else if (fault === 'wipe') {
       for (const side of SIDES) {
         const { up, hung } = world.boards[side];
         if (up && !hung && holdsMachine(world, other(side))) moves.push(`wipe ${NAME[side]}`);
@@ -212,6 +220,7 @@ function repairMoves(world: World, moves: string[]): void {
     const board = world.boards[side];
     if (!board.up) moves.push(`start ${NAME[side]}`);
     if (board.hung) moves.push(`wake ${NAME[side]}`);
+    if (board.limps && !board.hung) moves.push(`steady ${NAME[side]}`);
   }
   if (!world.witnessUp) moves.push('witness up');
   for (const fault of ['log', 'serial'] as const) {
@@ -249,6 +258,10 @@ export function play(model: Model, world: World, move: string): World {
       const after = slander(world, side, more.includes('wrote'), more.includes('next'));
       return spend(after, { words: budget.words - 1 });
     }
+    case 'limp':
+      return spend(setLimp(model, world, side, true), { faults: budget.faults - 1 });
+    case 'steady':
+      return setLimp(model, world, side, false);
     case 'wipe':
       return spend(wipe(world, side), { faults: budget.faults - 1 });
     case 'hang':
@@ -321,6 +334,7 @@ export function repairAll(model: Model, world: World): World {
   for (const side of SIDES) {
     if (!now.boards[side].up) now = start(model, now, side);
     else if (now.boards[side].hung) now = setHung(now, side, false, false);
+    if (now.boards[side].limps) now = setLimp(model, now, side, false);
   }
   return now;
 }

@@ -7,6 +7,7 @@ import {
   LEADING,
 } from '../../../watchdog/arbiter-types.ts';
 import type { Path } from '../../../watchdog/limits.ts';
+import { Limp } from '../../../watchdog/limp.ts';
 import { type Delivered, NOTHING_DELIVERED } from '../../../watchdog/path-frame.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import type { LogPart } from './world-types.ts';
@@ -32,6 +33,8 @@ export class Board {
   delivered = nothingDelivered();
   /** When somebody last said falsely that it died. */
   slanderedMs = Number.NEGATIVE_INFINITY;
+  limp: Limp;
+  limpsUntilMs = 0;
   rate: number;
   offsetMs: number;
   serialSentMs = 0;
@@ -39,6 +42,7 @@ export class Board {
 
   constructor(config: ArbiterConfig, disk: DiskRecord, diskAt: number, random: SeededRandom) {
     this.arbiter = initialState(config, 0);
+    this.limp = new Limp(config.limits);
     this.disk = disk;
     this.diskAt = diskAt;
     this.rate = 1 + (random.float() - 0.5) * 0.01;

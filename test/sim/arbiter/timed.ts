@@ -11,6 +11,7 @@ import {
   type Statement,
 } from '../../../watchdog/arbiter-types.ts';
 import { DEFAULT_LIMITS, PATHS, type Path } from '../../../watchdog/limits.ts';
+import { Limp } from '../../../watchdog/limp.ts';
 import { afterDelivery } from '../../../watchdog/path-frame.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
@@ -25,6 +26,7 @@ export const TIMED_FAULTS = [
   'slander',
   'hang',
   'stall',
+  'limp',
   'log',
   'serial',
   'one-way',
@@ -66,6 +68,8 @@ export class TimedPair {
   readonly cuts = new Set<string>();
   witnessUp = true;
   takeoversMs: number[] = [];
+  handOvers = 0;
+  syncUps = 0;
   private crashedMs: number | null = null;
   private readonly timeline = new Timeline();
   private readonly random: SeededRandom;
@@ -78,7 +82,11 @@ export class TimedPair {
     this.random = options.random;
     const config = (id: 'a' | 'b'): ArbiterConfig => ({
       id,
-      limits: { ...DEFAULT_LIMITS, seekMs: 1000 },
+      // Stories of seconds: what takes minutes in a plant is shorter.
+      limits: {
+        ...{ ...DEFAULT_LIMITS, seekMs: 1000 },
+        ...{ limpWindowMs: 1_500, limpRestMs: 10_000, syncPauseMaxMs: 4_000 },
+      },
       witness: options.witness ?? 'gateway',
       allowNoWatchdog: false,
       syncAllowed: true,
@@ -196,6 +204,7 @@ export class TimedPair {
     board.at = null;
     board.sentMark = 'none';
     board.delivered = nothingDelivered();
+    board.limp = new Limp(board.arbiter.config.limits);
     board.arbiter = initialState(board.arbiter.config, this.localMs(side));
     this.fire(side, { type: 'watchdog', armed: true });
     this.fire(side, { type: 'loaded', boot: board.boot, record: board.disk });
@@ -216,6 +225,7 @@ export class TimedPair {
     this.on(side, () => {
       if (board.life !== life) return;
       this.runMachine(side);
+      this.lookAtLimp(side);
       this.fire(side, { type: 'tick' });
       const { random } = this;
       const isCalm = this.options.isCalm === true;
@@ -223,6 +233,13 @@ export class TimedPair {
       if (!isCalm && random.chance(0.0001)) this.freeze(side, 30 + random.int(40));
       this.at(DEFAULT_LIMITS.tickMs + random.float() * 2, () => this.tick(side, life));
     });
+  }
+
+  private lookAtLimp(side: Side): void {
+    const { limp, arbiter } = this.boards[side];
+    limp.tick(this.localMs(side), 0);
+    const { why } = limp;
+    if ((why === null) !== (arbiter.limp === null)) this.fire(side, { type: 'limp', why });
   }
 
   private probe(side: Side, life: number): void {
@@ -255,6 +272,8 @@ export class TimedPair {
         this.say(side, action.statement, action.urgent);
         return;
       case 'report':
+        if (action.role === 'leaving') this.handOvers += 1;
+        if (action.role === 'source') this.syncUps += 1;
         this.options.log?.(
           `${this.nowMs.toFixed(1).padStart(9)} ${NAME[side]} ${action.role}: ${action.why}`,
         );
@@ -487,7 +506,8 @@ export class TimedPair {
     );
     const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
     const words = ([0, 1] as const).filter((side) => this.isSlandered(side));
-    return down.length + links.size + words.length + (this.witnessUp ? 0 : 1);
+    const limps = this.boards.filter((board) => board.limpsUntilMs > this.nowMs);
+    return down.length + links.size + limps.length + words.length + (this.witnessUp ? 0 : 1);
   }
 
   /** One more fault, or the repair of one; then some time, now and then very little. */
@@ -511,6 +531,7 @@ export class TimedPair {
     else if (kind === 'slander') this.slander(side);
     else if (kind === 'hang') this.freeze(side, Number.POSITIVE_INFINITY);
     else if (kind === 'stall') this.freeze(side, 50 + random.int(400));
+    else if (kind === 'limp') this.limp(side, 50 + random.int(30), 20, 500 + random.int(4_000));
     else if (kind === 'front') this.cuts.add(`front-${NAME[side]}`);
     else if (kind === 'witness') this.witnessUp = false;
     else {
@@ -518,6 +539,14 @@ export class TimedPair {
       this.cuts.add(`${link}>${NAME[side]}`);
       if (kind !== 'one-way') this.cuts.add(`${link}>${NAME[other(side)]}`);
     }
+  }
+
+  /** Stands still again and again, for a while. */
+  limp(side: Side, offMs: number, onMs: number, forMs: number): void {
+    if (forMs <= 0) return;
+    this.boards[side].limpsUntilMs = this.nowMs + forMs;
+    if (this.boards[side].frozenUntilMs !== Number.POSITIVE_INFINITY) this.freeze(side, offMs);
+    this.at(offMs + onMs, () => this.limp(side, offMs, onMs, forMs - offMs - onMs));
   }
 
   private repairOne(): void {

@@ -19,6 +19,8 @@ export const SIDES = [0, 1] as const;
 export const NAME = ['a', 'b'] as const;
 export const other = (side: Side): Side => (side === 0 ? 1 : 0);
 
+export const LIMPS = 'this board limps';
+
 /** Small constants with the relations of limits.ts, so that the state space stays small. */
 export const MODEL_LIMITS: Limits = {
   tickMs: 10,
@@ -30,6 +32,14 @@ export const MODEL_LIMITS: Limits = {
   seekMs: 80,
   leaveMs: 50,
   isolatedMs: 70,
+  limpWindowMs: 1_000,
+  limpShare: 0.4,
+  limpOutputMs: 100,
+  limpRestMs: 50,
+  syncLastsMs: 20,
+  // Without pauses: a count and a time more would multiply the worlds; the timed pair has them.
+  syncPauseMs: 0,
+  syncPauseMaxMs: 0,
   watchdogTimeoutMs: 1_000_000,
   petMs: 1_000_000,
 };
@@ -58,6 +68,8 @@ export interface Board {
   /** Hung so deeply that what is sent to it is lost: a suspended machine. */
   readonly asleep: boolean;
   readonly ticked: boolean;
+  /** Its host limps, and it knows. */
+  readonly limps: boolean;
   readonly arbiter: ArbiterState;
   /** By each path, as its reader remembers it. */
   readonly delivered: Readonly<Record<Path, Delivered>>;
@@ -86,6 +98,8 @@ export interface World {
   readonly witnessUp: boolean;
   readonly released: number;
   readonly budget: Budget;
+  /** When somebody last handed over for a limp. */
+  readonly limpUnit: number;
   readonly violation: string | null;
 }
 export type Queues = Readonly<Record<Path, readonly Message[]>>;
@@ -124,6 +138,7 @@ export function coldBoard(side: Side, disk: DiskRecord, diskAt: number, model: M
     hung: false,
     asleep: false,
     ticked: false,
+    limps: false,
     arbiter: initialState(config(side, model), 0),
     delivered: NONE_DELIVERED,
     disk,
@@ -146,6 +161,7 @@ export function newWorld(boards: readonly [Board, Board], budget: Budget): World
     witnessUp: true,
     released: 0,
     budget,
+    limpUnit: Number.NEGATIVE_INFINITY,
     violation: null,
   };
 }

@@ -21,8 +21,10 @@ import {
   coldBoard,
   config,
   EMPTY,
+  LIMPS,
   type LogPart,
   type Message,
+  MODEL_LIMITS,
   type Model,
   NAME,
   other,
@@ -87,6 +89,9 @@ function perform(draft: Draft, action: Action): void {
     case 'persist':
       draft.board = { ...board, writeAge: 0 };
       return;
+    case 'report':
+      if (action.role === 'leaving' && action.why === LIMPS) handsOverForLimp(draft);
+      return;
     case 'count-start':
       draft.board = { ...board, boot: action.boot };
       fire(draft, { type: 'start-counted', boot: action.boot });
@@ -122,6 +127,13 @@ function perform(draft: Draft, action: Action): void {
     default:
       return;
   }
+}
+
+/** Both boards may limp in turn: one hand-over helps, a second one at once is to and fro. */
+function handsOverForLimp(draft: Draft): void {
+  const { unit, limpUnit } = draft.world;
+  if ((unit - limpUnit) * UNIT_MS <= MODEL_LIMITS.limpRestMs) violate(draft, 'handed to and fro');
+  draft.world = { ...draft.world, limpUnit: unit };
 }
 
 function goLive(board: Board): Board {
@@ -247,12 +259,13 @@ export function start(model: Model, world: World, side: Side): World {
     const boot = draft.board.boot + 1;
     const fresh = coldBoard(side, disk, diskAt, model);
     const arbiter = initialState(config(side, model), world.unit * UNIT_MS);
-    draft.board = { ...fresh, boot, up: true, ticked: true, arbiter };
+    draft.board = { ...fresh, boot, limps: draft.board.limps, up: true, ticked: true, arbiter };
     // What lay in the socket of the dead process is gone; a serial line's buffer survives.
     const { serial } = world.queues[side];
     draft.world = putQueues(world, side, { ...EMPTY, serial });
     fire(draft, { type: 'watchdog', armed: true });
     fire(draft, { type: 'loaded', boot, record: disk });
+    if (draft.board.limps) fire(draft, { type: 'limp', why: LIMPS });
   });
 }
 
@@ -378,6 +391,14 @@ function sayLastWord(world: World, side: Side, record: DiskRecord, boot: number)
 export function setHung(world: World, side: Side, hung: boolean, asleep: boolean): World {
   const after = putBoard(world, side, { ...world.boards[side], hung, asleep });
   return asleep ? putQueues(after, side, EMPTY) : after;
+}
+
+/** The host of this board begins to limp, or ends to. */
+export function setLimp(model: Model, world: World, side: Side, limps: boolean): World {
+  return boardStep(model, world, side, (draft) => {
+    draft.board = { ...draft.board, limps };
+    if (draft.board.up) fire(draft, { type: 'limp', why: limps ? LIMPS : null });
+  });
 }
 
 export function setCuts(world: World, cuts: ReadonlySet<Cut>): World {
