@@ -233,7 +233,7 @@ function livesThrough(seats: Seats, wires: Wires, fault: Fault, nowMs: number): 
   return thought.serves() ? null : thought.why(fault);
 }
 
-/** Two boards and what connects them, in steps that are no sleep. Writes are safe at once. */
+/** Two boards and what connects them, in steps that are no sleep and lose no answer of the gateway. Writes are safe at once. */
 class Thought {
   private readonly seats: Seats;
   private readonly wires: Wires;
@@ -248,7 +248,8 @@ class Thought {
     this.seats = [awake(here), awake(there)];
     this.wires = wires;
     this.nowMs = nowMs;
-    this.stepMs = ((here ?? there) as ArbiterState).config.limits.stallMs / 2;
+    const { stallMs, witnessProbeMs } = ((here ?? there) as ArbiterState).config.limits;
+    this.stepMs = Math.min(stallMs / 2, witnessProbeMs * 2);
   }
 
   until(endMs: number): void {

@@ -2,7 +2,8 @@
 // broken, are asked which fault would end the service; then the same pair, from the same seed, gets that fault,
 // and the claim of each board is held against what the plant sees.
 import type { ArbiterState } from '../../watchdog/arbiter-types.ts';
-import { FAULTS, type Fault, survival } from '../../watchdog/survival.ts';
+import { checkLimits, DEFAULT_LIMITS } from '../../watchdog/limits.ts';
+import { FAULTS, type Fault, survival, survivalAtBest } from '../../watchdog/survival.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
 import { TimedPair } from './arbiter/timed.ts';
 import { NAME, other, type Side } from './arbiter/world-types.ts';
@@ -98,5 +99,26 @@ for (const one of CASES) {
     { timeoutMs: 120_000 },
   );
 }
+
+test('a pair with nothing broken survives any single fault, however patient its limits are', () => {
+  const random = seededRandom('patience');
+  for (let times = 0; times < 50; times++) {
+    const patience = 1 + random.float() * 10;
+    const { stallMs, silentMs, witnessSilentMs } = DEFAULT_LIMITS;
+    const { log, serial, front } = silentMs;
+    const limits = checkLimits({
+      ...DEFAULT_LIMITS,
+      silentMs: { log: log * patience, serial: serial * patience, front: front * patience },
+      stallMs: stallMs * (random.chance(0.5) ? patience : 1),
+      witnessSilentMs: witnessSilentMs * (random.chance(0.5) ? patience : 1),
+      leaveMs: serial * patience * 3,
+      isolatedMs: serial * patience * 30,
+    });
+    const config = { id: 'a', limits, witness: 'gateway', allowNoWatchdog: false } as const;
+    const verdicts = survivalAtBest({ ...config, syncAllowed: true }, true);
+    const text = `seed ${runSeed()}, ${JSON.stringify(limits)}: ${JSON.stringify(verdicts)}`;
+    assert.ok(verdicts.length === FAULTS.length && verdicts.every(({ why }) => why === null), text);
+  }
+});
 
 test.run();
