@@ -59,6 +59,7 @@ test('the shortest file is enough', () => {
       append: COMMAND_LINE_DEFAULT,
       memoryBytes: 256 << 20,
       nics: [],
+      storm: { groupFramesPerS: 500, framesPerS: 20_000 },
       disks: [],
       com1: { kind: 'none' },
       com2: { kind: 'none' },

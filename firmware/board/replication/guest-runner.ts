@@ -9,11 +9,13 @@ import { type BackendEvents, type BackendSpec, Backends, diskSerial } from '../.
 import { DiskReplica } from '../../host/disk-replica.ts';
 import { type Chosen, chooseEngine } from '../../host/engines.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
+import { STORM_LIMITS, StormGuard } from '../../host/net/storm-guard.ts';
 import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
+import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
 export interface GuestBackends {
@@ -69,6 +71,8 @@ export class GuestRunner {
   private readonly events: RunnerEvents;
   private readonly nowMs: () => number;
   private readonly openBackends: OpenBackends;
+  /** One for each network card. */
+  private readonly stormGuards: readonly StormGuard[];
   private files: GuestFiles | undefined;
   private backends: GuestBackends | undefined;
   private guest: RunningGuest | undefined;
@@ -84,6 +88,7 @@ export class GuestRunner {
     this.events = events;
     this.nowMs = nowMs;
     this.openBackends = openBackends;
+    this.stormGuards = plan.nics.map(({ mac }) => new StormGuard(mac, plan.storm ?? STORM_LIMITS));
   }
 
   /** Kernel, disks and backends, all or nothing; throws one clear line, and may then be called again. */
@@ -180,6 +185,12 @@ export class GuestRunner {
 
   deliver(outputs: readonly OutputItem[]): void {
     this.backends?.deliver(outputs);
+  }
+
+  /** What was kept from the guest's network cards while it led here. */
+  get nets(): NetFacts[] {
+    const now = this.nowMs();
+    return this.plan.nics.map(({ tap }, nic) => ({ tap, ...this.stormGuards[nic]!.facts(now) }));
   }
 
   /** Since when the oldest disk request has been under way. */
@@ -297,12 +308,19 @@ export class GuestRunner {
     });
   }
 
+  /** Before it is an entry: a flood must not fill the log. */
+  private admits(input: Input): boolean {
+    if (input.kind !== 'net-rx') return true;
+    return this.stormGuards[input.nic]?.admit(input.frame, this.nowMs()) ?? true;
+  }
+
   /** What comes for a guest that does not lead here is not ours; who sent it says it again. */
   private inputs(inputs: readonly Input[]): void {
     const { guest } = this;
     if (guest?.hears) {
-      if (guest.vcpu === undefined) guest.early.push(...inputs);
-      else guest.vcpu.send(inputs);
+      const admitted = inputs.filter((input) => this.admits(input));
+      if (guest.vcpu === undefined) guest.early.push(...admitted);
+      else guest.vcpu.send(admitted);
       return;
     }
     this.inputsDropped += inputs.length;
