@@ -72,7 +72,8 @@ function randomBody(random: SeededRandom, at: { ns: bigint; sequence: bigint }):
       return { kind: 'serial-rx', port, bytes: small };
     case 3: {
       const [cts, dsr, dcd, ri] = [0, 0, 0, 0].map(() => random.chance(0.5));
-      return { kind: 'serial-line', port, cts: !!cts, dsr: !!dsr, dcd: !!dcd, ri: !!ri };
+      const duplex = random.chance(0.5) ? ({ isHalfDuplex: true } as const) : {};
+      return { kind: 'serial-line', port, cts: !!cts, dsr: !!dsr, dcd: !!dcd, ri: !!ri, ...duplex };
     }
     case 4:
       return { kind: 'serial-break', port };

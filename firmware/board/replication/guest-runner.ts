@@ -10,6 +10,7 @@ import { DiskReplica } from '../../host/disk-replica.ts';
 import { type Chosen, chooseEngine } from '../../host/engines.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
 import { STORM_LIMITS, StormGuard } from '../../host/net/storm-guard.ts';
+import { LineStates } from '../../host/serial/line-states.ts';
 import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
@@ -73,6 +74,7 @@ export class GuestRunner {
   private readonly openBackends: OpenBackends;
   /** One for each network card. */
   private readonly stormGuards: readonly StormGuard[];
+  private readonly lines = new LineStates();
   private files: GuestFiles | undefined;
   private backends: GuestBackends | undefined;
   private guest: RunningGuest | undefined;
@@ -134,7 +136,9 @@ export class GuestRunner {
 
   /** It will lead in a moment: what comes from now on waits for it. */
   listen(): void {
-    if (this.guest !== undefined) this.guest.hears = true;
+    if (this.guest === undefined) return;
+    this.guest.hears = true;
+    this.guest.vcpu?.send(this.lines.all());
   }
 
   /** A guest from power-on. Throws VcpuStartError. */
@@ -225,7 +229,7 @@ export class GuestRunner {
       leads,
       hears: leads,
       isGone: false,
-      early: [],
+      early: leads ? this.lines.all() : [],
       memory: undefined,
     };
     return this.guest;
@@ -291,7 +295,10 @@ export class GuestRunner {
       onLog: present((bytes) => events.onLog(bytes)),
       onOutputs: present((outputs) => events.onOutputs(outputs, guest.leads)),
       onDiskRequest: present((request) => this.request(request, guest)),
-      onReboot: present((life) => events.onReboot(life)),
+      onReboot: present((life) => {
+        if (guest.leads) guest.vcpu?.send(this.lines.all());
+        events.onReboot(life);
+      }),
       onSerialTaken: present((port, bytes) => this.backends?.serialTaken(port, bytes)),
       onDivergence: present((divergence) => events.onDivergence(divergence)),
       onProgress: present(() => events.onProgress()),
@@ -317,6 +324,7 @@ export class GuestRunner {
   /** What comes for a guest that does not lead here is not ours; who sent it says it again. */
   private inputs(inputs: readonly Input[]): void {
     const { guest } = this;
+    this.lines.note(inputs);
     if (guest?.hears) {
       const admitted = inputs.filter((input) => this.admits(input));
       if (guest.vcpu === undefined) guest.early.push(...admitted);
