@@ -68,6 +68,9 @@ const DETERMINISTIC = /^firmware\/(machine|devices)\//;
 const NONDETERMINISM =
   /\b(Date\b|Math\.random|performance\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.|crypto\.)/;
 
+/** A private member of the other style: one that is declared, or used. */
+const HASH_MEMBER = /^ +(?:(?:static|readonly|async|get|set) |\*)*#\w+ ?[?!:=;(<]|[\w)]\??\.#\w/m;
+
 function filesBelow(folder: string, pattern: RegExp): string[] {
   return readdirSync(repoPath(folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
@@ -207,6 +210,13 @@ test('the machine uses no clock, no randomness, no timers', () => {
   assert.equal(found, []);
 });
 
+test('private members have one style: private', () => {
+  const found = [...sources, ...filesBelow('test', /\.ts$/)].filter((file) =>
+    HASH_MEMBER.test(withoutComments(readFileSync(repoPath(file), 'utf8'))),
+  );
+  assert.equal(found, []);
+});
+
 test('only native/napi includes napi.h', () => {
   const found = filesBelow('native', /\.(cc|h)$/).filter(
     (file) =>
@@ -257,6 +267,10 @@ test('the rules notice what they forbid', () => {
   assert.not.ok(HOST_MODULES.test('node:assert'));
   assert.ok(NONDETERMINISM.test('const t = Date.now();'));
   assert.not.ok(NONDETERMINISM.test('restoreDate(x)'));
+  for (const member of ['#at = 0;', 'readonly #ram: Ram;', 'get #end() {', '*#walk(): Walk {'])
+    assert.ok(HASH_MEMBER.test(`class A {\n  ${member}\n}`), member);
+  assert.ok(HASH_MEMBER.test('a(this.' + '#at)') && HASH_MEMBER.test('other?.' + '#at'));
+  assert.not.ok(HASH_MEMBER.test("  private at = '#1: x';"));
   assert.is(withoutComments('a(); // Date.now()\n/* setTimeout */').includes('Date'), false);
   assert.ok(statSync(repoPath('package.json')).isFile());
 });

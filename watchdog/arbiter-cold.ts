@@ -22,14 +22,15 @@ export function seeking(turn: Turn): Done {
     const aloneMs = nowMs - Math.max(state.sinceMs, state.awakeMs);
     if (!silentEverywhere(turn) || aloneMs < state.config.limits.seekMs) return;
     if (mayLeadAlone(turn)) lead(turn, 'nobody answers and the record is sole');
-    else waitFor(turn, 'nobody answers and the record may be old: peer or operator');
+    else waitFor(turn, 'nobody answers and the record may be old: peer, or operator by force-lead');
     return;
   }
   const verdict = compare(turn, peer);
   if (verdict === 'lead') lead(turn, 'the peer has nothing newer');
   else if (verdict === 'join') join(turn, peer);
   else if (verdict === 'wait') waitFor(turn, 'the peer will lead');
-  else waitFor(turn, 'the records do not tell who leads: operator');
+  else
+    waitFor(turn, 'the records do not tell who leads: operator, force-lead where the disk counts');
 }
 
 function mayLeadAlone(turn: Turn): boolean {

@@ -101,11 +101,19 @@ function inherit(turn: Turn, peer: Statement): Done {
   const { state } = turn;
   const mine = peer.generation === state.generation;
   const shared = peer.standing === 'shared' || !holds(turn, 'dead-peer-must-be-shared');
+  if (isLost(peer) && state.doubt === null) {
+    return promote(turn, 'go-live', 'the primary started anew and has lost its record');
+  }
   if (!mine || !shared) {
     return stopFollowing(turn, 'the primary is gone, and its state is newer');
   }
   if (isHearsay(turn) && !isSilenceOfThePeer(turn)) return;
   promote(turn, 'go-live', 'the primary is dead, and had not gone solo');
+}
+
+/** What it went on to do, nobody knows; but I was in touch all the time, as by silence. */
+function isLost({ role, standing }: Statement): boolean {
+  return role !== 'dead' && standing === 'unknown';
 }
 
 function deadBySilence(turn: Turn): boolean {

@@ -81,7 +81,7 @@ export function granting(turn: Turn): Done {
   }
   state.grant = state.partner;
   turn.actions.push({ do: 'mark-log', mark: 'grant', partner: state.grant as Grant });
-  enter(turn, 'protected', 'the peer may promote from now on');
+  enter(turn, 'protected', 'in step');
 }
 
 /** protected, yielding, leaving and isolated share what ends them. */

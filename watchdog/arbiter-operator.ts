@@ -41,6 +41,9 @@ export function request(turn: Turn, asked: OperatorRequest): Done {
       return stepAside(turn, 'stopped');
     case 'force-lead':
       return lead(turn, 'the operator vouches for this disk');
+    default:
+      // Without a line here a new request does not compile.
+      return asked satisfies never;
   }
 }
 
@@ -66,20 +69,22 @@ export function refusedByRole(role: Role, asked: OperatorRequest): string | null
     case 'test-failover':
       return only(['protected'], 'only the primary of a redundant pair can be taken over from');
     case 'maintenance':
-      if (asked.on) return only(FREE, 'this board serves and nobody can take over');
+      if (asked.on) return only(FREE, ALONE);
       return role === 'maintenance' ? null : 'this board is not in maintenance';
     case 'sync-up':
       return role === 'stopped' ? 'this board is stopped' : null;
     case 'stop':
-      if (role === 'solo') return asked.force ? null : 'this board serves and nobody can take over';
+      if (role === 'solo') return asked.force ? null : ALONE;
       return only([...FREE, 'maintenance'], SERVES);
     case 'restart':
+      if (role === 'solo') return ALONE;
       return only([...FREE, 'maintenance'], SERVES);
     case 'force-lead':
       return only(['seeking'], 'only a board that waits can be made to lead');
   }
 }
 
+const ALONE = 'this board serves and nobody can take over';
 const SERVES = 'this board serves; ask again when it is solo or redundant';
 
 /** What beside the role is in the way, or null. */

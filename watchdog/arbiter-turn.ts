@@ -137,6 +137,7 @@ export function statementOf(turn: Turn): Statement {
 }
 
 export function say(turn: Turn, urgent: boolean): Done {
+  if (!turn.state.isCounted) return;
   turn.state.seq += 1;
   turn.actions.push({ do: 'say', urgent, statement: statementOf(turn) });
 }
@@ -145,6 +146,7 @@ export function say(turn: Turn, urgent: boolean): Done {
 export function tellingPart(state: ArbiterState): string {
   return [
     state.role,
+    state.isCounted,
     state.generation,
     state.session,
     state.grant?.session,

@@ -106,6 +106,8 @@ export interface ArbiterState {
   sinceMs: number;
   gate: Gate;
   boot: number;
+  /** The number of this start is safe on disk; before that nothing is said under it. */
+  isCounted: boolean;
   seq: number;
   /** The reign I lead or follow. */
   generation: number;
@@ -145,6 +147,8 @@ export interface ArbiterState {
   /** I slept or was cut off: act on no silence until the peer answers a statement of this number. */
   doubt: number | null;
   healthy: boolean;
+  /** Petted, fit or not. */
+  alive: boolean;
   watchdogArmed: boolean;
   resetAsked: boolean;
 }
@@ -164,12 +168,15 @@ export type OperatorRequest =
 export type ArbiterEvent =
   | { readonly type: 'tick' }
   | { readonly type: 'loaded'; readonly boot: number; readonly record: DiskRecord }
+  /** The answer to `count-start`. */
+  | { readonly type: 'start-counted'; readonly boot: number }
   | { readonly type: 'heard'; readonly path: Path; readonly statement: Statement }
   /** Carrier or modem lines gone: silent now, without waiting. */
   | { readonly type: 'path-down'; readonly path: Path }
   | { readonly type: 'witness-answered' }
   | { readonly type: 'persisted'; readonly record: DiskRecord }
-  | { readonly type: 'health'; readonly ok: boolean }
+  /** `ok`: fit to lead. `isAlive`: to be petted all the same; @default ok */
+  | { readonly type: 'health'; readonly ok: boolean; readonly isAlive?: boolean }
   | { readonly type: 'watchdog'; readonly armed: boolean }
   /** Source: this session of the peer holds everything. */
   | { readonly type: 'sync-done'; readonly partner: Grant }
@@ -183,6 +190,8 @@ export type ArbiterEvent =
 export type Action =
   | { readonly do: 'say'; readonly urgent: boolean; readonly statement: Statement }
   | { readonly do: 'persist'; readonly record: DiskRecord }
+  /** Counts this start of the board anew on its disk: the peer has heard of a later one. */
+  | { readonly do: 'count-start'; readonly boot: number }
   | { readonly do: 'gate'; readonly gate: Gate }
   | { readonly do: 'boot-guest' }
   /** Replay to the end of the log, then record; output waits for the gate. */

@@ -6,8 +6,8 @@
 // 1. Call `arbitrate` for every event in the order of arrival, with a monotonic clock that goes on
 //    while the machine is suspended (CLOCK_BOOTTIME), and `tick` every `limits.tickMs`.
 // 2. Carry out the actions in order. `gate` takes effect before the next action is begun.
-// 3. Answer every `persist` with `persisted`, after the bytes are safe on the disk, and count the
-//    boot up on disk before `loaded`.
+// 3. Answer every `persist` with `persisted`, after the bytes are safe on the disk, count the boot up on
+//    disk before `loaded`, and answer `count-start` with `start-counted` when the disk has that number.
 // 4. Send each statement on every path at the path's own pace, urgent ones at once. Deliver only
 //    authenticated statements, in order and once per path, a last word once per start and path
 //    (paths may overtake one another).
@@ -78,6 +78,7 @@ import {
   takenOver,
 } from './arbiter-lead.ts';
 import { request } from './arbiter-operator.ts';
+import { exceedEcho, startCounted } from './arbiter-start.ts';
 import {
   copyState,
   type Done,
@@ -111,6 +112,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     sinceMs: nowMs,
     gate: 'closed',
     boot: 0,
+    isCounted: true,
     seq: 0,
     generation: 0,
     record: { generation: 0, standing: 'unknown' },
@@ -137,6 +139,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     pettedMs: never,
     doubt: null,
     healthy: true,
+    alive: true,
     watchdogArmed: false,
     resetAsked: false,
   };
@@ -181,8 +184,11 @@ function take(turn: Turn, event: ArbiterEvent): Done {
       state.record = event.record;
       state.generation = event.record.generation;
       return enter(turn, 'seeking', 'looking for the peer');
+    case 'start-counted':
+      return startCounted(turn, event.boot);
     case 'heard':
-      return takeStatement(turn, event.path, event.statement);
+      takeStatement(turn, event.path, event.statement);
+      return exceedEcho(turn, event.statement);
     case 'path-down':
       state.heardMs[event.path] = Number.NEGATIVE_INFINITY;
       return;
@@ -195,6 +201,7 @@ function take(turn: Turn, event: ArbiterEvent): Done {
       return;
     case 'health':
       state.healthy = event.ok;
+      state.alive = event.isAlive ?? event.ok;
       return;
     case 'watchdog':
       state.watchdogArmed = event.armed;
@@ -269,7 +276,7 @@ function evaluate(turn: Turn): Done {
 /** The hardware watchdog is fed by this verdict alone, never by a timer of its own. */
 function pet(turn: Turn): Done {
   const { state, nowMs } = turn;
-  if (!state.watchdogArmed || state.resetAsked || !state.healthy) return;
+  if (!state.watchdogArmed || state.resetAsked || !state.alive) return;
   if (nowMs - state.pettedMs < state.config.limits.petMs) return;
   state.pettedMs = nowMs;
   turn.actions.push({ do: 'pet' });

@@ -1,5 +1,5 @@
-// Is this board fit: one verdict from probes that each can fail. The watchdog is petted from this
-// verdict only, and a backup that is not fit is not in step. Pure: the owner brings times and facts.
+// Is this board fit, and is it alive: one verdict from probes that each can fail. The watchdog is petted from this
+// verdict only, while it is alive, and a backup that is not fit is not in step. Pure: the owner brings times and facts.
 
 export const PROBES = ['loop', 'vcpu', 'channel', 'disk', 'resource'] as const;
 export type Probe = (typeof PROBES)[number];
@@ -86,7 +86,7 @@ export class Health {
   }
 
   verdict(nowMs: number): Verdict {
-    const { loopLagMs, vcpuStuckMs, diskMs } = this.limits;
+    const { loopLagMs, vcpuStuckMs } = this.limits;
     const found: Record<Probe, string | null> = {
       loop: this.lagMs > loopLagMs ? `the event loop stood still for ${this.lagMs} ms` : null,
       vcpu:
@@ -96,13 +96,24 @@ export class Health {
       channel: this.channelError,
       disk:
         this.diskError ??
-        (this.diskSinceMs !== null && nowMs - this.diskSinceMs > diskMs
-          ? `a disk write has taken ${nowMs - this.diskSinceMs} ms so far`
+        (this.isDiskHung(nowMs)
+          ? `a disk write has taken ${nowMs - (this.diskSinceMs ?? nowMs)} ms so far`
           : null),
       resource: this.missing,
     };
     const words = PROBES.flatMap((probe) => found[probe] ?? []);
     const bits = PROBES.reduce((all, probe, n) => all | (found[probe] === null ? 0 : 1 << n), 0);
     return { ok: bits === 0, bits, words };
+  }
+
+  /** False: what a reset may mend is wrong. What is missing or fails with an error comes back no sooner by one. */
+  isAlive(nowMs: number): boolean {
+    const { loopLagMs, vcpuStuckMs } = this.limits;
+    const isStuck = this.vcpuRuns && nowMs - this.movedMs > vcpuStuckMs;
+    return this.lagMs <= loopLagMs && !isStuck && !this.isDiskHung(nowMs);
+  }
+
+  private isDiskHung(nowMs: number): boolean {
+    return this.diskSinceMs !== null && nowMs - this.diskSinceMs > this.limits.diskMs;
   }
 }

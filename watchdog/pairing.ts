@@ -22,8 +22,11 @@ const STEP = { commit: 1, reveal: 2, confirm: 3, abort: 4 } as const;
 const PUBLIC_BYTES = 32;
 const NONCE_BYTES = 16;
 const CONFIRM_BYTES = 16;
+const NAME_BYTES_MAX = 31;
 /** DER around 32 raw bytes of an X25519 key, RFC 8410. */
 const PRIVATE_HEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
+/** board-2 before board-10. */
+const byName = new Intl.Collator('en', { numeric: true });
 const PUBLIC_HEAD = Buffer.from('302a300506032b656e032100', 'hex');
 
 export type PairingStage =
@@ -41,6 +44,8 @@ export interface PairingState {
   readonly privateKey: Uint8Array;
   readonly publicKey: Uint8Array;
   readonly nonce: Uint8Array;
+  /** What the technician calls this board: the sides are in the order of the names. */
+  readonly name: string;
   readonly peerCommit: Uint8Array | null;
   readonly peerReveal: Uint8Array | null;
   readonly peerConfirm: Uint8Array | null;
@@ -55,7 +60,7 @@ export type PairingEvent =
   | { readonly type: 'technician'; readonly same: boolean };
 
 /** `privateKey` (32) and `nonce` (16) are fresh random bytes: the caller's duty. */
-export function beginPairing(privateKey: Uint8Array, nonce: Uint8Array): PairingState {
+export function beginPairing(privateKey: Uint8Array, nonce: Uint8Array, name = ''): PairingState {
   if (privateKey.length !== PUBLIC_BYTES || nonce.length !== NONCE_BYTES) {
     throw new Error('pairing needs 32 and 16 fresh random bytes');
   }
@@ -66,6 +71,7 @@ export function beginPairing(privateKey: Uint8Array, nonce: Uint8Array): Pairing
     privateKey,
     publicKey: der.subarray(PUBLIC_HEAD.length),
     nonce,
+    name,
     peerCommit: null,
     peerReveal: null,
     peerConfirm: null,
@@ -77,7 +83,7 @@ export function beginPairing(privateKey: Uint8Array, nonce: Uint8Array): Pairing
 
 /** What to send now, and to repeat until the stage changes; null when there is nothing to say. */
 export function pairingMessage(state: PairingState): Uint8Array | null {
-  const reveal = concat([state.publicKey, state.nonce]);
+  const reveal = revealOf(state);
   switch (state.stage) {
     case 'committing':
       return concat([[STEP.commit], commitOf(reveal)]);
@@ -117,13 +123,13 @@ function takeCommit(state: PairingState, commit: Uint8Array): PairingState {
     const same = state.peerCommit !== null && equal(state.peerCommit, commit);
     return same || commit.length !== 32 ? state : fail(state, 'a second board speaks on this line');
   }
-  const own = commitOf(concat([state.publicKey, state.nonce]));
+  const own = commitOf(revealOf(state));
   if (equal(own, commit)) return fail(state, 'the line echoes: is the plug a loop?');
   return { ...state, stage: 'revealing', peerCommit: commit };
 }
 
 function takeReveal(state: PairingState, reveal: Uint8Array): PairingState {
-  if (reveal.length !== PUBLIC_BYTES + NONCE_BYTES || state.peerReveal !== null) return state;
+  if (!isReveal(reveal) || state.peerReveal !== null) return state;
   // Its commitment was lost. Mine is all it has seen of me, so showing its key commits it as well.
   if (state.peerCommit === null) {
     const committed = takeCommit(state, commitOf(reveal));
@@ -135,9 +141,10 @@ function takeReveal(state: PairingState, reveal: Uint8Array): PairingState {
   const peerPublic = reveal.subarray(0, PUBLIC_BYTES);
   const secret = agree(state.privateKey, peerPublic);
   if (secret === null) return fail(state, 'the other side sent a key that is none');
-  const mine = concat([state.publicKey, state.nonce]);
-  const side: Side = Buffer.compare(mine, reveal) < 0 ? 'a' : 'b';
-  const transcript = side === 'a' ? concat([mine, reveal]) : concat([reveal, mine]);
+  const mine = revealOf(state);
+  const side = sideOf(mine, reveal);
+  const [ofA, ofB] = (side === 'a' ? [mine, reveal] : [reveal, mine]).map(commitOf);
+  const transcript = concat([ofA!, ofB!]);
   const digest = createHash('sha256').update('twinstep pairing code').update(transcript).digest();
   const code = String(digest.readUInt32BE(0) % 1_000_000).padStart(6, '0');
   const salt = createHash('sha256').update(transcript).digest();
@@ -165,6 +172,27 @@ function finish(state: PairingState): PairingState {
 
 function fail(state: PairingState, why: string): PairingState {
   return { ...state, stage: 'failed', why, key: null };
+}
+
+/** Key, nonce, name. */
+function revealOf({ publicKey, nonce, name }: PairingState): Uint8Array {
+  return concat([publicKey, nonce, Buffer.from(name).subarray(0, NAME_BYTES_MAX)]);
+}
+
+function isReveal({ length }: Uint8Array): boolean {
+  const bytesMin = PUBLIC_BYTES + NONCE_BYTES;
+  return length >= bytesMin && length <= bytesMin + NAME_BYTES_MAX;
+}
+
+/** press-7-a is side a, press-7-b side b; boards of one name by their keys. */
+function sideOf(mine: Uint8Array, theirs: Uint8Array): Side {
+  const [own, other] = [mine, theirs].map((reveal) =>
+    Buffer.from(reveal.subarray(PUBLIC_BYTES + NONCE_BYTES))
+      .toString('latin1')
+      .toLowerCase(),
+  );
+  const order = byName.compare(own!, other!) || Buffer.compare(mine, theirs);
+  return order < 0 ? 'a' : 'b';
 }
 
 function commitOf(reveal: Uint8Array): Buffer {

@@ -119,21 +119,27 @@ export class RoleRecordStore {
 
   /**
    * The record, with the boot count raised on disk before anyone hears of it. With no count to
-   * raise, the wall clock in seconds is above all counts ever used.
+   * raise, or one that is in doubt, not below `fresh`: a number no start of this board had before. If it is
+   * too low all the same, the board learns it from the peer (arbiter-start.ts) and asks for `countStart`.
    */
-  load(wallSeconds: number): Loaded {
+  load(fresh: number): Loaded {
     mkdirSync(this.folder, { recursive: true });
     this.takeOverOldNames();
     const found = this.peek();
     const boot =
-      found.boot === 0 || found.trouble !== null
-        ? Math.max(found.boot + 1, wallSeconds)
-        : found.boot + 1;
+      found.boot === 0 || found.trouble !== null ? Math.max(found.boot + 1, fresh) : found.boot + 1;
     this.current = { serial: found.serial, boot, record: found.record };
     // Twice, so that both copies are good and of this start.
     this.write(found.record);
     this.write(found.record);
     return { ...found, boot };
+  }
+
+  /** This start is called `boot` from now on: in both copies, before anyone hears of it. */
+  countStart(boot: number): void {
+    this.current = { ...this.current, boot };
+    this.write(this.current.record);
+    this.write(this.current.record);
   }
 
   /** Returns when the record is safe on disk. */

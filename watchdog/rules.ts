@@ -19,6 +19,8 @@ export const RULES = {
   'shared-never-leads-alone': 'a board whose peer may have gone on waits for that peer',
   'behind-never-leads': 'a board that knows of newer state waits for it',
   'cold-needs-echo': 'a cold board believes only words spoken after its start',
+  'start-exceeds-echo':
+    'who is held for an earlier start of itself takes a number above the later one',
   'newest-statement-only': 'a late statement does not replace a newer one',
   'higher-reign-fences': 'a newer reign ends mine',
   'last-word-can-be-refuted': 'who says something new after its last word is alive',

@@ -1,6 +1,6 @@
-// Holds the watchdog of this board: armed at the start or as soon as it can be had, petted by the arbiter's
-// verdict alone, and checked upon. A watchdog that was left to bite and does not is no watchdog: the
-// process ends itself.
+// Holds the watchdog of this board. The guard arms it at the start, and tries again until it can be had. The
+// arbiter alone decides when it is petted, and when it is left to bite. If the watchdog then does not reset the
+// board in its time it is mute: the board tells that, and its process ends itself.
 import type { Watchdog, WatchdogFacts } from './wdt-device.ts';
 
 export interface GuardEvents {
@@ -65,7 +65,7 @@ export class WatchdogGuard {
     if (nowMs > this.biteByMs) this.events.mute();
   }
 
-  /** A driver that is unloaded, or a device that is pulled out, is no reason to die. */
+  /** If the driver was unloaded or the device pulled out, the board goes on without a watchdog. */
   pet(): void {
     try {
       this.dog?.pet();
@@ -76,7 +76,7 @@ export class WatchdogGuard {
     }
   }
 
-  /** Nobody pets any more. */
+  /** From here on the arbiter pets no more, and the watchdog must reset this board. */
   leaveToBite(nowMs: number): void {
     const timeoutMs = this.facts === null || this.closed ? 0 : this.facts.timeoutMs + MUTE_AFTER_MS;
     this.biteByMs = Math.min(this.biteByMs, nowMs + timeoutMs);

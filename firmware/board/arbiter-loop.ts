@@ -25,6 +25,7 @@ import { tooFarBehind } from './handover-check.ts';
 import { Notices } from './notices.ts';
 import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
+import { arbiterConfigOf, RedundancyView } from './redundancy.ts';
 import type {
   CurrentRole,
   Replication,
@@ -73,6 +74,7 @@ export class ArbiterLoop {
   private readonly health: Health;
   private readonly notices: Notices;
   private readonly ticker: Ticker;
+  private readonly redundancy = new RedundancyView();
   private readonly takeover = new TakeoverTimeline();
   private readonly requests: RequestTracker;
   private state: ArbiterState;
@@ -83,7 +85,7 @@ export class ArbiterLoop {
   private facts: ReplicationFacts;
   private verdict: ReturnType<Health['verdict']>;
   /** As the arbiter was told last. */
-  private isFit = true;
+  private told = { isFit: true, isAlive: true };
   /** Why the record could not be read and counted yet. */
   private coldWhy: string | null = null;
   private diskTrouble: string | null = null;
@@ -118,11 +120,8 @@ export class ArbiterLoop {
     this.verdict = this.health.verdict(now);
     this.state = initialState(
       {
-        id: config.side,
-        limits: config.limits,
+        ...arbiterConfigOf(config, parts.watchdog !== null),
         witness: parts.witness === null ? 'none' : 'gateway',
-        allowNoWatchdog: parts.watchdog === null,
-        syncAllowed: config.syncAllowed,
       },
       now,
     );
@@ -139,6 +138,7 @@ export class ArbiterLoop {
     this.requests = new RequestTracker(events);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
     this.record.onWritten = (written) => this.written(written);
+    this.record.onCounted = (boot, error) => this.counted(boot, error);
   }
 
   private async begin(): Promise<void> {
@@ -159,10 +159,10 @@ export class ArbiterLoop {
 
   /** Without a start counted on disk it has no word to say: it waits, cold, until the disk has it. */
   private async loadRecord(): Promise<void> {
-    const { events, wallMs } = this.parts;
+    const { events } = this.parts;
     let loaded: Loaded;
     try {
-      loaded = await this.record.load(Math.floor(wallMs() / 1000));
+      loaded = await this.record.load();
     } catch (error) {
       const text = `the record cannot be written: ${(error as Error).message}`;
       if (text !== this.coldWhy) events.tell('RECORD-FAILED', text);
@@ -173,10 +173,12 @@ export class ArbiterLoop {
     }
     if (this.closing !== null) return;
     this.writeTimer = null;
-    const { boot, record, trouble } = loaded;
-    const text = `start ${boot}, generation ${record.generation}, ${record.standing}`;
+    const { boot, record, copies, trouble } = loaded;
+    const isNew = copies.every((copy) => copy === 'missing');
+    const words = `generation ${record.generation}, ${record.standing}`;
+    const text = `start ${boot}, ${isNew ? 'a new board, without a record yet' : words}`;
     events.tell('RECORD-LOADED', text, { boot, ...record });
-    if (trouble !== null) events.tell('RECORD-TROUBLE', trouble);
+    if (trouble !== null && !isNew) events.tell('RECORD-TROUBLE', trouble);
     this.isSafe(boot, record, () => this.fire({ type: 'loaded', boot, record }));
   }
 
@@ -243,8 +245,10 @@ export class ArbiterLoop {
     const { config, events, nowMs } = this.parts;
     const facts = this.replication.facts();
     this.takeover.replicationSays(facts.lastTakeover);
+    const there = facts.peerAbout?.name ?? `board ${config.side === 'a' ? 'B' : 'A'}`;
     return statusOf({
       config,
+      redundancy: this.redundancy.look(this.state, nowMs(), { here: config.name, there }),
       state: this.state,
       coldWhy: this.coldWhy,
       facts,
@@ -289,7 +293,7 @@ export class ArbiterLoop {
     this.tickedMs = nowMs;
     if (gapMs > config.limits.stallMs) {
       const text = `the board stood still for ${gapMs.toFixed(0)} ms`;
-      events.tellBurst('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
+      events.tell('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
     }
     this.facts = this.replication.facts();
     this.lookAtHealth(nowMs);
@@ -321,9 +325,10 @@ export class ArbiterLoop {
     this.verdict = verdict;
     // What is just being opened is no fault, but nothing to lead with either.
     const isFit = verdict.ok && facts.isReady;
-    if (isFit === this.isFit) return;
-    this.isFit = isFit;
-    this.fire({ type: 'health', ok: isFit });
+    const isAlive = health.isAlive(nowMs);
+    if (isFit === this.told.isFit && isAlive === this.told.isAlive) return;
+    this.told = { isFit, isAlive };
+    this.fire({ type: 'health', ok: isFit, isAlive });
   }
 
   private lookAtTakeover(nowMs: number): void {
@@ -365,6 +370,9 @@ export class ArbiterLoop {
         break;
       case 'persist':
         this.record.write(action.record);
+        break;
+      case 'count-start':
+        this.record.count(action.boot);
         break;
       case 'report':
         this.report(action.role, action.why);
@@ -416,6 +424,23 @@ export class ArbiterLoop {
     events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
   }
 
+  /** The peer held this start for an older one; it has a number above that now. */
+  private counted(boot: number, error: string | null): void {
+    const { events } = this.parts;
+    if (error !== null) {
+      events.tellBurst('RECORD-FAILED', `the number of this start cannot be written: ${error}`, {});
+      setTimeout(() => this.countAgain(boot), WRITE_AGAIN_MS);
+      return;
+    }
+    events.tell('START-RECOUNTED', `this is start ${boot} now`, { boot });
+    this.isSafe(boot, this.state.record, () => this.fire({ type: 'start-counted', boot }));
+  }
+
+  private countAgain(boot: number): void {
+    const { boot: now, isCounted } = this.state;
+    if (this.closing === null && now === boot && !isCounted) this.record.count(boot);
+  }
+
   private written({ record, error, tookMs }: Written): void {
     const { events } = this.parts;
     const data = { ...record, tookMs: Number(tookMs.toFixed(2)) };
@@ -427,7 +452,7 @@ export class ArbiterLoop {
       this.isSafe(this.state.boot, record, () => this.fire({ type: 'persisted', record }));
       return;
     }
-    events.tellBurst('RECORD-FAILED', `the record cannot be written: ${error}`, data);
+    events.tell('RECORD-FAILED', `the record cannot be written: ${error}`, data);
     // Only the newest order counts by now.
     this.writeTimer ??= setTimeout(() => {
       this.writeTimer = null;
@@ -445,11 +470,11 @@ export class ArbiterLoop {
         this.fire({ type: 'heard', path, statement });
       },
       down: (path: Path, why: string) => {
-        events.tellBurst('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
+        events.tell('PATH-TROUBLE', `the ${path} path is gone: ${why}`, { path, why });
         this.fire({ type: 'path-down', path });
       },
       trouble: (path, why) =>
-        events.tellBurst('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
+        events.tell('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
       sayOnLog: (frame) => this.replication.sayOnLog(frame),
       witnessAnswered: () => this.fire({ type: 'witness-answered' }),
     });
@@ -470,7 +495,7 @@ export class ArbiterLoop {
         this.fire({ type: 'watchdog', armed: false });
       },
       mute: () => {
-        events.tellBurst('WATCHDOG-MUTE', 'nothing has reset this board', {});
+        events.tell('WATCHDOG-MUTE', 'nothing has reset this board', {});
         onMute('asked for a reset, and nothing resets this board');
       },
     });

@@ -20,11 +20,13 @@ import type { BoardConfig } from './config/types.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { Doors } from './control/doors.ts';
 import type { Controlled } from './control/verbs.ts';
+import { isMain } from './event-codes.ts';
 import { EventSink } from './event-sink.ts';
 import { EventLog, eventLine } from './events.ts';
 import { type RequestAnswer, refusedEarly } from './operator-requests.ts';
 import type { Replication, ReplicationEvents } from './replication/types.ts';
 import { ScadaDesk, type ScadaReport } from './scada-desk.ts';
+import { leftSlot } from './slot-watch.ts';
 import { BoardError, isLockOf, lockStateFolder } from './state-folder.ts';
 import type { AlarmView, Status } from './status.ts';
 import { SupervisorLine } from './supervisor-line.ts';
@@ -55,6 +57,9 @@ export interface BoardOptions {
 }
 
 export const ALARMS_FILE = 'alarms.log';
+/** The story without its details: no flood of other events reaches it. */
+export const MAIN_EVENTS_FILE = 'events-main.jsonl';
+const MAIN_EVENTS_BYTES_MAX = 1 << 20;
 const LOOK_MS = 500;
 /** How long a stop may take before it is done the hard way. */
 const STOP_WITHIN_MS = 5_000;
@@ -69,7 +74,7 @@ export class Board implements Controlled {
   private readonly options: BoardOptions;
   private readonly lock: number;
   private readonly supervisor: SupervisorLine;
-  private readonly sinks: EventSink[];
+  private readonly sinks: { readonly sink: EventSink; readonly onlyMain: boolean }[];
   private alarmKeeper: AlarmKeeper | null = null;
   private configWatch: ConfigWatch | null = null;
   /** Null: no broker is configured. */
@@ -108,11 +113,12 @@ export class Board implements Controlled {
     this.events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });
     this.lock = lockOf(options);
     this.supervisor = options.supervisor ?? new SupervisorLine();
-    this.sinks = [EventSink.toDescriptor(stdout)];
+    this.sinks = [{ sink: EventSink.toDescriptor(stdout), onlyMain: false }];
     this.doors = new Doors(options.config, this);
     this.events.listen((event) => {
       const line = eventLine(event);
-      for (const sink of this.sinks) sink.put(line);
+      const main = isMain(event.code);
+      for (const { sink, onlyMain } of this.sinks) if (main || !onlyMain) sink.put(line);
     });
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
@@ -122,7 +128,7 @@ export class Board implements Controlled {
   private async begin(): Promise<void> {
     const { config, pairingKey, makeReplication, onMute, file, version } = this.options;
     const { name, side } = config;
-    this.openEventsFile();
+    this.openEventsFiles();
     this.events.tell('BOARD-STARTED', `${name} (${side}), firmware ${firmwareVersion()}`, {
       name,
       side,
@@ -140,6 +146,8 @@ export class Board implements Controlled {
     this.supervisor.start();
     this.alarmKeeper.start();
     this.configWatch.start();
+    const left = leftSlot();
+    if (left !== null) this.events.tell('SLOT-LEFT', left);
     const why = raiseAllPriorities();
     if (why !== null) this.events.tell('BOARD-NOT-FIRST', undefined, { why });
     const parts: ArbiterLoopParts = {
@@ -170,13 +178,18 @@ export class Board implements Controlled {
   }
 
   /** A board that cannot keep its story serves all the same. */
-  private openEventsFile(): void {
-    const { eventsFile } = this.options.config;
-    if (eventsFile === null) return;
+  private openEventsFiles(): void {
+    const { eventsFile, stateDir } = this.options.config;
+    this.openSink(join(stateDir, MAIN_EVENTS_FILE), true);
+    if (eventsFile !== null) this.openSink(eventsFile, false);
+  }
+
+  private openSink(path: string, onlyMain: boolean): void {
     try {
-      this.sinks.push(EventSink.toFile(eventsFile));
+      const sink = EventSink.toFile(path, onlyMain ? MAIN_EVENTS_BYTES_MAX : undefined);
+      this.sinks.push({ sink, onlyMain });
     } catch (error) {
-      this.events.tell('EVENTS-UNSAVED', `events-file ${eventsFile}: ${systemWords(error)}`);
+      this.events.tell('EVENTS-UNSAVED', `events in ${path}: ${systemWords(error)}`);
     }
   }
 
@@ -300,7 +313,7 @@ export class Board implements Controlled {
     await this.alarmKeeper?.close();
     this.events.tell('BOARD-STOPPED');
     await this.doors.close();
-    for (const sink of this.sinks) await sink.close(SINK_WITHIN_MS);
+    for (const { sink } of this.sinks) await sink.close(SINK_WITHIN_MS);
     closeSync(this.lock);
     this.resolveEnded();
   }

@@ -168,9 +168,7 @@ export function outcomeOf(asked: OperatorRequest, state: ArbiterState): Outcome 
 
 /** What a status shows to be against it, so that nobody is asked to confirm what will be refused; or null. */
 export function refusedEarly(asked: OperatorRequest, status: Status): string | null {
-  return (
-    refusedByRole(status.role, asked) ?? OPERATOR_REQUESTS[asked.request].against?.(status) ?? null
-  );
+  return OPERATOR_REQUESTS[asked.request].against?.(status) ?? refusedByRole(status.role, asked);
 }
 
 export function isRequestName(name: string): name is RequestName {

@@ -15,16 +15,20 @@ export interface Written {
 export type RecordAnswer =
   | { readonly kind: 'loaded'; readonly loaded: Loaded }
   | { readonly kind: 'unreadable'; readonly error: string }
+  | { readonly kind: 'counted'; readonly boot: number; readonly error: string | null }
   | ({ readonly kind: 'written' } & Written);
 
 export type RecordOrder =
-  | { readonly order: 'load'; readonly wallSeconds: number }
+  | { readonly order: 'load' }
+  | { readonly order: 'count'; readonly boot: number }
   | { readonly order: 'write'; readonly record: DiskRecord }
   | { readonly order: 'end' };
 
 export class RoleRecord {
   onWritten: (written: Written) => void = () => {};
-  private onLoaded: (answer: Exclude<RecordAnswer, { kind: 'written' }>) => void = () => {};
+  onCounted: (boot: number, error: string | null) => void = () => {};
+  private onLoaded: (answer: Exclude<RecordAnswer, { kind: 'written' | 'counted' }>) => void =
+    () => {};
   private worker: Worker | undefined;
   private ended: Promise<void> = Promise.resolve();
   private readonly folder: string;
@@ -38,20 +42,25 @@ export class RoleRecord {
   }
 
   /** The record, with the start counted on disk. Rejects when the disk will not have it: ask again. */
-  load(wallSeconds: number): Promise<Loaded> {
+  load(): Promise<Loaded> {
     this.worker ??= this.start();
     return new Promise((resolve, reject) => {
       this.onLoaded = (answer) => {
         if (answer.kind === 'loaded') resolve(answer.loaded);
         else reject(new Error(answer.error));
       };
-      this.order({ order: 'load', wallSeconds });
+      this.order({ order: 'load' });
     });
   }
 
   /** Since when a write has been under way, or null. */
   get busySinceMs(): number | null {
     return this.beganMs;
+  }
+
+  /** Calls this start `boot`. */
+  count(boot: number): void {
+    this.order({ order: 'count', boot });
   }
 
   write(record: DiskRecord): void {
@@ -73,6 +82,7 @@ export class RoleRecord {
     this.ended = new Promise((resolve) => worker.once('exit', () => resolve()));
     worker.on('message', (answer: RecordAnswer) => {
       if (answer.kind === 'written') this.written(answer);
+      else if (answer.kind === 'counted') this.onCounted(answer.boot, answer.error);
       else this.onLoaded(answer);
     });
     return worker;

@@ -21,6 +21,7 @@ import type { BoardConfig } from './config/types.ts';
 import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
 import type { PathCounters } from './paths.ts';
+import type { Redundancy } from './redundancy.ts';
 import type { NetFacts, ReplicationFacts, SyncFacts } from './replication/types.ts';
 import type { ScadaStatus } from './scada-desk.ts';
 import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
@@ -39,6 +40,8 @@ export interface Status {
   };
   readonly role: Role;
   readonly pairState: PairState;
+  /** What that is worth now: which single fault the service would survive. */
+  readonly redundancy: Redundancy;
   /** Why this role, in words. */
   readonly why: string;
   /** How long it has had this role. */
@@ -55,7 +58,7 @@ export interface Status {
   };
   readonly watchdog: GuardStatus & { readonly kind: BoardConfig['watchdog']['kind'] };
   readonly health: { readonly ok: boolean; readonly words: readonly string[] };
-  /** How far the backup is behind. Null: there is none. */
+  /** How far the backup is behind: on the backup itself, and on the primary as the backup tells. Null: there is none. */
   readonly lagMs: number | null;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
@@ -156,6 +159,7 @@ export interface StatusParts {
   /** Why its record could not be read and counted yet; null: it just has not been. */
   readonly coldWhy: string | null;
   readonly facts: ReplicationFacts;
+  readonly redundancy: Redundancy;
   readonly nowMs: number;
   readonly bornMs: number;
   readonly counters: Readonly<Record<Path, PathCounters>>;
@@ -182,6 +186,7 @@ export function statusOf(parts: StatusParts): Status {
     board: { name, side, pid: process.pid, boot: state.boot, upMs: nowMs - parts.bornMs },
     role,
     pairState: pairState(state),
+    redundancy: parts.redundancy,
     why,
     sinceMs: nowMs - state.sinceMs,
     generation,

@@ -11,6 +11,7 @@ import { trialVerdict } from '../board/config/versions.ts';
 import { EventSink } from '../board/event-sink.ts';
 import { EventLog, eventLine } from '../board/events.ts';
 import { makeReplication } from '../board/make-replication.ts';
+import { notSurvivedAtBest } from '../board/redundancy.ts';
 import { BoardError, lockStateFolder } from '../board/state-folder.ts';
 import { Supervised, type SupervisedEnd } from '../board/supervise.ts';
 import { isPipe, SupervisorLine } from '../board/supervisor-line.ts';
@@ -24,7 +25,8 @@ Events go to standard output, one line of JSON each. "twinstep status --config F
 "twinstep stop" ends it; so do SIGTERM and Ctrl-C: it hands over first if that is possible.
 
   --config FILE   docs/CONFIG.md; all mistakes in it are told at once
-  --check         only read the configuration and check it
+  --check         only read the configuration and check it; tells, too, which single fault a pair with it
+                  would not survive
 
 Ends with 0 after an ordered stop, 1 when it could not start, 2 for a command line that makes no sense,
 4 when the board died too often and is left to its hardware watchdog.
@@ -47,8 +49,10 @@ export async function boardCommand(args: string[]): Promise<number> {
   }
   const file = configFile(values);
   if (values.check) {
-    await loadConfig(file);
-    process.stdout.write(`${file}: all is well\n`);
+    const { config } = await loadConfig(file);
+    const not = notSurvivedAtBest(config);
+    const limits = not === null ? '' : `; a pair with it is redundant, but not survived: ${not}`;
+    process.stdout.write(`${file}: all is well${limits}\n`);
     return EXIT.ok;
   }
   const events = new EventLog({ wallMs: () => Date.now(), monoMs: () => native.bootClockMs() });

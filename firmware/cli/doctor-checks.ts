@@ -145,7 +145,7 @@ function checkState({ state }: DoctorOptions): Finding[] {
     ];
   }
   const { record, boot, copies, trouble } = new RoleRecordStore(state).peek();
-  const what = `generation ${record.generation}, ${record.standing}, started ${boot} times`;
+  const what = `generation ${record.generation}, ${record.standing}, start ${boot}`;
   const next =
     'pair the boards, or let the peer lead; `force-lead` if this disk is the one to trust';
   const known = record.standing !== 'unknown';

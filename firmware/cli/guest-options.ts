@@ -1,7 +1,7 @@
 // The command line of a guest, read and checked; nothing of the host is touched.
 import type { ParseArgsConfig } from 'node:util';
 import type { NetSpec } from '../host/backends.ts';
-import { ENGINE_CHOICES, type EngineChoice } from '../host/engine-kinds.ts';
+import { ENGINE_CHOICES, ENGINES, type EngineChoice } from '../host/engine-kinds.ts';
 import {
   COMMAND_LINE_DEFAULT,
   type DiskSpec,
@@ -32,6 +32,10 @@ export interface GuestOptions {
   readonly engine: EngineChoice;
 }
 
+const ENGINE_LINES = Object.values(ENGINES)
+  .map(({ choice, words }) => `                       ${choice.padEnd(10)}${words}`)
+  .join('\n');
+
 export const GUEST_OPTIONS_HELP = `\
   --kernel FILE        a Linux bzImage or a Multiboot ELF image
   --initrd FILE        its initial ramdisk (Multiboot: a module)
@@ -45,8 +49,8 @@ export const GUEST_OPTIONS_HELP = `\
   --com2 LINE          the second serial port (default none)
   --console LINE       a virtio console (default none)
   --no-reboot          a reset ends the guest
-  --engine ENGINE      soft, vtx (hardware, exact positions), vtx-exits (hardware, positions at exits),
-                       vtx-steps (hardware, single steps: tests), auto (default: vtx if exact, or soft)
+  --engine ENGINE      auto (default): vtx where it is exact, else soft
+${ENGINE_LINES}
 `;
 
 const TEXT = { type: 'string', multiple: true } as const;

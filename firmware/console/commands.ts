@@ -25,6 +25,7 @@ import {
   heading,
   linksScreen,
   logScreen,
+  redundancyScreen,
   versionsScreen,
 } from './screens.ts';
 import { setup } from './setup.ts';
@@ -168,7 +169,7 @@ function* setWidth([given]: readonly string[], { settings }: Context): Dialogue 
 
 function* setPassword(user: string, role: UserRole | undefined): Dialogue {
   const password = yield* newPassword(user);
-  if (password === null) return;
+  if (password === null) return yield* print('nothing is changed\n');
   const done = yield* call<Done>({ do: 'set-user', user, role, password });
   yield* print(done.ok ? `the password of ${user} is set\n` : `not done: ${done.why}\n`);
 }
@@ -213,6 +214,12 @@ export const COMMANDS: readonly Command[] = [
   at('viewer', 'show links', 'every path to the other board', ofStatus(linksScreen)),
   at('viewer', 'show guest', 'the protected machine', ofStatus(guestScreen)),
   at('viewer', 'show disks', 'disks of the guest, record of this board', ofStatus(disksScreen)),
+  at(
+    'viewer',
+    'show redundancy',
+    'which single fault the pair would survive now',
+    ofStatus(redundancyScreen),
+  ),
   at(
     'viewer',
     'show scada',

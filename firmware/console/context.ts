@@ -49,14 +49,13 @@ export function* tellNoBoard(answer: BoardAnswer): Dialogue {
   yield* show(`THE BOARD DOES NOT ANSWER: ${answer.why}\n${lines.join('\n')}\n`);
 }
 
-/** Asked for twice; empty: never mind. */
+/** Asked for twice, again until it will do; null, by an empty one: never mind. */
 export function* newPassword(user: string): Dialogue<string | null> {
-  const first = yield* readSecret(`New password for ${user}: `);
-  if (first.length < PASSWORD_MIN) {
-    yield* print(`at least ${PASSWORD_MIN} letters; nothing is changed\n`);
-    return null;
+  for (;;) {
+    const first = yield* readSecret(`New password for ${user}: `);
+    if (first === '') return null;
+    if (first.length < PASSWORD_MIN) yield* print(`at least ${PASSWORD_MIN} letters\n`);
+    else if ((yield* readSecret('Once more: ')) === first) return first;
+    else yield* print('the two differ\n');
   }
-  if ((yield* readSecret('Once more: ')) === first) return first;
-  yield* print('the two differ; nothing is changed\n');
-  return null;
 }

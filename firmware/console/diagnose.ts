@@ -9,6 +9,8 @@ import {
   readFileSync,
   readSync,
 } from 'node:fs';
+import { join } from 'node:path';
+import { MAIN_EVENTS_FILE } from '../board/board.ts';
 import { problemsOf, readConfig } from '../board/config/load.ts';
 
 const TAIL_BYTES = 16 << 10;
@@ -58,9 +60,11 @@ function commandLines(): { pid: string; words: string[] }[] {
 
 async function lastWords(file: string): Promise<string[]> {
   try {
-    const { eventsFile } = (await readConfig(file)).config;
-    if (eventsFile === null) return [];
-    const lines = tailOf(eventsFile).split('\n').filter(Boolean).slice(-TAIL_LINES);
+    const { eventsFile, stateDir } = (await readConfig(file)).config;
+    const lines = tailOf(eventsFile ?? join(stateDir, MAIN_EVENTS_FILE))
+      .split('\n')
+      .filter(Boolean)
+      .slice(-TAIL_LINES);
     return lines.map((line) => {
       const { wallMs, code, text } = JSON.parse(line) as Record<string, unknown>;
       return `  ${new Date(Number(wallMs)).toISOString().slice(5, 19)} ${code}: ${text}`;

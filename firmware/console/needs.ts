@@ -89,7 +89,7 @@ export type ConfigOpened =
 export type SetupCall =
   | { readonly do: 'setup-facts' }
   | { readonly do: 'setup-check'; readonly text: string }
-  | { readonly do: 'pair-begin'; readonly port: string }
+  | { readonly do: 'pair-begin'; readonly port: string; readonly name: string }
   | { readonly do: 'pair-decide'; readonly same: boolean }
   | { readonly do: 'pair-stop' }
   | { readonly do: 'setup-write'; readonly text: string; readonly user: string };

@@ -36,8 +36,9 @@ export class PairingLine {
   private downWhy: string | null = null;
   private waiting: (() => void) | null = null;
 
-  constructor(port: string) {
-    this.state = beginPairing(new Uint8Array(randomBytes(32)), new Uint8Array(randomBytes(16)));
+  constructor(port: string, name: string) {
+    const [privateKey, nonce] = [randomBytes(32), randomBytes(16)];
+    this.state = beginPairing(new Uint8Array(privateKey), new Uint8Array(nonce), name);
     this.line = new SerialPortLine({ path: port, baudRate: BAUD, reopenMs: REOPEN_MS });
     this.path = new SerialPath({
       line: this.line,

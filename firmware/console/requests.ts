@@ -56,6 +56,8 @@ function* request(asked: OperatorRequest): Dialogue {
   if (warning !== undefined && !(yield* confirm(warning(status), name))) return;
   const outcome = yield* carriedOut(asked, status);
   if (outcome === null) return;
+  // The prompt tells what this board has become.
+  yield* ask({ do: 'status' });
   if (!outcome.done) yield* print(`Failed: ${outcome.why}.\n`);
   else yield* print(afterwards === undefined ? 'Done.\n' : `Done: ${afterwards}\n`);
 }

@@ -42,6 +42,17 @@ export function linksScreen(status: Status): string {
   ].join('\n');
 }
 
+export function redundancyScreen({ redundancy, pairState }: Status): string {
+  const { words, faults } = redundancy;
+  const lines = faults.map(
+    ({ what, survived, why }) =>
+      `${survived ? 'survived' : 'NOT     '}  ${what}${why === null ? '' : `: ${why}`}`,
+  );
+  const inStep = pairState === 'RUN-Redundant';
+  const head = `${inStep ? 'In step' : 'NOT REDUNDANT'} (${pairState}); ${words}.`;
+  return [...wrap(head, COLUMNS, 2), '', ...lines, ''].join('\n');
+}
+
 export function guestScreen({ guest, gate, disks, nets, role }: Status): string {
   const virtualMs = Number(BigInt(guest.virtualNs) / 1_000_000n);
   return [

@@ -28,7 +28,7 @@ export class SetupDesk {
       case 'setup-check':
         return await this.problemsOf(call.text, new Uint8Array(KEY_BYTES));
       case 'pair-begin':
-        return await this.meet(call.port);
+        return await this.meet(call.port, call.name);
       case 'pair-decide':
         return await this.decide(call.same);
       case 'pair-stop':
@@ -46,9 +46,9 @@ export class SetupDesk {
     await pairing?.stop();
   }
 
-  private async meet(port: string): Promise<Met> {
+  private async meet(port: string, name: string): Promise<Met> {
     await this.close();
-    const pairing = new PairingLine(port);
+    const pairing = new PairingLine(port, name);
     this.pairing = pairing;
     pairing.start();
     const met = await pairing.meet();

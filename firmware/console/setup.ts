@@ -93,7 +93,7 @@ export function* setup(_args: readonly string[], context: Context): Dialogue {
     if (problems.length === 0) break;
     yield* print(`This would not work:\n${problems.join('\n')}\nOnce more:\n`);
   }
-  const side = yield* pair(answers.get('serial.port')!);
+  const side = yield* pair(answers.get('serial.port')!, answers.get('board.name')!);
   if (side === null) return yield* print('Nothing is written. "setup" begins anew.\n');
   yield* write(textOf(answers, side), side, context.user);
 }
@@ -147,14 +147,14 @@ function valueText({ key, isList }: Question, given: string): string {
 }
 
 /** Null: they are not paired, and it has been said why. */
-function* pair(port: string): Dialogue<'a' | 'b' | null> {
+function* pair(port: string, name: string): Dialogue<'a' | 'b' | null> {
   if (port === 'none') {
     yield* print('Without a serial line the boards cannot be paired here: docs/hardware.md.\n');
     return null;
   }
   try {
     yield* print(`Waiting for the other board on ${port}: do the same there. Ctrl-C ends it.\n`);
-    const met = yield* call<PairMet>({ do: 'pair-begin', port });
+    const met = yield* call<PairMet>({ do: 'pair-begin', port, name });
     if (!met.ok) return yield* notPaired(met.why);
     const code = `${met.code.slice(0, 3)} ${met.code.slice(3)}`;
     yield* print(

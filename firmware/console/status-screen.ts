@@ -17,7 +17,7 @@ export function statusLines(status: Status, columns = 80): string[] {
   const before = LINES_MAX - closing.length;
   const lines = [
     headline(status),
-    redundancy(status),
+    ...redundancy(status, columns),
     ...wrap(status.why, columns - LABEL)
       .slice(0, 2)
       .map((line, n) => row(n === 0 ? 'why' : '', line)),
@@ -42,10 +42,16 @@ function headline({ board, role, pairState, generation }: Status): string {
   return `Board ${board.name} (${side})   ${roleWord(role)} (${role})   ${pairState}   generation ${generation}`;
 }
 
-function redundancy({ pairState, sinceMs }: Status): string {
-  const words =
-    pairState === 'RUN-Redundant' ? 'REDUNDANT: any single fault is survived' : 'NOT REDUNDANT';
-  return row('protection', `${words}, for ${span(sinceMs)}`);
+/** Being in step and what is not survived all the same are two things to know. */
+function redundancy({ redundancy, pairState, sinceMs }: Status, columns: number): string[] {
+  const { words, faults } = redundancy;
+  const since = `for ${span(sinceMs)}`;
+  if (pairState !== 'RUN-Redundant') return [row('protection', `NOT REDUNDANT, ${since}`)];
+  if (faults.every(({ survived }) => survived))
+    return [row('protection', `REDUNDANT: ${words}, ${since}`)];
+  return wrap(`REDUNDANT, ${since}, but ${words}`, columns - LABEL)
+    .slice(0, 2)
+    .map((line, n) => row(n === 0 ? 'protection' : '', line));
 }
 
 /** The sentence a technician came for. */
@@ -75,8 +81,9 @@ function witnessWords({ witness }: Status): string {
   return `${witness.address} ${witness.answers ? 'answers' : 'DOES NOT ANSWER'}`;
 }
 
-function lagWords({ lagMs, logKbps, link }: Status): string {
-  const lag = lagMs === null ? 'no backup' : `${lagMs.toFixed(1)} ms`;
+function lagWords({ role, lagMs, logKbps, link }: Status): string {
+  const none = roleWord(role) === 'BACKUP' ? 'not known yet' : 'no backup';
+  const lag = lagMs === null ? none : `${lagMs.toFixed(1)} ms`;
   return link.up ? `${lag}, log ${logKbps.toFixed(0)} kbit/s` : `${lag}, log link DOWN`;
 }
 

@@ -81,8 +81,8 @@ function* login(): Dialogue<User | null> {
 function* firstUser(): Dialogue<User | null> {
   yield* print('This board has no users yet. Set the password of "admin".\n');
   const user = 'admin';
-  const password = yield* newPassword(user);
-  if (password === null) return null;
+  let password: string | null = null;
+  while (password === null) password = yield* newPassword(user);
   const done = yield* call<Done>({ do: 'set-user', user, role: 'admin', password });
   if (done.ok) return { user, role: 'admin' };
   yield* print(`not done: ${done.why}\n`);

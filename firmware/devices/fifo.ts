@@ -4,64 +4,64 @@
 const COMPACT_FROM = 1024;
 
 export class Fifo<T> implements Iterable<T> {
-  #items: T[];
-  #head = 0;
+  private items: T[];
+  private head = 0;
 
   constructor(items: Iterable<T> = []) {
-    this.#items = [...items];
+    this.items = [...items];
   }
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.items.length - this.head;
   }
 
   get first(): T | undefined {
-    return this.#items[this.#head];
+    return this.items[this.head];
   }
 
   get last(): T | undefined {
-    return this.length === 0 ? undefined : this.#items[this.#items.length - 1];
+    return this.length === 0 ? undefined : this.items[this.items.length - 1];
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    this.items.push(item);
   }
 
   // In the place of the last one, which must be there.
   replaceLast(item: T): void {
     if (this.length === 0) throw new Error('an empty queue has no last item');
-    this.#items[this.#items.length - 1] = item;
+    this.items[this.items.length - 1] = item;
   }
 
   shift(): T | undefined {
-    const item = this.#items[this.#head];
+    const item = this.items[this.head];
     this.drop(1);
     return item;
   }
 
   // The first so many, or as many as there are.
   drop(count: number): void {
-    this.#head = Math.min(this.#head + count, this.#items.length);
-    if (this.#head === this.#items.length) this.clear();
-    else if (this.#head >= COMPACT_FROM && this.#head * 2 >= this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
+    this.head = Math.min(this.head + count, this.items.length);
+    if (this.head === this.items.length) this.clear();
+    else if (this.head >= COMPACT_FROM && this.head * 2 >= this.items.length) {
+      this.items = this.items.slice(this.head);
+      this.head = 0;
     }
   }
 
   // Everything, in order; nothing is left.
   takeAll(): T[] {
-    const items = this.#items.slice(this.#head);
+    const items = this.items.slice(this.head);
     this.clear();
     return items;
   }
 
   clear(): void {
-    this.#items = [];
-    this.#head = 0;
+    this.items = [];
+    this.head = 0;
   }
 
   *[Symbol.iterator](): Generator<T> {
-    for (let at = this.#head; at < this.#items.length; at++) yield this.#items[at]!;
+    for (let at = this.head; at < this.items.length; at++) yield this.items[at]!;
   }
 }

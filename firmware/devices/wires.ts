@@ -4,11 +4,11 @@ import type { IrqLine } from './contracts.ts';
 
 // Several sources on one wire: high as long as any source is high. PCI's shared level interrupts.
 export class SharedLine {
-  readonly #line: IrqLine;
-  #highSources = 0;
+  private readonly line: IrqLine;
+  private highSources = 0;
 
   constructor(line: IrqLine) {
-    this.#line = line;
+    this.line = line;
   }
 
   // Each call gives one more source its own end of the wire.
@@ -18,8 +18,8 @@ export class SharedLine {
       set: (level) => {
         if (level === isHigh) return;
         isHigh = level;
-        this.#highSources += level ? 1 : -1;
-        this.#line.set(this.#highSources > 0);
+        this.highSources += level ? 1 : -1;
+        this.line.set(this.highSources > 0);
       },
     };
   }

@@ -84,11 +84,19 @@ export class Backends {
     };
   }
 
+  /** What does not carry anything now, in words; null: all is there. It is opened again by itself. */
+  get missing(): string | null {
+    const troubles = [
+      ...this.nets.flatMap(({ trouble }) => trouble ?? []),
+      ...[...this.lines].flatMap(([port, { trouble }]) =>
+        trouble === null ? [] : `${port}: ${trouble}`,
+      ),
+    ];
+    return troubles.length === 0 ? null : troubles.join('; ');
+  }
+
   deliver(outputs: readonly OutputItem[]): void {
-    for (const output of outputs) {
-      if (output.kind === 'net-tx') this.nets[output.nic]?.send(output.frame);
-      else if (output.kind === 'serial-tx') this.lines.get(output.port)?.write(output.bytes);
-    }
+    for (const output of outputs) this.deliverOne(output);
   }
 
   /** Answered by an input. */
@@ -108,6 +116,24 @@ export class Backends {
     for (const line of this.lines.values()) await line.close();
     for (const net of this.nets) await net.close();
     for (const disk of this.disks) await disk.close();
+  }
+
+  private deliverOne(output: OutputItem): void {
+    switch (output.kind) {
+      case 'net-tx':
+        this.nets[output.nic]?.send(output.frame);
+        return;
+      case 'serial-tx':
+        this.lines.get(output.port)?.write(output.bytes);
+        return;
+      // No line here has modem lines; how the guest ends is for whoever runs it.
+      case 'serial-line':
+      case 'debug-exit':
+      case 'power':
+        return;
+      default:
+        output satisfies never;
+    }
   }
 
   private async openAll({ disks, nets, serial }: BackendSpec): Promise<void> {
@@ -153,6 +179,7 @@ export class Backends {
     return {
       onLeave: this.events.onLeave,
       onTaken: (isTaken) => this.taken(port, isTaken, spec),
+      onNotice: (words) => this.events.onNotice(`${port} ${words}`),
       onBytes: (bytes) => {
         const underWay = (this.underWay.get(port) ?? 0) + bytes.length;
         this.underWay.set(port, underWay);

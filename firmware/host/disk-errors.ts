@@ -18,10 +18,13 @@ export type DiskErrorCode = (typeof DISK_ERROR_CODES)[number];
 export class DiskError extends Error {
   readonly code: DiskErrorCode;
   readonly path: string;
+  /** The message without the name. */
+  readonly words: string;
   constructor(code: DiskErrorCode, path: string, words: string) {
     super(`disk ${path}: ${words}`);
     this.code = code;
     this.path = path;
+    this.words = words;
   }
 }
 

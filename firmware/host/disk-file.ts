@@ -8,7 +8,7 @@
 // guest has with a disk that has a write cache. Discarded ranges read as zeros on every file system
 // (where there are no holes, zeros are written), so that two replicas stay equal.
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { lockFile, punchHole } from '../../native/index.ts';
 import type { DiskRequest, Input } from '../devices/contracts.ts';
 import { mustFollow } from '../devices/virtio-blk/order.ts';
@@ -94,6 +94,20 @@ export class DiskFile {
     this.active.push({ request, isStarted: false });
     if (this.isBlocked(this.active.length - 1)) this.counters.waited++;
     else this.start(this.active.at(-1)!);
+  }
+
+  /** Why what lies at its path is not what is open, in words; null: it is. The guest goes on with what is open. */
+  async displaced(): Promise<string | null> {
+    const { path, file } = this;
+    if (this.closing !== undefined) return null;
+    try {
+      const [own, there] = [await file.stat(), await stat(path)];
+      if (own.ino !== there.ino || own.dev !== there.dev) return 'another file lies in its place';
+      const isShort = own.size < this.sectors * SECTOR_BYTES;
+      return isShort ? 'became shorter while it was open' : null;
+    } catch (error) {
+      return inWords(path, error).words;
+    }
   }
 
   get inFlight(): number {

@@ -9,6 +9,8 @@ import type { DiskSpec } from './guest-notation.ts';
 
 export const REPLICA_BLOCK_BYTES = 64 << 10;
 export const BLOCK_HASH_BYTES = 16;
+/** How soon a file that was deleted, moved or cut is noticed. */
+const LOOK_MS = 250;
 const ZERO_BLOCK = Buffer.alloc(REPLICA_BLOCK_BYTES);
 
 export interface ReplicaOptions extends DiskSpec {
@@ -30,10 +32,14 @@ const ZERO_HASH = new Uint8Array(BLOCK_HASH_BYTES);
 export class DiskReplica {
   /** The last thing that went wrong, in words; nothing of it is forgotten until a request succeeds. */
   trouble: string | null = null;
+  /** Why the file at its path is not what is open here, in words. */
+  displaced: string | null = null;
   private readonly options: ReplicaOptions;
   private readonly underWay = new Map<number, UnderWay>();
   private file!: DiskFile;
   private lastId = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
   /** One of a sync-up that has just been stopped may still stand beside that of the next. */
   private readonly watched = new Set<BlockSet>();
   private idleWaiters: (() => void)[] = [];
@@ -41,15 +47,49 @@ export class DiskReplica {
   /** Throws a DiskError: one clear line. */
   static async open(options: ReplicaOptions): Promise<DiskReplica> {
     const replica = new DiskReplica(options);
-    replica.file = await DiskFile.open({
+    replica.file = await replica.openFile();
+    replica.lookLater();
+    return replica;
+  }
+
+  private openFile(): Promise<DiskFile> {
+    const { options } = this;
+    return DiskFile.open({
       ...options,
-      onCompletion: ({ id, status, data }) => replica.completed(id, status, data),
+      onCompletion: ({ id, status, data }) => this.completed(id, status, data),
       onTrouble: ({ message }) => {
-        replica.trouble = message;
+        this.trouble = message;
         options.onTrouble(message);
       },
     });
-    return replica;
+  }
+
+  /**
+   * Takes the file that lies at its path now, which no guest knows: `empty` is called when it can be had. Throws a
+   * DiskError, and keeps what it has.
+   */
+  async reopen(empty: () => Promise<void> = async () => {}): Promise<void> {
+    const file = await this.openFile();
+    await empty();
+    await this.idle();
+    const before = this.file;
+    this.file = file;
+    this.trouble = null;
+    this.displaced = null;
+    await before.close();
+  }
+
+  /** One look at a time: on a disk that hangs it comes back late. */
+  private lookLater(): void {
+    this.timer = setTimeout(async () => {
+      const { file } = this;
+      const displaced = await file.displaced();
+      if (this.isClosed) return;
+      const words = displaced === null ? null : `disk ${this.path}: ${displaced}`;
+      if (file === this.file) this.displaced = words;
+      this.lookLater();
+    }, LOOK_MS);
+    this.timer.unref();
   }
 
   private constructor(options: ReplicaOptions) {
@@ -147,6 +187,8 @@ export class DiskReplica {
 
   /** Finishes what it was given. May be called twice. */
   close(): Promise<void> {
+    this.isClosed = true;
+    clearTimeout(this.timer);
     return this.file.close();
   }
 

@@ -7,6 +7,9 @@ import { HostError, systemWords } from './errors.ts';
 /** Last words a peer may still read after we closed. */
 const LINGER_MS = 500;
 
+/** How soon a socket file that was deleted is made again. */
+const LOOK_MS = 250;
+
 /** sun_path with its terminating zero. */
 const PATH_BYTES_MAX = 107;
 
@@ -14,23 +17,58 @@ const PATH_BYTES_MAX = 107;
 export class PeerQueue {
   /** The one that talks. */
   peer: Socket | undefined;
+  /** Why nobody can come, in words. Who talks, talks on. */
+  trouble: string | null = null;
+  private readonly path: string;
+  private readonly attach: (peer: Socket) => void;
   private readonly waiting: Socket[] = [];
-  private readonly server: Server;
+  private server!: Server;
+  private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
 
   /** `attach` prepares a peer whose turn it is. Throws a HostError as listenAt does. */
   static async listen(path: string, attach: (peer: Socket) => void): Promise<PeerQueue> {
-    let queue: PeerQueue | undefined;
-    const server = await listenAt(path, (socket) => queue?.add(socket, attach));
-    queue = new PeerQueue(server);
+    const queue = new PeerQueue(path, attach);
+    await queue.listen();
+    queue.lookLater();
     return queue;
   }
 
-  private constructor(server: Server) {
-    this.server = server;
+  private constructor(path: string, attach: (peer: Socket) => void) {
+    this.path = path;
+    this.attach = attach;
+  }
+
+  private async listen(): Promise<void> {
+    this.server = await listenAt(this.path, (socket) => this.add(socket, this.attach));
+  }
+
+  private lookLater(): void {
+    this.timer = setTimeout(() => void this.look(), LOOK_MS);
+    this.timer.unref();
+  }
+
+  /** Somebody may have deleted the socket file: it is made again, so that the next one finds it. */
+  private async look(): Promise<void> {
+    if (this.trouble !== null || !existsSync(this.path)) {
+      this.trouble = `socket ${this.path} was deleted`;
+      try {
+        // First: it takes the file of its name with it.
+        this.server.close();
+        await this.listen();
+        this.trouble = null;
+      } catch (error) {
+        this.trouble = (error as Error).message;
+      }
+    }
+    if (this.isClosed) this.server.close();
+    else this.lookLater();
   }
 
   /** May be called twice. */
   async close(): Promise<void> {
+    this.isClosed = true;
+    clearTimeout(this.timer);
     for (const socket of this.waiting.splice(0)) socket.destroy();
     const { peer } = this;
     peer?.destroySoon();

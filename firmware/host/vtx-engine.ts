@@ -6,18 +6,18 @@ import { NativeEngine } from './native-engine.ts';
 
 /** Throws the native Error with KVM's words where it gives up. */
 export class VtxEngine extends NativeEngine {
-  readonly #vtx: NativeVtx;
+  private readonly vtx: NativeVtx;
 
   constructor(memory: GuestMemory, kind: EngineKind, positions: VtxPositions) {
     const native = new NativeVtx(memory, positions);
     super(kind, native);
-    this.#vtx = native;
+    this.vtx = native;
   }
 
   get isBetween(): boolean {
-    return this.#vtx.isBetween();
+    return this.vtx.isBetween();
   }
   closeSlice(): void {
-    this.#vtx.closeSlice();
+    this.vtx.closeSlice();
   }
 }

@@ -4,7 +4,7 @@
 //
 // Caller's duties:
 // 1. `runSlice(limit)` and `inject(input)` in any order; nobody else touches the machine.
-// 2. Hand on what `append` gets, in order, losing nothing; `urgent` means an output waits for it.
+// 2. Hand on what `append` gets, in order, losing nothing; an output waits for its marker.
 // 3. Release output number n only when the marker that covers n is acknowledged (docs, Output Rule).
 // 4. End the slice soon after an output somebody waits for (`isPrompt`): its marker comes at the end.
 // 5. To go live after a replay: apply every entry, make a recorder with the replay's `outputs`, then
@@ -25,7 +25,7 @@ export interface RecorderOptions {
   machine: Machine;
   tap: OutputTap;
   digest: MachineDigest | undefined;
-  append: (entry: Entry, urgent: boolean) => void;
+  append: (entry: Entry) => void;
   /** `sequence` is the output's number; it may leave once a marker covering it is acknowledged. */
   onOutput: (output: ExternalOutput, sequence: bigint) => void;
   onDiskRequest: (request: Extract<Output, { kind: 'disk-request' }>) => void;
@@ -53,7 +53,7 @@ export class Recorder {
 
   /** Written first, then applied: what the log does not hold never happened. */
   inject(input: Input): void {
-    this.append(toEntryBody(input), false);
+    this.append(toEntryBody(input));
     this.machine.inject(input);
     this.markPending();
   }
@@ -78,7 +78,7 @@ export class Recorder {
       parts.forEach((pages, n) => {
         const isLast = n === parts.length - 1;
         const body = { kind: 'slice-close', state: isLast ? state : none, pages } as const;
-        this.options.append({ position, body }, false);
+        this.options.append({ position, body });
       });
     }
     this.machine.settleSlice();
@@ -87,12 +87,12 @@ export class Recorder {
   /** Writes a digest entry for this position; call it between slices. */
   writeDigest(): void {
     if (this.options.digest === undefined) return;
-    this.append({ kind: 'digest', ...this.options.digest.take() }, false);
+    this.append({ kind: 'digest', ...this.options.digest.take() });
   }
 
   /** The log ends here, in order. */
   end(): void {
-    this.append({ kind: 'end' }, true);
+    this.append({ kind: 'end' });
   }
 
   private output(output: Output): void {
@@ -113,10 +113,10 @@ export class Recorder {
     if (this.outputs.unmarked === 0) return;
     const { sequence, hash } = this.outputs;
     this.outputs.mark();
-    this.append({ kind: 'output', sequence, hash }, true);
+    this.append({ kind: 'output', sequence, hash });
   }
 
-  private append(body: EntryBody, urgent: boolean): void {
-    this.options.append({ position: this.machine.position, body }, urgent);
+  private append(body: EntryBody): void {
+    this.options.append({ position: this.machine.position, body });
   }
 }

@@ -18,12 +18,12 @@ export class Bus {
   openBusReads = 0;
   openBusWrites = 0;
 
-  readonly #portOwner = new Uint8Array(PORTS).fill(NOBODY);
-  readonly #memory: { readonly range: AddressRange; readonly device: Device }[] = [];
-  readonly #beforeAccess: (device: Device) => void;
+  private readonly portOwner = new Uint8Array(PORTS).fill(NOBODY);
+  private readonly memory: { readonly range: AddressRange; readonly device: Device }[] = [];
+  private readonly beforeAccess: (device: Device) => void;
 
   constructor(options: BusOptions) {
-    this.#beforeAccess = options.beforeAccess;
+    this.beforeAccess = options.beforeAccess;
   }
 
   add(device: Device): void {
@@ -32,19 +32,19 @@ export class Bus {
     this.devices.push(device);
     for (const { base, count } of device.ports ?? []) {
       for (let port = base; port < base + count; port++) {
-        if (this.#portOwner[port] !== NOBODY)
+        if (this.portOwner[port] !== NOBODY)
           throw new Error(`${device.name}: port ${port.toString(16)} is taken`);
-        this.#portOwner[port] = index;
+        this.portOwner[port] = index;
       }
     }
-    for (const range of device.memory ?? []) this.#memory.push({ range, device });
+    for (const range of device.memory ?? []) this.memory.push({ range, device });
   }
 
   readPort(port: number, bytes: number): number {
-    const owner = this.#portOwner[port]!;
-    if (owner !== NOBODY && this.#takes(owner, port, bytes)) {
+    const owner = this.portOwner[port]!;
+    if (owner !== NOBODY && this.takes(owner, port, bytes)) {
       const device = this.devices[owner]!;
-      this.#beforeAccess(device);
+      this.beforeAccess(device);
       return device.readPort!(port, bytes);
     }
     if (bytes > 1) {
@@ -58,10 +58,10 @@ export class Bus {
   }
 
   writePort(port: number, bytes: number, value: number): void {
-    const owner = this.#portOwner[port]!;
-    if (owner !== NOBODY && this.#takes(owner, port, bytes)) {
+    const owner = this.portOwner[port]!;
+    if (owner !== NOBODY && this.takes(owner, port, bytes)) {
       const device = this.devices[owner]!;
-      this.#beforeAccess(device);
+      this.beforeAccess(device);
       device.writePort!(port, bytes, value);
       return;
     }
@@ -75,34 +75,34 @@ export class Bus {
 
   // 1, 2 or 4 bytes.
   readMemory(address: number, bytes: number): number {
-    const device = this.#at(address, bytes);
+    const device = this.at(address, bytes);
     if (device === undefined) {
       this.openBusReads++;
       return 2 ** (8 * bytes) - 1;
     }
-    this.#beforeAccess(device);
+    this.beforeAccess(device);
     return device.readMemory!(address, bytes);
   }
 
   writeMemory(address: number, bytes: number, value: number): void {
-    const device = this.#at(address, bytes);
+    const device = this.at(address, bytes);
     if (device === undefined) {
       this.openBusWrites++;
       return;
     }
-    this.#beforeAccess(device);
+    this.beforeAccess(device);
     device.writeMemory!(address, bytes, value);
   }
 
   // Does the device take the access in one piece?
-  #takes(owner: number, port: number, bytes: number): boolean {
+  private takes(owner: number, port: number, bytes: number): boolean {
     if (bytes === 1) return true;
     const isWide = bytes <= (this.devices[owner]!.portBytesMax ?? 1);
-    return isWide && this.#portOwner[port + bytes - 1] === owner;
+    return isWide && this.portOwner[port + bytes - 1] === owner;
   }
 
-  #at(address: number, bytes: number): Device | undefined {
-    for (const { range, device } of this.#memory)
+  private at(address: number, bytes: number): Device | undefined {
+    for (const { range, device } of this.memory)
       if (address >= range.base && address + bytes <= range.base + range.count) return device;
     return undefined;
   }

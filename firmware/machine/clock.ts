@@ -17,50 +17,50 @@ export type ClockState = {
 };
 
 export class Clock {
-  #baseNs: VirtualNs = 0n;
-  #basePosition: Position = 0n;
-  #multiplier: bigint;
+  private baseNs: VirtualNs = 0n;
+  private basePosition: Position = 0n;
+  private rate: bigint;
 
   constructor(multiplier: bigint) {
-    this.#multiplier = checkedMultiplier(multiplier);
+    this.rate = checkedMultiplier(multiplier);
   }
 
   get multiplier(): bigint {
-    return this.#multiplier;
+    return this.rate;
   }
 
   nsAt(position: Position): VirtualNs {
-    return this.#baseNs + (((position - this.#basePosition) * this.#multiplier) >> 32n);
+    return this.baseNs + (((position - this.basePosition) * this.rate) >> 32n);
   }
 
   // The first position at which it is `ns` or later.
   positionAt(ns: VirtualNs): Position {
-    if (ns <= this.#baseNs) return this.#basePosition;
-    const scaled = (ns - this.#baseNs) << 32n;
-    return this.#basePosition + (scaled + this.#multiplier - 1n) / this.#multiplier;
+    if (ns <= this.baseNs) return this.basePosition;
+    const scaled = (ns - this.baseNs) << 32n;
+    return this.basePosition + (scaled + this.rate - 1n) / this.rate;
   }
 
   // At `position` it is `ns` from now on, passing at the new multiplier. Never goes back.
   step(position: Position, ns: VirtualNs, multiplier: bigint): void {
     const nowNs = this.nsAt(position);
     if (ns < nowNs) throw new Error(`clock step back from ${nowNs} to ${ns} ns`);
-    this.#multiplier = checkedMultiplier(multiplier);
-    this.#baseNs = ns;
-    this.#basePosition = position;
+    this.rate = checkedMultiplier(multiplier);
+    this.baseNs = ns;
+    this.basePosition = position;
   }
 
   state(): ClockState {
     return {
-      baseNs: this.#baseNs,
-      baseIcount: this.#basePosition,
-      multiplier: this.#multiplier,
+      baseNs: this.baseNs,
+      baseIcount: this.basePosition,
+      multiplier: this.rate,
     };
   }
 
   restore(state: ClockState): void {
-    this.#baseNs = state.baseNs;
-    this.#basePosition = state.baseIcount;
-    this.#multiplier = checkedMultiplier(state.multiplier);
+    this.baseNs = state.baseNs;
+    this.basePosition = state.baseIcount;
+    this.rate = checkedMultiplier(state.multiplier);
   }
 }
 

@@ -12,30 +12,30 @@ const NONCE = new Uint32Array(3);
 export type EntropyState = { readonly key: Uint8Array };
 
 export class Entropy implements EntropySource {
-  #key: Uint8Array;
+  private key: Uint8Array;
 
   constructor(seed: Uint8Array) {
-    this.#key = checkedSeed(seed);
+    this.key = checkedSeed(seed);
   }
 
   fill(into: Uint8Array): void {
     // Block 0 gives the next key, the blocks after it the output.
     const block = new Uint8Array(BLOCK_BYTES);
-    chachaBlock(this.#key, 0, NONCE, block, 0);
+    chachaBlock(this.key, 0, NONCE, block, 0);
     const next = block.slice(0, KEY_BYTES);
     for (let at = 0, counter = 1; at < into.length; at += BLOCK_BYTES, counter++) {
-      chachaBlock(this.#key, counter, NONCE, block, 0);
+      chachaBlock(this.key, counter, NONCE, block, 0);
       into.set(block.subarray(0, Math.min(BLOCK_BYTES, into.length - at)), at);
     }
-    this.#key = next;
+    this.key = next;
   }
 
   state(): EntropyState {
-    return { key: this.#key.slice() };
+    return { key: this.key.slice() };
   }
 
   restore(state: EntropyState): void {
-    this.#key = checkedSeed(state.key);
+    this.key = checkedSeed(state.key);
   }
 }
 

@@ -55,117 +55,117 @@ export class Machine {
   readonly pic: Pic;
   readonly pci: PciHost;
 
-  readonly #engine: Engine;
-  readonly #clock: Clock;
-  readonly #entropy: Entropy;
-  readonly #schedule: Schedule;
-  readonly #serial: Record<'com1' | 'com2', Uart>;
-  readonly #endpoints: Endpoints;
-  readonly #output: OutputSink;
-  #stopReason: StopReason | undefined;
-  #deliveredAt: Position = -1n;
-  #deliveries = 0;
+  private readonly engine: Engine;
+  private readonly clock: Clock;
+  private readonly entropy: Entropy;
+  private readonly schedule: Schedule;
+  private readonly serial: Record<'com1' | 'com2', Uart>;
+  private readonly endpoints: Endpoints;
+  private readonly output: OutputSink;
+  private stopped: StopReason | undefined;
+  private deliveredAt: Position = -1n;
+  private deliveries = 0;
   // Where a slice that was kicked ends.
-  #kickStop: Position = NO_KICK;
-  #isRunning = false;
+  private kickStop: Position = NO_KICK;
+  private isRunning = false;
 
   constructor(options: MachineOptions) {
     const { engine, memory } = options;
     if (memory.length < RAM_BYTES_MIN || memory.length % PAGE_BYTES !== 0)
       throw new Error(`${memory.length} bytes of RAM: at least 4 MiB, in whole pages`);
-    this.#engine = engine;
-    this.#output = options.output;
-    this.#clock = new Clock(options.multiplier);
-    this.#entropy = new Entropy(options.entropySeed);
+    this.engine = engine;
+    this.output = options.output;
+    this.clock = new Clock(options.multiplier);
+    this.entropy = new Entropy(options.entropySeed);
     this.ram = new Ram({
       memory,
       onWrite: (address, bytes) => engine.memoryWritten(address, bytes),
     });
-    this.bus = new Bus({ beforeAccess: (device) => this.#beforeAccess(device) });
-    this.#schedule = new Schedule(this.bus.devices);
+    this.bus = new Bus({ beforeAccess: (device) => this.beforeAccess(device) });
+    this.schedule = new Schedule(this.bus.devices);
 
     const pc = buildPc({
       ramBytes: memory.length,
       epochSeconds: options.epochSeconds,
       intr: { set: (level) => engine.setInterruptLine(level) },
-      output: (output) => this.#output(output),
-      onReset: () => this.#power('reset'),
-      onDebugExit: (code) => this.#debugExit(code),
+      output: (output) => this.output(output),
+      onReset: () => this.power('reset'),
+      onDebugExit: (code) => this.debugExit(code),
     });
     this.pic = pc.pic;
     this.pci = pc.pci;
-    this.#serial = { com1: pc.com1, com2: pc.com2 };
+    this.serial = { com1: pc.com1, com2: pc.com2 };
     for (const device of pc.devices) this.bus.add(device);
-    this.#endpoints = options.plug?.(this.#plugContext()) ?? NO_ENDPOINTS;
+    this.endpoints = options.plug?.(this.plugContext()) ?? NO_ENDPOINTS;
   }
 
   // ---- running ------------------------------------------------------------------------------
 
   // Power on with a loaded guest.
   start(setup: CpuSetup): void {
-    this.#engine.setup(setup);
-    this.#engine.seedEntropy(this.#drawSeed());
-    this.#engine.setTsc(this.nowNs(), this.#clock.multiplier);
-    this.#engine.setInterruptLine(this.pic.isRaised);
+    this.engine.setup(setup);
+    this.engine.seedEntropy(this.drawSeed());
+    this.engine.setTsc(this.nowNs(), this.clock.multiplier);
+    this.engine.setInterruptLine(this.pic.isRaised);
   }
 
   // A triple fault retires nothing; it ends one further, so that whoever runs to its position meets it
   // (a limit at the last instruction stops before the fault).
   get position(): Position {
-    const position = this.#engine.position();
-    return this.#stopReason?.kind === 'triple-fault' ? position + 1n : position;
+    const position = this.engine.position();
+    return this.stopped?.kind === 'triple-fault' ? position + 1n : position;
   }
 
   nowNs(): VirtualNs {
-    return this.#clock.nsAt(this.#engine.position());
+    return this.clock.nsAt(this.engine.position());
   }
 
   get multiplier(): bigint {
-    return this.#clock.multiplier;
+    return this.clock.multiplier;
   }
 
   // When the next timer of a device is due; the moment an idle guest wakes by itself.
   nextDeadlineNs(): VirtualNs | undefined {
-    return this.#schedule.nextNs();
+    return this.schedule.nextNs();
   }
 
   get isHalted(): boolean {
-    return this.#engine.isHalted();
+    return this.engine.isHalted();
   }
 
   get stopReason(): StopReason | undefined {
-    return this.#stopReason;
+    return this.stopped;
   }
 
   // Runs to the limit (exactly) or to something the caller must attend to.
   runSlice(limit: Position): SliceEnd {
-    if (this.#isRunning) throw new Error('runSlice called from inside the machine');
-    this.#isRunning = true;
+    if (this.isRunning) throw new Error('runSlice called from inside the machine');
+    this.isRunning = true;
     try {
       for (;;) {
-        const end = this.#runToExit(limit);
+        const end = this.runToExit(limit);
         if (end !== undefined) return end;
       }
     } finally {
-      this.#isRunning = false;
+      this.isRunning = false;
     }
   }
 
-  #runToExit(limit: Position): SliceEnd | undefined {
-    if (this.#stopReason !== undefined) return this.#end('stopped');
-    const reason = this.#engine.run(this.#stopPosition(limit));
+  private runToExit(limit: Position): SliceEnd | undefined {
+    if (this.stopped !== undefined) return this.end('stopped');
+    const reason = this.engine.run(this.stopPosition(limit));
     if (reason === ExitReason.kick) {
       // A kick may be seen where no limit can stop: after a fault was delivered, or between a read
       // and its retirement. One instruction further is a position everybody finds again.
-      if (this.#kickStop !== NO_KICK && this.#engine.isBetween === true) return this.#end('open');
-      if (this.#kickStop === NO_KICK) this.#kickStop = this.#engine.position() + 1n;
+      if (this.kickStop !== NO_KICK && this.engine.isBetween === true) return this.end('open');
+      if (this.kickStop === NO_KICK) this.kickStop = this.engine.position() + 1n;
       return undefined;
     }
-    return this.#serve(reason, limit);
+    return this.serve(reason, limit);
   }
 
-  #serve(reason: ExitReason, limit: Position): SliceEnd | undefined {
-    const engine = this.#engine;
+  private serve(reason: ExitReason, limit: Position): SliceEnd | undefined {
+    const engine = this.engine;
     switch (reason) {
       case ExitReason.portIn:
         engine.completeRead(this.bus.readPort(engine.exitAddress, engine.exitBytes), 0);
@@ -174,61 +174,61 @@ export class Machine {
         this.bus.writePort(engine.exitAddress, engine.exitBytes, engine.exitValueLow);
         return undefined;
       case ExitReason.mmioRead:
-        this.#readMemory(engine.exitAddress, engine.exitBytes);
+        this.readMemory(engine.exitAddress, engine.exitBytes);
         return undefined;
       case ExitReason.mmioWrite:
-        this.#writeMemory(engine.exitAddress, engine.exitBytes);
+        this.writeMemory(engine.exitAddress, engine.exitBytes);
         return undefined;
       case ExitReason.interruptWindow:
-        this.#settle();
+        this.settle();
         return undefined;
       case ExitReason.limit:
-        this.#settle();
-        return this.#endAtLimit(limit);
+        this.settle();
+        return this.endAtLimit(limit);
       case ExitReason.halt:
-        this.#settle();
-        return engine.isHalted() ? this.#end('idle') : undefined;
+        this.settle();
+        return engine.isHalted() ? this.end('idle') : undefined;
       case ExitReason.shutdown:
-        this.#power('triple-fault');
-        return this.#end('stopped');
+        this.power('triple-fault');
+        return this.end('stopped');
       default:
         throw new Error(`the engine ended with reason ${reason}, which nobody asked for`);
     }
   }
 
-  #endAtLimit(limit: Position): SliceEnd | undefined {
-    const position = this.#engine.position();
-    if (position >= limit) return this.#end('limit');
-    const wasKicked = this.#kickStop !== NO_KICK && position >= this.#kickStop;
-    return wasKicked ? this.#end('kick') : undefined;
+  private endAtLimit(limit: Position): SliceEnd | undefined {
+    const position = this.engine.position();
+    if (position >= limit) return this.end('limit');
+    const wasKicked = this.kickStop !== NO_KICK && position >= this.kickStop;
+    return wasKicked ? this.end('kick') : undefined;
   }
 
-  #end(end: SliceEnd): SliceEnd {
-    this.#kickStop = NO_KICK;
+  private end(end: SliceEnd): SliceEnd {
+    this.kickStop = NO_KICK;
     return end;
   }
 
   // ---- the one door -------------------------------------------------------------------------
 
   inject(input: Input): void {
-    if (this.#isRunning) throw new Error('inject called from inside the machine');
-    this.#schedule.advanceAll(this.nowNs());
-    this.#apply(input);
-    this.#schedule.touchAll();
-    this.#settle();
+    if (this.isRunning) throw new Error('inject called from inside the machine');
+    this.schedule.advanceAll(this.nowNs());
+    this.apply(input);
+    this.schedule.touchAll();
+    this.settle();
   }
 
   // After a slice that ended 'open', the guest having been kicked twice on its way to the next position:
   // where it stands becomes one. Answers the state a replica is given; then settleSlice(), as there.
   closeSlice(): Uint8Array {
-    this.#engine.closeSlice?.();
-    return this.#engine.getState();
+    this.engine.closeSlice?.();
+    return this.engine.getState();
   }
 
   settleSlice(): void {
-    this.#engine.setInterruptLine(this.pic.isRaised);
-    this.#schedule.touchAll();
-    this.#settle();
+    this.engine.setInterruptLine(this.pic.isRaised);
+    this.schedule.touchAll();
+    this.settle();
   }
 
   // The replica's side: pages by number in RAM, then the state. Throws what the engine says of a state.
@@ -238,73 +238,73 @@ export class Machine {
       const low = Math.min(this.ram.bytes, LOW_RAM_MAX);
       this.ram.write(offset < low ? offset : HIGH_RAM_BASE + offset - low, bytes);
     }
-    this.#engine.setState(state);
+    this.engine.setState(state);
     this.settleSlice();
   }
 
-  #apply(input: Input): void {
+  private apply(input: Input): void {
     switch (input.kind) {
       case 'clock-step':
-        this.#clock.step(this.#engine.position(), input.ns, input.multiplier);
-        this.#engine.setTsc(input.ns, input.multiplier);
-        this.#schedule.clockChanged();
+        this.clock.step(this.engine.position(), input.ns, input.multiplier);
+        this.engine.setTsc(input.ns, input.multiplier);
+        this.schedule.clockChanged();
         return;
       case 'net-rx':
-        endpoint(this.#endpoints.nics, input.nic, 'network card').receive(input.frame);
+        endpoint(this.endpoints.nics, input.nic, 'network card').receive(input.frame);
         return;
       case 'serial-rx':
-        this.#serialEndpoint(input.port).receive(input.bytes);
+        this.serialEndpoint(input.port).receive(input.bytes);
         return;
       case 'serial-line':
-        this.#uartOf(input.port).setModemInputs(input);
+        this.uartOf(input.port).setModemInputs(input);
         return;
       case 'serial-break':
-        this.#uartOf(input.port).receiveBreak();
+        this.uartOf(input.port).receiveBreak();
         return;
       case 'disk-completion':
-        endpoint(this.#endpoints.disks, input.disk, 'disk').complete(
+        endpoint(this.endpoints.disks, input.disk, 'disk').complete(
           input.id,
           input.status,
           input.data,
         );
         return;
       case 'control':
-        this.#control(input.action);
+        this.control(input.action);
         return;
       default:
         assertNever(input);
     }
   }
 
-  #control(action: 'reset' | 'power-button' | 'nmi'): void {
-    if (action === 'nmi') this.#engine.nmi();
-    else if (action === 'reset') this.#power('reset');
+  private control(action: 'reset' | 'power-button' | 'nmi'): void {
+    if (action === 'nmi') this.engine.nmi();
+    else if (action === 'reset') this.power('reset');
     // There is no ACPI to ask the guest: the button acts like the switch of an old PC.
-    else this.#power('off');
+    else this.power('off');
   }
 
   // What a serial line holds for the guest; 0 for a port this machine lacks.
   serialBacklog(port: SerialPortName): number {
-    const isMissing = port === 'console' && this.#endpoints.console === undefined;
-    return isMissing ? 0 : this.#serialEndpoint(port).waitingBytes;
+    const isMissing = port === 'console' && this.endpoints.console === undefined;
+    return isMissing ? 0 : this.serialEndpoint(port).waitingBytes;
   }
 
   // ---- state --------------------------------------------------------------------------------
 
   // Everything but the contents of RAM. Equal machines at equal positions have equal states.
   state(): MachineState {
-    this.#schedule.advanceAll(this.nowNs());
+    this.schedule.advanceAll(this.nowNs());
     const devices: { [name: string]: StateObject } = {};
     for (const device of this.bus.devices) devices[device.name] = device.state();
     return {
       version: STATE_VERSION,
-      engineKind: this.#engine.kind,
-      engine: this.#engine.getState(),
+      engineKind: this.engine.kind,
+      engine: this.engine.getState(),
       ramBytes: this.ram.bytes,
-      clock: this.#clock.state(),
-      entropy: this.#entropy.state(),
-      deliveries: this.#deliveriesHere(),
-      stopReason: this.#stopReason ?? null,
+      clock: this.clock.state(),
+      entropy: this.entropy.state(),
+      deliveries: this.deliveriesHere(),
+      stopReason: this.stopped ?? null,
       bus: { openBusReads: this.bus.openBusReads, openBusWrites: this.bus.openBusWrites },
       ramRefused: this.ram.refused,
       devices,
@@ -313,17 +313,17 @@ export class Machine {
 
   // RAM has been filled by the caller before.
   restore(state: MachineState): void {
-    this.#mustMatch('state version', state.version, STATE_VERSION);
-    if (!this.#engine.statesFrom.includes(state.engineKind))
-      this.#mustMatch('engine', state.engineKind, this.#engine.kind);
-    this.#mustMatch('RAM bytes', state.ramBytes, this.ram.bytes);
-    this.#engine.setState(state.engine);
-    this.#forgetOldMemory();
-    this.#clock.restore(state.clock);
-    this.#entropy.restore(state.entropy);
-    this.#deliveredAt = this.#engine.position();
-    this.#deliveries = state.deliveries;
-    this.#stopReason = state.stopReason ?? undefined;
+    this.mustMatch('state version', state.version, STATE_VERSION);
+    if (!this.engine.statesFrom.includes(state.engineKind))
+      this.mustMatch('engine', state.engineKind, this.engine.kind);
+    this.mustMatch('RAM bytes', state.ramBytes, this.ram.bytes);
+    this.engine.setState(state.engine);
+    this.forgetOldMemory();
+    this.clock.restore(state.clock);
+    this.entropy.restore(state.entropy);
+    this.deliveredAt = this.engine.position();
+    this.deliveries = state.deliveries;
+    this.stopped = state.stopReason ?? undefined;
     // The interrupt controller is last on the bus: its saved pins overrule what the others drive.
     for (const device of this.bus.devices) {
       const saved = state.devices[device.name];
@@ -333,71 +333,71 @@ export class Machine {
     this.bus.openBusReads = state.bus.openBusReads;
     this.bus.openBusWrites = state.bus.openBusWrites;
     this.ram.refused = state.ramRefused;
-    this.#engine.setInterruptLine(this.pic.isRaised);
-    this.#schedule.clockChanged();
-    this.#schedule.touchAll();
+    this.engine.setInterruptLine(this.pic.isRaised);
+    this.schedule.clockChanged();
+    this.schedule.touchAll();
   }
 
-  #mustMatch(what: string, found: unknown, wanted: unknown): void {
+  private mustMatch(what: string, found: unknown, wanted: unknown): void {
     if (found !== wanted)
       throw new Error(`machine state: ${what} ${found}, this one has ${wanted}`);
   }
 
-  #forgetOldMemory(): void {
+  private forgetOldMemory(): void {
     const low = Math.min(this.ram.bytes, LOW_RAM_MAX);
-    this.#engine.memoryWritten(0, low);
-    if (this.ram.bytes > low) this.#engine.memoryWritten(HIGH_RAM_BASE, this.ram.bytes - low);
+    this.engine.memoryWritten(0, low);
+    if (this.ram.bytes > low) this.engine.memoryWritten(HIGH_RAM_BASE, this.ram.bytes - low);
   }
 
   // ---- inside -------------------------------------------------------------------------------
 
   // Makes this position final: timers due have fired, a deliverable interrupt is delivered.
-  #settle(): void {
-    const engine = this.#engine;
+  private settle(): void {
+    const engine = this.engine;
     const position = engine.position();
-    this.#schedule.advanceDue(this.#clock.nsAt(position));
-    if (position !== this.#deliveredAt) this.#deliveries = 0;
-    this.#deliveredAt = position;
-    while (this.#stopReason === undefined && this.pic.isRaised && engine.canInterrupt()) {
-      if (this.#deliveries >= DELIVERIES_PER_POSITION_MAX) return;
-      this.#deliveries++;
+    this.schedule.advanceDue(this.clock.nsAt(position));
+    if (position !== this.deliveredAt) this.deliveries = 0;
+    this.deliveredAt = position;
+    while (this.stopped === undefined && this.pic.isRaised && engine.canInterrupt()) {
+      if (this.deliveries >= DELIVERIES_PER_POSITION_MAX) return;
+      this.deliveries++;
       engine.interrupt(this.pic.acknowledge());
     }
   }
 
   // Zero unless something was delivered at this very position.
-  #deliveriesHere(): number {
-    return this.#deliveredAt === this.#engine.position() ? this.#deliveries : 0;
+  private deliveriesHere(): number {
+    return this.deliveredAt === this.engine.position() ? this.deliveries : 0;
   }
 
   // How far the engine may go: the caller's limit or the next timer, whichever is first.
-  #stopPosition(limit: Position): Position {
-    const deadline = this.#schedule.nextPosition(this.#clock);
+  private stopPosition(limit: Position): Position {
+    const deadline = this.schedule.nextPosition(this.clock);
     let stop = deadline !== undefined && deadline < limit ? deadline : limit;
-    if (this.#deliveries >= DELIVERIES_PER_POSITION_MAX) {
-      const isHere = this.#engine.position() === this.#deliveredAt;
-      this.#engine.setInterruptLine(!isHere && this.pic.isRaised);
-      if (isHere && this.#deliveredAt + 1n < stop) stop = this.#deliveredAt + 1n;
+    if (this.deliveries >= DELIVERIES_PER_POSITION_MAX) {
+      const isHere = this.engine.position() === this.deliveredAt;
+      this.engine.setInterruptLine(!isHere && this.pic.isRaised);
+      if (isHere && this.deliveredAt + 1n < stop) stop = this.deliveredAt + 1n;
     }
-    if (this.#kickStop !== NO_KICK && this.#kickStop < stop) stop = this.#kickStop;
+    if (this.kickStop !== NO_KICK && this.kickStop < stop) stop = this.kickStop;
     return stop;
   }
 
-  #beforeAccess(device: Device): void {
-    this.#schedule.access(device, this.#clock.nsAt(this.#engine.position()));
+  private beforeAccess(device: Device): void {
+    this.schedule.access(device, this.clock.nsAt(this.engine.position()));
   }
 
   // The bus takes at most four bytes; eight are two accesses, low half first.
-  #readMemory(address: number, bytes: number): void {
+  private readMemory(address: number, bytes: number): void {
     const isWide = bytes === 8;
     const low = this.bus.readMemory(address, isWide ? 4 : bytes);
     const high = isWide ? this.bus.readMemory(address + 4, 4) : 0;
-    this.#engine.completeRead(low, high);
+    this.engine.completeRead(low, high);
   }
 
-  #writeMemory(address: number, bytes: number): void {
-    const low = this.#engine.exitValueLow;
-    const high = this.#engine.exitValueHigh;
+  private writeMemory(address: number, bytes: number): void {
+    const low = this.engine.exitValueLow;
+    const high = this.engine.exitValueHigh;
     if (bytes !== 8) {
       this.bus.writeMemory(address, bytes, low);
       return;
@@ -406,42 +406,42 @@ export class Machine {
     this.bus.writeMemory(address + 4, 4, high);
   }
 
-  #power(event: 'reset' | 'off' | 'triple-fault'): void {
-    if (this.#stopReason !== undefined) return;
-    this.#stopReason = { kind: event };
-    this.#output({ kind: 'power', event });
+  private power(event: 'reset' | 'off' | 'triple-fault'): void {
+    if (this.stopped !== undefined) return;
+    this.stopped = { kind: event };
+    this.output({ kind: 'power', event });
   }
 
-  #debugExit(code: number): void {
-    if (this.#stopReason !== undefined) return;
-    this.#stopReason = { kind: 'debug-exit', code };
-    this.#output({ kind: 'debug-exit', code });
+  private debugExit(code: number): void {
+    if (this.stopped !== undefined) return;
+    this.stopped = { kind: 'debug-exit', code };
+    this.output({ kind: 'debug-exit', code });
   }
 
-  #drawSeed(): Uint8Array {
+  private drawSeed(): Uint8Array {
     const seed = new Uint8Array(32);
-    this.#entropy.fill(seed);
+    this.entropy.fill(seed);
     return seed;
   }
 
-  #uartOf(port: SerialPortName): Uart {
+  private uartOf(port: SerialPortName): Uart {
     if (port === 'console') throw new Error('the virtio console has no modem lines');
-    return this.#serial[port];
+    return this.serial[port];
   }
 
-  #serialEndpoint(port: SerialPortName): SerialEndpoint {
-    if (port !== 'console') return this.#serial[port];
-    if (this.#endpoints.console === undefined) throw new Error('no virtio console');
-    return this.#endpoints.console;
+  private serialEndpoint(port: SerialPortName): SerialEndpoint {
+    if (port !== 'console') return this.serial[port];
+    if (this.endpoints.console === undefined) throw new Error('no virtio console');
+    return this.endpoints.console;
   }
 
-  #plugContext(): PlugContext {
+  private plugContext(): PlugContext {
     return {
       pci: this.pci,
       ram: this.ram,
       clock: { nowNs: () => this.nowNs() },
-      drawSeed: () => this.#drawSeed(),
-      output: (output) => this.#output(output),
+      drawSeed: () => this.drawSeed(),
+      output: (output) => this.output(output),
     };
   }
 }

@@ -9,42 +9,42 @@ import type { Clock } from './clock.ts';
 import type { Position } from './engine.ts';
 
 export class Schedule {
-  readonly #devices: readonly Device[];
-  readonly #deadlines = new Map<Device, VirtualNs>();
-  readonly #stale = new Set<Device>();
-  #isAllStale = true;
-  #nextNs: VirtualNs | undefined;
-  #nextPosition: Position | undefined;
+  private readonly devices: readonly Device[];
+  private readonly deadlines = new Map<Device, VirtualNs>();
+  private readonly stale = new Set<Device>();
+  private isAllStale = true;
+  private dueNs: VirtualNs | undefined;
+  private duePosition: Position | undefined;
 
   // The list may still grow until the first question.
   constructor(devices: readonly Device[]) {
-    this.#devices = devices;
+    this.devices = devices;
   }
 
   // The guest is about to use the device, at this time.
   access(device: Device, nowNs: VirtualNs): void {
     device.advanceTo(nowNs);
-    this.#stale.add(device);
+    this.stale.add(device);
   }
 
   touchAll(): void {
-    this.#isAllStale = true;
+    this.isAllStale = true;
   }
 
   clockChanged(): void {
-    this.#nextPosition = undefined;
+    this.duePosition = undefined;
   }
 
   nextNs(): VirtualNs | undefined {
-    this.#refresh();
-    return this.#nextNs;
+    this.refresh();
+    return this.dueNs;
   }
 
   nextPosition(clock: Clock): Position | undefined {
-    this.#refresh();
-    if (this.#nextNs === undefined) return undefined;
-    this.#nextPosition ??= clock.positionAt(this.#nextNs);
-    return this.#nextPosition;
+    this.refresh();
+    if (this.dueNs === undefined) return undefined;
+    this.duePosition ??= clock.positionAt(this.dueNs);
+    return this.duePosition;
   }
 
   // Fires what is due. Firing may make more due only later, so once is enough.
@@ -54,24 +54,24 @@ export class Schedule {
   }
 
   advanceAll(nowNs: VirtualNs): void {
-    for (const device of this.#devices) device.advanceTo(nowNs);
-    this.#isAllStale = true;
+    for (const device of this.devices) device.advanceTo(nowNs);
+    this.isAllStale = true;
   }
 
-  #refresh(): void {
-    if (!this.#isAllStale && this.#stale.size === 0) return;
-    const devices = this.#isAllStale ? this.#devices : this.#stale;
+  private refresh(): void {
+    if (!this.isAllStale && this.stale.size === 0) return;
+    const devices = this.isAllStale ? this.devices : this.stale;
     for (const device of devices) {
       const deadline = device.nextDeadlineNs();
-      if (deadline === undefined) this.#deadlines.delete(device);
-      else this.#deadlines.set(device, deadline);
+      if (deadline === undefined) this.deadlines.delete(device);
+      else this.deadlines.set(device, deadline);
     }
-    this.#isAllStale = false;
-    this.#stale.clear();
+    this.isAllStale = false;
+    this.stale.clear();
     let next: VirtualNs | undefined;
-    for (const deadline of this.#deadlines.values())
+    for (const deadline of this.deadlines.values())
       if (next === undefined || deadline < next) next = deadline;
-    if (next !== this.#nextNs) this.#nextPosition = undefined;
-    this.#nextNs = next;
+    if (next !== this.dueNs) this.duePosition = undefined;
+    this.dueNs = next;
   }
 }

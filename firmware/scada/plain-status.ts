@@ -12,6 +12,8 @@ interface Known {
   readonly pairState: string | null;
   readonly generation: number | null;
   readonly redundant: boolean | null;
+  /** Which single fault would end the service, in words. */
+  readonly protection: string | null;
   readonly healthy: boolean | null;
   readonly safeToRemove: boolean | null;
   readonly safeToRemoveWhy: string | null;
@@ -29,7 +31,13 @@ export interface PlainStatus extends Known {
 
 const NOTHING: Known = {
   ...{ name: null, side: null, role: null, arbiterRole: null, pairState: null, generation: null },
-  ...{ redundant: null, healthy: null, safeToRemove: null, safeToRemoveWhy: null },
+  ...{
+    redundant: null,
+    protection: null,
+    healthy: null,
+    safeToRemove: null,
+    safeToRemoveWhy: null,
+  },
   ...{ lagMs: null, syncPercent: null },
 };
 
@@ -39,6 +47,7 @@ export function shown(status: Status): PlainStatus {
     ...{ online: true, reachable: true, name: board.name, side: board.side },
     ...{ role: roleWord(role), arbiterRole: role, pairState, why, generation },
     redundant: pairState === 'RUN-Redundant',
+    protection: status.redundancy.words,
     healthy: status.health.ok,
     safeToRemove: safeToRemove.ok,
     safeToRemoveWhy: safeToRemove.why,

@@ -115,16 +115,22 @@ function board(status: Status, wallMs: number): Reading[] {
   ];
 }
 
-function pair({ pairState, generation, peer }: Status): Reading[] {
+function pair({ pairState, generation, peer, redundancy }: Status): Reading[] {
   return [
     text('Pair/State', pairState),
     flag('Pair/Redundant', pairState === 'RUN-Redundant'),
+    flag('Pair/Any Fault Survived', pairState === 'RUN-Redundant' && unsurvived(redundancy) === 0),
+    count('Pair/Faults Not Survived', unsurvived(redundancy)),
+    text('Pair/Protection', redundancy.words),
     count('Pair/Generation', generation),
     flag('Pair/Peer Heard', peer?.isHeard ?? false),
     text('Pair/Peer Role', peer === null ? null : roleWord(peer.role)),
     text('Pair/Peer Arbiter Role', peer?.role ?? null),
   ];
 }
+
+const unsurvived = ({ faults }: Status['redundancy']): number =>
+  faults.filter(({ survived }) => !survived).length;
 
 function ways({ paths, witness, link }: Status): Reading[] {
   return [

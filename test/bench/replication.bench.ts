@@ -1,4 +1,4 @@
-// Two boards' hands in two processes over a veth: how long an output waits for its acknowledgement,
+// The replication of two boards in two processes over a veth: how long an output waits for its acknowledgement,
 // against the raw round trip of the link; what sync-up of a full memory takes, against the log
 // channel's bulk lane alone.
 import { buildGuest, needsGcc } from '../softcpu/guest.ts';

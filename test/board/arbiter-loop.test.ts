@@ -1,9 +1,9 @@
 // Two arbiter loops with fake replication find each other, protect, hand over, survive silence, and stop in order.
-import { renameSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { assert, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
-import { type BoardInPair, Pair } from './pair.ts';
+import { type BoardInPair, nowMs, Pair } from './pair.ts';
 
 const test = suite('board/loop');
 let pair: Pair;
@@ -96,6 +96,30 @@ test('two boards become redundant; all that the panel shows is there', async () 
   assert.is(pair.twoGates, null);
 });
 
+test('a board that comes back without its state folder, or with an old one, is in step again', async () => {
+  // Above every number that a clock gives today.
+  const HIGH = 2_000_000_000;
+  new RoleRecordStore(pair.b.folder).load(HIGH);
+  await protect();
+  for (const [round, lost] of [
+    () => {},
+    () => new RoleRecordStore(pair.b.folder).load(17),
+  ].entries()) {
+    await pair.b.stop();
+    await until('A is alone', () => role(pair.a) === 'solo');
+    rmSync(pair.b.folder, { recursive: true });
+    lost();
+    await pair.b.start();
+    await becomes('protected backup');
+    await until('redundant', redundant);
+    const { boot } = pair.b.loop!.status().board;
+    assert.ok(boot > HIGH + round, String(boot));
+    assert.is(new RoleRecordStore(pair.b.folder).peek().boot, boot);
+    assert.ok(pair.b.codes.includes('START-RECOUNTED'));
+  }
+  assert.is(pair.twoGates, null);
+});
+
 test('a hand-over, and back: never without redundancy, the gate moves with the reign', async () => {
   await protect();
   assert.equal(pair.b.loop!.request({ request: 'switch-over' }), {
@@ -141,6 +165,35 @@ test('a hand-over somebody plans waits for a backup that is far behind, unless h
   await until('redundant', redundant);
   pair.b.guest.lagMs = 88_000;
   assert.ok(pair.b.loop!.request({ request: 'stop', force: true }).ok);
+});
+
+test('what the guest lives on is lost on the primary: alarmed at once, handed over, in step when it is back', async () => {
+  await protect();
+  pair.a.guest.missing = 'TAP tap0 was deleted';
+  await until('told', () => pair.a.codes.includes('HEALTH-BAD'), 1_000);
+  assert.equal(pair.a.loop!.status().health, { ok: false, words: ['TAP tap0 was deleted'] });
+  await becomes('target protected');
+  await until('told', () => pair.b.codes.includes('HANDOVER-DONE'));
+  pair.a.guest.missing = null;
+  await becomes('backup protected');
+});
+
+test('a lone primary that lost it serves on, and its watchdog is fed: a reset would take the guest', async () => {
+  new RoleRecordStore(pair.a.folder).load(1_000);
+  new RoleRecordStore(pair.a.folder).restore({ generation: 4, standing: 'sole' });
+  await pair.a.start();
+  await until('leads', () => role(pair.a) === 'solo', 20_000);
+  pair.a.guest.missing = 'TAP tap0 was deleted';
+  await until('unfit', () => !pair.a.loop!.status().health.ok, 1_000);
+  const { watchdogTimeoutMs } = pair.a.config.limits;
+  const lostMs = nowMs();
+  await until(
+    'longer than the watchdog has patience',
+    () => nowMs() - lostMs > watchdogTimeoutMs * 1.5,
+    60_000,
+  );
+  assert.is(role(pair.a), 'solo');
+  assert.not.ok(pair.a.wasBitten, 'a reset would take the guest');
 });
 
 test('the primary falls silent: taken over within the silence window; back, it follows', async () => {
@@ -205,6 +258,7 @@ test('sync-up is forbidden: a returned peer waits until it is allowed', async ()
 test('a new pair waits for the operator, who may trust one disk', async () => {
   await Promise.all([pair.a.start(), pair.b.start()]);
   await until('asks', () => /operator/.test(pair.a.loop!.status().why));
+  assert.match(pair.a.loop!.status().why, /force-lead/, 'what is to be entered');
   pair.a.guest.diskTrouble = 'EIO';
   await until('unfit', () => !pair.a.loop!.status().health.ok);
   const refused = pair.a.loop!.request({ request: 'force-lead' });
@@ -213,7 +267,8 @@ test('a new pair waits for the operator, who may trust one disk', async () => {
   await until('fit', () => pair.a.loop!.status().health.ok);
   assert.ok(pair.a.loop!.request({ request: 'force-lead' }).ok);
   await becomes('protected backup');
-  assert.ok(pair.a.codes.includes('RECORD-TROUBLE'));
+  assert.is(pair.a.loop!.status().why, 'in step');
+  assert.not.ok(pair.a.codes.includes('RECORD-TROUBLE'), 'who is new is not doubted');
 });
 
 test('stop and start of both, one after the other: the guest goes on, the generation grows', async () => {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../firmware/board/config/load.ts';
 import { ControlClient } from '../../firmware/board/control/client.ts';
+import { isMain } from '../../firmware/board/event-codes.ts';
 import { type BoardEvent, EventLog } from '../../firmware/board/events.ts';
 import { lockStateFolder } from '../../firmware/board/state-folder.ts';
 import type { Status } from '../../firmware/board/status.ts';
@@ -130,8 +131,8 @@ async function statusWhen(what: string, holds: (status: Status) => boolean): Pro
   }
 }
 
-const eventsInFile = (): BoardEvent[] =>
-  readFileSync(join(folder, 'events.jsonl'), 'utf8')
+const eventsInFile = (name = 'events.jsonl'): BoardEvent[] =>
+  readFileSync(join(folder, name), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
@@ -187,6 +188,9 @@ test(
     const codes = eventsInFile().map(({ code }) => code);
     assert.is(codes.at(0), 'BOARD-STARTED');
     assert.is(codes.at(-1), 'BOARD-STOPPED');
+    const main = eventsInFile('state/events-main.jsonl').map(({ code }) => code);
+    assert.equal(main, codes.filter(isMain));
+    assert.ok(main.length < codes.length && main.includes('ROLE-SOLO'), main.join());
     assert.equal(told, []);
   },
   { timeoutMs: 60_000 },
@@ -287,6 +291,15 @@ test(
   },
   { timeoutMs: 30_000 },
 );
+
+test('a configuration that cannot survive every single fault is told so when it is checked', async () => {
+  const { code, out } = await twinstep('board', '--config', file, '--check');
+  assert.is(code, 0);
+  assert.match(
+    out,
+    /all is well; a pair with it is redundant, but not survived: death of the backup \(no witness/,
+  );
+});
 
 test('configuration mistakes are told at once by the command, exit code 1', async () => {
   writeFileSync(file, '[board]\nnam = "x"\n');

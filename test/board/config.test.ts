@@ -94,6 +94,16 @@ test('the example loads, and shows every key with its default', () => {
     assert.match(readFileSync(repoPath('docs/CONFIG.md'), 'utf8'), `\`${key}\``);
 });
 
+test('rates of storm control: none, or a share of all frames', () => {
+  const rates = (words: string) => parseConfig(`${SMALL}${words}\n`, '/etc/twinstep');
+  assert.equal(rates('broadcasts-per-s = 0\nframes-per-s = 0').config.guest.storm, {
+    ...{ groupFramesPerS: 0, framesPerS: 0 },
+  });
+  const { problems } = rates('broadcasts-per-s = 600\nframes-per-s = 1000');
+  assert.match(problems[0]!.text, 'broadcasts-per-s');
+  assert.is(rates('frames-per-s = -1').problems.length, 1);
+});
+
 function keysOf(values: Readonly<Record<string, unknown>>): string[] {
   return Object.values(values).flatMap((table) => Object.keys(table as object));
 }

@@ -3,7 +3,7 @@
 // can be cut. At every gate call it is checked that never two gates are open.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ArbiterLoop, type ArbiterLoopParts } from '../../firmware/board/arbiter-loop.ts';
@@ -55,6 +55,11 @@ export class BoardInPair {
 
   get guest(): FakeReplication {
     return this.replication.at(-1)!;
+  }
+
+  /** The stand-in watchdog has reset it. */
+  get wasBitten(): boolean {
+    return existsSync(`${this.folder}.reset`);
   }
 
   async start(parts: Partial<ArbiterLoopParts> = {}): Promise<void> {

@@ -224,8 +224,9 @@ test('the screen holds whatever there is to say', () => {
   const status = {
     board: { name: long, side: 'b' },
     role: 'isolated',
-    pairState: 'STOP',
-    why: long,
+    pairState: 'RUN-Redundant',
+    redundancy: { words: `${long} ${long}`, faults: [{ survived: false }] },
+    why: `${long} ${long}`,
     sinceMs: 9e9,
     generation: 4e9,
     record: { generation: 4e9, standing: 'unknown' },

@@ -1,4 +1,4 @@
-// Two real arbiters with fake hands in virtual time, and the tracker of requests that a board has: how a pair is
+// Two real arbiters with a fake replication in virtual time, and the tracker of requests that a board has: how a pair is
 // brought into each role, what an operator asks there, and how it ends. Disk, sync-up and every way between the
 // boards can be held up or broken.
 import { EventLog } from '../../firmware/board/events.ts';

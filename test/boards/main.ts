@@ -1,6 +1,7 @@
 // The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
 //   --engine=vtx-exits   the guest on the hardware engine (the emulator has SVM)
 //   --smoke     power cut of the primary alone     FAULT...   these, in this order     --list   says the ids
+//   --starts    starts without a carrier on the log card, and nothing that needs a pair in step
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appliance } from '../appliance/appliance.ts';
@@ -12,6 +13,7 @@ import { enterNamespace } from '../harness/netns.ts';
 import { knownOf, optionsOf } from '../harness/options.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { BoardsRig } from './rig.ts';
+import { starts } from './starts.ts';
 import { type Row, table, tell } from './story.ts';
 
 const COMMAND = 'npm run test:boards';
@@ -38,10 +40,24 @@ function notAsItMust({ name: fault }: Fault, error: Error): Row {
   };
 }
 
+async function onlyStarts(rig: BoardsRig): Promise<number> {
+  try {
+    await starts(rig, (words) => console.log(words));
+    console.log('All of this was seen in this run.');
+    return 0;
+  } catch (error) {
+    console.error(error);
+    console.log('NOT well: see above.');
+    return 1;
+  } finally {
+    await rig.close();
+  }
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = optionsOf(COMMAND, {
     allowPositionals: true,
-    options: { engine: { type: 'string' }, smoke: FLAG, list: FLAG },
+    options: { engine: { type: 'string' }, smoke: FLAG, starts: FLAG, list: FLAG },
   });
   if (values.list) {
     for (const { id, name } of FAULTS) console.log(`${id.padEnd(10)} ${name}`);
@@ -65,6 +81,7 @@ async function main(): Promise<number> {
   console.log(`Not the real image: ${made.differences}`);
   mkdirSync(folder, { recursive: true });
   const rig = await BoardsRig.make(made, folder, values.engine);
+  if (values.starts) return await onlyStarts(rig);
   const rows: Row[] = [];
   let isWell = true;
   try {

@@ -3,6 +3,9 @@ import { type Machine, plain } from '../appliance/machine.ts';
 
 const PASSWORD = 'press 7 at night';
 const PROMPT = /^(emulated-[ab] \S+( \S+)?)[#>] $/m;
+/** The kernel may have written behind it. */
+const LOGIN = /login: (?:\[ *\d+\.\d+\] [^\n]*\s*)*$/;
+const FIRST = /no users yet[\s\S]*: $/;
 const LOGIN_MS = 60_000;
 const COMMAND_MS = 30_000;
 
@@ -19,8 +22,8 @@ export class Technician {
   async login(): Promise<void> {
     const { machine } = this;
     const from = this.read;
-    await machine.says(/login: $|no users yet[\s\S]*: $/, LOGIN_MS, from);
-    if (!/login: $/.test(plain(machine.text))) {
+    await machine.says(new RegExp(`${LOGIN.source}|${FIRST.source}`), LOGIN_MS, from);
+    if (!LOGIN.test(plain(machine.text))) {
       await this.answer(PASSWORD, /:.*:[^:]*: $/s, from);
       await this.answer(PASSWORD, PROMPT, machine.text.length);
     } else {

@@ -1,5 +1,6 @@
 // The terminal by byte scripts: keys, lines, prefixes, pages, roles, requests, and whatever noise may come.
 import type { ClockStatus } from '../../firmware/board/clock-watch.ts';
+import { redundancyOf } from '../../firmware/board/redundancy.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import { complete, meaningOf, nextWords } from '../../firmware/console/grammar.ts';
@@ -9,6 +10,7 @@ import { statusLines } from '../../firmware/console/status-screen.ts';
 import { isPassword, makeUser, parseUsers, userLine } from '../../firmware/console/users.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
+import { primary } from '../watchdog/arbiter-bench.ts';
 import { Desk } from './desk.ts';
 import { golden } from './screen.ts';
 
@@ -142,6 +144,27 @@ test('show time: who sets the clock, what was heard last, and what nobody says',
   assert.match(shows({}), /\nset +by nobody\nby +nobody known/);
   desk.status = null;
   assert.match(desk.type('\x0cshow time\r').screen.text, /clock +2026-03-01 04:05:06 UTC/);
+});
+
+test('what is not survived is named, in step or not', () => {
+  const desk = new Desk().login();
+  const names = { here: 'press-7-a', there: 'press-7-b' };
+  const { bench } = primary({ witness: 'none' });
+  const redundancy = redundancyOf(bench.state, bench.nowMs, names);
+  desk.status = { ...healthyStatus(), redundancy };
+  const { text } = desk.type('\x0cshow status\r').screen;
+  assert.match(
+    text,
+    /protection +REDUNDANT, for 2 h 5 min, but not survived: death of press-7-b \(no\s+witness/,
+  );
+  const all = desk.type('\x0cshow redundancy\r').screen.text;
+  assert.match(
+    all,
+    /In step \(RUN-Redundant\); not survived: death of press-7-b \(no\s+witness\s+is/,
+  );
+  assert.match(all, /\nsurvived +death of press-7-a\n/);
+  assert.match(all, /\nNOT +death of press-7-b: no witness is configured\n/);
+  assert.match(all, /\nsurvived +loss of the log link\n/);
 });
 
 test('show status is one screen of 24 lines with its prompt, whatever is wrong', () => {
@@ -385,8 +408,12 @@ test('monitor: drawn once, then only what changed', () => {
 
 test('the first user of a bare board sets a password', () => {
   const bare = () => new Desk({ hasUsers: false });
-  assert.ok(bare().type('short\r').terminal.isEnded);
-  assert.ok(bare().type('long enough\rbut another\r').terminal.isEnded);
+  for (const wrong of ['short\r', 'long enough\rbut another\r', '\r']) {
+    const desk = bare().type(wrong);
+    assert.not.ok(desk.terminal.isEnded, 'asked again');
+    desk.type('long enough\rlong enough\r');
+    assert.is(desk.calls.at(-1)?.do, 'set-user', wrong);
+  }
   const desk = bare().type('long enough\rlong enough\r');
   assert.equal(desk.calls.at(-1), {
     do: 'set-user',

@@ -13,7 +13,7 @@ class Scratch implements PciFunction {
   readonly name: string;
   readonly config: PciConfig;
   readonly log: string[] = [];
-  #value = 0;
+  private value = 0;
 
   constructor(name: string, host: PciHost, slot: number, bars: readonly BarSpec[]) {
     this.name = name;
@@ -33,20 +33,20 @@ class Scratch implements PciFunction {
   }
   barRead(bar: number, offset: number, bytes: number): number {
     this.log.push(`read ${bar} ${offset} ${bytes}`);
-    return this.#value;
+    return this.value;
   }
   barWrite(bar: number, offset: number, bytes: number, value: number): void {
     this.log.push(`write ${bar} ${offset} ${bytes}`);
-    this.#value = value;
+    this.value = value;
   }
   state(): StateObject {
-    return { value: this.#value };
+    return { value: this.value };
   }
   restore(state: StateObject): void {
-    this.#value = state.value as number;
+    this.value = state.value as number;
   }
   reset(): void {
-    this.#value = 0;
+    this.value = 0;
   }
 }
 

@@ -1,11 +1,14 @@
 // Who watches what the guest writes: every sync-up its own set, whatever becomes of another.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DiskReplica, REPLICA_BLOCK_BYTES } from '../../firmware/host/disk-replica.ts';
 import { assert, suite } from '../harness/index.ts';
+import { until } from '../watchdog/pty.ts';
 
 const test = suite('host/disk-replica');
+/** A second, and what a busy machine adds. */
+const SOON_MS = 10_000;
 let folder = '';
 let disk: DiskReplica;
 
@@ -44,6 +47,39 @@ test('a sync-up that ends does not blind the one that replaced it', async () => 
   disk.unwatch(next);
   await write(3);
   assert.is(next.take(), undefined);
+});
+
+test('a file that is deleted, moved or cut is noticed within a second, and when it is back', async () => {
+  const { path } = disk;
+  const aside = `${path}.aside`;
+  const told = (pattern: RegExp) =>
+    until(String(pattern), () => pattern.test(disk.displaced ?? ''), SOON_MS);
+  const isWell = () => until('well again', () => disk.displaced === null, SOON_MS);
+  assert.is(disk.displaced, null);
+  renameSync(path, aside);
+  await told(/disk .*disk\.img: no such file/);
+  await write(0);
+  renameSync(aside, path);
+  await isWell();
+  truncateSync(path, 512);
+  await told(/became shorter/);
+  truncateSync(path, 4 * REPLICA_BLOCK_BYTES);
+  await isWell();
+});
+
+test('another file in its place is taken when there is no guest, and only then', async () => {
+  const { path } = disk;
+  rmSync(path);
+  await until('gone', () => disk.displaced !== null, SOON_MS);
+  const refused = await disk.reopen().catch((error: Error) => error.message);
+  assert.match(String(refused), /no such file/);
+  await write(1);
+  writeFileSync(path, new Uint8Array(4 * REPLICA_BLOCK_BYTES).fill(7));
+  await until('another', () => /another file/.test(disk.displaced ?? ''), SOON_MS);
+  assert.is((await disk.readBlock(0))[0], 0, 'goes on with what it has');
+  await disk.reopen();
+  assert.is(disk.displaced, null);
+  assert.is((await disk.readBlock(0))[0], 7);
 });
 
 test.run();

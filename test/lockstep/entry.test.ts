@@ -59,52 +59,67 @@ function encodeAll(entries: readonly Entry[]): string[] {
   return entries.map((entry) => Buffer.from(encoder.encode(entry)).toString('hex'));
 }
 
-function randomBody(random: SeededRandom, at: { ns: bigint; sequence: bigint }): EntryBody {
-  const port = random.pick(['com1', 'com2', 'console'] as const);
-  const small = random.bytes(random.int(40));
-  switch (random.int(11)) {
-    case 0:
-      at.ns += random.bigint(random.int(40));
-      return { kind: 'clock-step', ns: at.ns, multiplier: random.bigint(35) + 1n };
-    case 1:
-      return { kind: 'net-rx', nic: random.int(16), frame: random.bytes(random.int(1600)) };
-    case 2:
-      return { kind: 'serial-rx', port, bytes: small };
-    case 3: {
-      const [cts, dsr, dcd, ri] = [0, 0, 0, 0].map(() => random.chance(0.5));
-      const duplex = random.chance(0.5) ? ({ isHalfDuplex: true } as const) : {};
-      return { kind: 'serial-line', port, cts: !!cts, dsr: !!dsr, dcd: !!dcd, ri: !!ri, ...duplex };
-    }
-    case 4:
-      return { kind: 'serial-break', port };
-    case 5:
-      return {
-        kind: 'disk-completion',
-        disk: random.int(256),
-        id: random.int(2 ** 40),
-        status: random.pick(['ok', 'io-error', 'unsupported'] as const),
-        data: random.pick([
-          { from: 'none' },
-          { from: 'entry', bytes: small },
-          { from: 'replica', hash: random.u32() },
-        ] as const),
-      };
-    case 6:
-      return {
-        kind: 'control',
-        action: random.pick(['reset', 'power-button', 'nmi'] as const),
-      };
-    case 7:
-      at.sequence += BigInt(random.int(300));
-      return { kind: 'output', sequence: at.sequence, hash: random.u32() };
-    case 8:
-      return { kind: 'digest', state: random.bigint(64), memory: random.bigint(64) };
-    case 9:
-      return { kind: 'slice-close', state: small, pages: random.bytes(random.int(300)) };
-    default:
-      return { kind: 'end' };
-  }
+interface At {
+  ns: bigint;
+  sequence: bigint;
 }
+type RandomBodies = {
+  readonly [Kind in EntryBody['kind']]: (
+    random: SeededRandom,
+    at: At,
+  ) => Extract<EntryBody, { kind: Kind }>;
+};
+
+const port = (random: SeededRandom) => random.pick(['com1', 'com2', 'console'] as const);
+const small = (random: SeededRandom) => random.bytes(random.int(40));
+
+/** Complete by type, as the codecs are. */
+const RANDOM_BODIES: RandomBodies = {
+  'clock-step'(random, at) {
+    at.ns += random.bigint(random.int(40));
+    return { kind: 'clock-step', ns: at.ns, multiplier: random.bigint(35) + 1n };
+  },
+  'net-rx': (random) => ({
+    kind: 'net-rx',
+    nic: random.int(16),
+    frame: random.bytes(random.int(1600)),
+  }),
+  'serial-rx': (random) => ({ kind: 'serial-rx', port: port(random), bytes: small(random) }),
+  'serial-line'(random) {
+    const [cts, dsr, dcd, ri] = [0, 0, 0, 0].map(() => random.chance(0.5));
+    const lines = { cts: !!cts, dsr: !!dsr, dcd: !!dcd, ri: !!ri };
+    const duplex = random.chance(0.5) ? ({ isHalfDuplex: true } as const) : {};
+    return { kind: 'serial-line', port: port(random), ...lines, ...duplex };
+  },
+  'serial-break': (random) => ({ kind: 'serial-break', port: port(random) }),
+  'disk-completion': (random) => ({
+    kind: 'disk-completion',
+    disk: random.int(256),
+    id: random.int(2 ** 40),
+    status: random.pick(['ok', 'io-error', 'unsupported'] as const),
+    data: random.pick([
+      { from: 'none' },
+      { from: 'entry', bytes: small(random) },
+      { from: 'replica', hash: random.u32() },
+    ] as const),
+  }),
+  control: (random) => ({
+    kind: 'control',
+    action: random.pick(['reset', 'power-button', 'nmi'] as const),
+  }),
+  output(random, at) {
+    at.sequence += BigInt(random.int(300));
+    return { kind: 'output', sequence: at.sequence, hash: random.u32() };
+  },
+  digest: (random) => ({ kind: 'digest', state: random.bigint(64), memory: random.bigint(64) }),
+  'slice-close': (random) => ({
+    kind: 'slice-close',
+    state: small(random),
+    pages: random.bytes(random.int(300)),
+  }),
+  end: () => ({ kind: 'end' }),
+};
+const KINDS = Object.keys(RANDOM_BODIES) as EntryBody['kind'][];
 
 /** A log the recorder could have written: time and positions grow, time never behind prediction. */
 function randomLog(random: SeededRandom, count: number): Entry[] {
@@ -114,11 +129,31 @@ function randomLog(random: SeededRandom, count: number): Entry[] {
   return Array.from({ length: count }, () => {
     position += random.bigint(random.pick([0, 3, 10, 24]));
     at.ns = clock.ns + (((position - clock.position) * clock.multiplier) >> 32n);
-    const body = randomBody(random, at);
+    const body = RANDOM_BODIES[random.pick(KINDS)](random, at);
     if (body.kind === 'clock-step') clock = { position, multiplier: body.multiplier, ns: body.ns };
     return { position, body };
   });
 }
+
+test('ENTRIES.md has each kind once, with its number; the vectors have each', () => {
+  const page = readFileSync(repoPath('firmware/lockstep/ENTRIES.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| (\d+) +\| (\S+) /gm)].map(([, number, kind]) => [
+    Number(number),
+    kind,
+  ]);
+  const at = { ns: 0n, sequence: 0n };
+  const random = seededRandom('kinds');
+  const coded = KINDS.map((kind) => {
+    const body = RANDOM_BODIES[kind](random, at);
+    return [new EntryEncoder().encode({ position: 0n, body })[0]! & 0xf, kind];
+  });
+  assert.equal(
+    rows,
+    coded.sort(([a], [b]) => Number(a) - Number(b)),
+  );
+  const inVectors = new Set(VECTOR_LOG.map(({ body }) => body.kind));
+  assert.equal([...inVectors].sort(), [...KINDS].sort());
+});
 
 test('writes the vectors', () => {
   const lines = vectorLines();

@@ -31,23 +31,23 @@ export class ScriptedEngine implements Engine {
   exitValueLow = 0;
   exitValueHigh = 0;
 
-  readonly #script: ScriptedExit[];
-  #position = 0n;
-  #line = false;
+  private readonly script: ScriptedExit[];
+  private at = 0n;
+  private line = false;
 
   constructor(script: readonly ScriptedExit[]) {
-    this.#script = [...script];
+    this.script = [...script];
   }
 
   // When the script is over, every run goes to its limit.
   run(limit: bigint): ExitReason {
-    const next = this.#script[0];
-    if (next === undefined || this.#position + BigInt(next.retires ?? 0) > limit) {
-      if (limit > this.#position) this.#position = limit;
+    const next = this.script[0];
+    if (next === undefined || this.at + BigInt(next.retires ?? 0) > limit) {
+      if (limit > this.at) this.at = limit;
       return ExitReason.limit;
     }
-    this.#script.shift();
-    this.#position += BigInt(next.retires ?? 0);
+    this.script.shift();
+    this.at += BigInt(next.retires ?? 0);
     this.exitAddress = next.address ?? 0;
     this.exitBytes = next.bytes ?? 1;
     this.exitValueLow = next.low ?? 0;
@@ -60,8 +60,8 @@ export class ScriptedEngine implements Engine {
     this.calls.push(`read ${low.toString(16)} ${high.toString(16)}`);
   }
   setInterruptLine(raised: boolean): void {
-    if (raised !== this.#line) this.calls.push(`line ${raised}`);
-    this.#line = raised;
+    if (raised !== this.line) this.calls.push(`line ${raised}`);
+    this.line = raised;
   }
   canInterrupt(): boolean {
     return this.canTakeInterrupts;
@@ -74,7 +74,7 @@ export class ScriptedEngine implements Engine {
     this.calls.push('nmi');
   }
   position(): bigint {
-    return this.#position;
+    return this.at;
   }
   isHalted(): boolean {
     return this.halted;

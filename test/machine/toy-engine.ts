@@ -43,13 +43,15 @@ export class ToyEngine implements Engine {
   // between a read and its retirement.
   kickAfter: number | undefined;
 
-  readonly #program: ToyProgram;
-  #line = false;
-  #kicked = false;
-  #posted: { op: 'out' | 'store'; address: number; bytes: number; value: number } | undefined;
-  #isWaiting = false;
-  #answer: number | undefined;
-  #s: ToyState = {
+  private readonly program: ToyProgram;
+  private line = false;
+  private kicked = false;
+  private posted:
+    | { op: 'out' | 'store'; address: number; bytes: number; value: number }
+    | undefined;
+  private isWaiting = false;
+  private answer: number | undefined;
+  private s: ToyState = {
     position: 0n,
     pc: 0,
     isInHandler: false,
@@ -63,63 +65,63 @@ export class ToyEngine implements Engine {
   };
 
   constructor(program: ToyProgram) {
-    this.#program = program;
+    this.program = program;
   }
 
   run(limit: bigint): ExitReason {
-    const s = this.#s;
-    if (this.#isWaiting) throw new Error('run() before completeRead()');
+    const s = this.s;
+    if (this.isWaiting) throw new Error('run() before completeRead()');
     for (;;) {
-      if (this.#posted !== undefined) return this.#reportPosted();
+      if (this.posted !== undefined) return this.reportPosted();
       if (s.position >= limit) return ExitReason.limit;
       if (this.kickAfter !== undefined && this.kickAfter-- <= 0) {
         this.kickAfter = undefined;
-        this.#kicked = true;
+        this.kicked = true;
       }
-      if (this.#kicked) {
-        this.#kicked = false;
+      if (this.kicked) {
+        this.kicked = false;
         return ExitReason.kick;
       }
-      if (this.#line && this.canInterrupt()) return ExitReason.interruptWindow;
+      if (this.line && this.canInterrupt()) return ExitReason.interruptWindow;
       if (s.halted) return ExitReason.halt;
-      const exit = this.#step();
+      const exit = this.step();
       if (exit !== undefined) return exit;
     }
   }
 
-  #step(): ExitReason | undefined {
-    const s = this.#s;
-    const ops = s.isInHandler ? this.#program.handler : this.#program.main;
+  private step(): ExitReason | undefined {
+    const s = this.s;
+    const ops = s.isInHandler ? this.program.handler : this.program.main;
     const op = ops[s.pc]!;
-    if ((op.op === 'in' || op.op === 'load') && this.#answer === undefined) {
+    if ((op.op === 'in' || op.op === 'load') && this.answer === undefined) {
       this.exitAddress = op.op === 'in' ? op.port : op.address;
       this.exitBytes = op.bytes;
-      this.#isWaiting = true;
+      this.isWaiting = true;
       return op.op === 'in' ? ExitReason.portIn : ExitReason.mmioRead;
     }
     s.pc = (s.pc + 1) % ops.length;
     if (op.op === 'fault') {
-      this.#enter(14);
+      this.enter(14);
       return undefined;
     }
     s.position++;
-    this.#execute(op);
+    this.execute(op);
     return undefined;
   }
 
-  #execute(op: Op): void {
-    const s = this.#s;
+  private execute(op: Op): void {
+    const s = this.s;
     switch (op.op) {
       case 'in':
       case 'load':
-        this.#mix(this.#answer!);
-        this.#answer = undefined;
+        this.mix(this.answer!);
+        this.answer = undefined;
         return;
       case 'out':
-        this.#posted = { op: 'out', address: op.port, bytes: op.bytes, value: this.#valueOf(op) };
+        this.posted = { op: 'out', address: op.port, bytes: op.bytes, value: this.valueOf(op) };
         return;
       case 'store':
-        this.#posted = { op: 'store', address: op.address, bytes: op.bytes, value: s.hash };
+        this.posted = { op: 'store', address: op.address, bytes: op.bytes, value: s.hash };
         return;
       case 'hlt':
         s.halted = true;
@@ -131,7 +133,7 @@ export class ToyEngine implements Engine {
         s.interruptsOn = false;
         return;
       case 'tsc':
-        this.#mix(Number(BigInt.asUintN(32, this.tsc())));
+        this.mix(Number(BigInt.asUintN(32, this.tsc())));
         return;
       case 'iret':
         s.isInHandler = false;
@@ -142,14 +144,14 @@ export class ToyEngine implements Engine {
     }
   }
 
-  #valueOf(op: { readonly bytes: number; readonly value?: number }): number {
-    const value = op.value ?? this.#s.hash;
+  private valueOf(op: { readonly bytes: number; readonly value?: number }): number {
+    const value = op.value ?? this.s.hash;
     return op.bytes === 4 ? value : value % 2 ** (8 * op.bytes);
   }
 
-  #reportPosted(): ExitReason {
-    const { op, address, bytes, value } = this.#posted!;
-    this.#posted = undefined;
+  private reportPosted(): ExitReason {
+    const { op, address, bytes, value } = this.posted!;
+    this.posted = undefined;
     this.exitAddress = address;
     this.exitBytes = bytes;
     this.exitValueLow = value;
@@ -157,32 +159,32 @@ export class ToyEngine implements Engine {
     return op === 'out' ? ExitReason.portOut : ExitReason.mmioWrite;
   }
 
-  #mix(value: number): void {
-    this.#s.hash = (Math.imul(this.#s.hash ^ value, 0x01000193) + 0x9e37) >>> 0;
+  private mix(value: number): void {
+    this.s.hash = (Math.imul(this.s.hash ^ value, 0x01000193) + 0x9e37) >>> 0;
   }
 
   completeRead(low: number, high: number): void {
-    if (!this.#isWaiting) throw new Error('completeRead() without a read');
-    this.#isWaiting = false;
-    this.#answer = (low ^ high) >>> 0;
+    if (!this.isWaiting) throw new Error('completeRead() without a read');
+    this.isWaiting = false;
+    this.answer = (low ^ high) >>> 0;
   }
 
   kick(): void {
-    this.#kicked = true;
+    this.kicked = true;
   }
   setInterruptLine(raised: boolean): void {
-    this.#line = raised;
+    this.line = raised;
   }
   canInterrupt(): boolean {
-    return this.#s.interruptsOn && this.#answer === undefined;
+    return this.s.interruptsOn && this.answer === undefined;
   }
   interrupt(vector: number): void {
     if (!this.canInterrupt()) throw new Error('interrupt() when the guest cannot take it');
-    this.#enter(vector);
+    this.enter(vector);
   }
-  #enter(vector: number): void {
-    const s = this.#s;
-    this.#mix(vector);
+  private enter(vector: number): void {
+    const s = this.s;
+    this.mix(vector);
     if (!s.isInHandler) s.returnPc = s.pc;
     s.isInHandler = true;
     s.pc = 0;
@@ -190,39 +192,39 @@ export class ToyEngine implements Engine {
     s.halted = false;
   }
   nmi(): void {
-    this.#mix(2);
-    this.#s.halted = false;
+    this.mix(2);
+    this.s.halted = false;
   }
   position(): bigint {
-    return this.#s.position;
+    return this.s.position;
   }
   tsc(): bigint {
-    const s = this.#s;
+    const s = this.s;
     return s.tscBase + (((s.position - s.tscPosition) * s.tscMultiplier) >> 32n);
   }
   isHalted(): boolean {
-    return this.#s.halted;
+    return this.s.halted;
   }
   setTsc(base: bigint, multiplier: bigint): void {
-    this.#s.tscBase = base;
-    this.#s.tscPosition = this.#s.position;
-    this.#s.tscMultiplier = multiplier;
+    this.s.tscBase = base;
+    this.s.tscPosition = this.s.position;
+    this.s.tscMultiplier = multiplier;
   }
   seedEntropy(seed: Uint8Array): void {
-    this.#mix(seed[0]!);
+    this.mix(seed[0]!);
   }
   reset(): void {}
   setup(): void {}
   getState(): Uint8Array {
-    if (this.#posted !== undefined || this.#answer !== undefined)
+    if (this.posted !== undefined || this.answer !== undefined)
       throw new Error('state asked for in the middle of an access');
-    const text = JSON.stringify(this.#s, (_, value) =>
+    const text = JSON.stringify(this.s, (_, value) =>
       typeof value === 'bigint' ? `${value}n` : value,
     );
     return new TextEncoder().encode(text);
   }
   setState(state: Uint8Array): void {
-    this.#s = JSON.parse(new TextDecoder().decode(state), (_, value) =>
+    this.s = JSON.parse(new TextDecoder().decode(state), (_, value) =>
       typeof value === 'string' ? BigInt(value.slice(0, -1)) : value,
     );
   }

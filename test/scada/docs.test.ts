@@ -22,6 +22,7 @@ test('every metric is explained', () => {
     ...{ role: 'protected', pairState: 'RUN-Redundant', why: '', sinceMs: 0, generation: 1 },
     board: { name: '', side: 'a', boot: 1 },
     safeToRemove: { ok: false, why: '' },
+    redundancy: { words: '', faults: [] },
     watchdog: { kind: 'none', armed: false },
     health: { ok: true, words: [] },
     versions: { firmware: '' },

@@ -41,6 +41,23 @@ for (const from of ['redundant', 'cold'] as const) {
 }
 
 clean(
+  'a board that comes back with a lower count of starts, and another fault, unit by unit',
+  {
+    menu: {
+      faults: ['wipe', 'crash', 'sleep', 'log', 'serial'],
+      atOnce: 2,
+      repairs: true,
+      grain: 'units',
+    },
+    budget: two,
+    from: 'redundant',
+    statesMax: 1_000_000,
+    liveness: false,
+  },
+  true,
+);
+
+clean(
   'two false last words, every order of every step',
   {
     menu: { faults: [], atOnce: 2, repairs: false, grain: 'all' },

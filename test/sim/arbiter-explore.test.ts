@@ -47,6 +47,23 @@ clean('no fault, a lost message, from the cold', {
   liveness: false,
 });
 
+clean(
+  'a board that comes back with a lower count of starts, or the same, every order of every step',
+  {
+    menu: { faults: ['wipe'], atOnce: 1, repairs: true, grain: 'all' },
+    budget: { faults: 1, words: 0, losses: 0, delays: 0 },
+    from: 'redundant',
+    liveness: true,
+  },
+);
+
+clean('a board that comes back with a lower count of starts, and another fault, unit by unit', {
+  menu: { faults: ['wipe', 'sleep'], atOnce: 2, repairs: true, grain: 'units' },
+  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: false,
+});
+
 clean('two faults that stay, every order of every step', {
   menu: {
     faults: ['crash', 'sleep', 'log', 'serial', 'front-a'],

@@ -31,6 +31,7 @@ const HUNTS: Partial<Record<RuleName, Hunt>> = {
   'behind-never-leads': ['redundant', 'units', 2, ['crash']],
   'higher-reign-fences': ['redundant', 'units', 1, ['sleep', 'hang']],
   'offer-must-be-fresh': ['redundant', 'units', 2, ['front-a', 'hang']],
+  'start-exceeds-echo': ['redundant', 'units', 1, ['wipe']],
   'last-word-can-be-refuted': ['redundant', 'units', 0, [], 1],
   'doubted-word-needs-silence': ['redundant', 'units', 1, ['hang'], 1],
   'solo-needs-quiet': ['redundant', 'units', 0, [], 2],

@@ -22,13 +22,13 @@ export interface Expected {
 
 export const WHY = {
   disk: 'the record cannot be written: no space is left on the disk',
-  alone: 'nobody answers and the record may be old: peer or operator',
-  unfit: 'could lead, but is not healthy or has no armed watchdog',
+  alone: 'nobody answers and the record may be old: peer, or operator by force-lead',
+  unfit: 'could lead, but this board is not fit to lead',
+  noDog: 'could lead, but no watchdog is armed, and the configuration forbids to lead without one',
   peerWillLead: 'the peer will lead',
-  operator: 'the records do not tell who leads: operator',
+  operator: 'the records do not tell who leads: operator, force-lead where the disk counts',
   follows: 'the peer leads',
   leadsAlone: 'the new reign is on disk',
-  protects: 'the peer may promote from now on',
   /** It had begun: a path that was never heard is given the time of one silence. */
   lostTarget: 'sync-up lost its target',
   inStep: 'in step',
@@ -59,35 +59,41 @@ function hearsAny(start: Start): boolean {
 }
 
 const isFit = ({ tap, disk }: Start): boolean => tap === 'there' && disk === 'there';
-const mayLead = (start: Start): boolean => isFit(start) && start.watchdog === 'there';
+/** Null: it may. */
+function whyNotLead(start: Start): string | null {
+  if (!isFit(start)) return WHY.unfit;
+  return start.watchdog === 'there' ? null : WHY.noDog;
+}
+const mayLead = (start: Start): boolean => whyNotLead(start) === null;
 
 type Relation = Pick<Line, 'role' | 'why'> & Pick<Expected, 'peer'>;
 
 function relation(start: Start): Relation {
-  const peerAlone = aloneAs(PEER_RECORD[start.record], true).role;
+  const peerAlone = aloneAs(PEER_RECORD[start.record], null).role;
   const peerRuns = start.peer === 'starts too' || start.peer === 'leads';
   const peer = !peerRuns ? null : start.peer === 'leads' ? 'solo' : peerAlone;
   // Without a record it says nothing, and nobody waits for it.
   if (start.folder === 'full') return { role: 'cold', why: WHY.disk, peer };
-  if (!hearsAny(start)) return { ...aloneAs(start.record, mayLead(start)), peer };
+  if (!hearsAny(start)) return { ...aloneAs(start.record, whyNotLead(start)), peer };
   if (start.peer === 'leads') return followed(start);
   if (start.record === 'sole' || start.record === 'shared') {
-    if (!mayLead(start)) return { role: 'seeking', why: WHY.unfit, peer: 'seeking' };
+    const not = whyNotLead(start);
+    if (not !== null) return { role: 'seeking', why: not, peer: 'seeking' };
     if (start.log !== 'carrier') return { role: 'solo', why: WHY.leadsAlone, peer: 'target' };
     // The plant does not see it, but the other one.
     return start.front === 'no carrier' && start.gateway === 'answers'
       ? { role: 'backup', why: WHY.handedOver, peer: 'protected' }
-      : { role: 'protected', why: WHY.protects, peer: 'backup' };
+      : { role: 'protected', why: WHY.inStep, peer: 'backup' };
   }
   return followed(start);
 }
 
 function aloneAs(
   record: Start['record'] | 'unknown',
-  canLead: boolean,
+  whyNot: string | null,
 ): Relation & { role: 'seeking' | 'solo' } {
   if (record !== 'sole') return { role: 'seeking', why: WHY.alone, peer: null };
-  if (!canLead) return { role: 'seeking', why: WHY.unfit, peer: null };
+  if (whyNot !== null) return { role: 'seeking', why: whyNot, peer: null };
   return { role: 'solo', why: WHY.leadsAlone, peer: null };
 }
 
@@ -100,7 +106,6 @@ function followed(start: Start): Relation {
 
 function alarmsOf(start: Start, role: Line['role'], peer: Expected['peer']): AlarmCode[] {
   const isFull = start.folder === 'full';
-  const isNoRecord = start.record === 'new' || start.record === 'damaged';
   const peerServes = (peer === 'solo' || peer === 'protected') && hearsAny(start);
   const found: Partial<Record<AlarmCode, boolean>> = {
     'NOBODY-LEADS': (role === 'cold' || role === 'seeking') && !peerServes,
@@ -113,7 +118,7 @@ function alarmsOf(start: Start, role: Line['role'], peer: Expected['peer']): Ala
     'WATCHDOG-OFF': start.watchdog !== 'there',
     'RECORD-FAILED': isFull,
     'ALARMS-UNSAVED': isFull,
-    'RECORD-DOUBTED': isNoRecord && !isFull,
+    'RECORD-DOUBTED': start.record === 'damaged' && !isFull,
   };
   return (Object.keys(found) as AlarmCode[]).filter((code) => found[code]);
 }

@@ -241,7 +241,7 @@ test('a serial line that is down, up and full of words inside start(): heard, ea
   assert.equal(heard, ['no such port', 'start 7, 1 so far', 'hung up']);
 });
 
-test('a plant that speaks while the seat is opened and started: dropped and counted, and opened again', async () => {
+test('a plant that speaks while the runner is opened and started: dropped and counted, and opened again', async () => {
   writeFileSync(join(folder, 'kernel'), tinyGuest.halts());
   const notices: string[] = [];
   let tries = 0;
@@ -250,7 +250,7 @@ test('a plant that speaks while the seat is opened and started: dropped and coun
     events.onInputs([{ kind: 'net-rx', nic: 0, frame: new Uint8Array(60) }]);
     events.onInputs([{ kind: 'serial-rx', port: 'com1', bytes: Uint8Array.of(1, 2) }]);
   };
-  const seat: GuestRunner = new GuestRunner(
+  const runner: GuestRunner = new GuestRunner(
     { ...NO_PLAN, kernel: join(folder, 'kernel') },
     {
       onLog: () => {},
@@ -261,7 +261,7 @@ test('a plant that speaks while the seat is opened and started: dropped and coun
       onEnded: () => {},
       onDiskTrouble: () => {},
       // Who is told looks around at once.
-      onNotice: (line) => notices.push(`${line}, ${seat.isOpen}, ${seat.leads}`),
+      onNotice: (line) => notices.push(`${line}, ${runner.isOpen}, ${runner.leads}`),
     },
     () => performance.now(),
     async (_spec, events) => {
@@ -276,17 +276,17 @@ test('a plant that speaks while the seat is opened and started: dropped and coun
       };
     },
   );
-  assert.match(await seat.open().then(String, String), /not here yet/);
-  assert.is(seat.isOpen, false);
-  await seat.open();
-  assert.is(seat.isOpen, true);
+  assert.match(await runner.open().then(String, String), /not here yet/);
+  assert.is(runner.isOpen, false);
+  await runner.open();
+  assert.is(runner.isOpen, true);
   assert.equal(notices, [
     'com1 is here, false, false',
     'com1 is here, false, false',
     'com1 is here, true, false',
   ]);
-  assert.is(seat.inputsDropped, 6);
-  await seat.close();
+  assert.is(runner.inputsDropped, 6);
+  await runner.close();
 });
 
 test.run();

@@ -1,11 +1,12 @@
 // A start in virtual time: the arbiter, the health, the status and the alarms of two boards as they are,
-// with wires, disk and hands that do at once what theirs do later. So every combination can be tried.
+// with wires, disk and replication that do at once what theirs do later. So every combination can be tried.
 import { AlarmBook } from '../../firmware/board/alarms/book.ts';
 import { AlarmWatch, quietAfterStartMs } from '../../firmware/board/alarms/watch.ts';
 import { parseConfig } from '../../firmware/board/config/parse.ts';
 import type { BoardConfig } from '../../firmware/board/config/types.ts';
 import type { EventCode } from '../../firmware/board/event-codes.ts';
 import { EventLog } from '../../firmware/board/events.ts';
+import { RedundancyView } from '../../firmware/board/redundancy.ts';
 import type { ReplicationFacts } from '../../firmware/board/replication/types.ts';
 import { type Status, statusOf } from '../../firmware/board/status.ts';
 import { arbitrate, initialState } from '../../watchdog/arbiter.ts';
@@ -158,6 +159,7 @@ class VirtualBoard {
   private readonly config: BoardConfig;
   private readonly around: Around;
   private record: DiskRecord | null;
+  private readonly redundancy = new RedundancyView();
   private lookMs = 0;
   private syncAtMs: number | null = null;
   private readonly queue: ArbiterEvent[] = [];
@@ -193,7 +195,10 @@ class VirtualBoard {
     const missing = this.finds(({ tap, disk }) => tap === 'missing' || disk === 'missing');
     this.health.resource(missing ? 'something is missing' : null);
     const verdict = this.health.verdict(nowMs);
-    if (verdict.ok !== this.verdict.ok) this.take({ type: 'health', ok: verdict.ok }, nowMs);
+    if (verdict.ok !== this.verdict.ok) {
+      const isAlive = this.health.isAlive(nowMs);
+      this.take({ type: 'health', ok: verdict.ok, isAlive }, nowMs);
+    }
     this.verdict = verdict;
     const armed = !this.finds(({ watchdog }) => watchdog !== 'there');
     if (armed !== this.state.watchdogArmed) this.take({ type: 'watchdog', armed }, nowMs);
@@ -229,7 +234,9 @@ class VirtualBoard {
       return;
     }
     this.record = null;
-    const told: EventCode = record.standing === 'unknown' ? 'RECORD-TROUBLE' : 'RECORD-LOADED';
+    const told: EventCode = this.finds(({ record: on }) => on === 'damaged')
+      ? 'RECORD-TROUBLE'
+      : 'RECORD-LOADED';
     this.events.tell(told);
     this.take({ type: 'loaded', boot: BOOT, record }, this.nowMs);
   }
@@ -242,6 +249,9 @@ class VirtualBoard {
         break;
       case 'persist':
         this.queue.push({ type: 'persisted', record: action.record });
+        break;
+      case 'count-start':
+        this.queue.push({ type: 'start-counted', boot: action.boot });
         break;
       case 'discard-guest':
         this.queue.push({ type: 'guest-discarded' });
@@ -275,6 +285,7 @@ class VirtualBoard {
       coldWhy: this.finds(({ folder }) => folder === 'full') ? WHY.disk : null,
       counters: { log: NO_FRAMES, serial: NO_FRAMES, front: NO_FRAMES },
       witnessTrouble: null,
+      redundancy: this.redundancy.look(state, nowMs, { here: config.name, there: 'the other one' }),
       dog: { armed, identity: null, timeoutMs: null, causedLastReset: null, why: null },
       ...{ takeover: null, lastEvent: null, alarms: [], configStatus: null, firmware: 'virtual' },
       peerExtras: { position: 0n, health: 0 },

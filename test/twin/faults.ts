@@ -128,6 +128,19 @@ const DISKS: readonly Fault[] = [
   single('disk of the backup fails', (at) => failingDisk(at, at.backup)),
 ];
 
+const TAPS: readonly Fault[] = [
+  single('TAP of the primary deleted', async (at) => {
+    at.rig.network.deleteTap(at.primary);
+    await takenOver(at);
+    return () => at.rig.network.addTap(at.primary);
+  }),
+  single('TAP of the backup deleted', async (at) => {
+    at.rig.network.deleteTap(at.backup);
+    await alone(at, at.primary);
+    return () => at.rig.network.addTap(at.backup);
+  }),
+];
+
 /** The board's file system has no room, and the guest wants some. */
 async function fullDisk({ rig }: FaultContext, side: Side) {
   rig.boards[side].fillDisk();
@@ -255,6 +268,7 @@ export const FAULTS: readonly Fault[] = [
   ...BOARDS,
   ...CABLES,
   ...DISKS,
+  ...TAPS,
   ...PAIRS,
   ...STARTS,
   ...OPERATOR,

@@ -108,10 +108,19 @@ export class Network {
     link('add', FRONT_INTERFACE, 'type', 'bridge', 'stp_state', '0', 'mcast_snooping', '0');
     link('set', FRONT_INTERFACE, 'addrgenmode', 'none', 'up');
     link('set', CARD.log, 'addrgenmode', 'none', 'up');
-    board.run('ip', 'tuntap', 'add', 'dev', TAP, 'mode', 'tap');
-    for (const name of [CARD.front, TAP])
-      link('set', name, 'addrgenmode', 'none', 'master', FRONT_INTERFACE, 'up');
+    link('set', CARD.front, 'addrgenmode', 'none', 'master', FRONT_INTERFACE, 'up');
+    this.addTap(side);
     board.run('ip', 'address', 'add', `${BOARD_IP[side]}/24`, 'dev', FRONT_INTERFACE);
+  }
+
+  addTap(side: Side): void {
+    const { run } = this.boards[side];
+    run('ip', 'tuntap', 'add', 'dev', TAP, 'mode', 'tap');
+    run('ip', 'link', 'set', TAP, 'addrgenmode', 'none', 'master', FRONT_INTERFACE, 'up');
+  }
+
+  deleteTap(side: Side): void {
+    this.boards[side].run('ip', 'link', 'del', TAP);
   }
 
   private isOn(cable: Cable, side: Side): boolean {

@@ -36,6 +36,7 @@ for (const name of [
   'serial cable',
   'power cut of the primary',
   'front cable of the primary',
+  'TAP of the primary deleted',
   'losses and wrong order on the log link',
   'crash of the backup',
   'log cable and front of the backup',

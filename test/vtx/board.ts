@@ -91,9 +91,10 @@ async function lead(): Promise<void> {
     });
   });
   plant.heard = (output, sequence) => unmarked.push(saidOf(output, sequence));
-  const recorder = recorderOf(plant, new OutputCounter(), (entry, urgent) => {
-    const cover = channel.append(encoder.encode(entry), { urgent });
-    if (entry.body.kind !== 'output') return;
+  const recorder = recorderOf(plant, new OutputCounter(), (entry) => {
+    const isMarker = entry.body.kind === 'output';
+    const cover = channel.append(encoder.encode(entry), { urgent: isMarker });
+    if (!isMarker) return;
     gate.put(unmarked, cover, 0);
     unmarked = [];
   });

@@ -177,7 +177,7 @@ export class Recording {
 export function recorderOf(
   plant: Plant,
   outputs: OutputCounter,
-  append: (entry: Entry, urgent: boolean) => void,
+  append: (entry: Entry) => void,
 ): Recorder {
   return new Recorder({
     ...{ machine: plant.machine, tap: plant.tap, digest: plant.digest, outputs, append },

@@ -291,6 +291,20 @@ test('a board that is not healthy is not petted, does not stay in step, hands ov
   }
 });
 
+test('unfit and alive: handed over, and petted all the while; alone it leads on', () => {
+  const lead = primary();
+  lead.bench.fire({ type: 'health', ok: false, isAlive: true });
+  assert.is(lead.bench.state.role, 'leaving');
+  const solo = primary().bench;
+  solo.pass(150, { witness: true });
+  solo.fire({ type: 'persisted', record: { generation: 4, standing: 'sole' } });
+  solo.fire({ type: 'health', ok: false, isAlive: true });
+  const unfitMs = solo.nowMs;
+  solo.pass(3_000, { witness: true });
+  assert.is(solo.state.role, 'solo');
+  assert.ok(solo.state.pettedMs > unfitMs + 2_000);
+});
+
 test('requests: accepted when someone goes on serving, refused in words otherwise', () => {
   const { bench } = primary();
   assert.is(bench.request({ request: 'switch-over' }), 'accepted');

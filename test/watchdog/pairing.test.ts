@@ -47,6 +47,35 @@ test('two boards show the same six digits, take opposite sides, and end with the
   }
 });
 
+test('the sides are in the order of the names, whatever the keys; by the keys where there is no order', () => {
+  const named = (name: string) => beginPairing(random.bytes(32), random.bytes(16), name);
+  const pairs = [
+    ['press-7-a', 'press-7-b'],
+    ['board-2', 'board-10'],
+    ['LEFT', 'right'],
+    ['press', 'press-2'],
+    ['x'.repeat(30), `${'x'.repeat(30)}y`],
+  ] as const;
+  for (const [first, second] of pairs)
+    for (let n = 0; n < 2; n++) {
+      const [one, two] = talk(named(first), named(second));
+      assert.equal([one.side, two.side], ['a', 'b'], first);
+      const [two2, one2] = talk(named(second), named(first));
+      assert.equal([one2.side, two2.side], ['a', 'b'], second);
+    }
+  const sides = Array.from({ length: 12 }, () => talk(named('same'), named('same')));
+  assert.ok(sides.every(([one, two]) => one.side !== two.side));
+  assert.is(new Set(sides.map(([one]) => one.side)).size, 2);
+  // Somebody in the middle cannot change a name unseen.
+  const shown = pairingMessage({ ...named('press-7-b'), stage: 'revealing' })!;
+  const bound = stepPairing(named('press-7-a'), {
+    type: 'message',
+    body: pairingMessage(named('press-7-b'))!,
+  });
+  const changed = stepPairing(bound, { type: 'message', body: shown });
+  assert.is(changed.stage, 'failed');
+});
+
 test('the digits and keys differ from pairing to pairing', () => {
   const codes = new Set(Array.from({ length: 40 }, () => talk(begin(), begin())[0].code));
   assert.ok(codes.size >= 39);

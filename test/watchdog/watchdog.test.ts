@@ -37,6 +37,25 @@ test.after.each(async () => {
 
 // --- health --------------------------------------------------------------------------------------
 
+test('health: what hangs is not alive; what is missing, or fails with an error, is unfit and alive', () => {
+  const { loopLagMs, vcpuStuckMs, diskMs } = DEFAULT_HEALTH_LIMITS;
+  const fails: readonly (readonly [boolean, (health: Health) => void])[] = [
+    [true, (health) => health.resource('TAP tap0 was deleted')],
+    [true, (health) => health.diskEnds('EIO')],
+    [true, (health) => health.channel('no card')],
+    [false, (health) => health.diskBegins(100_000 - diskMs - 1)],
+    [false, (health) => health.loop(100_000 + loopLagMs + 10, 5)],
+    [false, (health) => health.vcpu(1n, true, 100_000 - vcpuStuckMs - 1)],
+  ];
+  for (const [isAlive, fail] of fails) {
+    const health = new Health(DEFAULT_HEALTH_LIMITS, 100_000);
+    fail(health);
+    if (String(fail).includes('vcpu')) health.vcpu(1n, true, 100_000);
+    assert.not.ok(health.verdict(100_000).ok, String(fail));
+    assert.is(health.isAlive(100_000), isAlive, String(fail));
+  }
+});
+
 test('health: each probe fails by itself, says why in words, and recovers', () => {
   const { loopLagMs, vcpuStuckMs, diskMs } = DEFAULT_HEALTH_LIMITS;
   const health = new Health(DEFAULT_HEALTH_LIMITS, 0);

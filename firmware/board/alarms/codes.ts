@@ -69,6 +69,7 @@ export const ALARM_CODES = {
   'WATCHDOG-MUTE': event('critical', 'the watchdog did not reset this board when it should have'),
   'UNCLEAN-START': event('warning', 'the last run of this board did not end in order'),
   'SUPERVISOR-GONE': state('error', 'the supervisor of this board is gone'),
+  'SLOT-LEFT': state('error', 'this machine did not start from the slot it should have started'),
   'NOT-FIRST': state('warning', 'this board has no right to go before other programs'),
   STALLS: state('warning', 'this board stands still now and then'),
   'CONFIG-TRIAL': state('warning', 'a configuration is on trial and goes unless it is confirmed'),

@@ -54,7 +54,7 @@ export class AlarmKeeper {
   start(): void {
     const { events } = this.parts;
     const { journal, trouble } = this.found;
-    this.unlisten = events.listen((event) => this.watch.take(event));
+    this.unlisten = events.listenToEach((occurrence) => this.watch.take(occurrence));
     this.store.put({ what: 'opened' });
     const { torn, damaged } = journal;
     if (trouble !== null || damaged > 0)

@@ -2,7 +2,7 @@
 // and be gone a while before it ends, so that a loose plug makes one alarm and not a thousand. Pure.
 import { DEFAULT_LIMITS, type Limits } from '../../../watchdog/limits.ts';
 import type { EventCode } from '../event-codes.ts';
-import type { BoardEvent } from '../events.ts';
+import type { Occurrence } from '../events.ts';
 import type { NetFacts } from '../replication/types.ts';
 import type { Status } from '../status.ts';
 import { ALARM_CODES, type AlarmCode } from './codes.ts';
@@ -63,11 +63,13 @@ export const BEGINS: Partial<Record<EventCode, AlarmCode>> = {
   'RECORD-SLOW': 'RECORD-SLOW',
   'SUPERVISOR-GONE': 'SUPERVISOR-GONE',
   'BOARD-NOT-FIRST': 'NOT-FIRST',
+  'SLOT-LEFT': 'SLOT-LEFT',
   'BOARD-STALLED': 'STALLS',
   'FRAMES-REJECTED': 'NOISE',
   'CONTROL-CLOSED': 'CONTROL-CLOSED',
 };
-const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
+/** One that is neither here nor fades ends with the next start of the board. */
+export const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'LINK-UP': ['LINK-REFUSED'],
   'LAG-WELL': ['BACKUP-SLOW'],
   'RECORD-WRITTEN': ['RECORD-FAILED', 'RECORD-SLOW'],
@@ -77,7 +79,7 @@ const ENDS: Partial<Record<EventCode, readonly AlarmCode[]>> = {
   'ROLE-SOLO': ['BACKUP-SLOW'],
   'ROLE-BACKUP': ['BACKUP-SLOW'],
 };
-const FADES: ReadonlySet<AlarmCode> = new Set<AlarmCode>(['STALLS', 'NOISE']);
+export const FADES: ReadonlySet<AlarmCode> = new Set<AlarmCode>(['STALLS', 'NOISE']);
 
 interface Track {
   text: string;
@@ -109,7 +111,7 @@ export class AlarmWatch {
     }
   }
 
-  take({ code, text, monoMs, data }: BoardEvent): void {
+  take({ code, text, monoMs, data }: Occurrence): void {
     const happened = HAPPENED[code];
     // A hand-over is what somebody asked for.
     const isAsked = code === 'TAKEOVER-BEGUN' && data.kind === 'hand-over';

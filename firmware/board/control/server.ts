@@ -212,7 +212,7 @@ class Client {
     this.counters.dropped += 1;
     this.socket.write(`${JSON.stringify({ notice: 'dropped: reads too slowly' })}\n`);
     this.end();
-    this.board.events.tellBurst('CLIENT-DROPPED', 'a reader of events was too slow', {});
+    this.board.events.tell('CLIENT-DROPPED', 'a reader of events was too slow', {});
   }
 }
 

@@ -1,14 +1,16 @@
-// Tells the plant network where the guest is now, more than once: a switch may have been just starting
-// up, or have lost the first one.
+// When a new primary tells the plant network that the guest is here now. It does so more than once: a
+// switch may have been just starting up, or have lost the first frame.
 //
-// A board that was asleep meanwhile may have been followed by the other, and the switches would send it
-// what is not its any more: it first listens for a moment, in which it is told and its gate closed.
+// A primary that slept over such a moment may be none any more: the backup may have taken over meanwhile, and
+// an announcement would turn the switches away from it. So a late one waits LATE_MS again. In that time the
+// board hears of the newer reign, and its caller stops this announcer.
 
 const AFTER_MS = [0, 50, 500];
 /** Below the shortest silence after which another board may have gone on. */
 const LATE_MS = 30;
 
 export class Announcer {
+  /** Sends the frames. */
   private readonly announce: (isFirst: boolean) => void;
   private readonly nowMs: () => number;
   private timers: NodeJS.Timeout[] = [];

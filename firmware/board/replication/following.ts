@@ -1,6 +1,7 @@
 // The following side: sync-up as target, the log as it comes, its acknowledgement in the same turn,
 // marks for the arbiter, and a machine that moves along.
 import type { GuestMemory as Memory } from '../../../native/index.ts';
+import { LogLag } from '../../lockstep/log-lag.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { EventCode } from '../event-codes.ts';
 import { encodeFacts } from './compat.ts';
@@ -21,6 +22,7 @@ export class Following {
   private session: number | undefined;
   private target: SyncTarget | undefined;
   private inbound: StreamIn | undefined;
+  private lag = new LogLag();
   /** The machine here goes on along this stream of the leader. */
   private adopted: { readonly stream: number | 'next'; readonly atMs: number } | undefined;
   private isSyncedSaid = false;
@@ -174,12 +176,14 @@ export class Following {
     const current = this.shared.current();
     if (begin.boot !== current?.boot || begin.session !== current.session) return;
     this.inbound = new StreamIn(begin);
+    this.lag = new LogLag();
     this.attach();
   }
 
   log({ bytes }: Of<'log'>): void {
     if (this.inbound === undefined) return;
     this.owesAck = true;
+    this.lag.sent(this.shared.nowMs());
     if (this.inbound.log(bytes)) return;
     this.inbound = undefined;
     this.failed(new Error('the log grew too long before there was a machine for it'));
@@ -189,6 +193,7 @@ export class Following {
     const { inbound } = this;
     if (inbound === undefined) return;
     this.owesAck = true;
+    this.lag.sent(this.shared.nowMs());
     if (!inbound.marked(mark)) return;
     // In step now, or about to be: no interruption of the link may begin a sync-up.
     this.session = undefined;
@@ -288,6 +293,14 @@ export class Following {
   }
 
   // ---- facts --------------------------------------------------------------------------------
+
+  /** Age of the oldest log here that the machine has not behind it; null: none follows. */
+  get lagMs(): number | null {
+    const { inbound, lag } = this;
+    if (inbound === undefined || !inbound.isAttached) return null;
+    lag.applied(inbound.appliedThrough(this.pieces()));
+    return lag.lagMs(this.shared.nowMs());
+  }
 
   syncFacts(): SyncFacts | undefined {
     const { session, target, refused } = this;

@@ -1,5 +1,8 @@
-// Where the guest's outputs leave this board, or wait: behind the gate on a primary, held on a backup.
-// Also the addresses the guest is known by, and how long outputs wait, since here they are seen twice.
+// Every output the guest makes on this board. On a primary it waits behind the gate and leaves. On a backup it
+// is held until the primary says that its own copy has left; a backup that takes over sends what it holds.
+//
+// Two things are learned here in passing: the addresses the plant knows the guest by, and how long each output
+// of a primary waited.
 import type { OutputItem } from '../../host/vcpu/messages.ts';
 import { type GateMode, OutputGate } from '../../lockstep/gate.ts';
 import { HeldOutputs } from '../../lockstep/held.ts';
@@ -9,7 +12,7 @@ import { AddressLearner, decodeHeard, encodeHeard } from './guest-addresses.ts';
 export interface GuestOutputOptions {
   readonly macs: readonly Uint8Array[];
   readonly deliver: (outputs: readonly OutputItem[]) => void;
-  /** Everything up to this output has left. */
+  /** On a primary: everything up to this output has left. */
   readonly released: (sequence: bigint) => void;
   readonly nowMs: () => number;
 }
@@ -58,7 +61,7 @@ export class GuestOutput {
     this.gate.setMode(mode);
   }
 
-  /** Made by a guest that leads here. */
+  /** Outputs of a guest that leads here; `cover`: the log messages the peer must hold before they leave. */
   lead(outputs: readonly OutputItem[], cover: number): void {
     const madeMs = this.options.nowMs();
     this.learn(outputs);
@@ -66,7 +69,7 @@ export class GuestOutput {
     this.gate.put(made, cover, madeMs);
   }
 
-  /** Made by a guest that follows: the leader's made it too. */
+  /** Outputs of a guest that follows here. The primary's guest made the same ones. */
   follow(outputs: readonly OutputItem[]): void {
     this.learn(outputs);
     this.held.put(outputs);
@@ -76,17 +79,20 @@ export class GuestOutput {
     this.gate.acked(through);
   }
 
-  /** The leader let out everything up to here. */
+  /** The primary says that everything up to this output has left there: the copies go. */
   releasedThere(sequence: bigint): void {
     this.held.release(sequence);
   }
 
-  /** Covers are counted anew. */
+  /** A new stream begins, whose covers count from zero. What waits now waits for an open gate. */
   restart(): void {
     this.gate.restart();
   }
 
-  /** The guest leads from here: what the world may not have seen goes first, covered by all it did. */
+  /**
+   * This backup becomes primary. The world may not have seen what is held: it goes first, and needs no
+   * acknowledgement, since the old primary's log covered it. Answers how many.
+   */
   takeOver(): number {
     this.restart();
     const outputs = this.held.takeAll();
@@ -99,12 +105,12 @@ export class GuestOutput {
     return outputs.length;
   }
 
-  /** The guest follows from here: what has not left is the new leader's to say. */
+  /** This primary becomes backup. What has not left is held: the new primary sends its own copy. */
   handOver(): void {
     this.held.put(this.gate.takeAll().map(({ output }) => output));
   }
 
-  /** The machine is gone. */
+  /** The machine of this board is gone, and its outputs with it. */
   clear(): void {
     this.gate.takeAll();
     this.gate.restart();
@@ -134,7 +140,7 @@ export class GuestOutput {
     this.onFirst = then;
   }
 
-  /** Frames in the guest's name, past the gate: they say nothing the guest said. Answers how many. */
+  /** Sends frames in the guest's name, past the gate: no byte of them is the guest's. Answers how many. */
   announce(): number {
     const frames = this.options.macs.flatMap((mac, nic) =>
       announcements(mac, this.learners[nic]!.heard).map((frame) => ({ nic, frame })),

@@ -20,6 +20,8 @@ import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
 export interface GuestBackends {
+  /** What of it carries nothing now, in words; it is taken again by itself. */
+  readonly missing?: string | null;
   /** Nothing comes in before. */
   start(): void;
   deliver(outputs: readonly OutputItem[]): void;
@@ -117,6 +119,24 @@ export class GuestRunner {
 
   get isOpen(): boolean {
     return this.backends !== undefined;
+  }
+
+  /** What was open and is lost, in words; null: nothing. */
+  get lost(): string | null {
+    const lost = [...this.disks.map(({ displaced }) => displaced), this.backends?.missing ?? null];
+    const words = lost.filter((one) => one !== null);
+    return words.length === 0 ? null : words.join('; ');
+  }
+
+  get hasLostDisk(): boolean {
+    return this.disks.some(({ displaced }) => displaced !== null);
+  }
+
+  /** Takes what lies now where a disk was lost, and throws the guest away for it. What cannot be had yet stays lost. */
+  async reopenDisks(): Promise<void> {
+    for (const disk of this.disks) {
+      if (disk.displaced !== null) await disk.reopen(() => this.empty()).catch(() => {});
+    }
   }
 
   get vcpu(): Vcpu | undefined {

@@ -4,6 +4,7 @@ import type { Grant } from '../../../watchdog/arbiter-types.ts';
 import { BackOff, LagGovernor } from '../../lockstep/lag.ts';
 import type { EventCode } from '../event-codes.ts';
 import { refusals } from './compat.ts';
+import { LagNews } from './lag-news.ts';
 import { Stopped } from './log-link.ts';
 import { type Ack, type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
@@ -26,6 +27,7 @@ export class Leading {
   lastSync: SyncSourceReport | undefined;
   private readonly shared: Shared;
   private readonly governor: LagGovernor;
+  private readonly lagNews: LagNews;
   private readonly backOff: BackOff;
   private partner: Grant | undefined;
   private want: Want | undefined;
@@ -47,6 +49,7 @@ export class Leading {
     this.shared = shared;
     this.stream = new StreamOut((message, urgent) => link.send(message, urgent), nowMs);
     this.governor = new LagGovernor(limits.lag);
+    this.lagNews = new LagNews(limits.lag);
     this.backOff = new BackOff(limits.lag.backOffMs);
   }
 
@@ -116,6 +119,7 @@ export class Leading {
     this.nearestMs = Number.POSITIVE_INFINITY;
     this.isDropSaid = false;
     this.governor.reset();
+    this.lagNews.reset();
     this.throttle();
     const { runner, inTurn } = this.shared;
     if (!wasOn || !runner.leads) return;
@@ -310,10 +314,10 @@ export class Leading {
       this.nearestMs = lagMs;
       this.governor.forgive();
     }
-    const before = this.governor.share;
     const verdict = this.governor.step(lagMs, now);
     if (verdict === 'changed') this.throttle();
-    this.tellSlowed(before);
+    const news = this.lagNews.look(this.governor.share > 0, lagMs, now);
+    if (news !== null) this.event(news.code, news.text, news.data);
     this.countInStep();
     if (verdict !== 'drop' || !this.isMoving) return;
     this.backOff.dropped(now);
@@ -322,14 +326,6 @@ export class Leading {
     const words = `it is ${Math.round(lagMs)} ms behind and cannot keep up`;
     this.dropFollower('LAG-DROPPED', words);
     stream.break();
-  }
-
-  /** In step or not: the first slowing and the end of it are news, what is between is not. */
-  private tellSlowed(before: number): void {
-    const { share } = this.governor;
-    if (before === 0 && share > 0) {
-      this.event('LAG-SLOWED', `the backup is ${Math.round(this.stream.lagMs)} ms behind`);
-    } else if (before > 0 && share === 0) this.event('LAG-WELL', 'the backup keeps up');
   }
 
   private throttle(): void {

@@ -54,6 +54,7 @@ const REPLICATION_LIMITS: ReplicationLimits = {
   catchUpMs: 15_000,
 };
 const STEP_MS = 50;
+const REOPEN_MS = 500;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = ReplicationFacts['guest'];
@@ -71,6 +72,8 @@ export class GuestReplication implements Replication {
   private readonly rate = new RateMeter();
   private boardFacts: BoardFacts | undefined;
   private readonly resources: Resources;
+  private isReopening = false;
+  private reopenedMs = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
@@ -124,6 +127,7 @@ export class GuestReplication implements Replication {
     this.resources = new Resources({
       open: () => this.runner.open(),
       opened: () => this.opened(),
+      lost: () => this.runner.lost,
       tell: (code, text) => this.event(code, text),
       nowMs,
     });
@@ -139,6 +143,21 @@ export class GuestReplication implements Replication {
   private opened(): void {
     this.boardFacts = factsOf(this.options.plan, this.runner);
     this.following.linkUp();
+  }
+
+  /** Where a disk was another file may lie: of use to a board that does not lead, and then all of it is new. */
+  private takeDisksBack(): void {
+    const { runner } = this;
+    const isBusy = this.isReopening || runner.leads || this.current?.role === 'backup';
+    if (!runner.hasLostDisk || isBusy || this.nowMs() - this.reopenedMs < REOPEN_MS) return;
+    this.isReopening = true;
+    this.tasks.add('take a disk back', async () => {
+      this.isReopening = false;
+      this.reopenedMs = this.nowMs();
+      if (runner.leads || !runner.hasLostDisk) return;
+      await runner.reopenDisks();
+      if (!runner.hasLostDisk) this.opened();
+    });
   }
 
   // ---- orders -------------------------------------------------------------------------------
@@ -436,6 +455,8 @@ export class GuestReplication implements Replication {
   // ---- the rest -----------------------------------------------------------------------------
 
   private step(): void {
+    this.resources.watch();
+    this.takeDisksBack();
     this.rate.sample(this.link.logBytes, this.nowMs());
     if (this.runner.leads) this.leading.govern();
     else this.following.progress();
@@ -464,7 +485,7 @@ export class GuestReplication implements Replication {
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,
       engine: runner.engine,
-      lagMs: leading.lagMs,
+      lagMs: runner.leads ? leading.lagMs : following.lagMs,
       isFarBehind: leading.isFarBehind,
       logKbps: this.rate.kbps,
       gate: {

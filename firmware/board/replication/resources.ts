@@ -1,10 +1,12 @@
 // What the guest lives on: kernel, disks, world. All of it or nothing, again and again until it is there:
-// a board without a disk is a board, and says what it lacks.
+// a board without a disk is a board, and says what it lacks. What is lost later is said as well, and that it is back.
 
 export interface ResourcesParts {
   /** All or nothing; throws one clear line. */
   readonly open: () => Promise<void>;
   readonly opened: () => void;
+  /** What was open and is lost, in words; null: nothing. */
+  readonly lost: () => string | null;
   readonly tell: (code: 'RESOURCE-MISSING' | 'RESOURCE-BACK', text: string) => void;
   readonly nowMs: () => number;
 }
@@ -39,7 +41,8 @@ export class Resources {
 
   /** In words; null: all is there, or it is just being looked for. */
   get missing(): string | null {
-    if (this.isOpen || this.lacks !== null) return this.lacks;
+    if (this.isOpen) return this.parts.lost();
+    if (this.lacks !== null) return this.lacks;
     const isLate = this.parts.nowMs() - this.beganMs > FIRST_LOOK_MS;
     return isLate ? 'what the guest lives on takes long to open' : null;
   }
@@ -47,6 +50,20 @@ export class Resources {
   /** When the look that is under way is over. */
   looked(): Promise<void> {
     return this.looking;
+  }
+
+  /** Often: tells what was lost since, and what is back. */
+  watch(): void {
+    if (!this.isOpen || this.isStopped) return;
+    const lost = this.parts.lost();
+    if (lost === this.lacks) return;
+    this.lacks = lost;
+    if (lost === null) this.tellBack();
+    else this.parts.tell('RESOURCE-MISSING', lost);
+  }
+
+  private tellBack(): void {
+    this.parts.tell('RESOURCE-BACK', 'the guest has all it needs');
   }
 
   async stop(): Promise<void> {
@@ -74,6 +91,6 @@ export class Resources {
     this.lacks = null;
     this.isOpen = true;
     opened();
-    if (isBack) tell('RESOURCE-BACK', 'the guest has all it needs');
+    if (isBack) this.tellBack();
   }
 }

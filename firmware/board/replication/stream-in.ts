@@ -1,6 +1,8 @@
-// The log as it comes from the leader: counted, kept until there is a machine to take it, handed on in
-// order. Taken into memory means acknowledged; whether it may be said is the owner's to know (the
-// arbiter's role). Pure: it holds bytes and counts.
+// One stream of the log as a target or backup receives it from its primary. Each message is counted and
+// kept; it is handed on in order, as soon as this board has a machine to take it.
+//
+// A message that is in memory counts as acknowledged. Whether this board may send the acknowledgement depends
+// on its role, and `following` knows that. Pure: this holds bytes and counts.
 import type { Ack, LogMessage, MarkKind } from './messages.ts';
 
 export type Begin = Extract<LogMessage, { type: 'begin' }>;
@@ -54,7 +56,7 @@ export class StreamIn {
     return this.bufferBytes <= BUFFER_BYTES_MAX;
   }
 
-  /** True: it is for this follower. It counts in any case. */
+  /** True: the mark is for this session of this board. As a message it counts in any case. */
   marked({ mark, boot, session, generation }: Mark): boolean {
     this.through++;
     const { begun } = this;
@@ -70,7 +72,7 @@ export class StreamIn {
     this.handOn();
   }
 
-  /** After the acknowledgement, which must not wait for the machine's thread to be woken. */
+  /** Called after the acknowledgement is sent: that must not wait for the vCPU thread to wake. */
   handOn(): void {
     const { consumer, buffer } = this;
     if (consumer === undefined || buffer.length === 0) return;
@@ -102,10 +104,11 @@ export class StreamIn {
     return pieces - this.piecesForgotten >= this.pieceNumbers.length;
   }
 
-  private appliedThrough(pieces: number): number {
+  /** Number of the last message that the machine has behind it. */
+  appliedThrough(pieces: number): number {
     const done = pieces - this.piecesForgotten;
     if (!this.isAttached) return 0;
-    // Marks need no applying: what is behind the last piece is done with it.
+    // A machine applies pieces, not marks: a mark behind the last piece is done when that piece is.
     if (done >= this.pieceNumbers.length) {
       this.forget(this.pieceNumbers.length);
       const kept = this.buffer[0];

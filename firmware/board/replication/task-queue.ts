@@ -7,7 +7,7 @@ export class TaskQueue {
   private isBusy = false;
   private idleWaiters: (() => void)[] = [];
 
-  /** Nothing that fails ends the chain. */
+  /** Nothing that fails ends the queue. */
   constructor(failed: (what: string, error: Error) => void) {
     this.failed = failed;
   }

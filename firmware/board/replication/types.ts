@@ -95,7 +95,7 @@ export interface ReplicationFacts {
   readonly lives: number;
   /** What runs the guest, and why that. */
   readonly engine: Chosen;
-  /** How far the backup is behind; null: nobody follows. */
+  /** How far the backup is behind, here or there; null: nobody follows. */
   readonly lagMs: number | null;
   /** So far that a takeover now would be felt. */
   readonly isFarBehind: boolean;

@@ -12,10 +12,10 @@ export class PmTimer implements Device {
   readonly name = 'acpi-pm';
   readonly ports = [{ base: PM_TIMER_PORT, count: 4 }];
   readonly portBytesMax = 4;
-  #nowNs = 0n;
+  private nowNs = 0n;
 
   readPort(port: number, bytes: number): number {
-    const ticks = Number(BigInt.asUintN(32, (this.#nowNs * PM_TIMER_HZ) / 1_000_000_000n));
+    const ticks = Number(BigInt.asUintN(32, (this.nowNs * PM_TIMER_HZ) / 1_000_000_000n));
     const shifted = Math.floor(ticks / 2 ** (8 * (port - PM_TIMER_PORT)));
     return bytes === 4 ? shifted : shifted % 2 ** (8 * bytes);
   }
@@ -27,15 +27,15 @@ export class PmTimer implements Device {
   }
 
   advanceTo(nowNs: bigint): void {
-    this.#nowNs = nowNs;
+    this.nowNs = nowNs;
   }
 
   state(): PmTimerState {
-    return { nowNs: this.#nowNs };
+    return { nowNs: this.nowNs };
   }
 
   restore(state: StateObject): void {
-    this.#nowNs = (state as PmTimerState).nowNs;
+    this.nowNs = (state as PmTimerState).nowNs;
   }
 
   reset(): void {}

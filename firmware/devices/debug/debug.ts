@@ -17,20 +17,20 @@ export class DebugPorts implements Device {
     { base: DELAY_PORT, count: 1 },
   ];
 
-  readonly #onExit: (code: number) => void;
-  #postCode = 0;
+  private readonly onExit: (code: number) => void;
+  private postCode = 0;
 
   constructor(options: { readonly onExit: (code: number) => void }) {
-    this.#onExit = options.onExit;
+    this.onExit = options.onExit;
   }
 
   readPort(port: number): number {
-    return port === POST_PORT ? this.#postCode : 0xff;
+    return port === POST_PORT ? this.postCode : 0xff;
   }
 
   writePort(port: number, _bytes: number, value: number): void {
-    if (port === DEBUG_EXIT_PORT) this.#onExit(value);
-    else if (port === POST_PORT) this.#postCode = value;
+    if (port === DEBUG_EXIT_PORT) this.onExit(value);
+    else if (port === POST_PORT) this.postCode = value;
   }
 
   nextDeadlineNs(): undefined {
@@ -39,14 +39,14 @@ export class DebugPorts implements Device {
   advanceTo(): void {}
 
   state(): DebugState {
-    return { postCode: this.#postCode };
+    return { postCode: this.postCode };
   }
 
   restore(state: StateObject): void {
-    this.#postCode = (state as DebugState).postCode;
+    this.postCode = (state as DebugState).postCode;
   }
 
   reset(): void {
-    this.#postCode = 0;
+    this.postCode = 0;
   }
 }

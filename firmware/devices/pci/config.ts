@@ -52,49 +52,49 @@ export class PciConfig {
   // Called after a write changed what is decoded (command or BAR).
   onDecodeChange: (() => void) | undefined;
 
-  readonly #initial = new Uint8Array(CONFIG_BYTES);
-  readonly #writable = new Uint8Array(CONFIG_BYTES);
-  readonly #bytes = new Uint8Array(CONFIG_BYTES);
-  readonly #intx: IrqLine | undefined;
-  #interrupt = false;
+  private readonly initial = new Uint8Array(CONFIG_BYTES);
+  private readonly writable = new Uint8Array(CONFIG_BYTES);
+  private readonly bytes = new Uint8Array(CONFIG_BYTES);
+  private readonly intx: IrqLine | undefined;
+  private interrupt = false;
 
   constructor(options: PciConfigOptions) {
     this.bars = options.bars;
-    this.#intx = options.intx;
-    this.#layOutIdentity(options.identity);
-    this.#layOutBars(options.bars);
-    this.capabilityOffsets = this.#layOutCapabilities(options.capabilities);
-    this.#put(this.#writable, AT.command, 2, COMMAND_WRITABLE);
-    this.#put(this.#writable, AT.cacheLineSize, 1, 0xff);
-    this.#put(this.#writable, AT.latencyTimer, 1, 0xff);
-    this.#put(this.#writable, AT.interruptLine, 1, 0xff);
-    if (options.intx !== undefined) this.#put(this.#initial, AT.interruptPin, 1, 1);
-    this.#bytes.set(this.#initial);
+    this.intx = options.intx;
+    this.layOutIdentity(options.identity);
+    this.layOutBars(options.bars);
+    this.capabilityOffsets = this.layOutCapabilities(options.capabilities);
+    this.put(this.writable, AT.command, 2, COMMAND_WRITABLE);
+    this.put(this.writable, AT.cacheLineSize, 1, 0xff);
+    this.put(this.writable, AT.latencyTimer, 1, 0xff);
+    this.put(this.writable, AT.interruptLine, 1, 0xff);
+    if (options.intx !== undefined) this.put(this.initial, AT.interruptPin, 1, 1);
+    this.bytes.set(this.initial);
   }
 
   // `offset` is 0..255 and the access does not cross a dword.
   read(offset: number, bytes: number): number {
     let value = 0;
-    for (let i = bytes - 1; i >= 0; i--) value = value * 256 + (this.#bytes[offset + i] ?? 0xff);
+    for (let i = bytes - 1; i >= 0; i--) value = value * 256 + (this.bytes[offset + i] ?? 0xff);
     return value;
   }
 
   write(offset: number, bytes: number, value: number): void {
     for (let i = 0; i < bytes; i++) {
       const at = offset + i;
-      const mask = this.#writable[at] ?? 0;
+      const mask = this.writable[at] ?? 0;
       const byte = Math.floor(value / 2 ** (8 * i)) & 0xff;
-      this.#bytes[at] = (this.#bytes[at]! & ~mask) | (byte & mask);
+      this.bytes[at] = (this.bytes[at]! & ~mask) | (byte & mask);
     }
     const last = offset + bytes - 1;
-    if (last >= AT.command && offset < AT.status) this.#driveIntx();
+    if (last >= AT.command && offset < AT.status) this.driveIntx();
     if (last >= AT.command && offset < AT.bar0 + 24) this.onDecodeChange?.();
   }
 
   // The device's interrupt condition; reaches the wire unless the guest disabled INTx.
   setInterrupt(level: boolean): void {
-    this.#interrupt = level;
-    this.#driveIntx();
+    this.interrupt = level;
+    this.driveIntx();
   }
 
   get command(): number {
@@ -108,12 +108,12 @@ export class PciConfig {
 
   // Lets a device make bytes of its capabilities writable by the guest.
   allowWrite(offset: number, bytes: number): void {
-    this.#writable.fill(0xff, offset, offset + bytes);
+    this.writable.fill(0xff, offset, offset + bytes);
   }
 
   // Sets bytes as the device (not the guest) does; no masks.
   set(offset: number, bytes: number, value: number): void {
-    this.#put(this.#bytes, offset, bytes, value);
+    this.put(this.bytes, offset, bytes, value);
   }
 
   // The BARs that answer at present, in order.
@@ -130,7 +130,7 @@ export class PciConfig {
   }
 
   barBase(index: number): number {
-    const bar = this.#spec(index);
+    const bar = this.spec(index);
     const low = this.read(AT.bar0 + 4 * index, 4);
     if (bar.kind === 'io') return low - (low % 4);
     const high = bar.kind === 'memory64' ? this.read(AT.bar0 + 4 * index + 4, 4) : 0;
@@ -139,50 +139,50 @@ export class PciConfig {
 
   // As a BIOS does at power-on.
   assignBar(index: number, base: number): void {
-    const bar = this.#spec(index);
+    const bar = this.spec(index);
     this.write(AT.bar0 + 4 * index, 4, base % 2 ** 32);
     if (bar.kind === 'memory64') this.write(AT.bar0 + 4 * index + 4, 4, Math.floor(base / 2 ** 32));
   }
 
   reset(): void {
-    this.#bytes.set(this.#initial);
+    this.bytes.set(this.initial);
     this.setInterrupt(false);
     this.onDecodeChange?.();
   }
 
   state(): PciConfigState {
-    return { bytes: this.#bytes.slice(), interrupt: this.#interrupt };
+    return { bytes: this.bytes.slice(), interrupt: this.interrupt };
   }
 
   restore(state: StateObject): void {
     const from = state as PciConfigState;
-    this.#bytes.set(from.bytes);
+    this.bytes.set(from.bytes);
     this.setInterrupt(from.interrupt);
     this.onDecodeChange?.();
   }
 
-  #spec(index: number): BarSpec {
+  private spec(index: number): BarSpec {
     const bar = this.bars.find((candidate) => candidate.index === index);
     if (bar === undefined) throw new Error(`function has no BAR ${index}`);
     return bar;
   }
 
-  #driveIntx(): void {
+  private driveIntx(): void {
     const status = this.read(AT.status, 2) & ~Status.interrupt;
-    this.set(AT.status, 2, this.#interrupt ? status | Status.interrupt : status);
-    this.#intx?.set(this.#interrupt && (this.command & Command.interruptDisable) === 0);
+    this.set(AT.status, 2, this.interrupt ? status | Status.interrupt : status);
+    this.intx?.set(this.interrupt && (this.command & Command.interruptDisable) === 0);
   }
 
-  #layOutIdentity(identity: PciIdentity): void {
-    this.#put(this.#initial, AT.vendorId, 2, identity.vendorId);
-    this.#put(this.#initial, AT.deviceId, 2, identity.deviceId);
-    this.#put(this.#initial, AT.revision, 1, identity.revision);
-    this.#put(this.#initial, AT.classCode, 3, identity.classCode);
-    this.#put(this.#initial, AT.subsystemVendorId, 2, identity.subsystemVendorId);
-    this.#put(this.#initial, AT.subsystemId, 2, identity.subsystemId);
+  private layOutIdentity(identity: PciIdentity): void {
+    this.put(this.initial, AT.vendorId, 2, identity.vendorId);
+    this.put(this.initial, AT.deviceId, 2, identity.deviceId);
+    this.put(this.initial, AT.revision, 1, identity.revision);
+    this.put(this.initial, AT.classCode, 3, identity.classCode);
+    this.put(this.initial, AT.subsystemVendorId, 2, identity.subsystemVendorId);
+    this.put(this.initial, AT.subsystemId, 2, identity.subsystemId);
   }
 
-  #layOutBars(bars: readonly BarSpec[]): void {
+  private layOutBars(bars: readonly BarSpec[]): void {
     for (const bar of bars) {
       const at = AT.bar0 + 4 * bar.index;
       if (bar.bytes < 4 || (bar.bytes & (bar.bytes - 1)) !== 0)
@@ -190,30 +190,30 @@ export class PciConfig {
       let flags: number = bar.kind === 'io' ? Bar.io : 0;
       if (bar.kind === 'memory64') flags |= Bar.memory64;
       if (bar.prefetchable === true) flags |= Bar.prefetchable;
-      this.#put(this.#initial, at, 4, flags);
-      this.#put(this.#writable, at, 4, 2 ** 32 - bar.bytes);
-      if (bar.kind === 'memory64') this.#put(this.#writable, at + 4, 4, 0xffff_ffff);
+      this.put(this.initial, at, 4, flags);
+      this.put(this.writable, at, 4, 2 ** 32 - bar.bytes);
+      if (bar.kind === 'memory64') this.put(this.writable, at + 4, 4, 0xffff_ffff);
     }
   }
 
-  #layOutCapabilities(capabilities: readonly Uint8Array[]): number[] {
+  private layOutCapabilities(capabilities: readonly Uint8Array[]): number[] {
     const offsets: number[] = [];
     let at: number = AT.deviceSpecific;
     let link: number = AT.capabilities;
     for (const body of capabilities) {
       if (at + body.length > CONFIG_BYTES) throw new Error('capabilities exceed 256 bytes');
-      this.#initial.set(body, at);
-      this.#initial[at + 1] = 0;
-      this.#initial[link] = at;
+      this.initial.set(body, at);
+      this.initial[at + 1] = 0;
+      this.initial[link] = at;
       link = at + 1;
       offsets.push(at);
       at = (at + body.length + 3) & ~3;
     }
-    if (capabilities.length > 0) this.#put(this.#initial, AT.status, 2, Status.capabilitiesList);
+    if (capabilities.length > 0) this.put(this.initial, AT.status, 2, Status.capabilitiesList);
     return offsets;
   }
 
-  #put(target: Uint8Array, offset: number, bytes: number, value: number): void {
+  private put(target: Uint8Array, offset: number, bytes: number, value: number): void {
     for (let i = 0; i < bytes; i++) target[offset + i] = Math.floor(value / 2 ** (8 * i)) & 0xff;
   }
 }

@@ -50,60 +50,59 @@ export class PciHost implements Device {
   // Accesses inside the windows that no BAR answered: open bus.
   unclaimed = 0;
 
-  readonly #functions = new Map<number, PciFunction>();
-  readonly #lines = new Map<number, SharedLine>();
-  readonly #resetRegister: ResetRegister;
-  #address = 0;
-  #decoded: DecodedWindow[] | undefined;
+  private readonly functions = new Map<number, PciFunction>();
+  private readonly lines = new Map<number, SharedLine>();
+  private readonly resetRegister: ResetRegister;
+  private address = 0;
+  private decoded: DecodedWindow[] | undefined;
 
   constructor(options: PciHostOptions) {
-    this.#resetRegister = options.resetRegister;
-    for (const irq of PCI_IRQS) this.#lines.set(irq, new SharedLine(options.irqLine(irq)));
+    this.resetRegister = options.resetRegister;
+    for (const irq of PCI_IRQS) this.lines.set(irq, new SharedLine(options.irqLine(irq)));
     this.add(0, new HostBridge());
   }
 
   // The INTA# wire of a slot.
   intx(slot: number): IrqLine {
-    return this.#lines.get(irqOfSlot(slot))!.source();
+    return this.lines.get(irqOfSlot(slot))!.source();
   }
 
   add(slot: number, fn: PciFunction): void {
     if (!(slot >= 0 && slot < PCI_SLOTS)) throw new Error(`no PCI slot ${slot}`);
-    if (this.#functions.has(slot)) throw new Error(`PCI slot ${slot} is taken`);
-    this.#functions.set(slot, fn);
+    if (this.functions.has(slot)) throw new Error(`PCI slot ${slot} is taken`);
+    this.functions.set(slot, fn);
     fn.config.onDecodeChange = () => {
-      this.#decoded = undefined;
+      this.decoded = undefined;
     };
-    this.#assignAll();
+    this.assignAll();
   }
 
   readPort(port: number, bytes: number): number {
-    if (port >= PCI_PORT_WINDOW.base) return this.#readBar('port', port, bytes);
-    if (port === RESET_PORT && bytes === 1) return this.#resetRegister.read();
+    if (port >= PCI_PORT_WINDOW.base) return this.readBar('port', port, bytes);
+    if (port === RESET_PORT && bytes === 1) return this.resetRegister.read();
     if (port < CONFIG_DATA_PORT)
-      return port === CONFIG_ADDRESS_PORT && bytes === 4 ? this.#address : ones(bytes);
-    return this.#configRead(port - CONFIG_DATA_PORT, bytes);
+      return port === CONFIG_ADDRESS_PORT && bytes === 4 ? this.address : ones(bytes);
+    return this.configRead(port - CONFIG_DATA_PORT, bytes);
   }
 
   writePort(port: number, bytes: number, value: number): void {
-    if (port >= PCI_PORT_WINDOW.base) this.#writeBar('port', port, bytes, value);
-    else if (port === RESET_PORT && bytes === 1) this.#resetRegister.write(value);
-    else if (port >= CONFIG_DATA_PORT) this.#configWrite(port - CONFIG_DATA_PORT, bytes, value);
-    else if (port === CONFIG_ADDRESS_PORT && bytes === 4)
-      this.#address = (value & 0x80fffffc) >>> 0;
+    if (port >= PCI_PORT_WINDOW.base) this.writeBar('port', port, bytes, value);
+    else if (port === RESET_PORT && bytes === 1) this.resetRegister.write(value);
+    else if (port >= CONFIG_DATA_PORT) this.configWrite(port - CONFIG_DATA_PORT, bytes, value);
+    else if (port === CONFIG_ADDRESS_PORT && bytes === 4) this.address = (value & 0x80fffffc) >>> 0;
   }
 
   readMemory(address: number, bytes: number): number {
-    return this.#readBar('memory', address, bytes);
+    return this.readBar('memory', address, bytes);
   }
 
   writeMemory(address: number, bytes: number, value: number): void {
-    this.#writeBar('memory', address, bytes, value);
+    this.writeBar('memory', address, bytes, value);
   }
 
   nextDeadlineNs(): bigint | undefined {
     let next: bigint | undefined;
-    for (const fn of this.#functions.values()) {
+    for (const fn of this.functions.values()) {
       const deadlineNs = fn.nextDeadlineNs?.();
       if (deadlineNs !== undefined && (next === undefined || deadlineNs < next)) next = deadlineNs;
     }
@@ -111,31 +110,31 @@ export class PciHost implements Device {
   }
 
   advanceTo(nowNs: bigint): void {
-    for (const fn of this.#functions.values()) fn.advanceTo?.(nowNs);
+    for (const fn of this.functions.values()) fn.advanceTo?.(nowNs);
   }
 
   state(): StateObject {
     const functions: { [slot: string]: StateObject } = {};
-    for (const [slot, fn] of this.#functions) {
+    for (const [slot, fn] of this.functions) {
       functions[slot] = { name: fn.name, config: fn.config.state(), device: fn.state() };
     }
-    return { address: this.#address, unclaimed: this.unclaimed, functions };
+    return { address: this.address, unclaimed: this.unclaimed, functions };
   }
 
   restore(state: StateObject): void {
     const from = state as { address: number; unclaimed: number; functions: StateObject };
-    this.#address = from.address;
+    this.address = from.address;
     this.unclaimed = from.unclaimed;
     const slots = Object.keys(from.functions);
-    if (slots.length !== this.#functions.size)
-      throw new Error(`state has ${slots.length} PCI functions, machine ${this.#functions.size}`);
+    if (slots.length !== this.functions.size)
+      throw new Error(`state has ${slots.length} PCI functions, machine ${this.functions.size}`);
     for (const slot of slots) {
       const saved = from.functions[slot] as {
         name: string;
         config: StateObject;
         device: StateObject;
       };
-      const fn = this.#functions.get(Number(slot));
+      const fn = this.functions.get(Number(slot));
       if (fn === undefined || fn.name !== saved.name)
         throw new Error(
           `state has ${saved.name} in PCI slot ${slot}, machine ${fn?.name ?? 'nothing'}`,
@@ -143,24 +142,24 @@ export class PciHost implements Device {
       fn.config.restore(saved.config);
       fn.restore(saved.device);
     }
-    this.#decoded = undefined;
+    this.decoded = undefined;
   }
 
   reset(): void {
-    this.#address = 0;
+    this.address = 0;
     this.unclaimed = 0;
-    for (const fn of this.#functions.values()) {
+    for (const fn of this.functions.values()) {
       fn.config.reset();
       fn.reset();
     }
-    this.#assignAll();
+    this.assignAll();
   }
 
   // The BIOS's work: each BAR at its natural alignment, in slot order.
-  #assignAll(): void {
+  private assignAll(): void {
     let nextPort = PCI_PORT_WINDOW.base;
     let nextMemory = PCI_MEMORY_WINDOW.base;
-    for (const [slot, fn] of [...this.#functions].sort(([a], [b]) => a - b)) {
+    for (const [slot, fn] of [...this.functions].sort(([a], [b]) => a - b)) {
       let enable = 0;
       for (const bar of fn.config.bars) {
         const isPort = bar.kind === 'io';
@@ -177,34 +176,38 @@ export class PciHost implements Device {
     if (nextPort > PCI_PORT_WINDOW.base + PCI_PORT_WINDOW.count) throw new Error('I/O window full');
     if (nextMemory > PCI_MEMORY_WINDOW.base + PCI_MEMORY_WINDOW.count)
       throw new Error('memory window full');
-    this.#decoded = undefined;
+    this.decoded = undefined;
   }
 
   // The function the address register selects, if it is on bus 0 and function 0.
-  #selected(): PciFunction | undefined {
-    if ((this.#address & CONFIG_ENABLE) === 0 || (this.#address & 0x00ff_0700) !== 0)
+  private selected(): PciFunction | undefined {
+    if ((this.address & CONFIG_ENABLE) === 0 || (this.address & 0x00ff_0700) !== 0)
       return undefined;
-    return this.#functions.get((this.#address >> 11) & 0x1f);
+    return this.functions.get((this.address >> 11) & 0x1f);
   }
 
-  #configRead(lane: number, bytes: number): number {
-    const fn = this.#selected();
+  private configRead(lane: number, bytes: number): number {
+    const fn = this.selected();
     if (fn === undefined || lane + bytes > 4) return ones(bytes);
-    const offset = (this.#address & 0xfc) + lane;
+    const offset = (this.address & 0xfc) + lane;
     return fn.configRead?.(offset, bytes) ?? fn.config.read(offset, bytes);
   }
 
-  #configWrite(lane: number, bytes: number, value: number): void {
-    const fn = this.#selected();
+  private configWrite(lane: number, bytes: number, value: number): void {
+    const fn = this.selected();
     if (fn === undefined || lane + bytes > 4) return;
-    const offset = (this.#address & 0xfc) + lane;
+    const offset = (this.address & 0xfc) + lane;
     if (fn.configWrite !== undefined) fn.configWrite(offset, bytes, value);
     else fn.config.write(offset, bytes, value);
   }
 
-  #find(space: 'port' | 'memory', address: number, bytes: number): DecodedWindow | undefined {
-    this.#decoded ??= this.#decode();
-    for (const window of this.#decoded) {
+  private find(
+    space: 'port' | 'memory',
+    address: number,
+    bytes: number,
+  ): DecodedWindow | undefined {
+    this.decoded ??= this.decode();
+    for (const window of this.decoded) {
       const inside = address >= window.base && address + bytes <= window.base + window.count;
       if (inside && window.space === space) return window;
     }
@@ -212,22 +215,22 @@ export class PciHost implements Device {
     return undefined;
   }
 
-  #decode(): DecodedWindow[] {
+  private decode(): DecodedWindow[] {
     const windows: DecodedWindow[] = [];
-    for (const [, fn] of [...this.#functions].sort(([a], [b]) => a - b))
+    for (const [, fn] of [...this.functions].sort(([a], [b]) => a - b))
       for (const { index, space, base, count } of fn.config.decoded())
         windows.push({ space, base, count, bar: index, function: fn });
     return windows;
   }
 
-  #readBar(space: 'port' | 'memory', address: number, bytes: number): number {
-    const window = this.#find(space, address, bytes);
+  private readBar(space: 'port' | 'memory', address: number, bytes: number): number {
+    const window = this.find(space, address, bytes);
     if (window === undefined) return ones(bytes);
     return window.function.barRead(window.bar, address - window.base, bytes);
   }
 
-  #writeBar(space: 'port' | 'memory', address: number, bytes: number, value: number): void {
-    const window = this.#find(space, address, bytes);
+  private writeBar(space: 'port' | 'memory', address: number, bytes: number, value: number): void {
+    const window = this.find(space, address, bytes);
     window?.function.barWrite(window.bar, address - window.base, bytes, value);
   }
 }

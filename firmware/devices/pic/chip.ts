@@ -53,35 +53,35 @@ const POWER_ON: ChipState = {
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 export class Chip {
-  #s: Writable<ChipState> = { ...POWER_ON };
+  private s: Writable<ChipState> = { ...POWER_ON };
   // Pins of the master that are slaves: special fully nested mode lets them in again.
-  readonly #cascadePins: number;
+  private readonly cascadePins: number;
 
   constructor(cascadePins: number) {
-    this.#cascadePins = cascadePins;
+    this.cascadePins = cascadePins;
   }
 
   setPin(level: number, isHigh: boolean): void {
     const bit = 1 << level;
-    if (isHigh && (this.#s.pins & bit) === 0) {
-      this.#s.pins |= bit;
-      this.#s.edges |= bit;
+    if (isHigh && (this.s.pins & bit) === 0) {
+      this.s.pins |= bit;
+      this.s.edges |= bit;
     } else if (!isHigh) {
-      this.#s.pins &= ~bit;
-      this.#s.edges &= ~bit;
+      this.s.pins &= ~bit;
+      this.s.edges &= ~bit;
     }
   }
 
   // The level to be delivered now, or -1.
   get pending(): number {
-    const requests = this.#requests & ~this.#s.mask;
+    const requests = this.requests & ~this.s.mask;
     if (requests === 0) return -1;
-    const blocking = this.#s.specialMask ? this.#s.inService & ~this.#s.mask : this.#s.inService;
+    const blocking = this.s.specialMask ? this.s.inService & ~this.s.mask : this.s.inService;
     for (let i = 1; i <= 8; i++) {
-      const level = (this.#s.lowestPriority + i) & 7;
+      const level = (this.s.lowestPriority + i) & 7;
       const bit = 1 << level;
       const isBlocked = (blocking & bit) !== 0;
-      if (isBlocked && !(this.#s.fullyNested && (this.#cascadePins & bit) !== 0)) return -1;
+      if (isBlocked && !(this.s.fullyNested && (this.cascadePins & bit) !== 0)) return -1;
       if ((requests & bit) !== 0) return level;
       if (isBlocked) return -1;
     }
@@ -89,62 +89,62 @@ export class Chip {
   }
 
   get vectorBase(): number {
-    return this.#s.vectorBase;
+    return this.s.vectorBase;
   }
 
   get levelPins(): number {
-    return this.#s.levelPins;
+    return this.s.levelPins;
   }
 
   set levelPins(pins: number) {
-    this.#s.levelPins = pins;
+    this.s.levelPins = pins;
   }
 
   // The acknowledge cycle: answers the level and puts it in service.
   acknowledge(): number {
     const level = this.pending;
     if (level < 0) return SPURIOUS_LEVEL;
-    this.#s.edges &= ~(1 << level);
-    if (!this.#s.autoEoi) this.#s.inService |= 1 << level;
-    else if (this.#s.rotateInAutoEoi) this.#s.lowestPriority = level;
+    this.s.edges &= ~(1 << level);
+    if (!this.s.autoEoi) this.s.inService |= 1 << level;
+    else if (this.s.rotateInAutoEoi) this.s.lowestPriority = level;
     return level;
   }
 
   read(offset: number): number {
-    if (this.#s.pollNext) {
-      this.#s.pollNext = false;
+    if (this.s.pollNext) {
+      this.s.pollNext = false;
       return this.pending < 0 ? SPURIOUS_LEVEL : POLL_PENDING | this.acknowledge();
     }
-    if (offset === 1) return this.#s.mask;
-    return this.#s.readsInService ? this.#s.inService : this.#requests;
+    if (offset === 1) return this.s.mask;
+    return this.s.readsInService ? this.s.inService : this.requests;
   }
 
   write(offset: number, value: number): void {
-    if (offset === 1) this.#writeData(value);
-    else if ((value & Icw1.is) !== 0) this.#startInitialisation(value);
-    else if ((value & Ocw3.is) !== 0) this.#writeOcw3(value);
-    else this.#writeOcw2(value >> 5, value & 7);
+    if (offset === 1) this.writeData(value);
+    else if ((value & Icw1.is) !== 0) this.startInitialisation(value);
+    else if ((value & Ocw3.is) !== 0) this.writeOcw3(value);
+    else this.writeOcw2(value >> 5, value & 7);
   }
 
   state(): ChipState {
-    return { ...this.#s };
+    return { ...this.s };
   }
 
   restore(state: StateObject): void {
-    this.#s = { ...POWER_ON, ...(state as ChipState) };
+    this.s = { ...POWER_ON, ...(state as ChipState) };
   }
 
   reset(): void {
-    this.#s = { ...POWER_ON };
+    this.s = { ...POWER_ON };
   }
 
-  get #requests(): number {
-    const level = this.#s.allLevel ? 0xff : this.#s.levelPins;
-    return (this.#s.pins & level) | (this.#s.edges & ~level);
+  private get requests(): number {
+    const level = this.s.allLevel ? 0xff : this.s.levelPins;
+    return (this.s.pins & level) | (this.s.edges & ~level);
   }
 
-  #startInitialisation(icw1: number): void {
-    const s = this.#s;
+  private startInitialisation(icw1: number): void {
+    const s = this.s;
     s.edges = 0;
     s.mask = 0;
     s.inService = 0;
@@ -161,8 +161,8 @@ export class Chip {
     s.awaitedIcw = 2;
   }
 
-  #writeData(value: number): void {
-    const s = this.#s;
+  private writeData(value: number): void {
+    const s = this.s;
     switch (s.awaitedIcw) {
       case 2:
         s.vectorBase = value & 0xf8;
@@ -182,16 +182,16 @@ export class Chip {
     }
   }
 
-  #writeOcw3(value: number): void {
+  private writeOcw3(value: number): void {
     if ((value & Ocw3.enableSpecialMask) !== 0)
-      this.#s.specialMask = (value & Ocw3.specialMask) !== 0;
-    if ((value & Ocw3.poll) !== 0) this.#s.pollNext = true;
+      this.s.specialMask = (value & Ocw3.specialMask) !== 0;
+    if ((value & Ocw3.poll) !== 0) this.s.pollNext = true;
     else if ((value & Ocw3.readRegister) !== 0)
-      this.#s.readsInService = (value & Ocw3.readIsr) !== 0;
+      this.s.readsInService = (value & Ocw3.readIsr) !== 0;
   }
 
-  #writeOcw2(command: number, level: number): void {
-    const s = this.#s;
+  private writeOcw2(command: number, level: number): void {
+    const s = this.s;
     switch (command) {
       case Ocw2Command.clearRotateInAutoEoi:
         s.rotateInAutoEoi = false;
@@ -201,7 +201,7 @@ export class Chip {
         return;
       case Ocw2Command.nonSpecificEoi:
       case Ocw2Command.rotateOnNonSpecificEoi: {
-        const highest = this.#highestInService();
+        const highest = this.highestInService();
         if (highest < 0) return;
         s.inService &= ~(1 << highest);
         if (command === Ocw2Command.rotateOnNonSpecificEoi) s.lowestPriority = highest;
@@ -220,8 +220,8 @@ export class Chip {
   }
 
   // A non-specific EOI in special mask mode does not see masked in-service bits.
-  #highestInService(): number {
-    const s = this.#s;
+  private highestInService(): number {
+    const s = this.s;
     const candidates = s.specialMask ? s.inService & ~s.mask : s.inService;
     for (let i = 1; i <= 8; i++) {
       const level = (s.lowestPriority + i) & 7;

@@ -37,116 +37,116 @@ export class Pit implements Device {
     { base: SPEAKER_PORT, count: 1 },
   ];
 
-  readonly #channels = [new Channel(true), new Channel(true), new Channel(false)] as const;
-  readonly #irq: IrqLine;
-  #speaker = 0;
-  #nowNs = 0n;
-  #line = true;
+  private readonly channels = [new Channel(true), new Channel(true), new Channel(false)] as const;
+  private readonly irq: IrqLine;
+  private speaker = 0;
+  private nowNs = 0n;
+  private line = true;
 
   constructor(options: { readonly irq: IrqLine }) {
-    this.#irq = options.irq;
-    this.#irq.set(this.#line);
+    this.irq = options.irq;
+    this.irq.set(this.line);
   }
 
   readPort(port: number): number {
-    if (port === SPEAKER_PORT) return this.#readSpeaker();
+    if (port === SPEAKER_PORT) return this.readSpeaker();
     if (port === CONTROL_PORT) return 0xff; // not readable
-    return this.#channel(port - PIT_PORT).read(this.#tick);
+    return this.channel(port - PIT_PORT).read(this.tick);
   }
 
   writePort(port: number, _bytes: number, value: number): void {
     if (port === SPEAKER_PORT) {
-      this.#speaker = value & SpeakerPort.writable;
-      this.#channels[2].setGate((value & SpeakerPort.gate2) !== 0, this.#tick);
+      this.speaker = value & SpeakerPort.writable;
+      this.channels[2].setGate((value & SpeakerPort.gate2) !== 0, this.tick);
     } else if (port === CONTROL_PORT) {
-      this.#writeControl(value);
+      this.writeControl(value);
     } else {
-      this.#channel(port - PIT_PORT).writeCount(value, this.#tick);
+      this.channel(port - PIT_PORT).writeCount(value, this.tick);
     }
-    if (port !== SPEAKER_PORT) this.#followOutput();
+    if (port !== SPEAKER_PORT) this.followOutput();
   }
 
   nextDeadlineNs(): bigint | undefined {
-    const tick = this.#channels[0].nextRiseTick(this.#tick);
+    const tick = this.channels[0].nextRiseTick(this.tick);
     return tick === undefined ? undefined : nsOfTick(tick);
   }
 
   advanceTo(nowNs: bigint): void {
-    const rise = this.#channels[0].nextRiseTick(this.#tick);
-    this.#nowNs = nowNs;
-    if (rise !== undefined && rise <= this.#tick) {
-      this.#setLine(false);
-      this.#setLine(true);
+    const rise = this.channels[0].nextRiseTick(this.tick);
+    this.nowNs = nowNs;
+    if (rise !== undefined && rise <= this.tick) {
+      this.setLine(false);
+      this.setLine(true);
     } else {
-      this.#followOutput();
+      this.followOutput();
     }
   }
 
   state(): PitState {
     return {
-      channels: this.#channels.map((channel) => channel.state(this.#tick)),
-      speaker: this.#speaker,
-      nowNs: this.#nowNs,
-      line: this.#line,
+      channels: this.channels.map((channel) => channel.state(this.tick)),
+      speaker: this.speaker,
+      nowNs: this.nowNs,
+      line: this.line,
     };
   }
 
   restore(state: StateObject): void {
     const from = state as PitState;
-    this.#channels.forEach((channel, i) => {
+    this.channels.forEach((channel, i) => {
       channel.restore(from.channels[i]!);
     });
-    this.#speaker = from.speaker;
-    this.#nowNs = from.nowNs;
-    this.#line = from.line;
-    this.#irq.set(this.#line);
+    this.speaker = from.speaker;
+    this.nowNs = from.nowNs;
+    this.line = from.line;
+    this.irq.set(this.line);
   }
 
   reset(): void {
-    for (const channel of this.#channels) channel.reset();
-    this.#speaker = 0;
-    this.#setLine(true);
+    for (const channel of this.channels) channel.reset();
+    this.speaker = 0;
+    this.setLine(true);
   }
 
-  get #tick(): bigint {
-    return (this.#nowNs * PIT_HZ) / NS_PER_SECOND;
+  private get tick(): bigint {
+    return (this.nowNs * PIT_HZ) / NS_PER_SECOND;
   }
 
-  #channel(index: number): Channel {
-    return this.#channels[index]!;
+  private channel(index: number): Channel {
+    return this.channels[index]!;
   }
 
-  #readSpeaker(): number {
-    const refresh = (this.#nowNs / REFRESH_NS) & 1n ? SpeakerPort.refresh : 0;
-    const out = this.#channels[2].out(this.#tick) ? SpeakerPort.out2 : 0;
-    return this.#speaker | refresh | out;
+  private readSpeaker(): number {
+    const refresh = (this.nowNs / REFRESH_NS) & 1n ? SpeakerPort.refresh : 0;
+    const out = this.channels[2].out(this.tick) ? SpeakerPort.out2 : 0;
+    return this.speaker | refresh | out;
   }
 
-  #writeControl(value: number): void {
+  private writeControl(value: number): void {
     const channel = value >> 6;
     if (channel === READ_BACK) {
       for (let i = 0; i < 3; i++) {
         if ((value & (2 << i)) === 0) continue;
-        if ((value & ReadBack.noCount) === 0) this.#channel(i).latchCount(this.#tick);
-        if ((value & ReadBack.noStatus) === 0) this.#channel(i).latchStatus(this.#tick);
+        if ((value & ReadBack.noCount) === 0) this.channel(i).latchCount(this.tick);
+        if ((value & ReadBack.noStatus) === 0) this.channel(i).latchStatus(this.tick);
       }
       return;
     }
     const access = (value >> 4) & 3;
-    if (access === Access.latch) this.#channel(channel).latchCount(this.#tick);
-    else this.#channel(channel).writeControl(access, (value >> 1) & 7, (value & 1) !== 0);
+    if (access === Access.latch) this.channel(channel).latchCount(this.tick);
+    else this.channel(channel).writeControl(access, (value >> 1) & 7, (value & 1) !== 0);
   }
 
   // Modes 0 and 1 are levels; the others hold the line high between their pulses.
-  #followOutput(): void {
-    const channel = this.#channels[0];
-    this.#setLine(channel.mode > 1 || channel.out(this.#tick));
+  private followOutput(): void {
+    const channel = this.channels[0];
+    this.setLine(channel.mode > 1 || channel.out(this.tick));
   }
 
-  #setLine(level: boolean): void {
-    if (level === this.#line) return;
-    this.#line = level;
-    this.#irq.set(level);
+  private setLine(level: boolean): void {
+    if (level === this.line) return;
+    this.line = level;
+    this.irq.set(level);
   }
 }
 

@@ -36,35 +36,35 @@ export class ResetPorts implements Device {
 
   // Port 0xCF9 for the PCI host.
   readonly register = {
-    read: (): number => this.#resetControl,
-    write: (value: number): void => this.#writeResetControl(value),
+    read: (): number => this.resetControl,
+    write: (value: number): void => this.writeResetControl(value),
   };
 
-  readonly #onReset: () => void;
-  #awaitsOutputByte = false;
-  #portA: number = PortA.a20;
-  #resetControl = 0;
+  private readonly onReset: () => void;
+  private awaitsOutputByte = false;
+  private portA: number = PortA.a20;
+  private resetControl = 0;
 
   constructor(options: { readonly onReset: () => void }) {
-    this.#onReset = options.onReset;
+    this.onReset = options.onReset;
   }
 
   readPort(port: number): number {
     if (port === COMMAND_PORT) return STATUS_OUTPUT_FULL;
-    return port === SYSTEM_PORT_A ? this.#portA : NO_DATA;
+    return port === SYSTEM_PORT_A ? this.portA : NO_DATA;
   }
 
   writePort(port: number, _bytes: number, value: number): void {
     if (port === SYSTEM_PORT_A) {
-      const isRising = (value & ~this.#portA & PortA.fastReset) !== 0;
-      this.#portA = value | PortA.a20; // address line 20 is always open
-      if (isRising) this.#onReset();
+      const isRising = (value & ~this.portA & PortA.fastReset) !== 0;
+      this.portA = value | PortA.a20; // address line 20 is always open
+      if (isRising) this.onReset();
     } else if (port === COMMAND_PORT) {
-      this.#awaitsOutputByte = value === COMMAND_WRITE_OUTPUT;
-      if (value >= COMMAND_PULSE && (value & 1) === 0) this.#onReset();
-    } else if (this.#awaitsOutputByte) {
-      this.#awaitsOutputByte = false;
-      if ((value & 1) === 0) this.#onReset(); // output port bit 0: reset, active low
+      this.awaitsOutputByte = value === COMMAND_WRITE_OUTPUT;
+      if (value >= COMMAND_PULSE && (value & 1) === 0) this.onReset();
+    } else if (this.awaitsOutputByte) {
+      this.awaitsOutputByte = false;
+      if ((value & 1) === 0) this.onReset(); // output port bit 0: reset, active low
     }
   }
 
@@ -75,28 +75,28 @@ export class ResetPorts implements Device {
 
   state(): ResetState {
     return {
-      awaitsOutputByte: this.#awaitsOutputByte,
-      portA: this.#portA,
-      resetControl: this.#resetControl,
+      awaitsOutputByte: this.awaitsOutputByte,
+      portA: this.portA,
+      resetControl: this.resetControl,
     };
   }
 
   restore(state: StateObject): void {
     const from = state as ResetState;
-    this.#awaitsOutputByte = from.awaitsOutputByte;
-    this.#portA = from.portA;
-    this.#resetControl = from.resetControl;
+    this.awaitsOutputByte = from.awaitsOutputByte;
+    this.portA = from.portA;
+    this.resetControl = from.resetControl;
   }
 
   reset(): void {
-    this.#awaitsOutputByte = false;
-    this.#portA = PortA.a20;
-    this.#resetControl = 0;
+    this.awaitsOutputByte = false;
+    this.portA = PortA.a20;
+    this.resetControl = 0;
   }
 
-  #writeResetControl(value: number): void {
-    const isRising = (value & ~this.#resetControl & ResetControl.cpu) !== 0;
-    this.#resetControl = value & ResetControl.writable;
-    if (isRising) this.#onReset();
+  private writeResetControl(value: number): void {
+    const isRising = (value & ~this.resetControl & ResetControl.cpu) !== 0;
+    this.resetControl = value & ResetControl.writable;
+    if (isRising) this.onReset();
   }
 }

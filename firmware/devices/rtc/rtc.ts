@@ -43,166 +43,166 @@ export class Rtc implements Device {
   readonly name = 'rtc';
   readonly ports = [{ base: RTC_PORT, count: 2 }];
 
-  readonly #irq: IrqLine;
-  readonly #cmos = new Uint8Array(CMOS_BYTES);
-  #index = 0;
-  #flags = 0;
-  #baseSeconds: number;
-  #chainNs = 0n;
-  #nowNs = 0n;
+  private readonly irq: IrqLine;
+  private readonly cmos = new Uint8Array(CMOS_BYTES);
+  private index = 0;
+  private flags = 0;
+  private baseSeconds: number;
+  private chainNs = 0n;
+  private nowNs = 0n;
 
   constructor(options: RtcOptions) {
-    this.#irq = options.irq;
-    this.#baseSeconds = options.epochSeconds;
-    this.#cmos[At.a] = A.dividerRunning | 6; // 1024 Hz, as a BIOS sets it
-    this.#cmos[At.b] = B.hours24;
-    for (const [offset, value] of options.presets) this.#cmos[offset] = value;
+    this.irq = options.irq;
+    this.baseSeconds = options.epochSeconds;
+    this.cmos[At.a] = A.dividerRunning | 6; // 1024 Hz, as a BIOS sets it
+    this.cmos[At.b] = B.hours24;
+    for (const [offset, value] of options.presets) this.cmos[offset] = value;
   }
 
   readPort(port: number): number {
     if (port === RTC_PORT) return 0xff; // the index cannot be read
-    const at = this.#index;
-    if (at === At.c) return this.#takeFlags();
+    const at = this.index;
+    if (at === At.c) return this.takeFlags();
     if (at === At.d) return D_VALID;
-    if (at === At.a) return this.#cmos[At.a]! | (this.#isUpdateNear ? A.updateInProgress : 0);
-    if (isTime(at) && this.#isRunning) return this.#encodedTime(this.#secondsNow).get(at)!;
-    return this.#cmos[at]!;
+    if (at === At.a) return this.cmos[At.a]! | (this.isUpdateNear ? A.updateInProgress : 0);
+    if (isTime(at) && this.isRunning) return this.encodedTime(this.secondsNow).get(at)!;
+    return this.cmos[at]!;
   }
 
   writePort(port: number, _bytes: number, value: number): void {
     if (port === RTC_PORT) {
-      this.#index = value & (CMOS_BYTES - 1); // bit 7 masks NMI; nothing here raises one
+      this.index = value & (CMOS_BYTES - 1); // bit 7 masks NMI; nothing here raises one
       return;
     }
-    const at = this.#index;
-    if (at === At.a) this.#writeControl(at, value & ~A.updateInProgress);
-    else if (at === At.b) this.#writeControl(at, value);
-    else if (isTime(at) && this.#isRunning) this.#writeRunningTime(at, value);
-    else if (at !== At.c && at !== At.d) this.#cmos[at] = value;
-    this.#update();
+    const at = this.index;
+    if (at === At.a) this.writeControl(at, value & ~A.updateInProgress);
+    else if (at === At.b) this.writeControl(at, value);
+    else if (isTime(at) && this.isRunning) this.writeRunningTime(at, value);
+    else if (at !== At.c && at !== At.d) this.cmos[at] = value;
+    this.update();
   }
 
   nextDeadlineNs(): bigint | undefined {
-    const enabled = this.#cmos[At.b]!;
+    const enabled = this.cmos[At.b]!;
     let next: bigint | undefined;
     const consider = (ns: bigint | undefined) => {
       if (ns !== undefined && (next === undefined || ns < next)) next = ns;
     };
     const waits = (enable: number, flag: number) =>
-      (enabled & enable) !== 0 && (this.#flags & flag) === 0;
-    if (waits(B.periodicInterrupt, C.periodic)) consider(this.#nextPeriodicNs());
-    if (!this.#isRunning) return next;
-    if (waits(B.updateInterrupt, C.update)) consider(this.#nsOfSecond(this.#secondsNow + 1));
+      (enabled & enable) !== 0 && (this.flags & flag) === 0;
+    if (waits(B.periodicInterrupt, C.periodic)) consider(this.nextPeriodicNs());
+    if (!this.isRunning) return next;
+    if (waits(B.updateInterrupt, C.update)) consider(this.nsOfSecond(this.secondsNow + 1));
     if (waits(B.alarmInterrupt, C.alarm)) {
-      const alarm = this.#nextAlarm(this.#secondsNow);
-      if (alarm !== undefined) consider(this.#nsOfSecond(alarm));
+      const alarm = this.nextAlarm(this.secondsNow);
+      if (alarm !== undefined) consider(this.nsOfSecond(alarm));
     }
     return next;
   }
 
   advanceTo(nowNs: bigint): void {
-    const secondsBefore = this.#secondsNow;
-    const periodsBefore = this.#periods;
-    this.#nowNs = nowNs;
-    if (this.#periods > periodsBefore) this.#flags |= C.periodic;
-    if (this.#isRunning && this.#secondsNow > secondsBefore) {
-      this.#flags |= C.update;
-      const alarm = this.#nextAlarm(secondsBefore);
-      if (alarm !== undefined && alarm <= this.#secondsNow) this.#flags |= C.alarm;
+    const secondsBefore = this.secondsNow;
+    const periodsBefore = this.periods;
+    this.nowNs = nowNs;
+    if (this.periods > periodsBefore) this.flags |= C.periodic;
+    if (this.isRunning && this.secondsNow > secondsBefore) {
+      this.flags |= C.update;
+      const alarm = this.nextAlarm(secondsBefore);
+      if (alarm !== undefined && alarm <= this.secondsNow) this.flags |= C.alarm;
     }
-    this.#update();
+    this.update();
   }
 
   state(): RtcState {
     return {
-      cmos: this.#cmos.slice(),
-      index: this.#index,
-      flags: this.#flags,
-      baseSeconds: this.#baseSeconds,
-      chainNs: this.#chainNs,
-      nowNs: this.#nowNs,
+      cmos: this.cmos.slice(),
+      index: this.index,
+      flags: this.flags,
+      baseSeconds: this.baseSeconds,
+      chainNs: this.chainNs,
+      nowNs: this.nowNs,
     };
   }
 
   restore(state: StateObject): void {
     const from = state as RtcState;
-    this.#cmos.set(from.cmos);
-    this.#index = from.index;
-    this.#flags = from.flags;
-    this.#baseSeconds = from.baseSeconds;
-    this.#chainNs = from.chainNs;
-    this.#nowNs = from.nowNs;
-    this.#update();
+    this.cmos.set(from.cmos);
+    this.index = from.index;
+    this.flags = from.flags;
+    this.baseSeconds = from.baseSeconds;
+    this.chainNs = from.chainNs;
+    this.nowNs = from.nowNs;
+    this.update();
   }
 
   // The battery keeps time and memory; reset ends interrupts.
   reset(): void {
-    this.#cmos[At.b]! &= ~(
+    this.cmos[At.b]! &= ~(
       B.periodicInterrupt |
       B.alarmInterrupt |
       B.updateInterrupt |
       B.squareWave
     );
-    this.#flags = 0;
-    this.#index = 0;
-    this.#update();
+    this.flags = 0;
+    this.index = 0;
+    this.update();
   }
 
   // ---- time ---------------------------------------------------------------------------------
 
-  get #isDividing(): boolean {
-    return (this.#cmos[At.a]! & A.divider) === A.dividerRunning;
+  private get isDividing(): boolean {
+    return (this.cmos[At.a]! & A.divider) === A.dividerRunning;
   }
 
-  get #isRunning(): boolean {
-    return this.#isDividing && (this.#cmos[At.b]! & B.set) === 0;
+  private get isRunning(): boolean {
+    return this.isDividing && (this.cmos[At.b]! & B.set) === 0;
   }
 
   // Whole seconds since the chain started.
-  get #chainSeconds(): number {
-    return Number((this.#nowNs - this.#chainNs) / NS_PER_SECOND);
+  private get chainSeconds(): number {
+    return Number((this.nowNs - this.chainNs) / NS_PER_SECOND);
   }
 
-  get #secondsNow(): number {
-    return this.#baseSeconds + this.#chainSeconds;
+  private get secondsNow(): number {
+    return this.baseSeconds + this.chainSeconds;
   }
 
-  #nsOfSecond(seconds: number): bigint {
-    return this.#chainNs + BigInt(seconds - this.#baseSeconds) * NS_PER_SECOND;
+  private nsOfSecond(seconds: number): bigint {
+    return this.chainNs + BigInt(seconds - this.baseSeconds) * NS_PER_SECOND;
   }
 
-  get #isUpdateNear(): boolean {
-    const inSecond = (this.#nowNs - this.#chainNs) % NS_PER_SECOND;
-    return this.#isRunning && inSecond >= NS_PER_SECOND - UPDATE_NOTICE_NS;
+  private get isUpdateNear(): boolean {
+    const inSecond = (this.nowNs - this.chainNs) % NS_PER_SECOND;
+    return this.isRunning && inSecond >= NS_PER_SECOND - UPDATE_NOTICE_NS;
   }
 
   // Periodic rate in 32.768 kHz ticks; 0 = off. Rates 1 and 2 repeat 8 and 9.
-  get #periodTicks(): bigint {
-    const rate = this.#cmos[At.a]! & A.rate;
-    if (rate === 0 || !this.#isDividing) return 0n;
+  private get periodTicks(): bigint {
+    const rate = this.cmos[At.a]! & A.rate;
+    if (rate === 0 || !this.isDividing) return 0n;
     return 1n << BigInt((rate < 3 ? rate + 7 : rate) - 1);
   }
 
-  get #periods(): bigint {
-    const period = this.#periodTicks;
+  private get periods(): bigint {
+    const period = this.periodTicks;
     if (period === 0n) return 0n;
-    return ((this.#nowNs - this.#chainNs) * DIVIDER_HZ) / NS_PER_SECOND / period;
+    return ((this.nowNs - this.chainNs) * DIVIDER_HZ) / NS_PER_SECOND / period;
   }
 
-  #nextPeriodicNs(): bigint | undefined {
-    const period = this.#periodTicks;
+  private nextPeriodicNs(): bigint | undefined {
+    const period = this.periodTicks;
     if (period === 0n) return undefined;
-    const tick = (this.#periods + 1n) * period;
-    return this.#chainNs + (tick * NS_PER_SECOND + DIVIDER_HZ - 1n) / DIVIDER_HZ;
+    const tick = (this.periods + 1n) * period;
+    return this.chainNs + (tick * NS_PER_SECOND + DIVIDER_HZ - 1n) / DIVIDER_HZ;
   }
 
   // The first second after `after` that matches the alarm; values no clock shows never match.
-  #nextAlarm(after: number): number | undefined {
+  private nextAlarm(after: number): number | undefined {
     const [hours, minutes, seconds] = [At.hoursAlarm, At.minutesAlarm, At.secondsAlarm].map(
       (at) => {
-        const raw = this.#cmos[at]!;
+        const raw = this.cmos[at]!;
         if ((raw & ALARM_ANY) === ALARM_ANY) return undefined;
-        return at === At.hoursAlarm ? this.#decodeHour(raw) : this.#decode(raw);
+        return at === At.hoursAlarm ? this.decodeHour(raw) : this.decode(raw);
       },
     );
     let second = after + 1;
@@ -221,95 +221,94 @@ export class Rtc implements Device {
   // ---- registers ------------------------------------------------------------------------------
 
   // Registers A and B: the clock may stop or start by this write.
-  #writeControl(at: number, value: number): void {
-    const wasRunning = this.#isRunning;
-    const wasDividing = this.#isDividing;
-    const seconds = this.#secondsNow;
-    if (wasRunning && !this.#runsWith(at, value)) this.#holdTime(seconds);
-    this.#cmos[at] = at === At.b && (value & B.set) !== 0 ? value & ~B.updateInterrupt : value;
+  private writeControl(at: number, value: number): void {
+    const wasRunning = this.isRunning;
+    const wasDividing = this.isDividing;
+    const seconds = this.secondsNow;
+    if (wasRunning && !this.runsWith(at, value)) this.holdTime(seconds);
+    this.cmos[at] = at === At.b && (value & B.set) !== 0 ? value & ~B.updateInterrupt : value;
     // A restarted divider makes its first update after half a second.
-    if (this.#isDividing && !wasDividing) this.#chainNs = this.#nowNs - NS_PER_SECOND / 2n;
-    if (this.#isRunning && !wasRunning)
-      this.#baseSeconds = this.#heldSeconds() - this.#chainSeconds;
+    if (this.isDividing && !wasDividing) this.chainNs = this.nowNs - NS_PER_SECOND / 2n;
+    if (this.isRunning && !wasRunning) this.baseSeconds = this.heldSeconds() - this.chainSeconds;
   }
 
-  #runsWith(at: number, value: number): boolean {
-    const a = at === At.a ? value : this.#cmos[At.a]!;
-    const b = at === At.b ? value : this.#cmos[At.b]!;
+  private runsWith(at: number, value: number): boolean {
+    const a = at === At.a ? value : this.cmos[At.a]!;
+    const b = at === At.b ? value : this.cmos[At.b]!;
     return (a & A.divider) === A.dividerRunning && (b & B.set) === 0;
   }
 
-  #writeRunningTime(at: number, value: number): void {
-    this.#holdTime(this.#secondsNow);
-    this.#cmos[at] = value;
-    this.#baseSeconds = this.#heldSeconds() - this.#chainSeconds;
+  private writeRunningTime(at: number, value: number): void {
+    this.holdTime(this.secondsNow);
+    this.cmos[at] = value;
+    this.baseSeconds = this.heldSeconds() - this.chainSeconds;
   }
 
-  #holdTime(seconds: number): void {
-    for (const [at, value] of this.#encodedTime(seconds)) this.#cmos[at] = value;
+  private holdTime(seconds: number): void {
+    for (const [at, value] of this.encodedTime(seconds)) this.cmos[at] = value;
   }
 
-  #encodedTime(seconds: number): Map<number, number> {
+  private encodedTime(seconds: number): Map<number, number> {
     const date = dateTimeOf(seconds);
     return new Map<number, number>([
-      [At.seconds, this.#encode(date.second)],
-      [At.minutes, this.#encode(date.minute)],
-      [At.hours, this.#encodeHour(date.hour)],
-      [At.dayOfWeek, this.#encode(dayOfWeek(seconds))],
-      [At.dayOfMonth, this.#encode(date.day)],
-      [At.month, this.#encode(date.month)],
-      [At.year, this.#encode(date.year % 100)],
-      [At.century, this.#encode(Math.floor(date.year / 100))],
+      [At.seconds, this.encode(date.second)],
+      [At.minutes, this.encode(date.minute)],
+      [At.hours, this.encodeHour(date.hour)],
+      [At.dayOfWeek, this.encode(dayOfWeek(seconds))],
+      [At.dayOfMonth, this.encode(date.day)],
+      [At.month, this.encode(date.month)],
+      [At.year, this.encode(date.year % 100)],
+      [At.century, this.encode(Math.floor(date.year / 100))],
     ]);
   }
 
-  #heldSeconds(): number {
-    const value = (at: number) => this.#decode(this.#cmos[at]!);
+  private heldSeconds(): number {
+    const value = (at: number) => this.decode(this.cmos[at]!);
     return epochSecondsOf({
       year: value(At.century) * 100 + value(At.year),
       month: Math.min(Math.max(value(At.month), 1), 12),
       day: Math.max(value(At.dayOfMonth), 1),
-      hour: this.#decodeHour(this.#cmos[At.hours]!),
+      hour: this.decodeHour(this.cmos[At.hours]!),
       minute: value(At.minutes),
       second: value(At.seconds),
     });
   }
 
-  #encode(value: number): number {
-    const isBinary = (this.#cmos[At.b]! & B.binary) !== 0;
+  private encode(value: number): number {
+    const isBinary = (this.cmos[At.b]! & B.binary) !== 0;
     return isBinary ? value : (Math.floor(value / 10) << 4) | (value % 10);
   }
 
-  #decode(raw: number): number {
-    const isBinary = (this.#cmos[At.b]! & B.binary) !== 0;
+  private decode(raw: number): number {
+    const isBinary = (this.cmos[At.b]! & B.binary) !== 0;
     return isBinary ? raw : (raw >> 4) * 10 + (raw & 15);
   }
 
-  #encodeHour(hour: number): number {
-    if ((this.#cmos[At.b]! & B.hours24) !== 0) return this.#encode(hour);
-    return this.#encode(hour % 12 === 0 ? 12 : hour % 12) | (hour >= 12 ? HOUR_PM : 0);
+  private encodeHour(hour: number): number {
+    if ((this.cmos[At.b]! & B.hours24) !== 0) return this.encode(hour);
+    return this.encode(hour % 12 === 0 ? 12 : hour % 12) | (hour >= 12 ? HOUR_PM : 0);
   }
 
-  #decodeHour(raw: number): number {
-    if ((this.#cmos[At.b]! & B.hours24) !== 0) return this.#decode(raw);
-    return (this.#decode(raw & ~HOUR_PM) % 12) + ((raw & HOUR_PM) !== 0 ? 12 : 0);
+  private decodeHour(raw: number): number {
+    if ((this.cmos[At.b]! & B.hours24) !== 0) return this.decode(raw);
+    return (this.decode(raw & ~HOUR_PM) % 12) + ((raw & HOUR_PM) !== 0 ? 12 : 0);
   }
 
-  #takeFlags(): number {
-    const value = this.#flags | (this.#isRaised ? C.interrupt : 0);
-    this.#flags = 0;
-    this.#update();
+  private takeFlags(): number {
+    const value = this.flags | (this.isRaised ? C.interrupt : 0);
+    this.flags = 0;
+    this.update();
     return value;
   }
 
   // Enable bits of B and flags of C have the same places.
-  get #isRaised(): boolean {
+  private get isRaised(): boolean {
     const causes = C.update | C.alarm | C.periodic;
-    return (this.#flags & this.#cmos[At.b]! & causes) !== 0;
+    return (this.flags & this.cmos[At.b]! & causes) !== 0;
   }
 
-  #update(): void {
-    this.#irq.set(this.#isRaised);
+  private update(): void {
+    this.irq.set(this.isRaised);
   }
 }
 

@@ -23,30 +23,30 @@ export type ReceiverState = {
 };
 
 export class Receiver {
-  #bytes: number[] = [];
-  #errors: number[] = [];
-  #waitingBytes = new Fifo<number>();
-  #waitingErrors = new Fifo<number>();
-  #capacity = 1;
+  private bytes: number[] = [];
+  private errors: number[] = [];
+  private waiting = new Fifo<number>();
+  private waitingErrors = new Fifo<number>();
+  private capacity = 1;
   // LSR error bits of the byte at the top and overruns, until LSR is read.
-  #pendingErrors = 0;
+  private errorsToTell = 0;
   dropped = 0;
 
   get count(): number {
-    return this.#bytes.length;
+    return this.bytes.length;
   }
 
   get pendingErrors(): number {
-    return this.#pendingErrors;
+    return this.errorsToTell;
   }
 
   // In front of the FIFO.
   get waitingBytes(): number {
-    return this.#waitingBytes.length;
+    return this.waiting.length;
   }
 
   get hasErrorInFifo(): boolean {
-    return this.#capacity > 1 && this.#errors.some((error) => error !== 0);
+    return this.capacity > 1 && this.errors.some((error) => error !== 0);
   }
 
   // From outside. `error` is an LSR error bit (break) or 0.
@@ -55,15 +55,15 @@ export class Receiver {
       this.dropped++;
       return;
     }
-    this.#waitingBytes.push(byte);
-    this.#waitingErrors.push(error);
+    this.waiting.push(byte);
+    this.waitingErrors.push(error);
   }
 
   // Moves waiting bytes in as far as there is room; answers whether any came.
   refill(): boolean {
     let hasMoved = false;
-    while (this.#bytes.length < this.#capacity && this.#waitingBytes.length > 0) {
-      this.#append(this.#waitingBytes.shift()!, this.#waitingErrors.shift()!);
+    while (this.bytes.length < this.capacity && this.waiting.length > 0) {
+      this.append(this.waiting.shift()!, this.waitingErrors.shift()!);
       hasMoved = true;
     }
     return hasMoved;
@@ -71,61 +71,61 @@ export class Receiver {
 
   // From the transmitter in loopback: does not wait.
   pushNow(byte: number): void {
-    if (this.#bytes.length < this.#capacity) this.#append(byte, 0);
-    else this.#pendingErrors |= Lsr.overrun;
+    if (this.bytes.length < this.capacity) this.append(byte, 0);
+    else this.errorsToTell |= Lsr.overrun;
   }
 
   pop(): number {
-    const byte = this.#bytes.shift() ?? 0;
-    this.#errors.shift();
-    this.#pendingErrors |= this.#errors[0] ?? 0;
+    const byte = this.bytes.shift() ?? 0;
+    this.errors.shift();
+    this.errorsToTell |= this.errors[0] ?? 0;
     return byte;
   }
 
   takeErrors(): number {
-    const errors = this.#pendingErrors;
-    this.#pendingErrors = 0;
+    const errors = this.errorsToTell;
+    this.errorsToTell = 0;
     // The error of the byte on top has been seen; it stays in the FIFO only as its neighbours' bit 7.
-    if (this.#errors.length > 0) this.#errors[0] = 0;
+    if (this.errors.length > 0) this.errors[0] = 0;
     return errors;
   }
 
   setFifo(isEnabled: boolean): void {
-    this.#capacity = isEnabled ? FIFO_BYTES : 1;
+    this.capacity = isEnabled ? FIFO_BYTES : 1;
     this.clear();
   }
 
   clear(): void {
-    this.#bytes = [];
-    this.#errors = [];
+    this.bytes = [];
+    this.errors = [];
   }
 
   state(): ReceiverState {
     return {
-      bytes: Uint8Array.from(this.#bytes),
-      errors: Uint8Array.from(this.#errors),
-      waitingBytes: Uint8Array.from(this.#waitingBytes),
-      waitingErrors: Uint8Array.from(this.#waitingErrors),
-      capacity: this.#capacity,
-      pendingErrors: this.#pendingErrors,
+      bytes: Uint8Array.from(this.bytes),
+      errors: Uint8Array.from(this.errors),
+      waitingBytes: Uint8Array.from(this.waiting),
+      waitingErrors: Uint8Array.from(this.waitingErrors),
+      capacity: this.capacity,
+      pendingErrors: this.errorsToTell,
       dropped: this.dropped,
     };
   }
 
   restore(state: StateObject): void {
     const from = state as ReceiverState;
-    this.#bytes = [...from.bytes];
-    this.#errors = [...from.errors];
-    this.#waitingBytes = new Fifo(from.waitingBytes);
-    this.#waitingErrors = new Fifo(from.waitingErrors);
-    this.#capacity = from.capacity;
-    this.#pendingErrors = from.pendingErrors;
+    this.bytes = [...from.bytes];
+    this.errors = [...from.errors];
+    this.waiting = new Fifo(from.waitingBytes);
+    this.waitingErrors = new Fifo(from.waitingErrors);
+    this.capacity = from.capacity;
+    this.errorsToTell = from.pendingErrors;
     this.dropped = from.dropped;
   }
 
-  #append(byte: number, error: number): void {
-    this.#bytes.push(byte);
-    this.#errors.push(error);
-    if (this.#bytes.length === 1) this.#pendingErrors |= error;
+  private append(byte: number, error: number): void {
+    this.bytes.push(byte);
+    this.errors.push(error);
+    if (this.bytes.length === 1) this.errorsToTell |= error;
   }
 }

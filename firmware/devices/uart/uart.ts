@@ -81,109 +81,109 @@ export class Uart implements Device, SerialEndpoint {
   readonly name: SerialPortName;
   readonly ports: readonly { base: number; count: number }[];
 
-  readonly #receiver = new Receiver();
-  readonly #irq: IrqLine;
-  readonly #output: OutputSink;
-  #s = { ...POWER_ON };
+  private readonly receiver = new Receiver();
+  private readonly irq: IrqLine;
+  private readonly output: OutputSink;
+  private s = { ...POWER_ON };
 
   constructor(options: UartOptions) {
     this.name = options.name;
     this.ports = [{ base: options.port, count: 8 }];
-    this.#irq = options.irq;
-    this.#output = options.output;
+    this.irq = options.irq;
+    this.output = options.output;
   }
 
   // ---- the wire -----------------------------------------------------------------------------
 
   receive(bytes: Uint8Array): void {
-    for (const byte of bytes) this.#receiver.enqueue(byte, 0);
-    this.#takeFromWire();
+    for (const byte of bytes) this.receiver.enqueue(byte, 0);
+    this.takeFromWire();
   }
 
   get waitingBytes(): number {
-    return this.#receiver.waitingBytes;
+    return this.receiver.waitingBytes;
   }
 
   receiveBreak(): void {
-    this.#receiver.enqueue(0, Lsr.breakReceived);
-    this.#takeFromWire();
+    this.receiver.enqueue(0, Lsr.breakReceived);
+    this.takeFromWire();
   }
 
   setModemInputs(lines: ModemInputs): void {
-    this.#s.wireLevels =
+    this.s.wireLevels =
       (lines.cts ? Msr.cts : 0) |
       (lines.dsr ? Msr.dsr : 0) |
       (lines.ri ? Msr.ri : 0) |
       (lines.dcd ? Msr.dcd : 0);
-    this.#s.isHalfDuplex = lines.isHalfDuplex ?? false;
-    this.#followModemInputs();
-    this.#takeFromWire();
+    this.s.isHalfDuplex = lines.isHalfDuplex ?? false;
+    this.followModemInputs();
+    this.takeFromWire();
   }
 
   // ---- the guest ----------------------------------------------------------------------------
 
   readPort(port: number): number {
-    const value = this.#read(port & 7);
-    this.#update();
+    const value = this.read(port & 7);
+    this.update();
     return value;
   }
 
   writePort(port: number, _bytes: number, value: number): void {
-    this.#write(port & 7, value);
-    this.#update();
+    this.write(port & 7, value);
+    this.update();
   }
 
   nextDeadlineNs(): bigint | undefined {
-    return this.#s.timeoutAtNs >= 0n ? this.#s.timeoutAtNs : undefined;
+    return this.s.timeoutAtNs >= 0n ? this.s.timeoutAtNs : undefined;
   }
 
   advanceTo(nowNs: bigint): void {
-    this.#s.nowNs = nowNs;
-    if (this.#s.timeoutAtNs < 0n || nowNs < this.#s.timeoutAtNs) return;
-    this.#s.timeoutAtNs = -1n;
-    this.#s.isTimeoutPending = true;
-    this.#update();
+    this.s.nowNs = nowNs;
+    if (this.s.timeoutAtNs < 0n || nowNs < this.s.timeoutAtNs) return;
+    this.s.timeoutAtNs = -1n;
+    this.s.isTimeoutPending = true;
+    this.update();
   }
 
   state(): UartState {
-    return { ...this.#s, receiver: this.#receiver.state() };
+    return { ...this.s, receiver: this.receiver.state() };
   }
 
   restore(state: StateObject): void {
     const { receiver, ...rest } = state as UartState;
-    this.#receiver.restore(receiver);
-    this.#s = { ...POWER_ON, ...rest };
-    this.#update();
+    this.receiver.restore(receiver);
+    this.s = { ...POWER_ON, ...rest };
+    this.update();
   }
 
   // Bytes waiting on the wire stay: they are the world's.
   reset(): void {
-    const { wireLevels, isHalfDuplex, nowNs } = this.#s;
-    this.#receiver.setFifo(false);
-    this.#receiver.takeErrors();
-    this.#s = { ...POWER_ON, wireLevels, isHalfDuplex, nowNs, modemStatus: wireLevels };
-    this.#update();
+    const { wireLevels, isHalfDuplex, nowNs } = this.s;
+    this.receiver.setFifo(false);
+    this.receiver.takeErrors();
+    this.s = { ...POWER_ON, wireLevels, isHalfDuplex, nowNs, modemStatus: wireLevels };
+    this.update();
   }
 
-  #read(register: number): number {
-    const s = this.#s;
+  private read(register: number): number {
+    const s = this.s;
     const hasDivisor = (s.lineControl & Lcr.divisorAccess) !== 0;
     switch (register) {
       case Register.data:
-        return hasDivisor ? s.divisor & 0xff : this.#readData();
+        return hasDivisor ? s.divisor & 0xff : this.readData();
       case Register.interruptEnable:
         return hasDivisor ? s.divisor >> 8 : s.interruptEnable;
       case Register.identification: {
-        const source = this.#source();
+        const source = this.source();
         if (source === Iir.transmitEmpty) s.isTransmitEmptyPending = false;
-        return source | (this.#hasFifos ? Iir.fifosEnabled : 0);
+        return source | (this.hasFifos ? Iir.fifosEnabled : 0);
       }
       case Register.lineControl:
         return s.lineControl;
       case Register.modemControl:
         return s.modemControl;
       case Register.lineStatus:
-        return this.#readLineStatus();
+        return this.readLineStatus();
       case Register.modemStatus: {
         const status = s.modemStatus;
         s.modemStatus &= ~Msr.deltas;
@@ -194,31 +194,31 @@ export class Uart implements Device, SerialEndpoint {
     }
   }
 
-  #write(register: number, value: number): void {
-    const s = this.#s;
+  private write(register: number, value: number): void {
+    const s = this.s;
     const hasDivisor = (s.lineControl & Lcr.divisorAccess) !== 0;
     switch (register) {
       case Register.data:
         if (hasDivisor) s.divisor = (s.divisor & 0xff00) | value;
-        else this.#transmit(value);
+        else this.transmit(value);
         return;
       case Register.interruptEnable:
         if (hasDivisor) s.divisor = (s.divisor & 0x00ff) | (value << 8);
-        else this.#writeInterruptEnable(value & Ier.all);
+        else this.writeInterruptEnable(value & Ier.all);
         return;
       case Register.identification:
-        this.#writeFifoControl(value);
+        this.writeFifoControl(value);
         return;
       case Register.lineControl:
         s.lineControl = value;
-        this.#reportLine();
+        this.reportLine();
         return;
       case Register.modemControl:
         s.modemControl = value & Mcr.all;
-        if (!this.#isLooped) s.linesUsed |= value & (Mcr.dtr | Mcr.rts);
-        this.#followModemInputs();
-        this.#takeFromWire();
-        this.#reportLine();
+        if (!this.isLooped) s.linesUsed |= value & (Mcr.dtr | Mcr.rts);
+        this.followModemInputs();
+        this.takeFromWire();
+        this.reportLine();
         return;
       case Register.scratch:
         s.scratch = value;
@@ -227,92 +227,92 @@ export class Uart implements Device, SerialEndpoint {
     }
   }
 
-  #readData(): number {
-    const byte = this.#receiver.pop();
-    this.#s.isTimeoutPending = false;
-    this.#refill();
-    this.#restartTimeout();
+  private readData(): number {
+    const byte = this.receiver.pop();
+    this.s.isTimeoutPending = false;
+    this.refill();
+    this.restartTimeout();
     return byte;
   }
 
-  #readLineStatus(): number {
-    const hasErrorInFifo = this.#receiver.hasErrorInFifo;
+  private readLineStatus(): number {
+    const hasErrorInFifo = this.receiver.hasErrorInFifo;
     return (
-      (this.#receiver.count > 0 ? Lsr.dataReady : 0) |
-      this.#receiver.takeErrors() |
+      (this.receiver.count > 0 ? Lsr.dataReady : 0) |
+      this.receiver.takeErrors() |
       Lsr.transmitHoldingEmpty |
       Lsr.transmitterEmpty |
       (hasErrorInFifo ? Lsr.errorInFifo : 0)
     );
   }
 
-  #transmit(byte: number): void {
-    if (this.#isLooped) {
-      this.#receiver.pushNow(byte);
-      this.#restartTimeout();
+  private transmit(byte: number): void {
+    if (this.isLooped) {
+      this.receiver.pushNow(byte);
+      this.restartTimeout();
     } else {
-      this.#output({ kind: 'serial-tx', port: this.name, byte: byte & this.#wordMask });
+      this.output({ kind: 'serial-tx', port: this.name, byte: byte & this.wordMask });
     }
-    this.#s.isTransmitEmptyPending = true; // it was full for no time at all
+    this.s.isTransmitEmptyPending = true; // it was full for no time at all
   }
 
-  #writeInterruptEnable(value: number): void {
-    const isNew = (value & ~this.#s.interruptEnable & Ier.transmitEmpty) !== 0;
-    if (isNew) this.#s.isTransmitEmptyPending = true;
-    this.#s.interruptEnable = value;
+  private writeInterruptEnable(value: number): void {
+    const isNew = (value & ~this.s.interruptEnable & Ier.transmitEmpty) !== 0;
+    if (isNew) this.s.isTransmitEmptyPending = true;
+    this.s.interruptEnable = value;
   }
 
-  #writeFifoControl(value: number): void {
-    const s = this.#s;
+  private writeFifoControl(value: number): void {
+    const s = this.s;
     const isEnabled = (value & Fcr.enable) !== 0;
-    if (isEnabled !== this.#hasFifos) this.#receiver.setFifo(isEnabled);
-    else if (isEnabled && (value & Fcr.clearReceiver) !== 0) this.#receiver.clear();
+    if (isEnabled !== this.hasFifos) this.receiver.setFifo(isEnabled);
+    else if (isEnabled && (value & Fcr.clearReceiver) !== 0) this.receiver.clear();
     s.fifoControl = isEnabled ? value & 0xc9 : 0;
-    if (this.#receiver.count === 0) {
+    if (this.receiver.count === 0) {
       s.isTimeoutPending = false;
       s.timeoutAtNs = -1n;
     }
-    this.#takeFromWire();
+    this.takeFromWire();
   }
 
-  get #hasFifos(): boolean {
-    return (this.#s.fifoControl & Fcr.enable) !== 0;
+  private get hasFifos(): boolean {
+    return (this.s.fifoControl & Fcr.enable) !== 0;
   }
 
-  get #isLooped(): boolean {
-    return (this.#s.modemControl & Mcr.loopback) !== 0;
+  private get isLooped(): boolean {
+    return (this.s.modemControl & Mcr.loopback) !== 0;
   }
 
-  get #wordMask(): number {
-    return 0xff >> (3 - (this.#s.lineControl & Lcr.wordLength));
+  private get wordMask(): number {
+    return 0xff >> (3 - (this.s.lineControl & Lcr.wordLength));
   }
 
   // The wire waits for a guest that has raised RTS or DTR and dropped it again. One that never did
   // knows no flow control, and is given what it reads.
-  get #isWanted(): boolean {
-    const { modemControl, linesUsed, isHalfDuplex } = this.#s;
+  private get isWanted(): boolean {
+    const { modemControl, linesUsed, isHalfDuplex } = this.s;
     const heeded = isHalfDuplex ? linesUsed & ~Mcr.rts : linesUsed;
-    return !this.#isLooped && (modemControl & heeded) === heeded;
+    return !this.isLooped && (modemControl & heeded) === heeded;
   }
 
-  #refill(): boolean {
-    return this.#isWanted && this.#receiver.refill();
+  private refill(): boolean {
+    return this.isWanted && this.receiver.refill();
   }
 
-  #takeFromWire(): void {
-    if (this.#refill()) this.#restartTimeout();
-    this.#update();
+  private takeFromWire(): void {
+    if (this.refill()) this.restartTimeout();
+    this.update();
   }
 
   // Runs while the FIFO holds bytes; counts from the last byte that came or was read.
-  #restartTimeout(): void {
-    const s = this.#s;
-    const isRunning = this.#hasFifos && this.#receiver.count > 0 && !s.isTimeoutPending;
-    s.timeoutAtNs = isRunning ? s.nowNs + 4n * this.#characterNs : -1n;
+  private restartTimeout(): void {
+    const s = this.s;
+    const isRunning = this.hasFifos && this.receiver.count > 0 && !s.isTimeoutPending;
+    s.timeoutAtNs = isRunning ? s.nowNs + 4n * this.characterNs : -1n;
   }
 
-  get #characterNs(): bigint {
-    const { lineControl, divisor } = this.#s;
+  private get characterNs(): bigint {
+    const { lineControl, divisor } = this.s;
     const dataBits = 5 + (lineControl & Lcr.wordLength);
     const parity = (lineControl & Lcr.parityEnable) !== 0 ? 1 : 0;
     const stopBits = (lineControl & Lcr.twoStopBits) !== 0 ? 2 : 1;
@@ -321,9 +321,9 @@ export class Uart implements Device, SerialEndpoint {
   }
 
   // What MSR shows: the wire, or in loopback our own outputs. Changes set delta bits.
-  #followModemInputs(): void {
-    const s = this.#s;
-    const levels = this.#isLooped ? loopedLevels(s.modemControl) : s.wireLevels;
+  private followModemInputs(): void {
+    const s = this.s;
+    const levels = this.isLooped ? loopedLevels(s.modemControl) : s.wireLevels;
     const changed = (levels ^ s.modemStatus) & ~Msr.deltas;
     let deltas = (changed >> 4) & (Msr.deltaCts | Msr.deltaDsr | Msr.deltaDcd);
     if ((changed & Msr.ri) !== 0 && (levels & Msr.ri) === 0) deltas |= Msr.trailingRi;
@@ -331,14 +331,14 @@ export class Uart implements Device, SerialEndpoint {
   }
 
   // The interrupt that identification names, by priority.
-  #source(): number {
-    const s = this.#s;
+  private source(): number {
+    const s = this.s;
     const enabled = s.interruptEnable;
-    if ((enabled & Ier.lineStatus) !== 0 && this.#receiver.pendingErrors !== 0)
+    if ((enabled & Ier.lineStatus) !== 0 && this.receiver.pendingErrors !== 0)
       return Iir.lineStatus;
     if ((enabled & Ier.received) !== 0) {
-      const trigger = this.#hasFifos ? FIFO_TRIGGERS[s.fifoControl >> 6]! : 1;
-      if (this.#receiver.count >= trigger) return Iir.received;
+      const trigger = this.hasFifos ? FIFO_TRIGGERS[s.fifoControl >> 6]! : 1;
+      if (this.receiver.count >= trigger) return Iir.received;
       if (s.isTimeoutPending) return Iir.timeout;
     }
     if ((enabled & Ier.transmitEmpty) !== 0 && s.isTransmitEmptyPending) return Iir.transmitEmpty;
@@ -347,14 +347,14 @@ export class Uart implements Device, SerialEndpoint {
     return Iir.none;
   }
 
-  #update(): void {
-    const isEnabled = (this.#s.modemControl & Mcr.out2) !== 0;
-    this.#irq.set(isEnabled && this.#source() !== Iir.none);
+  private update(): void {
+    const isEnabled = (this.s.modemControl & Mcr.out2) !== 0;
+    this.irq.set(isEnabled && this.source() !== Iir.none);
   }
 
   // Tells the world about settings and outputs of the line, once per change.
-  #reportLine(): void {
-    const { lineControl, modemControl, divisor } = this.#s;
+  private reportLine(): void {
+    const { lineControl, modemControl, divisor } = this.s;
     if ((lineControl & Lcr.divisorAccess) !== 0) return; // the divisor is being written
     const parityBits = (lineControl >> 3) & 7;
     const line = {
@@ -365,14 +365,14 @@ export class Uart implements Device, SerialEndpoint {
       parity: PARITIES[parityBits]!,
       stopBits: (lineControl & Lcr.twoStopBits) !== 0 ? 2 : 1,
       sendBreak: (lineControl & Lcr.sendBreak) !== 0,
-      dtr: !this.#isLooped && (modemControl & Mcr.dtr) !== 0,
-      rts: !this.#isLooped && (modemControl & Mcr.rts) !== 0,
+      dtr: !this.isLooped && (modemControl & Mcr.dtr) !== 0,
+      rts: !this.isLooped && (modemControl & Mcr.rts) !== 0,
     } as const;
     const { baud, dataBits, parity, stopBits, sendBreak, dtr, rts } = line;
     const key = [baud, dataBits, parity, stopBits, sendBreak, dtr, rts].join(' ');
-    if (key === this.#s.lineReported) return;
-    this.#s.lineReported = key;
-    this.#output(line);
+    if (key === this.s.lineReported) return;
+    this.s.lineReported = key;
+    this.output(line);
   }
 }
 

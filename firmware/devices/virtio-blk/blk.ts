@@ -102,15 +102,15 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
   readonly pci: VirtioPci;
   counters = noCounters();
 
-  readonly #ram: GuestRam;
-  readonly #output: OutputSink;
-  readonly #disk: number;
-  readonly #limits: BlkLimits;
-  readonly #serial: Uint8Array;
+  private readonly ram: GuestRam;
+  private readonly output: OutputSink;
+  private readonly disk: number;
+  private readonly limits: BlkLimits;
+  private readonly serial: Uint8Array;
   // In order of arrival.
-  #pending: Pending[] = [];
+  private pending: Pending[] = [];
   // Survives every reset: requests issued before one may still be in flight.
-  #nextId = 1;
+  private nextId = 1;
 
   constructor(options: VirtioBlkOptions) {
     const { ram, intx, output, disk, sectors, isReadOnly, serial } = options;
@@ -118,12 +118,12 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
       throw new Error(`a disk cannot have ${sectors} sectors`);
     if (serial.length > SERIAL_BYTES || !/^[ -~]*$/.test(serial))
       throw new Error(`a disk's serial must be at most ${SERIAL_BYTES} ASCII characters`);
-    this.#ram = ram;
-    this.#output = output;
-    this.#disk = disk;
-    this.#limits = { sectors, isReadOnly };
-    this.#serial = new Uint8Array(SERIAL_BYTES);
-    for (let i = 0; i < serial.length; i++) this.#serial[i] = serial.charCodeAt(i);
+    this.ram = ram;
+    this.output = output;
+    this.disk = disk;
+    this.limits = { sectors, isReadOnly };
+    this.serial = new Uint8Array(SERIAL_BYTES);
+    for (let i = 0; i < serial.length; i++) this.serial[i] = serial.charCodeAt(i);
     this.configSpace = configSpace(sectors);
     const { sizeMax, segmentsMax, blockSize, flush, readOnly, discard, writeZeroes } = BlkFeature;
     const changing = isReadOnly ? [readOnly] : [discard, writeZeroes];
@@ -134,35 +134,35 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
   serve(queue: number): void {
     this.pci.drain(
       queue,
-      (chain) => this.#take(chain),
-      () => this.#hasRoom(),
+      (chain) => this.take(chain),
+      () => this.hasRoom(),
     );
   }
 
   // Input disk-completion.
   complete(id: number, status: DiskStatus, data: Uint8Array | undefined): boolean {
-    const index = this.#pending.findIndex(({ request, isIssued }) => isIssued && request.id === id);
-    const pending = this.#pending[index];
+    const index = this.pending.findIndex(({ request, isIssued }) => isIssued && request.id === id);
+    const pending = this.pending[index];
     if (pending === undefined) {
       this.counters.unknownCompletion++;
       return false;
     }
-    this.#pending.splice(index, 1);
+    this.pending.splice(index, 1);
     if (pending.isOrphan || !this.pci.isReady(REQUEST_QUEUE)) this.counters.lostCompletion++;
-    else this.#answer(pending, status, data);
-    this.#issueFreed();
+    else this.answer(pending, status, data);
+    this.issueFreed();
     this.serve(REQUEST_QUEUE);
     return true;
   }
 
   // What is out at the disk, in order of issue: to be issued again by who takes the machine over.
   pendingRequests(): DiskRequest[] {
-    return this.#pending.filter(({ isIssued }) => isIssued).map(({ request }) => request);
+    return this.pending.filter(({ isIssued }) => isIssued).map(({ request }) => request);
   }
 
   deviceReset(): void {
-    this.#pending = this.#pending.filter(({ isIssued }) => isIssued);
-    for (const pending of this.#pending) pending.isOrphan = true;
+    this.pending = this.pending.filter(({ isIssued }) => isIssued);
+    for (const pending of this.pending) pending.isOrphan = true;
   }
 
   powerReset(): void {
@@ -171,8 +171,8 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
 
   state(): VirtioBlkState {
     return {
-      nextId: this.#nextId,
-      pending: this.#pending.map(({ request, head, buffers, isIssued, isOrphan }) => {
+      nextId: this.nextId,
+      pending: this.pending.map(({ request, head, buffers, isIssued, isOrphan }) => {
         const { id, operation, offset, bytes } = request;
         const data = request.data ?? null;
         return { id, operation, offset, bytes, data, head, buffers, isIssued, isOrphan };
@@ -183,57 +183,57 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
 
   restore(state: StateObject): void {
     const from = state as VirtioBlkState;
-    this.#nextId = from.nextId;
-    this.#pending = from.pending.map((saved) => {
+    this.nextId = from.nextId;
+    this.pending = from.pending.map((saved) => {
       const { id, operation, offset, bytes, head, buffers, isIssued, isOrphan } = saved;
       const data = saved.data ?? undefined;
       const kind = 'disk-request';
-      const request = { kind, disk: this.#disk, id, operation, offset, bytes, data } as const;
+      const request = { kind, disk: this.disk, id, operation, offset, bytes, data } as const;
       return { request, head, buffers, isIssued, isOrphan };
     });
     this.counters = { ...(from.counters as BlkCounters) };
   }
 
   // Room for one more of the largest, since a request's size is known only once it is taken.
-  #hasRoom(): boolean {
+  private hasRoom(): boolean {
     let bytes = 0;
-    for (const { request } of this.#pending) if (carriesData(request)) bytes += request.bytes;
-    return this.#pending.length < PENDING_MAX && bytes + REQUEST_BYTES_MAX <= PENDING_BYTES_MAX;
+    for (const { request } of this.pending) if (carriesData(request)) bytes += request.bytes;
+    return this.pending.length < PENDING_MAX && bytes + REQUEST_BYTES_MAX <= PENDING_BYTES_MAX;
   }
 
-  #take(chain: Chain): void {
+  private take(chain: Chain): void {
     const { head, writable } = chain;
     if (chain.readableBytes < HEADER_BYTES || chain.writableBytes < 1) {
       this.pci.fail('request-shape');
       return;
     }
-    const parsed = parseRequest(this.#ram, chain, this.#limits);
+    const parsed = parseRequest(this.ram, chain, this.limits);
     if (parsed.kind === 'identify') {
-      scatter(this.#ram, writable, 0, this.#serial.subarray(0, chain.writableBytes - 1));
-      this.#finish(head, writable, RequestStatus.ok);
+      scatter(this.ram, writable, 0, this.serial.subarray(0, chain.writableBytes - 1));
+      this.finish(head, writable, RequestStatus.ok);
     } else if (parsed.kind === 'answer') {
       if (parsed.status !== RequestStatus.ok) this.counters.refused++;
-      this.#finish(head, writable, parsed.status);
+      this.finish(head, writable, parsed.status);
     } else {
-      this.#capture(chain, parsed.operation, parsed.offset, parsed.bytes);
+      this.capture(chain, parsed.operation, parsed.offset, parsed.bytes);
     }
   }
 
-  #capture(chain: Chain, operation: DiskOperation, offset: number, bytes: number): void {
+  private capture(chain: Chain, operation: DiskOperation, offset: number, bytes: number): void {
     const isWrite = operation === 'write';
-    const data = isWrite ? gather(this.#ram, chain.readable, HEADER_BYTES, bytes) : undefined;
-    const id = this.#nextId++;
+    const data = isWrite ? gather(this.ram, chain.readable, HEADER_BYTES, bytes) : undefined;
+    const id = this.nextId++;
     const kind = 'disk-request';
-    const request = { kind, disk: this.#disk, id, operation, offset, bytes, data } as const;
+    const request = { kind, disk: this.disk, id, operation, offset, bytes, data } as const;
     const buffers = chain.writable.flatMap((segment) => [segment.address, segment.bytes]);
     const pending = { request, head: chain.head, buffers, isIssued: false, isOrphan: false };
-    this.#count(operation);
-    this.#pending.push(pending);
-    if (this.#isBlocked(this.#pending.length - 1)) this.counters.held++;
-    else this.#issue(pending);
+    this.count(operation);
+    this.pending.push(pending);
+    if (this.isBlocked(this.pending.length - 1)) this.counters.held++;
+    else this.issue(pending);
   }
 
-  #count(operation: DiskOperation): void {
+  private count(operation: DiskOperation): void {
     if (operation === 'read') this.counters.reads++;
     else if (operation === 'write') this.counters.writes++;
     else if (operation === 'flush') this.counters.flushes++;
@@ -241,23 +241,23 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
   }
 
   // Does an earlier request, issued or held, work on the same sectors?
-  #isBlocked(index: number): boolean {
-    const { request } = this.#pending[index]!;
-    for (let i = 0; i < index; i++) if (mustFollow(request, this.#pending[i]!.request)) return true;
+  private isBlocked(index: number): boolean {
+    const { request } = this.pending[index]!;
+    for (let i = 0; i < index; i++) if (mustFollow(request, this.pending[i]!.request)) return true;
     return false;
   }
 
-  #issueFreed(): void {
-    for (const [index, pending] of this.#pending.entries())
-      if (!pending.isIssued && !this.#isBlocked(index)) this.#issue(pending);
+  private issueFreed(): void {
+    for (const [index, pending] of this.pending.entries())
+      if (!pending.isIssued && !this.isBlocked(index)) this.issue(pending);
   }
 
-  #issue(pending: Pending): void {
+  private issue(pending: Pending): void {
     pending.isIssued = true;
-    this.#output(pending.request);
+    this.output(pending.request);
   }
 
-  #answer(pending: Pending, status: DiskStatus, data: Uint8Array | undefined): void {
+  private answer(pending: Pending, status: DiskStatus, data: Uint8Array | undefined): void {
     const { request, head } = pending;
     const buffers = [];
     for (let i = 0; i < pending.buffers.length; i += 2)
@@ -271,17 +271,17 @@ export class VirtioBlk implements VirtioModel, DiskEndpoint {
       }
       // A failed read must not leave in the buffers what was there: we say that we wrote them.
       if (result !== RequestStatus.ok) bytes = new Uint8Array(request.bytes);
-      scatter(this.#ram, buffers, 0, bytes!);
+      scatter(this.ram, buffers, 0, bytes!);
     }
     if (result !== RequestStatus.ok) this.counters.ioErrors++;
-    this.#finish(head, buffers, result);
+    this.finish(head, buffers, result);
   }
 
   // The status is the last writable byte, so all of them count as written.
-  #finish(head: number, buffers: Chain['writable'], status: number): void {
+  private finish(head: number, buffers: Chain['writable'], status: number): void {
     let bytes = 0;
     for (const segment of buffers) bytes += segment.bytes;
-    scatter(this.#ram, cut(buffers, bytes - 1, 1), 0, Uint8Array.of(status));
+    scatter(this.ram, cut(buffers, bytes - 1, 1), 0, Uint8Array.of(status));
     this.pci.give(REQUEST_QUEUE, head, Math.min(bytes, 0xffff_ffff));
   }
 }

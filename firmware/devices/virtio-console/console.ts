@@ -46,36 +46,36 @@ export class VirtioConsole implements VirtioModel, SerialEndpoint {
   readonly pci: VirtioPci;
   counters = noCounters();
 
-  readonly #ram: GuestRam;
-  readonly #output: OutputSink;
-  readonly #room: RxRoom<number>;
+  private readonly ram: GuestRam;
+  private readonly output: OutputSink;
+  private readonly room: RxRoom<number>;
 
   constructor({ ram, intx, output }: VirtioConsoleOptions) {
-    this.#ram = ram;
-    this.#output = output;
+    this.ram = ram;
+    this.output = output;
     this.pci = new VirtioPci({ ram, intx, model: this });
-    this.#room = new RxRoom({
+    this.room = new RxRoom({
       ...{ pci: this.pci, queue: RX_QUEUE, unitsMax: RX_WAITING_BYTES_MAX },
-      deliver: (chain) => this.#deliver(chain),
+      deliver: (chain) => this.deliver(chain),
     });
   }
 
   // Input serial-rx.
   receive(bytes: Uint8Array): void {
-    this.#room.receive(bytes, this.counters);
+    this.room.receive(bytes, this.counters);
   }
 
   get waitingBytes(): number {
-    return this.#room.length;
+    return this.room.length;
   }
 
   serve(queue: number): void {
-    if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.#transmit(chain));
-    else this.#room.serve();
+    if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.transmit(chain));
+    else this.room.serve();
   }
 
   deviceReset(): void {
-    this.#room.clear();
+    this.room.clear();
   }
 
   powerReset(): void {
@@ -83,28 +83,28 @@ export class VirtioConsole implements VirtioModel, SerialEndpoint {
   }
 
   state(): VirtioConsoleState {
-    return { waiting: Uint8Array.from(this.#room.units()), counters: { ...this.counters } };
+    return { waiting: Uint8Array.from(this.room.units()), counters: { ...this.counters } };
   }
 
   restore(state: StateObject): void {
     const from = state as VirtioConsoleState;
-    this.#room.restore(from.waiting);
+    this.room.restore(from.waiting);
     this.counters = { ...(from.counters as ConsoleCounters) };
   }
 
-  #deliver(chain: Chain): void {
-    const bytes = new Uint8Array(Math.min(chain.writableBytes, this.#room.length));
-    for (let at = 0; at < bytes.length; at++) bytes[at] = this.#room.take();
-    scatter(this.#ram, chain.writable, 0, bytes);
+  private deliver(chain: Chain): void {
+    const bytes = new Uint8Array(Math.min(chain.writableBytes, this.room.length));
+    for (let at = 0; at < bytes.length; at++) bytes[at] = this.room.take();
+    scatter(this.ram, chain.writable, 0, bytes);
     this.counters.rxBytes += bytes.length;
     this.pci.give(RX_QUEUE, chain.head, bytes.length);
   }
 
-  #transmit(chain: Chain): void {
-    const text = gather(this.#ram, chain.readable, 0, TX_BYTES_MAX);
+  private transmit(chain: Chain): void {
+    const text = gather(this.ram, chain.readable, 0, TX_BYTES_MAX);
     this.counters.txBytes += text.length;
     this.counters.txTooLong += chain.readableBytes - text.length;
-    for (const byte of text) this.#output({ kind: 'serial-tx', port: 'console', byte });
+    for (const byte of text) this.output({ kind: 'serial-tx', port: 'console', byte });
     this.pci.give(TX_QUEUE, chain.head, 0);
   }
 }

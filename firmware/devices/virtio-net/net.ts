@@ -64,23 +64,23 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
   readonly pci: VirtioPci;
   counters = noCounters();
 
-  readonly #ram: GuestRam;
-  readonly #output: OutputSink;
-  readonly #nic: number;
-  readonly #room: RxRoom<Uint8Array>;
+  private readonly ram: GuestRam;
+  private readonly output: OutputSink;
+  private readonly nic: number;
+  private readonly room: RxRoom<Uint8Array>;
 
   constructor({ ram, intx, output, nic, mac }: VirtioNetOptions) {
     if (mac.length !== MAC_BYTES || (mac[0]! & 1) !== 0)
       throw new Error('the MAC address of a network device must be 6 bytes and no group address');
-    this.#ram = ram;
-    this.#output = output;
-    this.#nic = nic;
+    this.ram = ram;
+    this.output = output;
+    this.nic = nic;
     this.configSpace.set(mac, CONFIG.mac);
     this.configSpace[CONFIG.status] = LINK_UP;
     this.pci = new VirtioPci({ ram, intx, model: this });
-    this.#room = new RxRoom({
+    this.room = new RxRoom({
       ...{ pci: this.pci, queue: RX_QUEUE, unitsMax: RX_WAITING_MAX },
-      deliver: (chain) => this.#deliver(chain),
+      deliver: (chain) => this.deliver(chain),
     });
   }
 
@@ -90,18 +90,18 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
       this.counters.rxBadLength++;
       return;
     }
-    this.#room.receive([frame], this.counters);
+    this.room.receive([frame], this.counters);
     // The frame is the caller's; one that has to wait is kept as a copy.
-    this.#room.keepNewest((waiting) => (waiting === frame ? frame.slice() : waiting));
+    this.room.keepNewest((waiting) => (waiting === frame ? frame.slice() : waiting));
   }
 
   serve(queue: number): void {
-    if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.#transmit(chain));
-    else this.#room.serve();
+    if (queue === TX_QUEUE) this.pci.drain(TX_QUEUE, (chain) => this.transmit(chain));
+    else this.room.serve();
   }
 
   deviceReset(): void {
-    this.#room.clear();
+    this.room.clear();
   }
 
   powerReset(): void {
@@ -110,17 +110,17 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
 
   // Frames are never written again once they wait, so states share them.
   state(): VirtioNetState {
-    return { waiting: this.#room.units(), counters: { ...this.counters } };
+    return { waiting: this.room.units(), counters: { ...this.counters } };
   }
 
   restore(state: StateObject): void {
     const from = state as VirtioNetState;
-    this.#room.restore(from.waiting);
+    this.room.restore(from.waiting);
     this.counters = { ...(from.counters as NetCounters) };
   }
 
-  #deliver(chain: Chain): void {
-    const frame = this.#room.take();
+  private deliver(chain: Chain): void {
+    const frame = this.room.take();
     if (chain.writableBytes < HEADER_BYTES + frame.length) {
       this.counters.rxBufferTooSmall++;
       this.pci.give(RX_QUEUE, chain.head, 0);
@@ -128,24 +128,24 @@ export class VirtioNet implements VirtioModel, NetEndpoint {
     }
     const header = new Uint8Array(HEADER_BYTES);
     header[HEADER.bufferCount] = 1;
-    scatter(this.#ram, chain.writable, 0, header);
-    scatter(this.#ram, chain.writable, HEADER_BYTES, frame);
+    scatter(this.ram, chain.writable, 0, header);
+    scatter(this.ram, chain.writable, HEADER_BYTES, frame);
     this.counters.rxFrames++;
     this.pci.give(RX_QUEUE, chain.head, HEADER_BYTES + frame.length);
   }
 
-  #transmit(chain: Chain): void {
+  private transmit(chain: Chain): void {
     const frameBytes = chain.readableBytes - HEADER_BYTES;
     if (frameBytes < FRAME_BYTES_MIN || frameBytes > FRAME_BYTES_MAX) {
       this.counters.txBadLength++;
     } else {
-      const header = gather(this.#ram, chain.readable, 0, HEADER_BYTES);
+      const header = gather(this.ram, chain.readable, 0, HEADER_BYTES);
       if (header[HEADER.flags] !== 0 || header[HEADER.gsoType] !== 0) {
         this.counters.txOffload++;
       } else {
         this.counters.txFrames++;
-        const frame = gather(this.#ram, chain.readable, HEADER_BYTES, frameBytes);
-        this.#output({ kind: 'net-tx', nic: this.#nic, frame });
+        const frame = gather(this.ram, chain.readable, HEADER_BYTES, frameBytes);
+        this.output({ kind: 'net-tx', nic: this.nic, frame });
       }
     }
     this.pci.give(TX_QUEUE, chain.head, 0);

@@ -14,27 +14,27 @@ export const SEED_BYTES = 32;
 const NONCE = Uint32Array.of(0x74726976, 0x722d6f69, 0x0000676e); // "virtio-rng"
 
 export class ChaChaGenerator implements EntropySource {
-  #key: Uint8Array;
+  private key: Uint8Array;
 
   constructor(seed: Uint8Array) {
     if (seed.length !== SEED_BYTES) throw new Error(`a seed has ${SEED_BYTES} bytes`);
-    this.#key = seed.slice();
+    this.key = seed.slice();
   }
 
   fill(into: Uint8Array): void {
     const blocks = Math.ceil((SEED_BYTES + into.length) / BLOCK_BYTES);
     const stream = new Uint8Array(blocks * BLOCK_BYTES);
-    for (let i = 0; i < blocks; i++) chachaBlock(this.#key, i, NONCE, stream, i * BLOCK_BYTES);
-    this.#key = stream.slice(0, SEED_BYTES);
+    for (let i = 0; i < blocks; i++) chachaBlock(this.key, i, NONCE, stream, i * BLOCK_BYTES);
+    this.key = stream.slice(0, SEED_BYTES);
     into.set(stream.subarray(SEED_BYTES, SEED_BYTES + into.length));
   }
 
   state(): Uint8Array {
-    return this.#key.slice();
+    return this.key.slice();
   }
 
   restore(state: Uint8Array): void {
     if (state.length !== SEED_BYTES) throw new Error('this is no state of a generator');
-    this.#key = state.slice();
+    this.key = state.slice();
   }
 }

@@ -36,21 +36,21 @@ export class VirtioRng implements VirtioModel, EntropySource {
   readonly pci: VirtioPci;
   bytesGiven = 0;
 
-  readonly #ram: GuestRam;
-  readonly #generator: ChaChaGenerator;
+  private readonly ram: GuestRam;
+  private readonly generator: ChaChaGenerator;
 
   constructor({ ram, intx, seed }: VirtioRngOptions) {
-    this.#ram = ram;
-    this.#generator = new ChaChaGenerator(seed);
+    this.ram = ram;
+    this.generator = new ChaChaGenerator(seed);
     this.pci = new VirtioPci({ ram, intx, model: this });
   }
 
   fill(into: Uint8Array): void {
-    this.#generator.fill(into);
+    this.generator.fill(into);
   }
 
   serve(queue: number): void {
-    this.pci.drain(queue, (chain) => this.#answer(chain));
+    this.pci.drain(queue, (chain) => this.answer(chain));
   }
 
   deviceReset(): void {}
@@ -61,19 +61,19 @@ export class VirtioRng implements VirtioModel, EntropySource {
   }
 
   state(): VirtioRngState {
-    return { generator: this.#generator.state(), bytesGiven: this.bytesGiven };
+    return { generator: this.generator.state(), bytesGiven: this.bytesGiven };
   }
 
   restore(state: StateObject): void {
     const from = state as VirtioRngState;
-    this.#generator.restore(from.generator);
+    this.generator.restore(from.generator);
     this.bytesGiven = from.bytesGiven;
   }
 
-  #answer(chain: Chain): void {
+  private answer(chain: Chain): void {
     const bytes = new Uint8Array(Math.min(chain.writableBytes, REQUEST_BYTES_MAX));
-    this.#generator.fill(bytes);
-    scatter(this.#ram, chain.writable, 0, bytes);
+    this.generator.fill(bytes);
+    scatter(this.ram, chain.writable, 0, bytes);
     this.bytesGiven += bytes.length;
     this.pci.give(REQUEST_QUEUE, chain.head, bytes.length);
   }

@@ -93,10 +93,10 @@ class ChainBuilder implements Chain {
   readonly writable: Segment[] = [];
   readableBytes = 0;
   writableBytes = 0;
-  readonly #ram: GuestRam;
+  private readonly ram: GuestRam;
 
   constructor(ram: GuestRam, head: number) {
-    this.#ram = ram;
+    this.ram = ram;
     this.head = head;
   }
 
@@ -104,7 +104,7 @@ class ChainBuilder implements Chain {
   add(address: number, bytes: number, isWritable: boolean): BrokenReason | undefined {
     if (!isWritable && this.writable.length > 0) return 'buffer-order';
     if (bytes === 0) return undefined;
-    if (!this.#ram.has(address, bytes)) return 'buffer-address';
+    if (!this.ram.has(address, bytes)) return 'buffer-address';
     if (isWritable) {
       this.writable.push({ address, bytes });
       this.writableBytes += bytes;

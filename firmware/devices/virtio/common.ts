@@ -22,56 +22,56 @@ export type Written = 'ok' | 'bad' | BrokenReason;
 
 export class CommonConfig {
   status = 0;
-  readonly #queues: readonly Virtqueue[];
-  readonly #offered: readonly [number, number];
-  #accepted: [number, number] = [0, 0];
-  #deviceFeatureSelect = 0;
-  #driverFeatureSelect = 0;
-  #queueSelect = 0;
+  private readonly queues: readonly Virtqueue[];
+  private readonly offered: readonly [number, number];
+  private accepted: [number, number] = [0, 0];
+  private deviceFeatureSelect = 0;
+  private driverFeatureSelect = 0;
+  private queueSelect = 0;
 
   constructor(deviceFeatures: readonly number[], queues: readonly Virtqueue[]) {
-    this.#queues = queues;
+    this.queues = queues;
     const offered: [number, number] = [0, 0];
     for (const bit of [...deviceFeatures, Feature.indirectDescriptors, Feature.version1]) {
       offered[bit < 32 ? 0 : 1] += 2 ** (bit % 32);
     }
-    this.#offered = offered;
+    this.offered = offered;
   }
 
   isNegotiated(bit: number): boolean {
-    const half = this.#accepted[bit < 32 ? 0 : 1]!;
+    const half = this.accepted[bit < 32 ? 0 : 1]!;
     return (this.status & Status.featuresOk) !== 0 && ((half >>> (bit % 32)) & 1) !== 0;
   }
 
   read(offset: number, bytes: number): number | undefined {
     if (bytes !== widthOf(offset)) return undefined;
-    const queue = this.#queues[this.#queueSelect];
+    const queue = this.queues[this.queueSelect];
     switch (offset) {
       case COMMON.deviceFeatureSelect:
-        return this.#deviceFeatureSelect;
+        return this.deviceFeatureSelect;
       case COMMON.deviceFeature:
-        return this.#offered[this.#deviceFeatureSelect] ?? 0;
+        return this.offered[this.deviceFeatureSelect] ?? 0;
       case COMMON.driverFeatureSelect:
-        return this.#driverFeatureSelect;
+        return this.driverFeatureSelect;
       case COMMON.driverFeature:
-        return this.#accepted[this.#driverFeatureSelect] ?? 0;
+        return this.accepted[this.driverFeatureSelect] ?? 0;
       case COMMON.configMsixVector:
       case COMMON.queueMsixVector:
         return NO_VECTOR;
       case COMMON.queueCount:
-        return this.#queues.length;
+        return this.queues.length;
       case COMMON.deviceStatus:
         return this.status;
       case COMMON.configGeneration:
         return 0; // device configurations of ours never change
       case COMMON.queueSelect:
-        return this.#queueSelect;
+        return this.queueSelect;
       case COMMON.queueSize:
         return queue?.size ?? 0; // zero: there is no such queue
       case COMMON.queueEnable:
         return queue?.isEnabled === true ? 1 : 0;
       case COMMON.queueNotifyOffset:
-        return queue === undefined ? 0 : this.#queueSelect;
+        return queue === undefined ? 0 : this.queueSelect;
       default: {
         if (queue === undefined) return 0;
         const { area, half } = areaAt(queue, offset);
@@ -85,20 +85,20 @@ export class CommonConfig {
     if (bytes !== widthOf(offset)) return 'bad';
     switch (offset) {
       case COMMON.deviceFeatureSelect:
-        this.#deviceFeatureSelect = value;
+        this.deviceFeatureSelect = value;
         return 'ok';
       case COMMON.driverFeatureSelect:
-        this.#driverFeatureSelect = value;
+        this.driverFeatureSelect = value;
         return 'ok';
       case COMMON.driverFeature:
-        return this.#acceptFeatures(value);
+        return this.acceptFeatures(value);
       case COMMON.configMsixVector:
       case COMMON.queueMsixVector:
         return 'ok'; // reads back as "no vector", which is how a device declines
       case COMMON.deviceStatus:
-        return this.#writeStatus(value);
+        return this.writeStatus(value);
       case COMMON.queueSelect:
-        this.#queueSelect = value;
+        this.queueSelect = value;
         return 'ok';
       case COMMON.queueCount:
       case COMMON.deviceFeature:
@@ -106,66 +106,66 @@ export class CommonConfig {
       case COMMON.queueNotifyOffset:
         return 'bad';
       default:
-        return this.#writeQueue(offset, value);
+        return this.writeQueue(offset, value);
     }
   }
 
   reset(): void {
     this.status = 0;
-    this.#accepted = [0, 0];
-    this.#deviceFeatureSelect = 0;
-    this.#driverFeatureSelect = 0;
-    this.#queueSelect = 0;
+    this.accepted = [0, 0];
+    this.deviceFeatureSelect = 0;
+    this.driverFeatureSelect = 0;
+    this.queueSelect = 0;
   }
 
   state(): CommonState {
     return {
       status: this.status,
-      deviceFeatureSelect: this.#deviceFeatureSelect,
-      driverFeatureSelect: this.#driverFeatureSelect,
-      driverFeatures: [...this.#accepted],
-      queueSelect: this.#queueSelect,
+      deviceFeatureSelect: this.deviceFeatureSelect,
+      driverFeatureSelect: this.driverFeatureSelect,
+      driverFeatures: [...this.accepted],
+      queueSelect: this.queueSelect,
     };
   }
 
   restore(state: StateObject): void {
     const from = state as CommonState;
     this.status = from.status;
-    this.#deviceFeatureSelect = from.deviceFeatureSelect;
-    this.#driverFeatureSelect = from.driverFeatureSelect;
-    this.#accepted = [from.driverFeatures[0]!, from.driverFeatures[1]!];
-    this.#queueSelect = from.queueSelect;
+    this.deviceFeatureSelect = from.deviceFeatureSelect;
+    this.driverFeatureSelect = from.driverFeatureSelect;
+    this.accepted = [from.driverFeatures[0]!, from.driverFeatures[1]!];
+    this.queueSelect = from.queueSelect;
   }
 
-  #acceptFeatures(value: number): Written {
-    const select = this.#driverFeatureSelect;
+  private acceptFeatures(value: number): Written {
+    const select = this.driverFeatureSelect;
     if ((this.status & Status.featuresOk) !== 0) return 'bad';
     // Drivers clear the halves beyond those that exist.
     if (select > 1) return value === 0 ? 'ok' : 'bad';
-    this.#accepted[select] = value;
+    this.accepted[select] = value;
     return 'ok';
   }
 
   // FEATURES_OK sticks only for a subset of what was offered that has VERSION_1, DRIVER_OK only
   // after it. NEEDS_RESET is ours and stays.
-  #writeStatus(value: number): Written {
+  private writeStatus(value: number): Written {
     let status = (value & STATUS_BY_DRIVER) | (this.status & Status.needsReset);
     if ((status & Status.featuresOk) !== 0 && (this.status & Status.featuresOk) === 0) {
-      if (!this.#areFeaturesGood()) status &= ~Status.featuresOk;
+      if (!this.areFeaturesGood()) status &= ~Status.featuresOk;
     }
     if ((status & Status.featuresOk) === 0) status &= ~Status.driverOk;
     this.status = status;
     return 'ok';
   }
 
-  #areFeaturesGood(): boolean {
-    const [low, high] = this.#accepted;
-    const isSubset = (low & ~this.#offered[0]) === 0 && (high & ~this.#offered[1]) === 0;
+  private areFeaturesGood(): boolean {
+    const [low, high] = this.accepted;
+    const isSubset = (low & ~this.offered[0]) === 0 && (high & ~this.offered[1]) === 0;
     return isSubset && ((high >>> (Feature.version1 - 32)) & 1) !== 0;
   }
 
-  #writeQueue(offset: number, value: number): Written {
-    const queue = this.#queues[this.#queueSelect];
+  private writeQueue(offset: number, value: number): Written {
+    const queue = this.queues[this.queueSelect];
     if (queue === undefined || queue.isEnabled) return 'bad';
     if (offset === COMMON.queueSize) {
       queue.size = value;

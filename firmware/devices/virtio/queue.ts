@@ -44,19 +44,19 @@ export class Virtqueue {
   driverArea: Halves = { low: 0, high: 0 };
   deviceArea: Halves = { low: 0, high: 0 };
 
-  readonly #ram: GuestRam;
-  #isEnabled = false;
-  #taken = 0; // chains taken from the driver area, modulo 2^16
-  #given = 0; // chains given back through the device area, modulo 2^16
+  private readonly ram: GuestRam;
+  private enabled = false;
+  private taken = 0; // chains taken from the driver area, modulo 2^16
+  private given = 0; // chains given back through the device area, modulo 2^16
 
   constructor(ram: GuestRam, sizeMax: number) {
-    this.#ram = ram;
+    this.ram = ram;
     this.sizeMax = sizeMax;
     this.size = sizeMax;
   }
 
   get isEnabled(): boolean {
-    return this.#isEnabled;
+    return this.enabled;
   }
 
   // Checks what the guest has set up. Only an enabled queue may be used.
@@ -69,27 +69,27 @@ export class Virtqueue {
       [this.deviceArea, 4, RING.entries + size * DEVICE_RING_ENTRY_BYTES],
     ];
     for (const [address, alignment, bytes] of areas) {
-      if (address.low % alignment !== 0 || !this.#ram.has(whole(address), bytes))
+      if (address.low % alignment !== 0 || !this.ram.has(whole(address), bytes))
         return 'queue-address';
     }
-    this.#isEnabled = true;
+    this.enabled = true;
     return undefined;
   }
 
   // How many chains wait; undefined if the guest's index cannot be true.
   waiting(): number | undefined {
-    const index = known(this.#ram.readU16(whole(this.driverArea) + RING.index));
-    const count = (index - this.#taken) & 0xffff;
+    const index = known(this.ram.readU16(whole(this.driverArea) + RING.index));
+    const count = (index - this.taken) & 0xffff;
     return count <= this.size ? count : undefined;
   }
 
   // The next chain; only while some wait.
   take(isIndirectAllowed: boolean): ChainResult {
-    const entry = (this.#taken & (this.size - 1)) * DRIVER_RING_ENTRY_BYTES;
-    const head = known(this.#ram.readU16(whole(this.driverArea) + RING.entries + entry));
-    this.#taken = (this.#taken + 1) & 0xffff;
+    const entry = (this.taken & (this.size - 1)) * DRIVER_RING_ENTRY_BYTES;
+    const head = known(this.ram.readU16(whole(this.driverArea) + RING.entries + entry));
+    this.taken = (this.taken + 1) & 0xffff;
     return readChain({
-      ram: this.#ram,
+      ram: this.ram,
       table: whole(this.descriptors),
       tableEntries: this.size,
       head,
@@ -100,15 +100,15 @@ export class Virtqueue {
   // Gives a chain back, with the number of bytes written into it.
   give(head: number, bytesWritten: number): void {
     const ring = whole(this.deviceArea);
-    const at = ring + RING.entries + (this.#given & (this.size - 1)) * DEVICE_RING_ENTRY_BYTES;
-    this.#ram.writeU32(at, head);
-    this.#ram.writeU32(at + 4, bytesWritten);
-    this.#given = (this.#given + 1) & 0xffff;
-    this.#ram.writeU16(ring + RING.index, this.#given);
+    const at = ring + RING.entries + (this.given & (this.size - 1)) * DEVICE_RING_ENTRY_BYTES;
+    this.ram.writeU32(at, head);
+    this.ram.writeU32(at + 4, bytesWritten);
+    this.given = (this.given + 1) & 0xffff;
+    this.ram.writeU16(ring + RING.index, this.given);
   }
 
   wantsInterrupt(): boolean {
-    const flags = known(this.#ram.readU16(whole(this.driverArea) + RING.flags));
+    const flags = known(this.ram.readU16(whole(this.driverArea) + RING.flags));
     return (flags & DRIVER_RING_NO_INTERRUPT) === 0;
   }
 
@@ -117,20 +117,20 @@ export class Virtqueue {
     this.descriptors = { low: 0, high: 0 };
     this.driverArea = { low: 0, high: 0 };
     this.deviceArea = { low: 0, high: 0 };
-    this.#isEnabled = false;
-    this.#taken = 0;
-    this.#given = 0;
+    this.enabled = false;
+    this.taken = 0;
+    this.given = 0;
   }
 
   state(): QueueState {
     return {
       size: this.size,
-      isEnabled: this.#isEnabled,
+      isEnabled: this.enabled,
       descriptors: { ...this.descriptors },
       driverArea: { ...this.driverArea },
       deviceArea: { ...this.deviceArea },
-      taken: this.#taken,
-      given: this.#given,
+      taken: this.taken,
+      given: this.given,
     };
   }
 
@@ -140,9 +140,9 @@ export class Virtqueue {
     this.descriptors = { ...from.descriptors };
     this.driverArea = { ...from.driverArea };
     this.deviceArea = { ...from.deviceArea };
-    this.#isEnabled = from.isEnabled;
-    this.#taken = from.taken;
-    this.#given = from.given;
+    this.enabled = from.isEnabled;
+    this.taken = from.taken;
+    this.given = from.given;
   }
 }
 

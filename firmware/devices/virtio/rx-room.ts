@@ -12,11 +12,11 @@ export type RxCounters = {
 };
 
 export class RxRoom<Unit> {
-  readonly #pci: VirtioPci;
-  readonly #queue: number;
-  readonly #unitsMax: number;
-  readonly #deliver: (chain: Chain) => void;
-  #waiting = new Fifo<Unit>();
+  private readonly pci: VirtioPci;
+  private readonly queue: number;
+  private readonly unitsMax: number;
+  private readonly deliver: (chain: Chain) => void;
+  private waiting = new Fifo<Unit>();
 
   // `deliver` fills a buffer of the guest with what it takes.
   constructor(options: {
@@ -25,24 +25,24 @@ export class RxRoom<Unit> {
     unitsMax: number;
     deliver: (chain: Chain) => void;
   }) {
-    this.#pci = options.pci;
-    this.#queue = options.queue;
-    this.#unitsMax = options.unitsMax;
-    this.#deliver = options.deliver;
+    this.pci = options.pci;
+    this.queue = options.queue;
+    this.unitsMax = options.unitsMax;
+    this.deliver = options.deliver;
   }
 
   get length(): number {
-    return this.#waiting.length;
+    return this.waiting.length;
   }
 
   // In order, as far as there is room.
   receive(units: ArrayLike<Unit> & Iterable<Unit>, counters: RxCounters): void {
-    if (!this.#pci.isReady(this.#queue)) {
+    if (!this.pci.isReady(this.queue)) {
       counters.rxNoDriver += units.length;
       return;
     }
     for (const unit of units) {
-      if (this.#waiting.length < this.#unitsMax) this.#waiting.push(unit);
+      if (this.waiting.length < this.unitsMax) this.waiting.push(unit);
       else counters.rxWaitingFull++;
     }
     this.serve();
@@ -50,30 +50,30 @@ export class RxRoom<Unit> {
 
   // Takes buffers as long as anything waits.
   serve(): void {
-    this.#pci.drain(this.#queue, this.#deliver, () => this.#waiting.length > 0);
+    this.pci.drain(this.queue, this.deliver, () => this.waiting.length > 0);
   }
 
   // The longest waiting one, which must be there.
   take(): Unit {
-    if (this.#waiting.length === 0) throw new Error('nothing waits');
-    return this.#waiting.shift()!;
+    if (this.waiting.length === 0) throw new Error('nothing waits');
+    return this.waiting.shift()!;
   }
 
   // The newest, if it has to wait, in another form.
   keepNewest(keep: (unit: Unit) => Unit): void {
-    const { last } = this.#waiting;
-    if (last !== undefined) this.#waiting.replaceLast(keep(last));
+    const { last } = this.waiting;
+    if (last !== undefined) this.waiting.replaceLast(keep(last));
   }
 
   clear(): void {
-    this.#waiting.clear();
+    this.waiting.clear();
   }
 
   units(): Unit[] {
-    return [...this.#waiting];
+    return [...this.waiting];
   }
 
   restore(units: Iterable<Unit>): void {
-    this.#waiting = new Fifo(units);
+    this.waiting = new Fifo(units);
   }
 }

@@ -3,6 +3,8 @@
 export interface NetLink {
   /** Where the cable goes, for people. */
   readonly where: string;
+  /** Why no frame passes now, in words; it is taken again by itself when it is back. */
+  readonly trouble: string | null;
   /** From now on frames are handed in; what comes before is lost, as on a cable that is not plugged in. */
   start(): void;
   /** Sends at once or drops, as a network does. */
@@ -13,6 +15,6 @@ export interface NetLink {
 
 export interface NetLinkEvents {
   onFrames: (frames: readonly Uint8Array[]) => void;
-  /** The link is of no more use, in words; the guest goes on without. */
+  /** The link is of no use any more, or again, in words; the guest goes on. */
   onTrouble: (words: string) => void;
 }

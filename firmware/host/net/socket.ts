@@ -21,6 +21,9 @@ async function listeningEnd(path: string, events: NetLinkEvents): Promise<NetLin
   const queue = await PeerQueue.listen(path, (peer) => ear.attach(peer));
   return {
     where: path,
+    get trouble() {
+      return queue.trouble;
+    },
     start: () => ear.start(),
     send: (frame) => send(queue.peer, frame),
     close: () => queue.close(),
@@ -30,13 +33,19 @@ async function listeningEnd(path: string, events: NetLinkEvents): Promise<NetLin
 function connectedEnd(path: string, peer: Socket, events: NetLinkEvents): NetLink {
   const ear = new Ear(events);
   let isClosed = false;
+  let trouble: string | null = null;
   ear.attach(peer);
   peer.on('error', () => {});
   peer.on('close', () => {
-    if (!isClosed) events.onTrouble(`network socket ${path}: the other end is gone`);
+    if (isClosed) return;
+    trouble = `network socket ${path}: the other end is gone`;
+    events.onTrouble(trouble);
   });
   return {
     where: path,
+    get trouble() {
+      return trouble;
+    },
     start: () => ear.start(),
     send: (frame) => send(peer, frame),
     close: async () => {

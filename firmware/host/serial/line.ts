@@ -3,6 +3,8 @@
 export interface SerialLine {
   /** Where it can be found, for people; undefined when there is nothing to find. */
   readonly where: string | undefined;
+  /** Why nothing passes now, in words; it is opened anew by itself. */
+  readonly trouble: string | null;
   /** What the guest sent. Never waits: what nobody takes is dropped and counted. */
   write(bytes: Uint8Array): void;
   /** The guest is behind: give no more input until `resume()`. */
@@ -21,6 +23,8 @@ export interface SerialLineEvents {
    * A guest with flow control sends nothing meanwhile.
    */
   onTaken?: (isTaken: boolean) => void;
+  /** For people: it is lost, or can be found elsewhere now. */
+  onNotice?: (words: string) => void;
 }
 
 /** Text nobody reads: beyond this a line drops what the guest sends. */

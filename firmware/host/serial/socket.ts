@@ -20,6 +20,9 @@ export async function socketLine(path: string, events: SerialLineEvents): Promis
   unread.nobody();
   return {
     where: path,
+    get trouble() {
+      return queue.trouble;
+    },
     write: (bytes) => {
       const { peer } = queue;
       if (!peer?.writable || peer.writableLength >= UNREAD_BYTES_MAX) return;

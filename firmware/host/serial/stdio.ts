@@ -35,6 +35,7 @@ export function stdioLine({ onBytes, onLeave, onTaken }: SerialLineEvents): Seri
   stdout.on('drain', drained);
   return {
     where: undefined,
+    trouble: null,
     write: (bytes) => {
       if (isClosed) return;
       stdout.write(bytes);

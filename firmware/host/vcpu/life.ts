@@ -1,6 +1,7 @@
-// One life of a guest, from power-on (here, or on the board it was adopted from) to whatever ends it:
-// engine, machine and digest over guest memory. Memory outlives it: it is cleared and used again, so
-// that whoever copies it needs to know only one.
+// One life of a guest: engine, machine and digest over guest memory, from power-on to whatever ends it. On a
+// primary the power-on was here. On a backup it may have been on the other board, from which the state was
+// adopted. Guest memory outlives a life: the next one clears it and uses it again, so that sync-up, which
+// copies memory, has to know only one.
 import { type GuestMemory, MemoryDigest } from '../../../native/index.ts';
 import type { DiskRequest, StateValue } from '../../devices/contracts.ts';
 import { DirtyPages, MachineDigest } from '../../lockstep/digest.ts';
@@ -20,7 +21,7 @@ import { Outbox } from './outbox.ts';
 
 export interface LifeOptions {
   config: GuestConfig;
-  /** All of it zero for a power-on, as on the other board for an adoption. */
+  /** For a power-on all zero; for an adoption as it is on the other board. */
   memory: GuestMemory;
   birth: Birth;
   hasDigest: boolean;

@@ -2,11 +2,11 @@
 
 export class FileView {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
+  private readonly view: DataView;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   get length(): number {
@@ -14,29 +14,29 @@ export class FileView {
   }
 
   u8(at: number): number | undefined {
-    return this.#has(at, 1) ? this.#view.getUint8(at) : undefined;
+    return this.has(at, 1) ? this.view.getUint8(at) : undefined;
   }
 
   u16(at: number): number | undefined {
-    return this.#has(at, 2) ? this.#view.getUint16(at, true) : undefined;
+    return this.has(at, 2) ? this.view.getUint16(at, true) : undefined;
   }
 
   u32(at: number): number | undefined {
-    return this.#has(at, 4) ? this.#view.getUint32(at, true) : undefined;
+    return this.has(at, 4) ? this.view.getUint32(at, true) : undefined;
   }
 
   // As a number; what exceeds 2^53 is no length or address of ours anyway.
   u64(at: number): number | undefined {
-    if (!this.#has(at, 8)) return undefined;
-    return this.#view.getUint32(at + 4, true) * 2 ** 32 + this.#view.getUint32(at, true);
+    if (!this.has(at, 8)) return undefined;
+    return this.view.getUint32(at + 4, true) * 2 ** 32 + this.view.getUint32(at, true);
   }
 
   // undefined unless all of it is there.
   part(at: number, bytes: number): Uint8Array | undefined {
-    return this.#has(at, bytes) ? this.bytes.subarray(at, at + bytes) : undefined;
+    return this.has(at, bytes) ? this.bytes.subarray(at, at + bytes) : undefined;
   }
 
-  #has(at: number, bytes: number): boolean {
+  private has(at: number, bytes: number): boolean {
     return at >= 0 && bytes >= 0 && at + bytes <= this.bytes.length;
   }
 }

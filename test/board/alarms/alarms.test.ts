@@ -7,15 +7,13 @@ import { ALARM_CODES, type AlarmCode } from '../../../firmware/board/alarms/code
 import { journalLine, readJournal } from '../../../firmware/board/alarms/journal.ts';
 import { AlarmKeeper } from '../../../firmware/board/alarms/keeper.ts';
 import { AlarmStore } from '../../../firmware/board/alarms/store.ts';
-import { AlarmWatch, BEGINS, HAPPENED } from '../../../firmware/board/alarms/watch.ts';
-import { EVENT_CODES } from '../../../firmware/board/event-codes.ts';
+import { AlarmWatch } from '../../../firmware/board/alarms/watch.ts';
 import { EventLog } from '../../../firmware/board/events.ts';
 import type { ScadaStatus, TellerReport } from '../../../firmware/board/scada-desk.ts';
 import type { Status } from '../../../firmware/board/status.ts';
 import { DEFAULT_LIMITS } from '../../../watchdog/limits.ts';
-import { assert, repoPath, seededRandom, suite } from '../../harness/index.ts';
+import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { until } from '../../watchdog/pty.ts';
-import { codesIn, sources } from '../codes-told.ts';
 import { healthyStatus } from './statuses.ts';
 
 const test = suite('board/alarms');
@@ -58,6 +56,8 @@ test('each thing the status says is one alarm, and ends with it', () => {
   const healthy = healthyStatus();
   const silent = { ...healthy.paths.log, state: 'silent' as const };
   const deaf = { ...healthy.paths.front, peerHears: false };
+  const config = healthy.config!;
+  const trial = { by: 'eva', minutes: 5, leftMs: 60_000, hash: '' };
   const cases: [Partial<Status>, AlarmCode][] = [
     [{ guest: { ...healthy.guest, state: 'failed' } }, 'GUEST-DOWN'],
     [{ role: 'isolated', pairState: 'STOP' }, 'ISOLATED'],
@@ -79,6 +79,8 @@ test('each thing the status says is one alarm, and ends with it', () => {
       { nets: [{ ...healthy.nets[0]!, isStorm: true, source: '02:00:00:00:00:07' }] },
       'PLANT-STORM',
     ],
+    [{ config: { ...config, file: { ...config.file!, hash: 'of another' } } }, 'CONFIG-UNUSED'],
+    [{ config: { ...config, trial } }, 'CONFIG-TRIAL'],
   ];
   for (const [change, code] of cases) {
     const { watch, said } = watched();
@@ -319,38 +321,6 @@ test('a listener that tells is heard in order by all', () => {
   events.tell('DIVERGED');
   events.tell('BOARD-STOPPING');
   assert.equal(seen, [1, 2, 3]);
-});
-
-test('docs/alarms.md has a section for each alarm, in this order, with its words', () => {
-  const page = readFileSync(repoPath('docs/alarms.md'), 'utf8');
-  const sections = page.split(/^## /m).slice(1);
-  assert.equal(
-    sections.map((section) => section.split('\n')[0]),
-    Object.keys(ALARM_CODES),
-  );
-  for (const section of sections) {
-    const [code = '', , line] = section.split('\n');
-    const { severity, kind, words } = ALARM_CODES[code as AlarmCode];
-    assert.is(line, `${severity}, ${kind}: ${words}`);
-    assert.match(section, /\n\*\*Do:\*\* \S.{30}/);
-    if (kind === 'event') assert.match(section, `ack ${code}`);
-  }
-});
-
-test('every alarm has a source, and every source is there', () => {
-  const watch = readFileSync(repoPath('firmware/board/alarms/watch.ts'), 'utf8');
-  const noted = [...watch.matchAll(/note\(\s*'([A-Z-]+)'/g)].map(([, code]) => code);
-  const byEvent = Object.entries({ ...HAPPENED, ...BEGINS });
-  const told = codesIn(sources('firmware', 'watchdog'));
-  for (const [event, alarm] of byEvent) {
-    assert.ok(event in EVENT_CODES && alarm in ALARM_CODES, event);
-    assert.ok(told.has(event), `${alarm} begins with ${event}, which nobody tells`);
-  }
-  const elsewhere = sources('firmware/board/alarms').flatMap((text) =>
-    [...text.matchAll(/\braise\('([A-Z-]+)'/g)].map(([, code]) => code),
-  );
-  const raised = new Set([...noted, ...byEvent.map(([, alarm]) => alarm), ...elsewhere]);
-  assert.equal([...raised].sort(), Object.keys(ALARM_CODES).sort());
 });
 
 test.run();

@@ -22,6 +22,13 @@ export function healthyStatus(): Status {
     board: { name: 'press-7-a', side: 'a', pid: 100, boot: 12, upMs: 7_800_000 },
     role: 'protected',
     pairState: 'RUN-Redundant',
+    redundancy: {
+      words: 'any single fault is survived',
+      faults: [
+        { fault: 'death-here', what: 'death of press-7-a', survived: true, why: null },
+        { fault: 'log', what: 'loss of the log link', survived: true, why: null },
+      ],
+    },
     why: 'the peer is in step',
     sinceMs: 7_500_000,
     generation: 5,

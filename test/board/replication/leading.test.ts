@@ -107,6 +107,48 @@ test('a backup that falls behind slows the guest, says so once, and is let go wh
   leading.stop();
 });
 
+test('a sawtooth of lag for 14 minutes is one piece of news, with how often it came; calm ends it', () => {
+  const { fake, leading, ack } = granted();
+  fake.is({ grant: PARTNER });
+  let through = 2;
+  ack({ applied: through });
+  const begunMs = fake.nowMs;
+  /** The backup is behind for this long, and then keeps up for that long. */
+  const tooth = (behindMs: number, wellMs: number): void => {
+    leading.log(Uint8Array.of(2));
+    through += 1;
+    const follows = fake.nowMs + behindMs;
+    for (const endMs = follows + wellMs; fake.nowMs < endMs; ) {
+      fake.nowMs += LAG_LIMITS.stepMs;
+      if (fake.nowMs >= follows) ack({ through, applied: through });
+      leading.govern();
+    }
+  };
+  let slowings = 0;
+  let before = 0;
+  for (; fake.nowMs - begunMs < 14 * 60_000; slowings++) {
+    tooth(900, 27_000);
+    assert.ok(fake.throttled.length > before, 'slowed each time');
+    assert.is(leading.throttleShare, 0, 'and let go again');
+    before = fake.throttled.length;
+  }
+  assert.ok(slowings >= 30);
+  assert.equal(fake.events, ['LAG-SLOWED', 'LAG-SLOWED']);
+  assert.match(fake.texts[1]!, /ms behind, and the guest was slowed 2\d times in 10 min$/);
+  tooth(0, 60_000);
+  assert.equal(fake.events.slice(2), ['LAG-WELL']);
+  assert.match(fake.texts[2]!, /keeps up; the guest was slowed 3\d times in 14 min$/);
+  // A single moment is no news; what comes back must be calm for longer.
+  tooth(100, 200_000);
+  assert.is(fake.events.length, 3);
+  tooth(900, 100_000);
+  tooth(900, 100_000);
+  assert.equal(fake.events.slice(3), ['LAG-SLOWED']);
+  tooth(0, 600_000);
+  assert.equal(fake.events.slice(3), ['LAG-SLOWED', 'LAG-WELL']);
+  leading.stop();
+});
+
 test('the follower is in step when it moves along and is near, told once', () => {
   const { fake, leading, ack } = granted();
   leading.stop();

@@ -26,6 +26,7 @@ export const FACTS: BoardFacts = {
 export class SharedFake {
   readonly sent: LogMessage[] = [];
   readonly events: string[] = [];
+  readonly texts: string[] = [];
   readonly arbiter: ArbiterEvent[] = [];
   readonly acked: number[] = [];
   readonly heard: Uint8Array[] = [];
@@ -76,7 +77,10 @@ export class SharedFake {
       events: {
         arbiter: (event: ArbiterEvent) => this.arbiter.push(event),
         statement: () => {},
-        event: ({ code }: { code: string }) => this.events.push(code),
+        event: ({ code, text }: { code: string; text: string }) => {
+          this.events.push(code);
+          this.texts.push(text);
+        },
       },
       limits: { lag: LAG_LIMITS, sync: SYNC_PLAN_LIMITS, retryMs: 60_000, catchUpMs: 15_000 },
       nowMs: () => this.nowMs,

@@ -202,7 +202,7 @@ test(
     const held: (() => void)[] = [];
     disk!.request = (...args) => void held.push(() => request(...args));
     await a.until(() => a.replication.leading.throttleShare > 0);
-    assert.ok(a.codes().includes('LAG-SLOWED'));
+    await a.until(() => a.codes().includes('LAG-SLOWED'));
     await b.told('diverged');
     assert.match(a.events.find(({ code }) => code === 'LAG-DROPPED')!.text, /cannot keep up/);
     assert.ok(b.codes().includes('LAG-DROPPED'));

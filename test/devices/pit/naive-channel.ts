@@ -7,27 +7,27 @@ export class NaiveChannel {
   out = true;
   ce = 0;
   hasRun = false; // the counter has been loaded since the control word
-  #cr = 0;
-  #isLoadDue = false;
-  #isRunning = false;
-  #isStrobeDone = false;
-  #isArmed = false;
+  private cr = 0;
+  private isLoadDue = false;
+  private isRunning = false;
+  private isStrobeDone = false;
+  private isArmed = false;
 
   control(mode: number): void {
     this.mode = mode;
     this.out = mode !== 0;
-    this.#isRunning = false;
-    this.#isLoadDue = false;
-    this.#isArmed = false;
+    this.isRunning = false;
+    this.isLoadDue = false;
+    this.isArmed = false;
   }
 
   count(value: number): void {
-    this.#cr = value === 0 ? 0x10000 : value;
-    this.#isArmed = true;
+    this.cr = value === 0 ? 0x10000 : value;
+    this.isArmed = true;
     if (this.mode === 1 || this.mode === 5) return;
-    if ((this.mode === 2 || this.mode === 3) && this.#isRunning) return;
-    this.#isLoadDue = true;
-    this.#isStrobeDone = false;
+    if ((this.mode === 2 || this.mode === 3) && this.isRunning) return;
+    this.isLoadDue = true;
+    this.isStrobeDone = false;
     if (this.mode === 0) this.out = false;
     if (this.mode === 4) this.out = true;
   }
@@ -38,46 +38,46 @@ export class NaiveChannel {
     if (this.mode === 2 || this.mode === 3) {
       if (!level) this.out = true;
     }
-    if (isRising && this.#isArmed && this.mode !== 0 && this.mode !== 4) {
-      this.#isLoadDue = true;
-      this.#isStrobeDone = false;
+    if (isRising && this.isArmed && this.mode !== 0 && this.mode !== 4) {
+      this.isLoadDue = true;
+      this.isStrobeDone = false;
       if (this.mode === 5 || this.mode === 1) this.out = true;
     }
   }
 
   pulse(): void {
-    if (this.#isLoadDue) {
-      this.#isLoadDue = false;
-      this.#isRunning = true;
+    if (this.isLoadDue) {
+      this.isLoadDue = false;
+      this.isRunning = true;
       this.hasRun = true;
-      this.#isStrobeDone = false;
-      this.ce = this.#cr;
+      this.isStrobeDone = false;
+      this.ce = this.cr;
       if (this.mode === 1) this.out = false;
       else if (this.mode !== 0) this.out = true;
-      if (this.mode === 3) this.#startHalf();
+      if (this.mode === 3) this.startHalf();
       return;
     }
-    if (!this.#isRunning) return;
-    if (this.mode === 2) this.#pulseRate();
-    else if (this.mode === 3) this.#pulseSquare();
-    else this.#pulseOnce();
+    if (!this.isRunning) return;
+    if (this.mode === 2) this.pulseRate();
+    else if (this.mode === 3) this.pulseSquare();
+    else this.pulseOnce();
   }
 
-  #pulseOnce(): void {
+  private pulseOnce(): void {
     const isPausing = this.mode === 0 || this.mode === 4;
     const isStrobe = this.mode === 4 || this.mode === 5;
     if (isPausing && !this.gate) return;
     if (isStrobe) this.out = true;
     this.ce = (this.ce - 1 + 0x10000) % 0x10000;
-    if (this.ce !== 0 || this.#isStrobeDone) return;
-    this.#isStrobeDone = true;
+    if (this.ce !== 0 || this.isStrobeDone) return;
+    this.isStrobeDone = true;
     this.out = !isStrobe;
   }
 
-  #pulseRate(): void {
+  private pulseRate(): void {
     if (!this.gate) return;
     if (this.ce === 1) {
-      this.ce = this.#cr;
+      this.ce = this.cr;
       this.out = true;
       return;
     }
@@ -86,18 +86,18 @@ export class NaiveChannel {
   }
 
   // Each half counts by two; an odd count has the longer half high.
-  #pulseSquare(): void {
+  private pulseSquare(): void {
     if (!this.gate) return;
     this.ce -= 2;
-    this.#pulsesLeft--;
-    if (this.#pulsesLeft > 0) return;
+    this.pulsesLeft--;
+    if (this.pulsesLeft > 0) return;
     this.out = !this.out;
-    this.#startHalf();
+    this.startHalf();
   }
 
-  #pulsesLeft = 0;
-  #startHalf(): void {
-    this.ce = this.#cr & ~1;
-    this.#pulsesLeft = this.out ? Math.ceil(this.#cr / 2) : Math.floor(this.#cr / 2);
+  private pulsesLeft = 0;
+  private startHalf(): void {
+    this.ce = this.cr & ~1;
+    this.pulsesLeft = this.out ? Math.ceil(this.cr / 2) : Math.floor(this.cr / 2);
   }
 }

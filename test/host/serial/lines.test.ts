@@ -11,8 +11,11 @@ import type { SerialLine } from '../../../firmware/host/serial/line.ts';
 import { PtyWriter, ptyLine } from '../../../firmware/host/serial/pty.ts';
 import { socketLine } from '../../../firmware/host/serial/socket.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
+import { until } from '../../watchdog/pty.ts';
 
 const test = suite('host/serial');
+/** A second, and what a busy machine adds. */
+const SOON_MS = 10_000;
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-serial-'));
 test.after(() => rmSync(folder, { recursive: true }));
 
@@ -154,6 +157,58 @@ test('pseudo-terminal: much output reaches a slow reader whole', async () => {
   assert.is(Buffer.compare(await heard.take(sent.length), sent), 0);
   program.destroy();
   await line.close();
+});
+
+test('pseudo-terminal: hung up by somebody, it serves on, raw as before', async () => {
+  const sink = new Sink();
+  const said: string[] = [];
+  const line = ptyLine({ ...sink.events, onNotice: (words) => said.push(words) });
+  for (let round = 1; round <= 2; round++) {
+    // As a getty does with its line.
+    const hangup =
+      'import os,fcntl,sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR|os.O_NOCTTY), 0x5437)';
+    const { status, stderr } = spawnSync('python3', ['-c', hangup, line.where!]);
+    // Only root may.
+    if (/not permitted/.test(String(stderr))) return await line.close();
+    assert.is(status, 0, String(stderr));
+    await until('taken again', () => said.length === round && line.trouble === null, SOON_MS);
+    for (let program = 0; program < 2; program++) {
+      const fd = openSync(line.where!, constants.O_RDWR | constants.O_NOCTTY);
+      const reader = new ReadStream(fd);
+      const heard = new Sink();
+      reader.on('data', (bytes) => heard.add(bytes));
+      writeSync(fd, 'hello\r');
+      assert.is(String(await sink.take(6)), 'hello\r');
+      line.write(Buffer.from('world\n'));
+      assert.is(String(await heard.take(6)), 'world\n');
+      const closed = once(reader, 'close');
+      reader.destroy();
+      await closed;
+    }
+  }
+  await line.close();
+});
+
+test('socket: a file that was deleted is made again; who talks, talks on', async () => {
+  const path = join(folder, 'deleted');
+  const sink = new Sink();
+  const line = await socketLine(path, sink.events);
+  const first = connect(path);
+  first.write('one');
+  assert.is(String(await sink.take(3)), 'one');
+  rmSync(path);
+  await until('made again', () => existsSync(path) && line.trouble === null, SOON_MS);
+  first.write('two');
+  assert.is(String(await sink.take(3)), 'two');
+  const second = connect(path);
+  second.write('six');
+  const closed = once(first, 'close');
+  first.destroy();
+  await closed;
+  assert.is(String(await sink.take(3)), 'six');
+  second.destroy();
+  await line.close();
+  assert.not.ok(existsSync(path));
 });
 
 test('what nobody reads is dropped beyond a limit', () => {

@@ -1,7 +1,7 @@
 // A machine and its recorder without a guest: every slice costs a set real time per instruction, ends as
 // it is told, and everything that is done to it is written down.
 
-import type { Input, SerialPortName } from '../../../firmware/devices/contracts.ts';
+import type { Input, Output, SerialPortName } from '../../../firmware/devices/contracts.ts';
 import type { LoopMachine, LoopRecorder } from '../../../firmware/host/vcpu/loop.ts';
 import type { SliceEnd, StopReason } from '../../../firmware/machine/machine-types.ts';
 
@@ -12,8 +12,11 @@ export class FakeMachine implements LoopMachine, LoopRecorder {
   deadlineNs: bigint | undefined;
   /** Real nanoseconds an instruction takes. */
   costNs = 10n;
-  /** What the next slices end with, and after how many instructions; then 'limit'. */
-  readonly script: { end: SliceEnd; instructions?: bigint }[] = [];
+  /** What the next slices end with, after how many instructions, and what they make; then 'limit'. */
+  readonly script: { end: SliceEnd; instructions?: bigint; makes?: readonly Output[] }[] = [];
+  /** Where what a slice makes goes to. */
+  output: (output: Output) => void = () => {};
+  isHalted = false;
   readonly inputs: Input[] = [];
   readonly slices: bigint[] = [];
   digests = 0;
@@ -49,10 +52,12 @@ export class FakeMachine implements LoopMachine, LoopRecorder {
   }
 
   runSlice(limit: bigint): SliceEnd {
-    const { end, instructions = limit - this.position } = this.script.shift() ?? { end: 'limit' };
+    const next = this.script.shift() ?? { end: 'limit' };
+    const { end, instructions = limit - this.position, makes = [] } = next;
     this.slices.push(instructions);
     this.position += instructions;
     this.realNs += instructions * this.costNs;
+    for (const output of makes) this.output(output);
     if (end === 'stopped') this.stopReason ??= { kind: 'off' };
     return end;
   }

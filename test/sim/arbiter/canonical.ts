@@ -3,11 +3,12 @@
 // counters become ranks, times become ages up to the largest one that matters, positions become
 // distances from what the plant has seen. The exploration then ends by itself. What each path has
 // delivered is not in the key: queues keep their order, so a living statement in one is newer than
-// all that came before, and a last word that comes twice the arbiter drops by itself.
+// all that came before, and a last word that comes twice the arbiter drops by itself. It is in the key while a
+// board speaks under a number that is not above what was heard of it.
 import type { ArbiterState, Grant, Statement } from '../../../watchdog/arbiter-types.ts';
 import { ROLES } from '../../../watchdog/arbiter-types.ts';
 import { PATHS } from '../../../watchdog/limits.ts';
-import { type LogPart, SIDES, type Side, UNIT_MS, type World } from './world-types.ts';
+import { type Board, type LogPart, SIDES, type Side, UNIT_MS, type World } from './world-types.ts';
 
 const ROLE_NUMBER = new Map<string, number>([...ROLES, 'dead'].map((role, index) => [role, index]));
 const STANDINGS = ['sole', 'shared', 'behind', 'unknown', 'pending'];
@@ -91,6 +92,12 @@ function collectBoard(world: World, side: Side, ranks: Ranks): void {
     if (arbiter.peer !== null) collectStatement(arbiter.peer, peer, ranks);
     const { heard, lastWordBoot } = arbiter;
     ranks.seq(peer, heard.boot, heard.seq);
+    if (isBehind(world, side)) {
+      for (const path of PATHS) {
+        const { boot, seq } = world.boards[side].delivered[path];
+        ranks.seq(peer, boot, seq);
+      }
+    }
     if (lastWordBoot >= heard.boot) ranks.boot(peer, lastWordBoot);
   }
   for (const path of PATHS) {
@@ -135,8 +142,13 @@ function encodeBoard(world: World, side: Side, ranks: Ranks, out: number[]): voi
     out.push(waits, near(board.at), near(board.forkAt), MARKS.indexOf(board.sentMark));
     encodeArbiter(board.arbiter, side, world.unit, ranks, out);
   }
+  const behind = isBehind(world, side);
   for (const path of PATHS) {
     const queue = world.queues[side][path];
+    if (behind) {
+      const { boot, seq } = board.delivered[path];
+      out.push(ranks.rankSeq((1 - side) as Side, boot, seq));
+    }
     out.push(queue.length);
     for (const { statement, said, log, age } of queue) {
       out.push(age, ranks.rankSeq((1 - side) as Side, said.boot, said.seq));
@@ -144,6 +156,18 @@ function encodeBoard(world: World, side: Side, ranks: Ranks, out: number[]): voi
       encodeLog(log, side, ranks, near, out);
     }
   }
+}
+
+/** What the peer of `side` says, or said and is on its way, is not above what was heard of it. */
+function isBehind(world: World, side: Side): boolean {
+  const { arbiter, up } = world.boards[side];
+  const { arbiter: speaker, boot, up: speaks } = world.boards[1 - side] as Board;
+  if (!up) return false;
+  const { heard } = arbiter;
+  const old = (said: { boot: number; seq: number }) =>
+    said.boot < heard.boot || (said.boot === heard.boot && said.seq < heard.seq);
+  if (speaks ? old(speaker) : boot < heard.boot) return true;
+  return PATHS.some((path) => world.queues[side][path].some(({ said }) => old(said)));
 }
 
 function encodeArbiter(

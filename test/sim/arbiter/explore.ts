@@ -39,7 +39,8 @@ const FAIR_UNITS_MAX = 60;
 export function firstWorld(task: Pick<Task, 'model' | 'budget' | 'from'>): World {
   const { model } = task;
   const a = coldBoard(0, { generation: 1, standing: 'sole' }, 0, model);
-  const b = coldBoard(1, { generation: 1, standing: 'behind' }, -1, model);
+  // Wiped and started anew, a has the number of its first start again, b a lower one.
+  const b = { ...coldBoard(1, { generation: 1, standing: 'behind' }, -1, model), boot: 2 };
   let world = newWorld([a, b], NO_BUDGET);
   for (const side of SIDES) world = start(model, world, side);
   while (task.from === 'syncing' && world.boards[0].arbiter.role !== 'source') {

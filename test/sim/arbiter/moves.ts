@@ -13,6 +13,7 @@ import {
   slander,
   start,
   tick,
+  wipe,
 } from './world.ts';
 import {
   type Cut,
@@ -25,8 +26,20 @@ import {
   type World,
 } from './world-types.ts';
 
-/** `gasp`: a crash that the supervisor tells of. */
-export type FaultKind = 'crash' | 'gasp' | 'hang' | 'sleep' | 'witness' | Cut | 'log' | 'serial';
+/**
+ * `gasp`: a crash that the supervisor tells of. `wipe`: one that takes the state folder with it, while the
+ * other board holds the machine.
+ */
+export type FaultKind =
+  | 'crash'
+  | 'gasp'
+  | 'wipe'
+  | 'hang'
+  | 'sleep'
+  | 'witness'
+  | Cut
+  | 'log'
+  | 'serial';
 
 /** A cable is cut both ways by one fault. */
 const BOTH_WAYS: Partial<Record<FaultKind, readonly Cut[]>> = {
@@ -149,7 +162,12 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
   // A cut takes what is in flight with it, so it matters only between units.
   const between = world.boards.every((board) => !board.ticked || !board.up);
   for (const fault of menu.faults) {
-    if (fault === 'crash' || fault === 'gasp' || fault === 'hang' || fault === 'sleep') {
+    if (fault === 'wipe') {
+      for (const side of SIDES) {
+        const { up, hung } = world.boards[side];
+        if (up && !hung && holdsMachine(world, other(side))) moves.push(`wipe ${NAME[side]}`);
+      }
+    } else if (fault === 'crash' || fault === 'gasp' || fault === 'hang' || fault === 'sleep') {
       for (const side of SIDES) {
         const board = world.boards[side];
         if (!board.up || board.hung) continue;
@@ -167,6 +185,14 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
       if (cuts.every((cut) => !world.cuts.has(cut))) moves.push(`cut ${fault}`);
     }
   }
+}
+
+/** A machine that holds all the plant has seen; where that is the lost one alone, nothing can be promised. */
+function holdsMachine(world: World, side: Side): boolean {
+  const { up, hung, arbiter, at } = world.boards[side];
+  const follows = arbiter.role === 'backup' && arbiter.doubt === null;
+  const holds = follows || (LEADING.has(arbiter.role) && arbiter.gate !== 'closed');
+  return up && !hung && holds && at !== null && at >= world.released;
 }
 
 /** Of a board that hangs, too: its process is there. */
@@ -223,6 +249,8 @@ export function play(model: Model, world: World, move: string): World {
       const after = slander(world, side, more.includes('wrote'), more.includes('next'));
       return spend(after, { words: budget.words - 1 });
     }
+    case 'wipe':
+      return spend(wipe(world, side), { faults: budget.faults - 1 });
     case 'hang':
     case 'sleep':
       return spend(setHung(world, side, true, verb === 'sleep'), { faults: budget.faults - 1 });

@@ -21,6 +21,7 @@ import { type LogPart, NAME, other, type Side, WORD_PATHS } from './world-types.
 export const TIMED_FAULTS = [
   'crash',
   'gasp',
+  'wipe',
   'slander',
   'hang',
   'stall',
@@ -34,6 +35,7 @@ export type TimedFault = (typeof TIMED_FAULTS)[number];
 
 /** Longer than any path takes. */
 const WORD_ON_ITS_WAY_MS = 50;
+const WIPED_QUIET_MS = 400;
 
 export interface TimedOptions {
   readonly random: SeededRandom;
@@ -41,6 +43,10 @@ export interface TimedOptions {
   /** Faults in force at the same time. */
   readonly atOnce: number;
   readonly kinds: readonly TimedFault[];
+  /** No stalls of the scheduler beyond what a fault makes. */
+  readonly isCalm?: boolean;
+  /** Of both boards; the gateway unless said otherwise. */
+  readonly witness?: 'gateway' | 'none';
   readonly log: ((line: string) => void) | null;
 }
 
@@ -73,7 +79,7 @@ export class TimedPair {
     const config = (id: 'a' | 'b'): ArbiterConfig => ({
       id,
       limits: { ...DEFAULT_LIMITS, seekMs: 1000 },
-      witness: 'gateway',
+      witness: options.witness ?? 'gateway',
       allowNoWatchdog: false,
       syncAllowed: true,
     });
@@ -83,9 +89,34 @@ export class TimedPair {
     ];
   }
 
-  run(): TimedResult {
+  /** Starts both and gives them time to become redundant. */
+  form(): void {
     for (const side of [0, 1] as const) this.start(side);
     this.until(4_000);
+  }
+
+  setWitness(isUp: boolean): void {
+    this.witnessUp = isUp;
+  }
+
+  /** The time of a board by its own clock. */
+  clockOf(side: Side): number {
+    return this.localMs(side);
+  }
+
+  /** Are outputs made from now on seen by the plant, `withinMs`, from a board whose front cable is in? */
+  servesWithin(withinMs: number): boolean {
+    this.until(this.nowMs + withinMs);
+    const before = this.boards.map(({ outAt }) => outAt);
+    this.until(this.nowMs + 300);
+    return this.boards.some(
+      ({ up, outAt }, side) =>
+        up && outAt > (before[side] as number) && !this.cuts.has(`front-${NAME[side]}`),
+    );
+  }
+
+  run(): TimedResult {
+    this.form();
     for (let fault = 0; fault < this.options.faults; fault++) this.oneFault();
     this.until(this.nowMs + 1_000);
     this.repairAll();
@@ -111,7 +142,7 @@ export class TimedPair {
 
   // --- time --------------------------------------------------------------------------------------
 
-  private get nowMs(): number {
+  get nowMs(): number {
     return this.timeline.nowMs;
   }
 
@@ -119,7 +150,7 @@ export class TimedPair {
     this.timeline.in(delayMs, run);
   }
 
-  private until(endMs: number): void {
+  until(endMs: number): void {
     this.timeline.until(endMs, () => this.violation === null);
   }
 
@@ -187,8 +218,9 @@ export class TimedPair {
       this.runMachine(side);
       this.fire(side, { type: 'tick' });
       const { random } = this;
-      if (random.chance(0.002)) this.freeze(side, random.int(28));
-      if (random.chance(0.0001)) this.freeze(side, 30 + random.int(40));
+      const isCalm = this.options.isCalm === true;
+      if (!isCalm && random.chance(0.002)) this.freeze(side, random.int(28));
+      if (!isCalm && random.chance(0.0001)) this.freeze(side, 30 + random.int(40));
       this.at(DEFAULT_LIMITS.tickMs + random.float() * 2, () => this.tick(side, life));
     });
   }
@@ -196,6 +228,7 @@ export class TimedPair {
   private probe(side: Side, life: number): void {
     const board = this.boards[side];
     if (board.life !== life || !board.up) return;
+    if (board.arbiter.config.witness === 'none') return;
     const reaches = () => this.witnessUp && !this.cuts.has(`front-${NAME[side]}`);
     if (reaches() && !this.random.chance(0.01)) {
       this.at(0.2 + this.random.float() * 2, () => {
@@ -228,6 +261,9 @@ export class TimedPair {
         return;
       case 'persist':
         this.write(side, action.record);
+        return;
+      case 'count-start':
+        this.countStart(side, action.boot);
         return;
       case 'gate':
         this.gate(side, action.gate);
@@ -274,6 +310,16 @@ export class TimedPair {
       if (board.life !== life || !board.up) return;
       board.disk = record;
       this.on(side, () => this.fire(side, { type: 'persisted', record }));
+    });
+  }
+
+  private countStart(side: Side, boot: number): void {
+    const board = this.boards[side];
+    const { life } = board;
+    this.at(0.5 + this.random.float() * 4, () => {
+      if (board.life !== life || !board.up) return;
+      board.boot = boot;
+      this.on(side, () => this.fire(side, { type: 'start-counted', boot }));
     });
   }
 
@@ -381,7 +427,7 @@ export class TimedPair {
 
   // --- faults ------------------------------------------------------------------------------------
 
-  private crash(side: Side, gasp: boolean): void {
+  crash(side: Side, gasp: boolean): void {
     const board = this.boards[side];
     if (!board.up) return;
     const served = board.arbiter.gate !== 'closed' && LEADING.has(board.arbiter.role);
@@ -393,6 +439,22 @@ export class TimedPair {
       `${this.nowMs.toFixed(1).padStart(9)} ${NAME[side]} CRASH${gasp ? ', gasp' : ''}`,
     );
     if (gasp) this.lastWord(side, board.arbiter.boot);
+  }
+
+  /**
+   * A power cut that the state folder does not survive, while the other board holds the machine; that one
+   * lives until its own disk says so, or nobody but an operator could go on.
+   */
+  private wipe(side: Side): void {
+    const board = this.boards[side];
+    const heir = this.boards[other(side)];
+    const { role } = heir.arbiter;
+    if (!heir.up || !(role === 'backup' || role === 'protected' || role === 'solo')) return;
+    if (!board.up || this.inForce() > 0) return;
+    this.crash(side, false);
+    this.until(this.nowMs + WIPED_QUIET_MS);
+    board.disk = { generation: 0, standing: 'unknown' };
+    board.boot = this.random.int(3);
   }
 
   private lastWord(side: Side, boot: number): void {
@@ -445,6 +507,7 @@ export class TimedPair {
     const kind = random.pick(this.options.kinds);
     this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} fault ${kind} ${NAME[side]}`);
     if (kind === 'crash' || kind === 'gasp') this.crash(side, kind === 'gasp');
+    else if (kind === 'wipe') this.wipe(side);
     else if (kind === 'slander') this.slander(side);
     else if (kind === 'hang') this.freeze(side, Number.POSITIVE_INFINITY);
     else if (kind === 'stall') this.freeze(side, 50 + random.int(400));

@@ -87,6 +87,10 @@ function perform(draft: Draft, action: Action): void {
     case 'persist':
       draft.board = { ...board, writeAge: 0 };
       return;
+    case 'count-start':
+      draft.board = { ...board, boot: action.boot };
+      fire(draft, { type: 'start-counted', boot: action.boot });
+      return;
     case 'gate':
       gateTurns(draft, action.gate);
       return;
@@ -334,6 +338,13 @@ export function crash(world: World, side: Side, wrote: boolean, gasp: boolean): 
   };
   const after = putBoard(world, side, dead);
   return gasp ? sayLastWord(after, side, disk, arbiter.boot) : after;
+}
+
+/** A power cut that the state folder does not survive: no record, and starts are counted from one again. */
+export function wipe(world: World, side: Side): World {
+  const after = crash(world, side, false, false);
+  const disk: DiskRecord = { generation: 0, standing: 'unknown' };
+  return putBoard(after, side, { ...after.boards[side], disk, boot: 0 });
 }
 
 /**
