@@ -22,7 +22,7 @@ import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
 import type { PathCounters } from './paths.ts';
 import type { Redundancy } from './redundancy.ts';
-import type { ReplicationFacts, SyncFacts } from './replication/types.ts';
+import type { NetFacts, ReplicationFacts, SyncFacts } from './replication/types.ts';
 import type { ScadaStatus } from './scada-desk.ts';
 import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
 import type { TakeoverStatus } from './takeover-timeline.ts';
@@ -77,6 +77,7 @@ export interface Status {
     readonly engine: { readonly kind: EngineKind; readonly why: string };
   };
   readonly disks: ReplicationFacts['disks'];
+  readonly nets: readonly NetFacts[];
   readonly versions: { readonly firmware: string };
   /** Null: this board does not look after its file. */
   readonly config: ConfigStatus | null;
@@ -219,6 +220,7 @@ export function statusOf(parts: StatusParts): Status {
       engine: facts.engine,
     },
     disks: facts.disks,
+    nets: facts.nets,
     versions: { firmware: parts.firmware },
     config: parts.configStatus,
     peer: peerStatus(parts),

@@ -4,6 +4,7 @@ import type { AlarmChange } from '../board/alarms/book.ts';
 import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import { PATH_WORDS } from '../board/notices.ts';
+import type { NetFacts } from '../board/replication/types.ts';
 import type { AlarmView, Status } from '../board/status.ts';
 import { ENGINES } from '../host/engine-kinds.ts';
 import { clip, wrap } from './ascii.ts';
@@ -52,7 +53,7 @@ export function redundancyScreen({ redundancy, pairState }: Status): string {
   return [...wrap(head, COLUMNS, 2), '', ...lines, ''].join('\n');
 }
 
-export function guestScreen({ guest, gate, disks, role }: Status): string {
+export function guestScreen({ guest, gate, disks, nets, role }: Status): string {
   const virtualMs = Number(BigInt(guest.virtualNs) / 1_000_000n);
   return [
     row('state', `${guest.state} (this board: ${role})`),
@@ -61,8 +62,15 @@ export function guestScreen({ guest, gate, disks, role }: Status): string {
     row('engine', ENGINES[guest.engine.kind].words),
     row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
     row('disks', `${disks.length}`),
+    ...nets.map((net) => row('network', netWords(net))),
     '',
   ].join('\n');
+}
+
+function netWords({ tap, dropped, groupDropped, isStorm, droppedPerS, source }: NetFacts): string {
+  if (dropped === 0) return `${tap}, nothing dropped`;
+  const now = isStorm ? `FLOODED, ${droppedPerS} a second now; ` : '';
+  return `${tap}, ${now}dropped ${dropped}, ${groupDropped} of them broadcast; most from ${source}`;
 }
 
 export function disksScreen({ disks, record, health }: Status): string {

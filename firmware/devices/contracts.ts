@@ -152,6 +152,8 @@ export type Input =
       readonly dsr: boolean;
       readonly dcd: boolean;
       readonly ri: boolean;
+      // The guest's RTS turns a transmitter on (RS-485): low, it holds nothing back.
+      readonly isHalfDuplex?: true;
     }
   | { readonly kind: 'serial-break'; readonly port: SerialPortName }
   | {

@@ -8,6 +8,7 @@ import type { NetLink, NetLinkEvents } from './net/link.ts';
 import { socketLink } from './net/socket.ts';
 import { tapLink } from './net/tap.ts';
 import type { SerialLine, SerialLineEvents } from './serial/line.ts';
+import { LineStates } from './serial/line-states.ts';
 import { ptyLine } from './serial/pty.ts';
 import { socketLine } from './serial/socket.ts';
 import { stdioLine } from './serial/stdio.ts';
@@ -43,6 +44,8 @@ export class Backends {
   private readonly nets: NetLink[] = [];
   private readonly lines = new Map<SerialPortName, SerialLine>();
   private readonly underWay = new Map<SerialPortName, number>();
+  private readonly states = new LineStates();
+  private isStarted = false;
 
   /** Nothing comes in before `start`. Throws a HostError, DiskError or TapError: one clear line. */
   static async open(spec: BackendSpec, events: BackendEvents): Promise<Backends> {
@@ -62,6 +65,8 @@ export class Backends {
 
   /** From now on inputs are handed in. */
   start(): void {
+    this.isStarted = true;
+    this.events.onInputs(this.states.all());
     for (const net of this.nets) net.start();
     for (const line of this.lines.values()) line.resume();
   }
@@ -135,7 +140,9 @@ export class Backends {
     for (const disk of disks) await this.openDisk(disk);
     for (const net of nets) await this.openNet(net);
     for (const port of ['com1', 'com2', 'console'] as const) {
-      const line = await openLine(serial[port], this.lineEvents(port));
+      const spec = serial[port];
+      if (spec.isHalfDuplex) this.taken(port, true, spec);
+      const line = await openLine(spec, this.lineEvents(port, spec));
       if (line === undefined) continue;
       this.lines.set(port, line);
       line.pause();
@@ -160,9 +167,18 @@ export class Backends {
     else this.nets.push(await socketLink(spec.path, events));
   }
 
-  private lineEvents(port: SerialPortName): SerialLineEvents {
+  private taken(port: SerialPortName, isTaken: boolean, spec: SerialLineSpec): void {
+    // A virtio console has no modem lines.
+    if (port === 'console') return;
+    const inputs = [lineInput(port, isTaken, spec)];
+    this.states.note(inputs);
+    if (this.isStarted) this.events.onInputs(inputs);
+  }
+
+  private lineEvents(port: SerialPortName, spec: SerialLineSpec): SerialLineEvents {
     return {
       onLeave: this.events.onLeave,
+      onTaken: (isTaken) => this.taken(port, isTaken, spec),
       onNotice: (words) => this.events.onNotice(`${port} ${words}`),
       onBytes: (bytes) => {
         const underWay = (this.underWay.get(port) ?? 0) + bytes.length;
@@ -172,6 +188,19 @@ export class Backends {
       },
     };
   }
+}
+
+/**
+ * A reader that is behind or absent is not ready: the guest sees it by CTS and DSR, whichever it heeds. DCD
+ * stays: it would end the session of every program in the guest whenever a client reconnects, as after a takeover.
+ */
+function lineInput(
+  port: 'com1' | 'com2',
+  isReady: boolean,
+  { isHalfDuplex }: SerialLineSpec,
+): Input {
+  const duplex = isHalfDuplex ? { isHalfDuplex } : {};
+  return { kind: 'serial-line', port, cts: isReady, dsr: isReady, dcd: true, ri: false, ...duplex };
 }
 
 async function openLine(

@@ -42,17 +42,22 @@ export type SerialKind = 'none' | 'stdio' | 'pty';
 
 /** One end of a serial line of the guest. */
 export type SerialLineSpec<Kind extends SerialKind = SerialKind> =
-  | { readonly kind: Kind }
-  | { readonly kind: 'socket'; readonly path: string };
+  | { readonly kind: Kind; readonly isHalfDuplex?: true }
+  | { readonly kind: 'socket'; readonly path: string; readonly isHalfDuplex?: true };
 
-/** One of the kinds that make sense there, or `socket=PATH`. */
+/**
+ * One of the kinds that make sense there, or `socket=PATH`; `,rs485` behind it: the guest's RTS turns a
+ * transmitter on, and does not say whether it can take more.
+ */
 export function serialLineSpec<Kind extends SerialKind>(
   text: string,
   kinds: readonly Kind[],
 ): SerialLineSpec<Kind> | string {
-  const kind = kinds.find((one) => one === text);
-  if (kind !== undefined) return { kind };
-  const path = /^socket=(.+)$/s.exec(text)?.[1];
-  if (path !== undefined) return { kind: 'socket', path };
+  const [, line, flag] = /^(.*?)(,rs485)?$/s.exec(text)!;
+  const duplex = flag === undefined ? {} : ({ isHalfDuplex: true } as const);
+  const kind = kinds.find((one) => one === line);
+  if (kind !== undefined) return { kind, ...duplex };
+  const path = /^socket=(.+)$/s.exec(line!)?.[1];
+  if (path !== undefined) return { kind: 'socket', path, ...duplex };
   return `must be ${kinds.join(', ')} or socket=PATH`;
 }

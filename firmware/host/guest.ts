@@ -7,6 +7,7 @@ import { type BackendSpec, Backends } from './backends.ts';
 import type { EngineChoice } from './engine-kinds.ts';
 import { chooseEngine } from './engines.ts';
 import { identityOf } from './identity.ts';
+import { LineStates } from './serial/line-states.ts';
 import { Vcpu, type VcpuEnd } from './vcpu/vcpu.ts';
 
 export interface GuestSpec extends BackendSpec {
@@ -38,10 +39,12 @@ export class Guest {
   static async start(spec: GuestSpec, onNotice: (line: string) => void): Promise<Guest> {
     // What comes before the guest runs waits for it.
     const early: Input[] = [];
+    const lines = new LineStates();
     let leavesEarly = false;
     let vcpu: Vcpu | undefined;
     const backends = await Backends.open(spec, {
       onInputs: (inputs) => {
+        lines.note(inputs);
         if (vcpu === undefined) early.push(...inputs);
         else vcpu.send(inputs);
       },
@@ -77,7 +80,7 @@ export class Guest {
         onOutputs: (outputs) => backends.deliver(outputs),
         onDiskRequest: (request) => backends.request(request),
         onLog: (bytes) => record?.onLog(bytes),
-        onReboot: () => {},
+        onReboot: () => vcpu?.send(lines.all()),
         onSerialTaken: (port, bytes) => backends.serialTaken(port, bytes),
       });
       vcpu.send(early);

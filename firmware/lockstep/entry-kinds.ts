@@ -87,15 +87,16 @@ const CODECS: Codecs = {
   },
   'serial-line': {
     number: 4,
-    aux: portAux,
+    aux: ({ port, isHalfDuplex }) => PORTS.indexOf(port) | (isHalfDuplex ? HALF_DUPLEX : 0),
     write: (out, lines) => out.u8(LINES.reduce((bits, line, at) => bits | (+lines[line] << at), 0)),
     read(aux, reader) {
-      const port = PORTS[aux];
+      const port = PORTS[aux & ~HALF_DUPLEX];
       const bits = reader.u8();
       if (port === undefined) return 'aux';
       if (bits > 0xf) return 'range';
       const [cts, dsr, dcd, ri] = LINES.map((_, at) => (bits & (1 << at)) !== 0) as Bits4;
-      return { kind: 'serial-line', port, cts, dsr, dcd, ri };
+      const duplex = (aux & HALF_DUPLEX) === 0 ? {} : ({ isHalfDuplex: true } as const);
+      return { kind: 'serial-line', port, cts, dsr, dcd, ri, ...duplex };
     },
   },
   'serial-break': {
@@ -193,6 +194,8 @@ export function bodyOf(
   return BY_NUMBER[number]?.read(aux, reader, context) ?? 'kind';
 }
 
+/** Beside the port. */
+const HALF_DUPLEX = 8;
 const LINES = ['cts', 'dsr', 'dcd', 'ri'] as const;
 type Bits4 = [boolean, boolean, boolean, boolean];
 

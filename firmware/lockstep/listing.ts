@@ -25,7 +25,8 @@ function bodyText(body: Entry['body'], unit: PositionUnit): string {
       return `${body.port} ${JSON.stringify(Buffer.from(body.bytes).toString('latin1').slice(0, TEXT_BYTES))}`;
     case 'serial-line': {
       const lines = (['cts', 'dsr', 'dcd', 'ri'] as const).filter((line) => body[line]);
-      return `${body.port} ${lines.length === 0 ? 'no line' : lines.join(' ')}`;
+      const words = [...lines, ...(body.isHalfDuplex ? ['half-duplex'] : [])];
+      return `${body.port} ${words.length === 0 ? 'no line' : words.join(' ')}`;
     }
     case 'serial-break':
       return body.port;

@@ -59,6 +59,7 @@ test('the shortest file is enough', () => {
       append: COMMAND_LINE_DEFAULT,
       memoryBytes: 256 << 20,
       nics: [],
+      storm: { groupFramesPerS: 500, framesPerS: 20_000 },
       disks: [],
       com1: { kind: 'none' },
       com2: { kind: 'none' },
@@ -91,6 +92,16 @@ test('the example loads, and shows every key with its default', () => {
   assert.is(guest.memoryBytes, usual.memoryBytes);
   for (const key of keysOf(full.document.values))
     assert.match(readFileSync(repoPath('docs/CONFIG.md'), 'utf8'), `\`${key}\``);
+});
+
+test('rates of storm control: none, or a share of all frames', () => {
+  const rates = (words: string) => parseConfig(`${SMALL}${words}\n`, '/etc/twinstep');
+  assert.equal(rates('broadcasts-per-s = 0\nframes-per-s = 0').config.guest.storm, {
+    ...{ groupFramesPerS: 0, framesPerS: 0 },
+  });
+  const { problems } = rates('broadcasts-per-s = 600\nframes-per-s = 1000');
+  assert.match(problems[0]!.text, 'broadcasts-per-s');
+  assert.is(rates('frames-per-s = -1').problems.length, 1);
 });
 
 function keysOf(values: Readonly<Record<string, unknown>>): string[] {

@@ -164,6 +164,7 @@ export class FakeReplication implements Replication {
       lastTakeover: this.takeover,
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],
       diskBusySinceMs: null,
+      nets: [],
       peerAbout: null,
       isReady: this.missing === null,
       missing: this.missing,

@@ -4,6 +4,7 @@ import { redundancyOf } from '../../firmware/board/redundancy.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import type { TimeText } from '../../firmware/console/needs.ts';
+import { guestScreen } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, suite } from '../harness/index.ts';
@@ -189,6 +190,18 @@ test('each command is printed in ASCII, never wider than the screen', () => {
     desk.type(`terminal length 0\r${words.replace(/ [[<].*/, '')}\r`);
     assert.match(desk.screen.text, /RUN-Redundant# \n$|RUN-Redundant#\n$/);
   }
+});
+
+test('a card says what was dropped before the guest, and whose it was', () => {
+  const healthy = healthyStatus();
+  assert.match(guestScreen(healthy), /network +tap0, nothing dropped/);
+  const flooded = {
+    ...{ tap: 'tap0', groupDropped: 29_500, dropped: 30_000, droppedPerS: 29_500 },
+    ...{ isStorm: true, source: '02:bd:00:00:00:07' },
+  };
+  const screen = guestScreen({ ...healthy, nets: [flooded] });
+  assert.match(screen, /FLOODED, 29500 a second now; dropped 30000, 29500 of them broadcast/);
+  assert.match(screen, /most from 02:bd:00:00:00:07/);
 });
 
 test.run();

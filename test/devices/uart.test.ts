@@ -274,4 +274,89 @@ test('reset forgets the guest, not the world', () => {
   assert.is(read(DATA), 2, 'byte 1 was inside, byte 2 still on the wire');
 });
 
+const [DTR, RTS, OUT2, LOOP] = [1, 2, 8, 16];
+
+test('while the guest holds RTS low nothing moves from the wire; all of it comes when it is raised', () => {
+  const { uart, read, write, irq } = setUp();
+  write(FCR, 0x01);
+  write(IER, 0x01);
+  write(MCR, OUT2 | DTR | RTS);
+  uart.receive(text('0123456789abcdefgh'));
+  write(MCR, OUT2 | DTR);
+  // What the FIFO took before is there, and no more.
+  for (const byte of text('0123456789abcdef')) assert.is(read(DATA), byte);
+  assert.is(read(LSR) & 1, 0);
+  assert.is(irq.isHigh, false);
+  uart.receive(text('ij'));
+  uart.receiveBreak();
+  assert.equal([read(LSR) & 1, uart.waitingBytes], [0, 5]);
+  uart.advanceTo(1_000_000_000n);
+  assert.is(read(LSR) & 1, 0, 'however long it sleeps');
+  write(MCR, OUT2 | DTR | RTS);
+  assert.is(irq.isHigh, true);
+  for (const byte of text('ghij')) assert.is(read(DATA), byte);
+});
+
+test('DTR is heeded as RTS is, and a restored port remembers what it used', () => {
+  for (const line of [DTR, RTS]) {
+    const { uart, write } = setUp();
+    write(FCR, 0x01);
+    write(MCR, OUT2 | line);
+    write(MCR, OUT2);
+    uart.receive(text('x'));
+    assert.is(uart.waitingBytes, 1);
+    const other = setUp();
+    other.uart.restore(uart.state());
+    assert.is(other.read(LSR) & 1, 0);
+    other.write(MCR, OUT2 | line);
+    assert.is(other.read(DATA), 'x'.charCodeAt(0));
+  }
+});
+
+test('a guest that never raised a line knows no flow control and is given what it reads', () => {
+  const { uart, read, write } = setUp();
+  // RTS inside the loopback is not seen outside.
+  write(MCR, LOOP | RTS);
+  write(MCR, OUT2);
+  uart.receive(text('hello'));
+  for (const byte of text('hello')) assert.is(read(DATA), byte);
+  write(MCR, OUT2 | RTS);
+  write(MCR, OUT2);
+  uart.receive(text('x'));
+  assert.is(read(LSR) & 1, 0);
+  uart.reset();
+  // Power-on: what it used before is forgotten.
+  write(MCR, OUT2);
+  assert.is(read(DATA), 'x'.charCodeAt(0));
+});
+
+test('on a half-duplex line RTS is the direction and holds nothing back', () => {
+  const { uart, read, write } = setUp();
+  const ready = { cts: true, dsr: true, dcd: true, ri: false };
+  write(FCR, 0x01);
+  write(MCR, OUT2 | DTR | RTS);
+  write(MCR, OUT2 | DTR);
+  uart.receive(text('a'));
+  assert.is(uart.waitingBytes, 1);
+  uart.setModemInputs({ ...ready, isHalfDuplex: true });
+  assert.is(read(DATA), 'a'.charCodeAt(0));
+  write(MCR, OUT2);
+  uart.receive(text('b'));
+  assert.is(uart.waitingBytes, 1, 'DTR is what it was');
+});
+
+test('CTS and DSR from outside: levels, deltas once, an interrupt if it is wanted', () => {
+  const { uart, read, write, irq } = setUp();
+  write(IER, 0x08);
+  uart.setModemInputs({ cts: false, dsr: false, dcd: true, ri: false });
+  assert.is(irq.isHigh, true);
+  assert.is(read(IIR), 0x00);
+  assert.is(read(MSR), 0x83);
+  assert.equal([read(MSR), irq.isHigh], [0x80, false]);
+  uart.setModemInputs({ cts: false, dsr: false, dcd: true, ri: false });
+  assert.is(irq.isHigh, false, 'told again is no change');
+  uart.setModemInputs({ cts: true, dsr: true, dcd: true, ri: false });
+  assert.is(read(MSR), 0xb3);
+});
+
 test.run();

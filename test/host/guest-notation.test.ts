@@ -45,6 +45,8 @@ const GOOD: readonly [line: string, args: readonly string[]][] = [
   ['com2 = "pty"', ['--com2', 'pty']],
   ['com2 = "none"', ['--com2', 'none']],
   ['com2 = "socket=/run/x=y"', ['--com2', 'socket=/run/x=y']],
+  ['com2 = "pty,rs485"', ['--com2', 'pty,rs485']],
+  ['com2 = "socket=/run/x,rs485"', ['--com2', 'socket=/run/x,rs485']],
 ];
 
 test('the same text means the same', () => {

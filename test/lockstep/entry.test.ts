@@ -88,7 +88,8 @@ const RANDOM_BODIES: RandomBodies = {
   'serial-line'(random) {
     const [cts, dsr, dcd, ri] = [0, 0, 0, 0].map(() => random.chance(0.5));
     const lines = { cts: !!cts, dsr: !!dsr, dcd: !!dcd, ri: !!ri };
-    return { kind: 'serial-line', port: port(random), ...lines };
+    const duplex = random.chance(0.5) ? ({ isHalfDuplex: true } as const) : {};
+    return { kind: 'serial-line', port: port(random), ...lines, ...duplex };
   },
   'serial-break': (random) => ({ kind: 'serial-break', port: port(random) }),
   'disk-completion': (random) => ({

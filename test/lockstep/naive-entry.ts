@@ -23,7 +23,7 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
         case 'serial-line': {
           const lines = [body.cts, body.dsr, body.dcd, body.ri];
           const bits = lines.map((on, at) => (on ? 2 ** at : 0)).reduce((a, b) => a + b);
-          return head(4, port(body.port)) + hex(bits, 1);
+          return head(4, port(body.port) + (body.isHalfDuplex ? 8 : 0)) + hex(bits, 1);
         }
         case 'serial-break':
           return head(5, port(body.port));

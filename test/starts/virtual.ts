@@ -316,5 +316,5 @@ const FACTS: ReplicationFacts = {
   gate: { mode: 'closed', waiting: 0, oldestMs: 0 },
   link: { up: true, rttUs: 0, frameBytes: 0 },
   sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] },
-  ...{ disks: [], diskBusySinceMs: null, peerAbout: null },
+  ...{ disks: [], diskBusySinceMs: null, nets: [], peerAbout: null },
 };

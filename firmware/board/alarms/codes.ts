@@ -42,6 +42,7 @@ export const ALARM_CODES = {
   'LINK-REFUSED': state('error', 'the log link cannot be had'),
   WITNESS: state('warning', 'the gateway does not answer'),
   NOISE: state('warning', 'frames come that are damaged or not from the other board'),
+  'PLANT-STORM': state('warning', 'the plant LAN floods the guest: frames are dropped before it'),
 
   // Keeping in step.
   'SYNC-REFUSED': state('error', 'the boards do not fit together'),

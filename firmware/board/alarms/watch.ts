@@ -3,6 +3,7 @@
 import { DEFAULT_LIMITS, type Limits } from '../../../watchdog/limits.ts';
 import type { EventCode } from '../event-codes.ts';
 import type { Occurrence } from '../events.ts';
+import type { NetFacts } from '../replication/types.ts';
 import type { Status } from '../status.ts';
 import { ALARM_CODES, type AlarmCode } from './codes.ts';
 
@@ -192,11 +193,19 @@ function conditions(status: Status): Map<AlarmCode, string> {
   const broken = status.disks.find(({ trouble }) => trouble !== null);
   note('DISK-FAILED', broken !== undefined, `${broken?.path}: ${broken?.trouble}`);
   const noDog = watchdog.kind === 'none' ? 'the configuration names none' : watchdog.why;
+  const flooded = status.nets.find(({ isStorm }) => isStorm);
+  note('PLANT-STORM', flooded !== undefined, stormWords(flooded));
   noteConfig(status, note);
   noteScada(status, note);
   noteClock(status, note);
   note('WATCHDOG-OFF', !watchdog.armed && role !== 'stopped', `no watchdog: ${noDog}`);
   return found;
+}
+
+function stormWords(net: NetFacts | undefined): string {
+  if (net === undefined) return '';
+  const { tap, droppedPerS, source } = net;
+  return `${tap} is flooded: ${droppedPerS} frames a second are dropped before the guest, most come from ${source}`;
 }
 
 function noteConfig(

@@ -11,6 +11,7 @@ import {
   madeUpMac,
   serialLineSpec,
 } from '../../host/guest-notation.ts';
+import { STORM_LIMITS, type StormLimits } from '../../host/net/storm-guard.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
@@ -30,6 +31,7 @@ const INTERFACE_WORDS = 'the name of a network interface, 1 to 15 letters';
 const GROUP = /^[a-z_][a-z0-9_-]{0,30}$/;
 const BAUDS = { min: 9_600, max: 4_000_000 };
 const PORTS = { min: 1, max: 65_535 };
+const FRAMES_PER_S = { min: 0, max: 10_000_000 };
 const MIB = 1 << 20;
 
 export function parseConfig(text: string, folder: string): Parsed {
@@ -111,11 +113,23 @@ function guest(table: TableReader): GuestPlan {
     // Not `auto`: Linux on two boards diverged on hardware (native/vtx/UNPROVEN.md, 11).
     engine: table.choice('engine', ENGINE_CHOICES, 'soft'),
     nics: nics(table),
+    storm: storm(table),
     disks: disks(table),
     com1: line(table, 'com1'),
     com2: line(table, 'com2'),
     onPowerOff: table.choice('on-power-off', ['stop', 'restart'], 'stop'),
   };
+}
+
+function storm(table: TableReader): StormLimits {
+  const { groupFramesPerS, framesPerS } = STORM_LIMITS;
+  const limits = {
+    groupFramesPerS: table.whole('broadcasts-per-s', FRAMES_PER_S, groupFramesPerS),
+    framesPerS: table.whole('frames-per-s', FRAMES_PER_S, framesPerS),
+  };
+  if (limits.framesPerS > 0 && limits.groupFramesPerS > limits.framesPerS / 2)
+    table.problem('broadcasts-per-s', 'is more than half of "frames-per-s"');
+  return limits;
 }
 
 function nics(table: TableReader): GuestNic[] {

@@ -5,6 +5,7 @@ import type { Limits } from '../../../watchdog/limits.ts';
 import type { Side } from '../../../watchdog/path-frame.ts';
 import type { EngineChoice } from '../../host/engine-kinds.ts';
 import type { DiskSpec, SerialLineSpec } from '../../host/guest-notation.ts';
+import type { StormLimits } from '../../host/net/storm-guard.ts';
 import type { ScadaConfig } from './scada-types.ts';
 
 export interface BoardConfig {
@@ -53,6 +54,8 @@ export interface GuestPlan {
   readonly memoryBytes: number;
   readonly engine: EngineChoice;
   readonly nics: readonly GuestNic[];
+  /** @default STORM_LIMITS */
+  readonly storm?: StormLimits;
   readonly disks: readonly DiskSpec[];
   readonly com1: GuestLine;
   readonly com2: GuestLine;

@@ -9,11 +9,14 @@ import { type BackendEvents, type BackendSpec, Backends, diskSerial } from '../.
 import { DiskReplica } from '../../host/disk-replica.ts';
 import { type Chosen, chooseEngine } from '../../host/engines.ts';
 import { HostError, systemWords } from '../../host/errors.ts';
+import { STORM_LIMITS, StormGuard } from '../../host/net/storm-guard.ts';
+import { LineStates } from '../../host/serial/line-states.ts';
 import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
+import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
 export interface GuestBackends {
@@ -71,6 +74,9 @@ export class GuestRunner {
   private readonly events: RunnerEvents;
   private readonly nowMs: () => number;
   private readonly openBackends: OpenBackends;
+  /** One for each network card. */
+  private readonly stormGuards: readonly StormGuard[];
+  private readonly lines = new LineStates();
   private files: GuestFiles | undefined;
   private backends: GuestBackends | undefined;
   private guest: RunningGuest | undefined;
@@ -86,6 +92,7 @@ export class GuestRunner {
     this.events = events;
     this.nowMs = nowMs;
     this.openBackends = openBackends;
+    this.stormGuards = plan.nics.map(({ mac }) => new StormGuard(mac, plan.storm ?? STORM_LIMITS));
   }
 
   /** Kernel, disks and backends, all or nothing; throws one clear line, and may then be called again. */
@@ -149,7 +156,9 @@ export class GuestRunner {
 
   /** It will lead in a moment: what comes from now on waits for it. */
   listen(): void {
-    if (this.guest !== undefined) this.guest.hears = true;
+    if (this.guest === undefined) return;
+    this.guest.hears = true;
+    this.guest.vcpu?.send(this.lines.all());
   }
 
   /** A guest from power-on. Throws VcpuStartError. */
@@ -202,6 +211,12 @@ export class GuestRunner {
     this.backends?.deliver(outputs);
   }
 
+  /** What was kept from the guest's network cards while it led here. */
+  get nets(): NetFacts[] {
+    const now = this.nowMs();
+    return this.plan.nics.map(({ tap }, nic) => ({ tap, ...this.stormGuards[nic]!.facts(now) }));
+  }
+
   /** Since when the oldest disk request has been under way. */
   get diskBusySinceMs(): number | null {
     const since = this.disks.flatMap(({ busySinceMs }) => busySinceMs ?? []);
@@ -234,7 +249,7 @@ export class GuestRunner {
       leads,
       hears: leads,
       isGone: false,
-      early: [],
+      early: leads ? this.lines.all() : [],
       memory: undefined,
     };
     return this.guest;
@@ -300,7 +315,10 @@ export class GuestRunner {
       onLog: present((bytes) => events.onLog(bytes)),
       onOutputs: present((outputs) => events.onOutputs(outputs, guest.leads)),
       onDiskRequest: present((request) => this.request(request, guest)),
-      onReboot: present((life) => events.onReboot(life)),
+      onReboot: present((life) => {
+        if (guest.leads) guest.vcpu?.send(this.lines.all());
+        events.onReboot(life);
+      }),
       onSerialTaken: present((port, bytes) => this.backends?.serialTaken(port, bytes)),
       onDivergence: present((divergence) => events.onDivergence(divergence)),
       onProgress: present(() => events.onProgress()),
@@ -317,12 +335,20 @@ export class GuestRunner {
     });
   }
 
+  /** Before it is an entry: a flood must not fill the log. */
+  private admits(input: Input): boolean {
+    if (input.kind !== 'net-rx') return true;
+    return this.stormGuards[input.nic]?.admit(input.frame, this.nowMs()) ?? true;
+  }
+
   /** What comes for a guest that does not lead here is not ours; who sent it says it again. */
   private inputs(inputs: readonly Input[]): void {
     const { guest } = this;
+    this.lines.note(inputs);
     if (guest?.hears) {
-      if (guest.vcpu === undefined) guest.early.push(...inputs);
-      else guest.vcpu.send(inputs);
+      const admitted = inputs.filter((input) => this.admits(input));
+      if (guest.vcpu === undefined) guest.early.push(...admitted);
+      else guest.vcpu.send(admitted);
       return;
     }
     this.inputsDropped += inputs.length;

@@ -504,6 +504,7 @@ export class GuestReplication implements Replication {
       lastTakeover: this.takeover?.facts() ?? null,
       disks: this.disks(),
       diskBusySinceMs: runner.diskBusySinceMs,
+      nets: runner.nets,
       peerAbout: this.peerAbout,
       isReady: this.resources.areThere,
       missing: this.resources.missing,

@@ -6,6 +6,7 @@
 import type { PairState } from '../../../watchdog/arbiter.ts';
 import type { Action, ArbiterEvent, Gate, Grant, Role } from '../../../watchdog/arbiter-types.ts';
 import type { Chosen } from '../../host/engines.ts';
+import type { StormFacts } from '../../host/net/storm-guard.ts';
 import type { About } from '../about.ts';
 import type { EventCode } from '../event-codes.ts';
 
@@ -80,6 +81,11 @@ export interface Takeover {
   readonly firstOutputMs: number | null;
 }
 
+/** A network card of the guest on this board. */
+export interface NetFacts extends StormFacts {
+  readonly tap: string;
+}
+
 export interface ReplicationFacts {
   readonly guest: 'none' | 'starting' | 'leading' | 'paused' | 'following' | 'ended' | 'failed';
   readonly position: bigint;
@@ -101,6 +107,8 @@ export interface ReplicationFacts {
   readonly disks: readonly { readonly path: string; readonly trouble: string | null }[];
   /** Since when a disk request has been under way, or null. */
   readonly diskBusySinceMs: number | null;
+  /** Each network card of the guest, and what was kept from it in storms. */
+  readonly nets: readonly NetFacts[];
   /** What the peer said of itself last; null: nothing yet. */
   readonly peerAbout: About | null;
   /** All is open that the guest cannot be without. */

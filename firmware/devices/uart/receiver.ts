@@ -2,8 +2,8 @@
 // timeout, and the wire behind it.
 //
 // The wire is patient: bytes from outside wait in front of the FIFO until there is room, so a paste
-// into the console never overruns. (Real bytes would be lost; flow control is the host's business.)
-// The wait has a bound; beyond it bytes are dropped and counted.
+// into the console never overruns, and as long as the guest says by RTS or DTR (uart.ts). Whoever feeds
+// the wire stops when much waits; beyond a bound bytes are dropped and counted.
 
 import type { StateObject } from '../contracts.ts';
 import { Fifo } from '../fifo.ts';

@@ -2,10 +2,12 @@
 //
 // Transmission takes no virtual time: a byte written leaves at once and the holding register is
 // empty again. Pacing to a real line is the host's business. Reception is in receiver.ts; its
-// character timeout (four characters without a read or a new byte) is the only timer.
+// character timeout (four characters without a read or a new byte) is the only timer. RTS and DTR are
+// heeded: while the guest holds one low, nothing moves from the wire into the FIFO.
 
 import type {
   Device,
+  Input,
   IrqLine,
   OutputSink,
   SerialEndpoint,
@@ -34,6 +36,8 @@ export type UartState = {
   readonly modemControl: number;
   readonly modemStatus: number; // deltas and levels as the guest reads them outside loopback
   readonly wireLevels: number; // modem inputs on the wire, as MSR bits
+  readonly isHalfDuplex: boolean; // RTS turns a transmitter on
+  readonly linesUsed: number; // DTR and RTS, as MCR bits, that the guest has raised since power-on
   readonly scratch: number;
   readonly divisor: number;
   readonly isTransmitEmptyPending: boolean;
@@ -53,6 +57,8 @@ const POWER_ON = {
   modemControl: 0,
   modemStatus: READY as number,
   wireLevels: READY as number,
+  isHalfDuplex: false,
+  linesUsed: 0,
   scratch: 0,
   divisor: 1,
   isTransmitEmptyPending: false,
@@ -61,6 +67,8 @@ const POWER_ON = {
   nowNs: 0n,
   lineReported: '',
 };
+
+export type ModemInputs = Omit<Extract<Input, { kind: 'serial-line' }>, 'kind' | 'port'>;
 
 export type UartOptions = {
   readonly name: SerialPortName;
@@ -101,14 +109,15 @@ export class Uart implements Device, SerialEndpoint {
     this.takeFromWire();
   }
 
-  setModemInputs(lines: { cts: boolean; dsr: boolean; dcd: boolean; ri: boolean }): void {
+  setModemInputs(lines: ModemInputs): void {
     this.s.wireLevels =
       (lines.cts ? Msr.cts : 0) |
       (lines.dsr ? Msr.dsr : 0) |
       (lines.ri ? Msr.ri : 0) |
       (lines.dcd ? Msr.dcd : 0);
+    this.s.isHalfDuplex = lines.isHalfDuplex ?? false;
     this.followModemInputs();
-    this.update();
+    this.takeFromWire();
   }
 
   // ---- the guest ----------------------------------------------------------------------------
@@ -149,10 +158,10 @@ export class Uart implements Device, SerialEndpoint {
 
   // Bytes waiting on the wire stay: they are the world's.
   reset(): void {
-    const { wireLevels, nowNs } = this.s;
+    const { wireLevels, isHalfDuplex, nowNs } = this.s;
     this.receiver.setFifo(false);
     this.receiver.takeErrors();
-    this.s = { ...POWER_ON, wireLevels, nowNs, modemStatus: wireLevels };
+    this.s = { ...POWER_ON, wireLevels, isHalfDuplex, nowNs, modemStatus: wireLevels };
     this.update();
   }
 
@@ -206,6 +215,7 @@ export class Uart implements Device, SerialEndpoint {
         return;
       case Register.modemControl:
         s.modemControl = value & Mcr.all;
+        if (!this.isLooped) s.linesUsed |= value & (Mcr.dtr | Mcr.rts);
         this.followModemInputs();
         this.takeFromWire();
         this.reportLine();
@@ -277,8 +287,16 @@ export class Uart implements Device, SerialEndpoint {
     return 0xff >> (3 - (this.s.lineControl & Lcr.wordLength));
   }
 
+  // The wire waits for a guest that has raised RTS or DTR and dropped it again. One that never did
+  // knows no flow control, and is given what it reads.
+  private get isWanted(): boolean {
+    const { modemControl, linesUsed, isHalfDuplex } = this.s;
+    const heeded = isHalfDuplex ? linesUsed & ~Mcr.rts : linesUsed;
+    return !this.isLooped && (modemControl & heeded) === heeded;
+  }
+
   private refill(): boolean {
-    return !this.isLooped && this.receiver.refill();
+    return this.isWanted && this.receiver.refill();
   }
 
   private takeFromWire(): void {

@@ -5,12 +5,12 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { isatty, ReadStream } from 'node:tty';
 import { makeRawTerminal, openPty } from '../../../native/index.ts';
 import { HostError, systemWords } from '../errors.ts';
-import type { SerialLine, SerialLineEvents } from './line.ts';
+import { type SerialLine, type SerialLineEvents, UNREAD_BYTES_MAX, Unread } from './line.ts';
 
 /** How soon a line that was hung up is noticed, and one that is lost is opened anew. */
 const LOOK_MS = 250;
-/** Beside what the terminal itself buffers. */
-const UNREAD_BYTES_MAX = 64 << 10;
+/** Old text is of little use to who opens the terminal hours later; a guest with flow control waits soon. */
+const UNREAD_BYTES_HIGH = 16 << 10;
 /** A reader that is slow is asked again soon, one that is absent seldom. */
 const RETRY_MS = { min: 4, max: 256 } as const;
 
@@ -32,6 +32,7 @@ interface End {
 class PtyLine implements SerialLine {
   trouble: string | null = null;
   private readonly events: SerialLineEvents;
+  private readonly unread: Unread;
   private end: End | undefined;
   private isPaused = false;
   private isClosed = false;
@@ -39,6 +40,7 @@ class PtyLine implements SerialLine {
 
   constructor(events: SerialLineEvents) {
     this.events = events;
+    this.unread = new Unread(events.onTaken, UNREAD_BYTES_HIGH);
   }
 
   /** Throws where it cannot be had. */
@@ -74,13 +76,21 @@ class PtyLine implements SerialLine {
   private open(): End {
     const { master, slave, path } = open();
     const reader = new ReadStream(master);
-    const writer = new PtyWriter((bytes) => {
+    const tryWrite = (bytes: Uint8Array): number => {
       try {
         return writeSome(master, bytes);
       } catch (error) {
         this.lost(reader, error);
         return bytes.length;
       }
+    };
+    const onPending = (bytes: number) => {
+      // The last word of one that was just lost says nothing of a reader.
+      if (this.end?.writer === writer) this.unread.wait(bytes);
+    };
+    const writer: PtyWriter = new PtyWriter(tryWrite, {
+      unreadBytesMax: UNREAD_BYTES_MAX,
+      onPending,
     });
     reader.on('data', (bytes: Buffer) => this.events.onBytes(Uint8Array.from(bytes)));
     reader.on('error', (error) => this.lost(reader, error));
@@ -104,6 +114,7 @@ class PtyLine implements SerialLine {
     this.trouble = `pseudo-terminal ${this.where}: ${systemWords(error)}`;
     this.events.onNotice?.(`is lost: ${this.trouble}`);
     this.drop();
+    this.unread.nobody();
   }
 
   private lookLater(): void {
@@ -120,6 +131,7 @@ class PtyLine implements SerialLine {
       if (end === undefined) {
         this.end = this.open();
         this.trouble = null;
+        this.unread.wait(0);
       } else if (!isatty(end.slave)) {
         takeAgain(end);
       } else return;
@@ -138,24 +150,36 @@ function takeAgain(end: End): void {
   makeRawTerminal(slave);
 }
 
+interface PtyWriterOptions {
+  /** Beside what the terminal itself buffers; beyond it bytes are dropped. @default PENDING_BYTES_MAX */
+  readonly unreadBytesMax?: number;
+  /** How much waits, after each write and each try. */
+  readonly onPending?: (bytes: number) => void;
+}
+
+const PENDING_BYTES_MAX = 64 << 10;
+
 /** Node can only write to a terminal and wait; this one writes what fits and tries again. */
 export class PtyWriter {
   dropped = 0;
   private readonly tryWrite: (bytes: Uint8Array) => number;
+  private readonly options: PtyWriterOptions;
   private pending: Uint8Array = new Uint8Array(0);
   private timer: NodeJS.Timeout | undefined;
   private retryMs: number = RETRY_MS.min;
 
   /** `tryWrite` answers how many bytes fitted. */
-  constructor(tryWrite: (bytes: Uint8Array) => number) {
+  constructor(tryWrite: (bytes: Uint8Array) => number, options: PtyWriterOptions = {}) {
     this.tryWrite = tryWrite;
+    this.options = options;
   }
 
   write(bytes: Uint8Array): void {
-    const room = UNREAD_BYTES_MAX - this.pending.length;
+    const room = (this.options.unreadBytesMax ?? PENDING_BYTES_MAX) - this.pending.length;
     this.dropped += Math.max(0, bytes.length - room);
-    this.pending = Buffer.concat([this.pending, bytes.subarray(0, room)]);
+    if (room > 0) this.pending = Buffer.concat([this.pending, bytes.subarray(0, room)]);
     if (this.timer === undefined) this.flush();
+    else this.options.onPending?.(this.pending.length);
   }
 
   close(): void {
@@ -168,6 +192,7 @@ export class PtyWriter {
     const written = this.tryWrite(this.pending);
     this.pending = this.pending.subarray(written);
     this.retryMs = written > 0 ? RETRY_MS.min : Math.min(RETRY_MS.max, this.retryMs * 2);
+    this.options.onPending?.(this.pending.length);
     if (this.pending.length > 0) this.timer = setTimeout(() => this.flush(), this.retryMs);
   }
 }

@@ -2,11 +2,13 @@
 // every key reaches the guest, and back on every way out; Ctrl-] leaves. A pipe is passed as it is.
 import { makeRawTerminal, restoreTerminal } from '../../../native/index.ts';
 import { splitAtLeave } from './escape.ts';
-import type { SerialLine, SerialLineEvents } from './line.ts';
+import { type SerialLine, type SerialLineEvents, Unread } from './line.ts';
 
-export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
+export function stdioLine({ onBytes, onLeave, onTaken }: SerialLineEvents): SerialLine {
   const { stdin, stdout } = process;
   const isTerminal = stdin.isTTY === true;
+  const unread = new Unread(onTaken);
+  const drained = () => unread.wait(0);
   let isClosed = false;
   const settings = isTerminal ? makeRawTerminal(stdin.fd) : undefined;
   const restore = () => {
@@ -30,11 +32,14 @@ export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
   stdin.on('data', take);
   stdin.on('error', ignore);
   stdout.on('error', ignore);
+  stdout.on('drain', drained);
   return {
     where: undefined,
     trouble: null,
     write: (bytes) => {
-      if (!isClosed) stdout.write(bytes);
+      if (isClosed) return;
+      stdout.write(bytes);
+      if (stdout.writableNeedDrain) unread.wait(stdout.writableLength);
     },
     pause: () => void stdin.pause(),
     resume: () => {
@@ -44,6 +49,7 @@ export function stdioLine({ onBytes, onLeave }: SerialLineEvents): SerialLine {
       if (isClosed) return;
       isClosed = true;
       stdin.off('data', take);
+      stdout.off('drain', drained);
       stdin.pause();
       restore();
       process.off('exit', restore);

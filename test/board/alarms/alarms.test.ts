@@ -75,6 +75,10 @@ test('each thing the status says is one alarm, and ends with it', () => {
     [{ health: { ok: false, words: ['stuck'] } }, 'UNFIT'],
     [{ disks: [{ path: '/d', trouble: 'EIO' }] }, 'DISK-FAILED'],
     [{ watchdog: { ...healthy.watchdog, armed: false } }, 'WATCHDOG-OFF'],
+    [
+      { nets: [{ ...healthy.nets[0]!, isStorm: true, source: '02:00:00:00:00:07' }] },
+      'PLANT-STORM',
+    ],
     [{ config: { ...config, file: { ...config.file!, hash: 'of another' } } }, 'CONFIG-UNUSED'],
     [{ config: { ...config, trial } }, 'CONFIG-TRIAL'],
   ];

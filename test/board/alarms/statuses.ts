@@ -67,6 +67,12 @@ export function healthyStatus(): Status {
       engine: { kind: 'soft', why: 'asked for' },
     },
     disks: [{ path: '/var/lib/twinstep/disk0.img', trouble: null }],
+    nets: [
+      {
+        ...{ tap: 'tap0', groupDropped: 0, dropped: 0, droppedPerS: 0 },
+        ...{ isStorm: false, source: null },
+      },
+    ],
     versions: { firmware: '0.1.0' },
     config: { running: config, file: config, trial: null },
     peer: {

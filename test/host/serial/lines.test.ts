@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ReadStream } from 'node:tty';
 import { splitAtLeave } from '../../../firmware/host/serial/escape.ts';
+import type { SerialLine } from '../../../firmware/host/serial/line.ts';
 import { PtyWriter, ptyLine } from '../../../firmware/host/serial/pty.ts';
 import { socketLine } from '../../../firmware/host/serial/socket.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
@@ -218,6 +219,76 @@ test('what nobody reads is dropped beyond a limit', () => {
   const open = new PtyWriter((bytes) => bytes.length);
   for (let i = 0; i < 100; i++) open.write(new Uint8Array(1000));
   assert.is(open.dropped, 0);
+});
+
+/** A guest that sends while it may, as one with CTS does; resolves when all is sent. */
+async function sendWhileTaken(
+  line: SerialLine,
+  taken: { isNow: boolean; change: () => void },
+  bytes: Uint8Array,
+): Promise<number> {
+  let waits = 0;
+  for (let at = 0; at < bytes.length; at += 1024) {
+    while (!taken.isNow) {
+      waits++;
+      await new Promise<void>((resolve) => {
+        taken.change = resolve;
+      });
+    }
+    line.write(bytes.subarray(at, at + 1024));
+  }
+  return waits;
+}
+
+function watched() {
+  const taken = { isNow: true, told: [] as boolean[], change: () => {} };
+  const onTaken = (isTaken: boolean) => {
+    taken.isNow = isTaken;
+    taken.told.push(isTaken);
+    taken.change();
+  };
+  return { taken, events: { ...new Sink().events, onTaken } };
+}
+
+test('socket: a reader that sleeps or is not there is told, and nothing is lost for who heeds it', async () => {
+  const { taken, events } = watched();
+  const path = join(folder, 'slow');
+  const line = await socketLine(path, events);
+  assert.equal(taken.told, [false], 'nobody is there');
+  const peer = connect(path);
+  await once(peer, 'connect');
+  while (!taken.isNow) await new Promise((resolve) => setImmediate(resolve));
+  peer.pause();
+  const sent = seededRandom().bytes(2 << 20);
+  const sending = sendWhileTaken(line, taken, sent);
+  while (taken.isNow) await new Promise((resolve) => setImmediate(resolve));
+  const heard = new Sink();
+  peer.on('data', (bytes) => heard.add(bytes));
+  peer.resume();
+  assert.is(Buffer.compare(await heard.take(sent.length), sent), 0);
+  assert.ok((await sending) > 0);
+  const closed = once(peer, 'close');
+  peer.end();
+  await closed;
+  while (taken.isNow) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal([taken.told[0], taken.told[1], taken.told.at(-1)], [false, true, false]);
+  await line.close();
+});
+
+test('pseudo-terminal: nothing is lost for who heeds that the reader sleeps', async () => {
+  const { taken, events } = watched();
+  const line = ptyLine(events);
+  const sent = seededRandom().bytes(300_000);
+  const sending = sendWhileTaken(line, taken, sent);
+  assert.is(taken.isNow, false);
+  const fd = openSync(line.where!, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+  const program = new ReadStream(fd);
+  const heard = new Sink();
+  program.on('data', (bytes) => heard.add(bytes));
+  assert.is(Buffer.compare(await heard.take(sent.length), sent), 0);
+  assert.ok((await sending) > 0);
+  program.destroy();
+  await line.close();
 });
 
 test.run();

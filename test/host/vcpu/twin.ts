@@ -53,6 +53,8 @@ export class Board {
   private isMute = false;
   /** How often it said anything: a clock for tests. */
   said = 0;
+  /** Bytes of serial input that the guest took. */
+  serialTaken = 0;
   reboots = 0;
   divergences: Divergence[] = [];
   ended: VcpuEnd | undefined;
@@ -135,7 +137,10 @@ export class Board {
         this.reboots++;
         this.wake();
       },
-      onSerialTaken: () => {},
+      onSerialTaken: (_port, bytes) => {
+        this.serialTaken += bytes;
+        this.wake();
+      },
       onDivergence: (divergence) => {
         this.divergences.push(divergence);
         this.wake();
