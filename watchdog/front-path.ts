@@ -2,7 +2,7 @@
 // rights and passes every managed switch; authenticity and order come from the frame.
 import { createSocket, type Socket } from 'node:dgram';
 import type { Statement } from './arbiter-types.ts';
-import { FrameReader, type PathKeys, sealStatement } from './path-frame.ts';
+import { type Authentic, FrameReader, type PathKeys } from './path-frame.ts';
 import type { Extras } from './statement-wire.ts';
 
 /** Unassigned; the configuration may choose another. */
@@ -10,6 +10,7 @@ export const FRONT_PORT = 47608;
 
 export interface FrontPathOptions {
   readonly keys: PathKeys;
+  readonly authentic?: Authentic;
   readonly bindAddress: string;
   readonly bindPort: number;
   readonly peerAddress: string;
@@ -28,7 +29,7 @@ export class FrontPath {
 
   constructor(options: FrontPathOptions) {
     this.options = options;
-    this.reader = new FrameReader(options.keys);
+    this.reader = new FrameReader(options.keys, options.authentic);
   }
 
   async start(): Promise<void> {
@@ -52,11 +53,12 @@ export class FrontPath {
     return this.socket?.address().port ?? 0;
   }
 
-  say(statement: Statement, extras: Extras): void {
+  /** A sealed statement. */
+  say(frame: Uint8Array): void {
     const { socket } = this;
     if (socket === null) return;
-    const { keys, peerPort, peerAddress } = this.options;
-    socket.send(sealStatement(keys, statement, extras), peerPort, peerAddress, (error) => {
+    const { peerPort, peerAddress } = this.options;
+    socket.send(frame, peerPort, peerAddress, (error) => {
       if (error !== null) this.sendFailed += 1;
       else this.sent += 1;
     });

@@ -4,17 +4,19 @@ import type { Statement } from './arbiter-types.ts';
 import { CobsReader, cobsEncode } from './cobs.ts';
 import type { SerialLine } from './line.ts';
 import {
+  type Authentic,
   FRAME_BYTES_MAX,
   FrameReader,
   type PathKeys,
   sealPairing,
-  sealStatement,
 } from './path-frame.ts';
 import type { Extras } from './statement-wire.ts';
 
 export interface SerialPathOptions {
   readonly line: SerialLine;
+  /** Null: not paired yet. */
   readonly keys: PathKeys | null;
+  readonly authentic?: Authentic;
   readonly heartbeatMs: number;
   readonly onStatement: (statement: Statement, extras: Extras) => void;
   readonly onPairing: (body: Uint8Array) => void;
@@ -32,16 +34,14 @@ export class SerialPath {
 
   constructor(options: SerialPathOptions) {
     this.options = options;
-    this.reader = new FrameReader(options.keys);
+    this.reader = new FrameReader(options.keys, options.authentic);
     options.line.onData = (bytes) => this.take(bytes);
     options.line.onDown = (why) => options.onDown(why);
   }
 
-  /** Every statement of the arbiter; what the line has no time for is replaced by the next. */
-  offer(statement: Statement, extras: Extras, urgent: boolean, nowMs: number): void {
-    const { keys } = this.options;
-    if (keys === null) return;
-    this.waiting = framed(sealStatement(keys, statement, extras));
+  /** Every statement of the arbiter, sealed; what the line has no time for is replaced by the next. */
+  offer(frame: Uint8Array, urgent: boolean, nowMs: number): void {
+    this.waiting = frame;
     this.urgent ||= urgent;
     this.tick(nowMs);
   }
@@ -54,7 +54,7 @@ export class SerialPath {
     const { heartbeatMs, line } = this.options;
     const dueMs = this.sentMs + heartbeatMs;
     if (this.waiting === null || !(this.urgent || nowMs >= dueMs)) return;
-    if (!line.write(this.waiting)) return;
+    if (!line.write(framed(this.waiting))) return;
     // A loop that turns every few milliseconds is always a little late; that must not add up.
     const onPace = !this.urgent && nowMs - dueMs < heartbeatMs / 2;
     this.sentMs = onPace ? dueMs : nowMs;

@@ -83,7 +83,7 @@ export class ArbiterLoop {
   private readonly queue: ArbiterEvent[] = [];
   private isBusy = false;
   private refusal: string | null = null;
-  private toldRole = '';
+  private toldRole: CurrentRole | null = null;
   private facts: ReplicationFacts;
   private verdict: ReturnType<Health['verdict']>;
   /** As the arbiter was told last. */
@@ -364,17 +364,20 @@ export class ArbiterLoop {
 
   private tellRole(): void {
     const { role, boot, generation, session, grant } = this.state;
-    const current: CurrentRole = {
-      role,
-      pairState: pairState(this.state),
-      boot,
-      generation,
-      session,
-      grant,
-    };
-    const words = JSON.stringify(current);
-    if (words === this.toldRole) return;
-    this.toldRole = words;
+    const { toldRole: told } = this;
+    const state = pairState(this.state);
+    // Asked a thousand times a second, and hardly ever new. A grant is replaced, never changed.
+    const isNew =
+      told === null ||
+      told.role !== role ||
+      told.pairState !== state ||
+      told.generation !== generation ||
+      told.session !== session ||
+      told.boot !== boot ||
+      told.grant !== grant;
+    if (!isNew) return;
+    const current = { role, pairState: state, boot, generation, session, grant };
+    this.toldRole = current;
     this.replication.tellRole(current);
   }
 

@@ -3,7 +3,13 @@
 import type { Statement } from '../../watchdog/arbiter-types.ts';
 import { FrontPath } from '../../watchdog/front-path.ts';
 import type { Path } from '../../watchdog/limits.ts';
-import { FrameReader, type PathKeys, pathKeys, sealStatement } from '../../watchdog/path-frame.ts';
+import {
+  Authentic,
+  FrameReader,
+  type PathKeys,
+  pathKeys,
+  sealStatement,
+} from '../../watchdog/path-frame.ts';
 import { SerialPath } from '../../watchdog/serial-path.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
@@ -38,6 +44,7 @@ const NO_EXTRAS: Extras = { position: 0n, health: 0 };
 export class Paths {
   private readonly config: BoardConfig;
   private readonly keys: PathKeys;
+  private readonly authentic = new Authentic();
   private readonly events: PathsEvents;
   private readonly witness: Witness | null;
   private readonly logReader: FrameReader;
@@ -61,7 +68,7 @@ export class Paths {
     this.keys = pathKeys(pairingKey, config.side);
     this.events = events;
     this.witness = witness;
-    this.logReader = new FrameReader(this.keys);
+    this.logReader = new FrameReader(this.keys, this.authentic);
     this.front = this.makeFront();
     if (config.serial !== null) {
       const { port, baud } = config.serial;
@@ -69,6 +76,7 @@ export class Paths {
       this.serial = new SerialPath({
         line: this.line,
         keys: this.keys,
+        authentic: this.authentic,
         heartbeatMs: config.limits.heartbeatMs.serial,
         onStatement: (statement, extras) => this.events.heard('serial', statement, extras),
         onPairing: () => {},
@@ -92,9 +100,10 @@ export class Paths {
 
   say(statement: Statement, extras: Extras, urgent: boolean, nowMs: number): void {
     const { heartbeatMs } = this.config.limits;
-    this.serial?.offer(statement, extras, urgent, nowMs);
+    // Once for all paths: a statement is said two hundred times a second.
+    const frame = sealStatement(this.keys, statement, extras);
+    this.serial?.offer(frame, urgent, nowMs);
     if (urgent || nowMs - this.saidMs.log >= heartbeatMs.log) {
-      const frame = sealStatement(this.keys, statement, extras);
       if (this.events.sayOnLog(frame)) {
         this.saidMs.log = nowMs;
         this.logSent += 1;
@@ -102,7 +111,7 @@ export class Paths {
     }
     if (urgent || nowMs - this.saidMs.front >= heartbeatMs.front) {
       this.saidMs.front = nowMs;
-      this.front.say(statement, extras);
+      this.front.say(frame);
     }
   }
 
@@ -141,6 +150,7 @@ export class Paths {
     const { bind, peer, port } = this.config.front;
     return new FrontPath({
       keys: this.keys,
+      authentic: this.authentic,
       bindAddress: bind,
       bindPort: port,
       peerAddress: peer,

@@ -45,7 +45,8 @@ export const GUEST_OPTIONS_HELP = `\
   --disk FILE[,ro]     a raw disk image; again for more, at most ${DISKS_MAX}; ",raw": whatever it looks like
   --net CABLE          a network card on tap=NAME or socket=PATH; none; again for more, at most ${NICS_MAX}
   --mac ADDRESS        of the card, as 52:54:00:12:34:56; the n-th for the n-th card
-  --serial LINE        the first serial port: stdio (default), pty, socket=PATH or none
+  --serial LINE        the first serial port: stdio (default), pty, socket=PATH,
+                       tty=PATH (a port of this host) or none
   --com2 LINE          the second serial port (default none)
   --console LINE       a virtio console (default none)
   --no-reboot          a reset ends the guest

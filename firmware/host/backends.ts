@@ -9,6 +9,7 @@ import { socketLink } from './net/socket.ts';
 import { tapLink } from './net/tap.ts';
 import type { SerialLine, SerialLineEvents } from './serial/line.ts';
 import { LineStates } from './serial/line-states.ts';
+import { portLine } from './serial/port.ts';
 import { ptyLine } from './serial/pty.ts';
 import { socketLine } from './serial/socket.ts';
 import { stdioLine } from './serial/stdio.ts';
@@ -126,8 +127,10 @@ export class Backends {
       case 'serial-tx':
         this.lines.get(output.port)?.write(output.bytes);
         return;
-      // No line here has modem lines; how the guest ends is for whoever runs it.
       case 'serial-line':
+        this.lines.get(output.port)?.set?.(output);
+        return;
+      // How the guest ends is for whoever runs it.
       case 'debug-exit':
       case 'power':
         return;
@@ -216,5 +219,7 @@ async function openLine(
       return ptyLine(events);
     case 'socket':
       return await socketLine(spec.path, events);
+    case 'tty':
+      return await portLine(spec.path, spec.isHalfDuplex ?? false, events);
   }
 }

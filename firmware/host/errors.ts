@@ -5,6 +5,7 @@ export type HostErrorCode =
   | 'E_FILE' // a kernel or initrd that cannot be read
   | 'E_SOCKET' // a Unix socket that cannot be had
   | 'E_PTY' // no pseudo-terminal
+  | 'E_SERIAL' // a serial port that cannot be had
   | 'E_STDIO'; // the console of this process is no use
 
 export class HostError extends Error {

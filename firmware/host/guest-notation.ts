@@ -43,11 +43,11 @@ export type SerialKind = 'none' | 'stdio' | 'pty';
 /** One end of a serial line of the guest. */
 export type SerialLineSpec<Kind extends SerialKind = SerialKind> =
   | { readonly kind: Kind; readonly isHalfDuplex?: true }
-  | { readonly kind: 'socket'; readonly path: string; readonly isHalfDuplex?: true };
+  | { readonly kind: 'socket' | 'tty'; readonly path: string; readonly isHalfDuplex?: true };
 
 /**
- * One of the kinds that make sense there, or `socket=PATH`; `,rs485` behind it: the guest's RTS turns a
- * transmitter on, and does not say whether it can take more.
+ * One of the kinds that make sense there, `socket=PATH`, or `tty=PATH`: a port of this board. `,rs485` behind it:
+ * the guest's RTS turns a transmitter on, and does not say whether it can take more.
  */
 export function serialLineSpec<Kind extends SerialKind>(
   text: string,
@@ -57,7 +57,7 @@ export function serialLineSpec<Kind extends SerialKind>(
   const duplex = flag === undefined ? {} : ({ isHalfDuplex: true } as const);
   const kind = kinds.find((one) => one === line);
   if (kind !== undefined) return { kind, ...duplex };
-  const path = /^socket=(.+)$/s.exec(line!)?.[1];
-  if (path !== undefined) return { kind: 'socket', path, ...duplex };
-  return `must be ${kinds.join(', ')} or socket=PATH`;
+  const [, made, path] = /^(socket|tty)=(.+)$/s.exec(line!) ?? [];
+  if (path !== undefined) return { kind: made as 'socket' | 'tty', path, ...duplex };
+  return `must be ${kinds.join(', ')}, socket=PATH or tty=PATH`;
 }

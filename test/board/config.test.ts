@@ -126,10 +126,18 @@ test('every mistake at once, in the order of the file', () => {
     '17: [guest] kernel must be text in quotes',
     '18: [guest] memory-mib must be a whole number, 4 to 4096',
     '19: [guest] mac has 1 addresses for 0 interfaces of "tap"',
-    '20: [guest] com1 "stdio" must be none, pty or socket=PATH',
+    '20: [guest] com1 "stdio" must be none, pty, socket=PATH or tty=PATH',
     '22: unknown table "gest"; did you mean "guest"?',
     '24: [limits] pet-ms must be a whole number, 1 to 600000',
   ]);
+});
+
+test('the line to the other board is no serial line of the guest', () => {
+  const text = SMALL.replace('"bzImage"', '"bzImage"\ncom2 = "tty=/dev/ttyS1"');
+  assert.equal(problemsOf(text), []);
+  const [problem, ...others] = problemsOf(text.replace('tty=/dev/ttyS1', 'tty=/dev/ttyS0,rs485'));
+  assert.match(problem!, 'com2 /dev/ttyS0 is the line to the other board: [serial] port');
+  assert.equal(others, []);
 });
 
 test('what is missing is said where its table is', () => {

@@ -206,7 +206,7 @@ test('a hand-over names what is in its way', () => {
   };
   assert.match(
     why((world) => world.ask('b', { request: 'sync-up', allowed: false })),
-    'nobody can take over: the other board is not ready (unfit, or sync-up is forbidden there)',
+    'nobody can take over: the other board is not ready (unfit, it limps, or sync-up is forbidden there)',
   );
   assert.match(
     why((world) => {

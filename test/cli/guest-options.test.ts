@@ -98,7 +98,7 @@ const WRONG: [args: string[], words: RegExp][] = [
     ['--net=tap=x', '--net=tap=y', '--mac=02:00:00:00:00:01', '--mac=02:00:00:00:00:01'],
     /^--mac: two network cards have the same address$/,
   ],
-  [['--serial', 'tty'], /^--serial tty: must be stdio, pty, none or socket=PATH$/],
+  [['--serial', 'tty'], /^--serial tty: must be stdio, pty, none, socket=PATH or tty=PATH$/],
   [['--com2', 'socket='], /^--com2 socket=: must be/],
   [['--com2', 'stdio'], /^only one of --serial \(default\), --com2 and --console can have stdio/],
 ];

@@ -74,8 +74,8 @@ const BAD: readonly [line: string, args: readonly string[], words: string][] = [
     ['--net=tap=t', '--mac', '03:00:00:00:00:01'],
     'is a group address',
   ],
-  ['com2 = "tty"', ['--com2', 'tty'], 'or socket=PATH'],
-  ['com2 = "socket="', ['--com2', 'socket='], 'or socket=PATH'],
+  ['com2 = "tty"', ['--com2', 'tty'], 'socket=PATH or tty=PATH'],
+  ['com2 = "socket="', ['--com2', 'socket='], 'socket=PATH or tty=PATH'],
 ];
 
 test('the same mistake is told in the same words', () => {
@@ -85,7 +85,10 @@ test('the same mistake is told in the same words', () => {
       assert.ok(wrong[0]!.endsWith(words), wrong[0]);
     }
   }
-  assert.match(configured('com2 = "stdio"').wrong[0]!, 'must be none, pty or socket=PATH');
+  assert.match(
+    configured('com2 = "stdio"').wrong[0]!,
+    'must be none, pty, socket=PATH or tty=PATH',
+  );
   assert.equal(typed('--com2', 'stdio', '--serial', 'none').wrong, [], 'a terminal has one');
 });
 

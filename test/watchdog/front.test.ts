@@ -43,7 +43,7 @@ async function pair(): Promise<{ a: FrontPath; b: FrontPath; heard: Statement[] 
 
 test('statements arrive; replays, strangers, reflections and rubbish do not', async () => {
   const { a, b, heard } = await pair();
-  a.say(says(1), EXTRAS);
+  a.say(sealStatement(pathKeys(KEY, 'a'), says(1), EXTRAS));
   await until('the first', () => heard.length === 1);
   assert.equal(heard[0], says(1));
   const random = seededRandom('datagrams');
@@ -54,7 +54,7 @@ test('statements arrive; replays, strangers, reflections and rubbish do not', as
   await send(sealStatement(pathKeys(KEY, 'b'), says(2), EXTRAS));
   await send(sealStatement(pathKeys(new Uint8Array(32), 'a'), says(2), EXTRAS));
   for (let n = 0; n < 200; n++) await send(random.bytes(random.int(300)));
-  a.say(says(5), EXTRAS);
+  a.say(sealStatement(pathKeys(KEY, 'a'), says(5), EXTRAS));
   await until('the last', () => heard.length === 2);
   const { rejected } = b.reader;
   assert.is(rejected.replay, 1);
@@ -67,7 +67,7 @@ test('statements arrive; replays, strangers, reflections and rubbish do not', as
   socket.close();
   await a.stop();
   await b.stop();
-  a.say(says(6), EXTRAS);
+  a.say(sealStatement(pathKeys(KEY, 'a'), says(6), EXTRAS));
 });
 
 test('an address that is not ours is an error at start, not a silence', async () => {

@@ -8,7 +8,7 @@ import type { ArbiterEvent, ArbiterState, Statement } from '../../watchdog/arbit
 import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
 import { judgeLine, type ModemLines, type SerialLine, VERDICT_WORDS } from '../../watchdog/line.ts';
 import { beginPairing, pairingMessage, stepPairing } from '../../watchdog/pairing.ts';
-import { type PathKeys, pathKeys } from '../../watchdog/path-frame.ts';
+import { type PathKeys, pathKeys, sealStatement } from '../../watchdog/path-frame.ts';
 import { SerialPath } from '../../watchdog/serial-path.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import { lastGaspOf } from '../../watchdog/statement-wire.ts';
@@ -28,6 +28,7 @@ const says = (seq: number): Statement => ({
 
 interface End {
   path: SerialPath;
+  say: (said: number | Statement, urgent?: boolean, nowMs?: number) => void;
   heard: Statement[];
   paired: Uint8Array[];
   downs: string[];
@@ -45,7 +46,11 @@ function end(line: SerialLine, keys: PathKeys | null): End {
     onPairing: (body) => paired.push(body),
     onDown: (why) => downs.push(why),
   });
-  return { path, heard, paired, downs };
+  const say = (said: number | Statement, urgent = true, nowMs = performance.now()) => {
+    const statement = typeof said === 'number' ? says(said) : said;
+    path.offer(sealStatement(keys!, statement, EXTRAS), urgent, nowMs);
+  };
+  return { path, say, heard, paired, downs };
 }
 
 let far: PtyEnd;
@@ -72,7 +77,7 @@ test.after.each(async () => {
 
 /** Says one thing and waits until it has arrived. */
 async function cross(from: End, to: End, seq: number): Promise<void> {
-  from.path.offer(says(seq), EXTRAS, true, performance.now());
+  from.say(seq);
   await until(`statement ${seq}`, () => {
     from.path.tick(performance.now());
     return to.heard.at(-1)?.seq === seq;
@@ -96,7 +101,7 @@ test('noise and half frames: each good frame that follows arrives, each bad one 
         half = bytes.slice(0, random.int(bytes.length));
         return half;
       };
-      b.path.offer(says(1000 + seq), EXTRAS, true, performance.now());
+      b.say(1000 + seq);
       far.bend = (bytes) => bytes;
     }
     await cross(b, a, 2000 + seq);
@@ -119,7 +124,7 @@ test('the far end hangs up and comes back: noticed, opened again, talking again'
   await cross(b, a, 1);
   far.close();
   const ms = await until('the hang-up is noticed', () => {
-    a.path.offer(says(9), EXTRAS, false, performance.now());
+    a.say(9, false);
     return a.downs.length > 0;
   });
   assert.ok(ms < 1000);
@@ -163,7 +168,7 @@ test('a wrong baud rate at the other end: nothing is accepted; put right, it tal
   for (const [at, baud] of [9600, 57600, 230400].entries()) {
     far.bend = (bytes) => missampled(bytes, baud, 115200);
     for (let n = 0; n < 30; n++) {
-      b.path.offer(says(100 * at + n), EXTRAS, true, performance.now());
+      b.say(100 * at + n);
     }
     far.bend = (bytes) => bytes;
     await cross(b, a, 100 * at + 99);
@@ -176,8 +181,8 @@ test('two senders on one line: a stranger, an echo, and bytes mixed with ours', 
   const echo = end(far, A);
   b = end(far, B);
   for (let n = 0; n < 10; n++) {
-    stranger.path.offer(says(n), EXTRAS, true, performance.now());
-    echo.path.offer(says(n), EXTRAS, true, performance.now());
+    stranger.say(n);
+    echo.say(n);
   }
   await cross(b, a, 100);
   assert.is(a.heard.length, 1);
@@ -187,7 +192,7 @@ test('two senders on one line: a stranger, an echo, and bytes mixed with ours', 
     mixed += 1;
     return Uint8Array.from([...bytes].flatMap((byte, n) => (n % 3 === 0 ? [byte, 0x55] : [byte])));
   };
-  b.path.offer(says(101), EXTRAS, true, performance.now());
+  b.say(101);
   far.bend = (bytes) => bytes;
   await cross(b, a, 102);
   assert.is(mixed, 1);
@@ -208,14 +213,14 @@ test('the line sets the pace: newest only, urgent at once', () => {
     modemLines: () => Promise.resolve(null),
     stop: () => Promise.resolve(),
   };
-  const { path } = end(fake, A);
-  for (let ms = 0; ms < 200; ms += 5) path.offer(says(ms), EXTRAS, false, ms);
+  const { path, say } = end(fake, A);
+  for (let ms = 0; ms < 200; ms += 5) say(ms, false, ms);
   assert.is(written.length, 10, 'one in 20 ms, offered one in 5');
-  path.offer(says(500), EXTRAS, true, 201);
+  say(500, true, 201);
   assert.is(written.length, 11, 'urgent: now');
   free = false;
-  path.offer(says(501), EXTRAS, true, 202);
-  path.offer(says(502), EXTRAS, false, 203);
+  say(501, true, 202);
+  say(502, false, 203);
   free = true;
   path.tick(204);
   assert.is(written.length, 12, 'what waited was replaced, and is still urgent');
@@ -248,7 +253,7 @@ test('a loop that turns every 5 ms: a statement leaves every 20 ms, an urgent on
   const before = a.path.sent;
   const TURNS = 200;
   await busyTurns(TURNS, (n) => {
-    a.path.offer(says(10 + n), EXTRAS, false, startMs + n * TURN_MS);
+    a.say(10 + n, false, startMs + n * TURN_MS);
   });
   const expected = (TURNS * TURN_MS) / DEFAULT_LIMITS.heartbeatMs.serial;
   const sent = a.path.sent - before;
@@ -257,7 +262,7 @@ test('a loop that turns every 5 ms: a statement leaves every 20 ms, an urgent on
   // Urgent: in the kernel when offer() returns, however busy this loop and its threads are.
   for (let n = 0; n < 20; n++) {
     await busyTurns(3, () => {});
-    a.path.offer(says(1000 + n), EXTRAS, true, performance.now());
+    a.say(1000 + n);
     assert.is(near.waitingBytes, 0, 'left in the turn that said it');
     await until('it arrives', () => b.heard.at(-1)?.seq === 1000 + n);
   }
@@ -328,7 +333,7 @@ class Duo {
     const peer = side === 0 ? 1 : 0;
     for (const action of outcome.actions) {
       if (action.do === 'say') {
-        this.ends[side].path.offer(action.statement, EXTRAS, action.urgent, performance.now());
+        this.ends[side].say(action.statement, action.urgent);
         for (const path of this.otherPaths ? (['log', 'front'] as const) : []) {
           this.fire(peer, { type: 'heard', path, statement: action.statement });
         }

@@ -66,6 +66,11 @@ function readTables(reader: ConfigReader): BoardConfig {
   };
   if (config.front.interface !== '' && config.front.interface === config.log.interface)
     reader.problem('log.interface', '[log] and [front] must have an interface each');
+  for (const port of ['com1', 'com2'] as const) {
+    const line = config.guest[port];
+    if (line.kind === 'tty' && line.path === config.serial?.port)
+      reader.problem(`guest.${port}`, `${line.path} is the line to the other board: [serial] port`);
+  }
   return config;
 }
 
@@ -194,7 +199,7 @@ function line(table: TableReader, key: string): GuestLine {
   const text = table.text(key, 'none');
   const spec = serialLineSpec(text, ['none', 'pty']);
   if (typeof spec !== 'string')
-    return spec.kind === 'socket' ? { ...spec, path: table.absolute(spec.path) } : spec;
+    return 'path' in spec ? { ...spec, path: table.absolute(spec.path) } : spec;
   table.problem(key, `"${text}" ${spec}`);
   return { kind: 'none' };
 }

@@ -4,8 +4,6 @@
 // Only what is the guest's own is learnt. Who forwards for others sends their addresses with its own MAC:
 // IPv4 is therefore learnt from ARP alone, IPv6 from what a router would not have passed on: link-local
 // sources, neighbour discovery, and packets whose hop limit is one that senders start from.
-import type { StateObject } from '../../devices/contracts.ts';
-import { decodeState, encodeState } from '../../lockstep/state-codec.ts';
 
 /** What one card was heard with in one network. */
 export interface GuestNetwork {
@@ -18,11 +16,11 @@ export interface GuestNetwork {
 }
 
 /** A guest in more is a router or a switch, and others speak of its addresses often enough. */
-const NETWORKS_MAX = 32;
+export const NETWORKS_MAX = 32;
 /** Of each family, in one network. */
-const ADDRESSES_MAX = 16;
-const TAGS_MAX = 2;
-const TAG_BYTES = 4;
+export const ADDRESSES_MAX = 16;
+export const TAGS_MAX = 2;
+export const TAG_BYTES = 4;
 const TYPE_AT = 12;
 const IPV6_BYTES = 40;
 const NO_TAGS = new Uint8Array(0);
@@ -203,40 +201,3 @@ function isAt(bytes: Uint8Array, at: number, what: Uint8Array): boolean {
 
 const u16 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-
-/** For the peer: what each card was heard with. */
-export function encodeHeard(cards: readonly (readonly GuestNetwork[])[]): Uint8Array {
-  return encodeState(
-    cards.map((networks) =>
-      networks.map(({ tags, ipv4, ipv6, isRouter }) => {
-        return { tags, ipv4: [...ipv4], ipv6: [...ipv6], isRouter };
-      }),
-    ),
-  );
-}
-
-/** Null: it cannot be read. */
-export function decodeHeard(bytes: Uint8Array): GuestNetwork[][] | null {
-  const cards: unknown = decodeState(bytes);
-  if (!isList(cards, 255)) return null;
-  const read = cards.map((networks) => (isList(networks, NETWORKS_MAX) ? networks : null));
-  return read.every((networks) => networks?.every(isNetwork)) ? (read as GuestNetwork[][]) : null;
-}
-
-function isNetwork(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const { tags, ipv4, ipv6, isRouter } = value as StateObject;
-  return (
-    (isBytes(tags, 0) || isBytes(tags, TAG_BYTES) || isBytes(tags, TAG_BYTES * TAGS_MAX)) &&
-    isList(ipv4, ADDRESSES_MAX) &&
-    ipv4.every((address) => isBytes(address, 4)) &&
-    isList(ipv6, ADDRESSES_MAX) &&
-    ipv6.every((address) => isBytes(address, 16)) &&
-    typeof isRouter === 'boolean'
-  );
-}
-
-const isList = (value: unknown, max: number): value is unknown[] =>
-  Array.isArray(value) && value.length <= max;
-const isBytes = (value: unknown, length: number): value is Uint8Array =>
-  value instanceof Uint8Array && value.length === length;

@@ -1,13 +1,15 @@
 // Every output the guest makes on this board. On a primary it waits behind the gate and leaves. On a backup it
 // is held until the primary says that its own copy has left; a backup that takes over sends what it holds.
 //
-// Two things are learned here in passing: the addresses the plant knows the guest by, and how long each output
-// of a primary waited.
+// Learned here in passing: the addresses the plant knows the guest by, how the guest has set its serial lines, and
+// how long each output of a primary waited.
+import { GuestLines } from '../../host/serial/guest-lines.ts';
 import type { OutputItem } from '../../host/vcpu/messages.ts';
 import { type GateMode, OutputGate } from '../../lockstep/gate.ts';
 import { HeldOutputs } from '../../lockstep/held.ts';
 import { announcements } from './announce.ts';
-import { AddressLearner, decodeHeard, encodeHeard } from './guest-addresses.ts';
+import { AddressLearner } from './guest-addresses.ts';
+import { decodeHeard, encodeHeard } from './heard.ts';
 
 export interface GuestOutputOptions {
   readonly macs: readonly Uint8Array[];
@@ -32,6 +34,7 @@ export class GuestOutput {
   private readonly gate: OutputGate<Made>;
   private readonly held = new HeldOutputs<OutputItem>();
   private readonly learners: readonly AddressLearner[];
+  private readonly lines = new GuestLines();
   private delayAt = 0;
   private onFirst: (() => void) | undefined;
 
@@ -95,6 +98,8 @@ export class GuestOutput {
    */
   takeOver(): number {
     this.restart();
+    // Settings are no output of their own: the lines of this board have heard of none.
+    this.options.deliver(this.lines.all().map((line) => ({ ...line, sequence: 0n })));
     const outputs = this.held.takeAll();
     const madeMs = this.options.nowMs();
     this.gate.put(
@@ -121,18 +126,24 @@ export class GuestOutput {
   /** A guest that starts anew has no address before it says so. */
   reborn(): void {
     for (const learner of this.learners) learner.forget();
+    this.lines.forget();
   }
 
   /** For a follower, which hears the guest only from when it came into step. */
   heard(): Uint8Array {
-    return encodeHeard(this.learners.map(({ heard }) => heard));
+    return encodeHeard({
+      cards: this.learners.map(({ heard }) => heard),
+      lines: this.lines.all(),
+    });
   }
 
   /** What the leader heard before; false: it cannot be read. */
   takeHeard(bytes: Uint8Array): boolean {
-    const cards = decodeHeard(bytes);
-    for (const [nic, heard] of (cards ?? []).entries()) this.learners[nic]?.merge(heard);
-    return cards !== null;
+    const heard = decodeHeard(bytes);
+    if (heard === null) return false;
+    for (const [nic, networks] of heard.cards.entries()) this.learners[nic]?.merge(networks);
+    this.lines.merge(heard.lines);
+    return true;
   }
 
   /** Called once, when the next output leaves. */
@@ -167,6 +178,7 @@ export class GuestOutput {
   private learn(outputs: readonly OutputItem[]): void {
     for (const output of outputs) {
       if (output.kind === 'net-tx') this.learners[output.nic]?.sent(output.frame);
+      else if (output.kind === 'serial-line') this.lines.note(output);
     }
   }
 }

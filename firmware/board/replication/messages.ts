@@ -46,7 +46,7 @@ export type LogMessage =
   | { readonly type: 'drop'; readonly session: number; readonly reason: string }
   /** For people: about.ts. */
   | { readonly type: 'about'; readonly about: Uint8Array }
-  /** What the guest's cards were heard with: guest-addresses.ts. */
+  /** What the guest said before this follower heard it: heard.ts. */
   | { readonly type: 'heard'; readonly heard: Uint8Array };
 
 export interface Ack {

@@ -1,4 +1,5 @@
 // The host's end of a guest's serial port, whatever it is made of.
+import type { LineSettings } from './guest-lines.ts';
 
 export interface SerialLine {
   /** Where it can be found, for people; undefined when there is nothing to find. */
@@ -7,6 +8,8 @@ export interface SerialLine {
   readonly trouble: string | null;
   /** What the guest sent. Never waits: what nobody takes is dropped and counted. */
   write(bytes: Uint8Array): void;
+  /** Rate, frame and modem lines as the guest sets them, where the line is a wire. */
+  set?(settings: LineSettings): void;
   /** The guest is behind: give no more input until `resume()`. */
   pause(): void;
   resume(): void;

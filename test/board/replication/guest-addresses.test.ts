@@ -1,9 +1,7 @@
 // What is learnt of the guest from the frames it sends: networks and addresses that are its own, and no others.
-import {
-  AddressLearner,
-  decodeHeard,
-  encodeHeard,
-} from '../../../firmware/board/replication/guest-addresses.ts';
+import { AddressLearner } from '../../../firmware/board/replication/guest-addresses.ts';
+import { decodeHeard, encodeHeard } from '../../../firmware/board/replication/heard.ts';
+import type { LineSettings } from '../../../firmware/host/serial/guest-lines.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 
 const test = suite('board/replication/guest-addresses');
@@ -163,15 +161,22 @@ test('cut behind any byte, a frame with tags does not throw', () => {
   assert.ok(learner.heard.length <= 3);
 });
 
+/** As a guest sets a line for a bus. */
+const LINE: LineSettings = {
+  ...{ kind: 'serial-line', port: 'com2', baud: 57_600, dataBits: 7, parity: 'even', stopBits: 2 },
+  ...{ sendBreak: false, dtr: true, rts: false },
+};
+
 test('another board learns it too: bytes there and back, merged with what it heard itself', () => {
   const [leader, follower] = [new AddressLearner(MAC), new AddressLearner(MAC)];
   leader.sent(arp([10, 0, 0, 2]));
   leader.sent(arp([10, 7, 0, 2], { tags: '8100 0007' }));
   leader.sent(ipv6(GLOBAL, { tags: '8100 0007' }));
   follower.sent(arp([10, 0, 0, 3]));
-  const heard = decodeHeard(encodeHeard([leader.heard, []]));
-  assert.is(heard?.length, 2);
-  follower.merge(heard![0]!);
+  const heard = decodeHeard(encodeHeard({ cards: [leader.heard, []], lines: [LINE] }));
+  assert.is(heard?.cards.length, 2);
+  assert.equal(heard?.lines, [LINE]);
+  follower.merge(heard!.cards[0]!);
   assert.equal(known(follower), [
     { tags: '', addresses: ['10.0.0.2', '10.0.0.3'] },
     { tags: '81000007', addresses: ['10.7.0.2', hex(GLOBAL)] },
@@ -183,16 +188,27 @@ test('another board learns it too: bytes there and back, merged with what it hea
 test('damaged bytes of a peer are refused, never thrown', () => {
   const learner = new AddressLearner(MAC);
   learner.sent(ipv6(GLOBAL, { tags: '8100 0007' }));
-  const whole = encodeHeard([learner.heard]);
+  const whole = encodeHeard({ cards: [learner.heard], lines: [LINE] });
   const random = seededRandom('damage');
   for (let i = 0; i < 5000; i++) {
     const damaged = whole.slice(0, 1 + random.int(whole.length));
     damaged[random.int(damaged.length)] = random.u32();
     const heard = decodeHeard(damaged);
-    for (const networks of heard ?? []) new AddressLearner(MAC).merge(networks);
+    for (const networks of heard?.cards ?? []) new AddressLearner(MAC).merge(networks);
   }
   const network = { tags: new Uint8Array(0), ipv4: [], ipv6: [new Uint8Array(4)], isRouter: false };
-  assert.is(decodeHeard(encodeHeard([[network]])), null);
+  assert.is(decodeHeard(encodeHeard({ cards: [[network]], lines: [] })), null);
+  for (const wrong of [
+    { dataBits: 9 },
+    { baud: 0 },
+    { parity: 'no' },
+    { port: 'com3' },
+    { dtr: 1 },
+  ])
+    assert.is(
+      decodeHeard(encodeHeard({ cards: [], lines: [{ ...LINE, ...wrong } as never] })),
+      null,
+    );
 });
 
 test.run();

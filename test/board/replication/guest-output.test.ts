@@ -1,5 +1,6 @@
 // Where outputs leave or wait: behind the gate on a primary, held on a backup, through takeover and hand-over.
 import { GuestOutput } from '../../../firmware/board/replication/guest-output.ts';
+import type { LineSettings } from '../../../firmware/host/serial/guest-lines.ts';
 import type { OutputItem } from '../../../firmware/host/vcpu/messages.ts';
 import { assert, suite } from '../../harness/index.ts';
 
@@ -10,6 +11,7 @@ function made() {
   const clock = { nowMs: 0 };
   const left: bigint[] = [];
   const frames: Uint8Array[] = [];
+  const lines: LineSettings[] = [];
   const released: bigint[] = [];
   const output = new GuestOutput({
     macs: [MAC],
@@ -17,12 +19,13 @@ function made() {
       for (const item of items) {
         left.push(item.sequence);
         if (item.kind === 'net-tx') frames.push(item.frame);
+        if (item.kind === 'serial-line') lines.push(item);
       }
     },
     released: (sequence) => released.push(sequence),
     nowMs: () => clock.nowMs,
   });
-  return { output, clock, left, frames, released };
+  return { output, clock, left, frames, lines, released };
 }
 
 const said = (...numbers: number[]): OutputItem[] =>
@@ -144,6 +147,30 @@ test('where the guest was heard it is announced: by who led, by who followed, by
     else output.clear();
     assert.is(output.announce(), 1, 'another life has said nothing yet');
   }
+});
+
+test('a board that goes on with the guest sets its lines as the guest last said, to whomever', () => {
+  const line = (dtr: boolean): OutputItem => ({
+    ...{ kind: 'serial-line', port: 'com2', baud: 19_200, dataBits: 8, parity: 'none' },
+    ...{ stopBits: 1, sendBreak: false, dtr, rts: true, sequence: 1n },
+  });
+  const [leader, backup, late] = [made(), made(), made()];
+  leader.output.lead([line(false)], 0);
+  leader.output.lead([line(true)], 0);
+  backup.output.follow([line(false)]);
+  backup.output.follow([line(true)]);
+  assert.ok(late.output.takeHeard(leader.output.heard()));
+  backup.output.releasedThere(1n);
+  for (const { output, lines } of [backup, late]) {
+    assert.equal(lines, []);
+    output.takeOver();
+    assert.equal(
+      lines.map(({ baud, dtr }) => [baud, dtr]),
+      [[19_200, true]],
+    );
+  }
+  leader.output.reborn();
+  assert.ok(late.output.takeHeard(leader.output.heard()), 'a guest that said nothing yet');
 });
 
 test.run();
