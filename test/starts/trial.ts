@@ -14,6 +14,7 @@ import { type Lane, other } from './lane.ts';
 /** Of this machine on this day, not of the start. */
 const OF_THE_MACHINE: ReadonlySet<AlarmCode> = new Set<AlarmCode>([
   'STALLS',
+  'BACKUP-SLOW',
   'NOT-FIRST',
   'RECORD-SLOW',
 ]);

@@ -9,7 +9,7 @@ import type { Captured } from './capture.ts';
 import { earshot, other, SIDES, type Side } from './network.ts';
 import type { Overheard } from './wiretap.ts';
 
-const ETHERTYPE = { arp: 0x0806, rarp: 0x8035 } as const;
+const ETHERTYPE = { arp: 0x0806, rarp: 0x8035, ipv6: 0x86dd } as const;
 /** A marker may cover so many frames. */
 const GROUP_MAX = 64;
 
@@ -117,9 +117,19 @@ function guestFrames({ frames, guestMac }: Evidence, side: Side): readonly Captu
 function isAnnouncement(frame: Buffer): boolean {
   const type = frame.readUInt16BE(12);
   if (type === ETHERTYPE.rarp) return true;
+  if (type === ETHERTYPE.ipv6) return isUnsolicitedAdvertisement(frame);
   const [sender, target] = [frame.subarray(28, 32), frame.subarray(38, 42)];
   return type === ETHERTYPE.arp && sender.equals(target);
 }
+
+/** RFC 4861, 4.4: to all nodes, and no answer to anybody. */
+function isUnsolicitedAdvertisement(frame: Buffer): boolean {
+  const [isIcmp, type] = [frame[20] === 58, frame[54]];
+  const isAsked = (frame.readUInt8(58) & 0x40) !== 0;
+  return isIcmp && type === 136 && !isAsked && frame.toString('hex', 38, 54) === ALL_NODES;
+}
+
+const ALL_NODES = 'ff020000000000000000000000000001';
 
 function readStreams(overheard: readonly Overheard[]): Stream[] {
   const streams: Stream[] = [];
