@@ -51,7 +51,8 @@ export class Channel {
   private readonly handler: ChannelHandler;
   private readonly clockUs: () => number;
   private endpoint: Endpoint | undefined;
-  private linkUp = false;
+  /** There is a carrier. */
+  linkUp = false;
   private timer: NodeJS.Timeout | undefined;
   private timerUs = Number.POSITIVE_INFINITY;
   private turn: NodeJS.Immediate | undefined;
@@ -147,13 +148,24 @@ export class Channel {
     return message;
   }
 
+  /** Smoothed, of the session that stands; 0: none. */
+  get rttUs(): number {
+    return this.endpoint?.session?.rtt.smoothedUs ?? 0;
+  }
+
+  /** What a frame carries at most; 0: no session stands. */
+  get frameBytes(): number {
+    return this.endpoint?.session?.path.bytes ?? 0;
+  }
+
+  /** All of it, for people: asks the kernel, too. */
   state(): ChannelState {
     const session = this.endpoint?.session;
     return {
       up: this.isUp,
       linkUp: this.linkUp,
-      frameBytes: session?.path.bytes ?? 0,
-      rttUs: session?.rtt.smoothedUs ?? 0,
+      frameBytes: this.frameBytes,
+      rttUs: this.rttUs,
       rttLowestUs: session?.rtt.lowestUs ?? 0,
       framesSent: session?.framesSent ?? 0,
       framesReceived: session?.framesReceived ?? 0,

@@ -186,7 +186,7 @@ interface WatchdogCalls {
   /** A packet socket for ARP on one interface; needs CAP_NET_RAW. */
   arpOpen(interfaceName: string): number;
   /** Asks one station, six bytes, or all: ff:ff:ff:ff:ff:ff. */
-  arpAsk(fd: number, interfaceName: string, target: Buffer, station: Buffer): number;
+  arpAsk(fd: number, target: Buffer, station: Buffer): number;
   /** How many frames from `target` have arrived since the last call; the newest one's sender goes to `station`. */
   arpAnswers(fd: number, target: Buffer, station: Buffer): number;
 }

@@ -148,25 +148,70 @@ export function say(turn: Turn, urgent: boolean): Done {
   turn.actions.push({ do: 'say', urgent, statement: statementOf(turn) });
 }
 
-/** What the other board must learn at once rather than with the next heartbeat. */
-export function tellingPart(state: ArbiterState): string {
-  return [
-    state.role,
-    state.isCounted,
-    state.generation,
-    state.session,
-    state.grant?.session,
-    state.grant?.boot,
-    state.wantsRenounce,
-    state.record.standing,
-    state.record.generation,
-    state.doubt,
-    state.healthy,
-    state.limp === null,
-    state.peer?.boot,
-  ].join(' ');
+/** Is there something that the other board must learn at once rather than with the next heartbeat? */
+export function hasNews(before: ArbiterState, after: ArbiterState): boolean {
+  return (
+    before.role !== after.role ||
+    before.isCounted !== after.isCounted ||
+    before.generation !== after.generation ||
+    before.session !== after.session ||
+    before.grant?.session !== after.grant?.session ||
+    before.grant?.boot !== after.grant?.boot ||
+    before.wantsRenounce !== after.wantsRenounce ||
+    before.record.standing !== after.record.standing ||
+    before.record.generation !== after.record.generation ||
+    before.doubt !== after.doubt ||
+    before.healthy !== after.healthy ||
+    (before.limp === null) !== (after.limp === null) ||
+    before.peer?.boot !== after.peer?.boot
+  );
 }
 
-export function copyState(state: ArbiterState): ArbiterState {
-  return { ...state, heardMs: { ...state.heardMs } };
+/** Field by field: a thousand copies a second, and a spread of so many fields takes twenty times as long. */
+export function copyState(of: ArbiterState): ArbiterState {
+  const { log, serial, front } = of.heardMs;
+  return {
+    config: of.config,
+    role: of.role,
+    why: of.why,
+    sinceMs: of.sinceMs,
+    gate: of.gate,
+    boot: of.boot,
+    isCounted: of.isCounted,
+    seq: of.seq,
+    generation: of.generation,
+    record: of.record,
+    writing: of.writing,
+    plan: of.plan,
+    followBoot: of.followBoot,
+    session: of.session,
+    mark: of.mark,
+    partner: of.partner,
+    grant: of.grant,
+    spent: of.spent,
+    wantsRenounce: of.wantsRenounce,
+    switchOver: of.switchOver,
+    after: of.after,
+    peer: of.peer,
+    heard: of.heard,
+    lastWordBoot: of.lastWordBoot,
+    heardMs: { log, serial, front },
+    wordsRunMs: of.wordsRunMs,
+    witnessMs: of.witnessMs,
+    witnessRunMs: of.witnessRunMs,
+    awakeMs: of.awakeMs,
+    tickedMs: of.tickedMs,
+    pettedMs: of.pettedMs,
+    doubt: of.doubt,
+    healthy: of.healthy,
+    alive: of.alive,
+    limp: of.limp,
+    swappedMs: of.swappedMs,
+    syncFailures: of.syncFailures,
+    syncBoot: of.syncBoot,
+    inStepMs: of.inStepMs,
+    syncPausedUntilMs: of.syncPausedUntilMs,
+    watchdogArmed: of.watchdogArmed,
+    resetAsked: of.resetAsked,
+  };
 }

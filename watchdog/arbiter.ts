@@ -83,11 +83,11 @@ import {
   copyState,
   type Done,
   enter,
+  hasNews,
   renounce,
   sameRecord,
   say,
   type Turn,
-  tellingPart,
 } from './arbiter-turn.ts';
 import {
   type Action,
@@ -164,13 +164,12 @@ export function arbitrateWith(
 ): Outcome {
   assert.ok(nowMs >= state.tickedMs, 'the clock of the arbiter never runs backwards');
   const turn: Turn = { state: copyState(state), actions: [], nowMs, rulesOff };
-  const before = tellingPart(state);
   noticeSleep(turn);
   take(turn, event);
   if (turn.state.role !== 'cold') {
     noticeIsolation(turn);
     settle(turn);
-    const urgent = tellingPart(turn.state) !== before;
+    const urgent = hasNews(state, turn.state);
     if (urgent || event.type === 'tick') say(turn, urgent);
   }
   if (event.type === 'tick') pet(turn);

@@ -10,7 +10,7 @@ import { watchdog } from '../native/index.ts';
 
 export interface ArpCalls {
   arpOpen(interfaceName: string): number;
-  arpAsk(fd: number, interfaceName: string, target: Buffer, station: Buffer): number;
+  arpAsk(fd: number, target: Buffer, station: Buffer): number;
   arpAnswers(fd: number, target: Buffer, station: Buffer): number;
 }
 
@@ -62,7 +62,7 @@ export class GatewayProbe {
   private ask(fd: number): void {
     const lost = this.unanswered - LOST_MAX;
     if (lost > BROADCASTS && lost % RARELY !== 0) return;
-    this.calls.arpAsk(fd, this.interfaceName, this.target, lost < 0 ? this.station : EVERYBODY);
+    this.calls.arpAsk(fd, this.target, lost < 0 ? this.station : EVERYBODY);
     this.asked += 1;
   }
 

@@ -114,10 +114,9 @@ Napi::Value arp_open(const Info& info) {
 }
 
 Napi::Value arp_ask(const Info& info) {
-  const std::string interface = text(info, 1, "interface");
   watchdog::Mac to{};
-  std::memcpy(to.data(), station(info, 3).Data(), to.size());
-  const auto result = watchdog::arp_ask(integer(info, 0, "fd"), interface, address(info, 2), to);
+  std::memcpy(to.data(), station(info, 2).Data(), to.size());
+  const auto result = watchdog::arp_ask(integer(info, 0, "fd"), address(info, 1), to);
   return number(info, "ARP question", result);
 }
 

@@ -5,7 +5,6 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/if_ether.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,15 +54,17 @@ Result arp_open(const std::string& interface) {
   return {fd, 0};
 }
 
-Result arp_ask(int fd, const std::string& interface, const Ipv4& target, const Mac& to) {
-  ifreq request;
-  std::memset(&request, 0, sizeof request);
-  interface.copy(request.ifr_name, IFNAMSIZ - 1);
-  if (ioctl(fd, SIOCGIFHWADDR, &request) < 0) return {0, errno};
+Result arp_ask(int fd, const Ipv4& target, const Mac& to) {
+  // The name of the socket has index and address of its interface as they are now; it is asked a hundred times a
+  // second. Of an interface that is gone it has neither.
+  sockaddr_ll own{};
+  socklen_t size = sizeof own;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) < 0) return {0, errno};
   Arp arp;
-  std::memcpy(arp.sender_mac.data(), request.ifr_hwaddr.sa_data, 6);
+  if (own.sll_ifindex <= 0 || own.sll_halen != arp.sender_mac.size()) return {0, ENODEV};
+  std::copy_n(own.sll_addr, arp.sender_mac.size(), arp.sender_mac.begin());
   arp.target = target;
-  sockaddr_ll address = address_of(static_cast<int>(if_nametoindex(interface.c_str())));
+  sockaddr_ll address = address_of(own.sll_ifindex);
   address.sll_halen = 6;
   std::copy(to.begin(), to.end(), address.sll_addr);
   const ssize_t sent = sendto(fd, &arp, sizeof arp, MSG_DONTWAIT,

@@ -16,7 +16,7 @@ using Mac = std::array<uint8_t, 6>;
 // A packet socket for ARP on one interface. Needs CAP_NET_RAW. The value is the descriptor.
 Result arp_open(const std::string& interface);
 // Sends one question for `target` to one station (RFC 1122, 2.3.2.1: a unicast poll), or to ff:ff:ff:ff:ff:ff.
-Result arp_ask(int fd, const std::string& interface, const Ipv4& target, const Mac& to);
+Result arp_ask(int fd, const Ipv4& target, const Mac& to);
 // Drains what has arrived; the value is how many frames came from `target`, `from` the station of the last.
 Result arp_answers(int fd, const Ipv4& target, Mac& from);
 

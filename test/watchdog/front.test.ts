@@ -123,8 +123,7 @@ test('who answers is asked alone; all are asked only while nobody answers, soon 
   let speaker: Buffer | undefined;
   const calls = {
     arpOpen: () => 1_000_000,
-    arpAsk: (_fd: number, _name: string, _target: Buffer, station: Buffer) =>
-      asked.push(station.toString('hex')),
+    arpAsk: (_fd: number, _target: Buffer, station: Buffer) => asked.push(station.toString('hex')),
     arpAnswers: (_fd: number, _target: Buffer, station: Buffer) => {
       speaker?.copy(station);
       return speaker === undefined ? 0 : 1;

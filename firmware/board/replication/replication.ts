@@ -479,7 +479,7 @@ export class GuestReplication implements Replication {
   facts(): ReplicationFacts {
     const { runner, guestOutput, leading, following, link } = this;
     const facts = runner.vcpu?.facts();
-    const channel = link.channel.state();
+    const { channel } = link;
     return {
       guest: this.guestPhase(),
       position: facts?.position ?? 0n,
@@ -496,7 +496,7 @@ export class GuestReplication implements Replication {
         oldestMs: guestOutput.oldestMs(),
       },
       link: {
-        up: channel.up && channel.linkUp,
+        up: channel.isUp && channel.linkUp,
         rttUs: channel.rttUs,
         frameBytes: channel.frameBytes,
       },
