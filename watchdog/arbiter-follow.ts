@@ -155,6 +155,9 @@ export function promoting(turn: Turn): Done {
   const standing = state.plan === 'swap' ? 'shared' : 'sole';
   const written = onDisk(state, state.generation, standing);
   if (!written && holds(turn, 'persist-before-open')) return;
+  // Who offered may have taken me for dead while I slept, and have gone on by itself.
+  const hasSlept = state.plan === 'swap' && state.doubt !== null;
+  if (hasSlept && holds(turn, 'offer-must-be-fresh')) return;
   if (state.plan === 'boot') turn.actions.push({ do: 'boot-guest' });
   turn.actions.push({ do: 'announce-guest' });
   if (state.partner !== null) {

@@ -28,7 +28,8 @@ export const RULES = {
   'solo-needs-quiet': 'a primary does not take for dead a backup it has just heard',
   'limp-rests': 'who has just been handed over to does not hand back for its limp',
   'leave-needs-mark': 'a hand-over is taken only with the whole log',
-  'offer-must-be-fresh': 'after a sleep, an offer to hand over counts only if made since',
+  'offer-must-be-fresh':
+    'after a sleep, an offer to hand over counts only if made since, taken or not',
 } as const;
 
 export type RuleName = keyof typeof RULES;

@@ -39,6 +39,20 @@ async function protect(): Promise<void> {
   await until('redundant', redundant);
 }
 
+/** B ends, and A goes on alone; a host that stands still just then makes A doubt, rightly, and it is tried again. */
+async function stopB(): Promise<void> {
+  for (let round = 1; ; round++) {
+    const stalls = pair.a.codes.filter((code) => code === 'BOARD-STALLED').length;
+    await pair.b.stop();
+    const found = await until('A is alone', () => role(pair.a) === 'solo').catch(() => null);
+    if (found !== null) return;
+    const stalled = pair.a.codes.filter((code) => code === 'BOARD-STALLED').length > stalls;
+    assert.ok(stalled && round < 4, `A is not alone\n${pair.story.slice(-40).join('\n')}`);
+    await pair.b.start();
+    await becomes('protected backup');
+  }
+}
+
 /** A host that stands still just then makes B doubt, rightly; then the silence is tried again. */
 async function fallSilent(): Promise<void> {
   for (let round = 1; ; round++) {
@@ -105,8 +119,7 @@ test('a board that comes back without its state folder, or with an old one, is i
     () => {},
     () => new RoleRecordStore(pair.b.folder).load(17),
   ].entries()) {
-    await pair.b.stop();
-    await until('A is alone', () => role(pair.a) === 'solo');
+    await stopB();
     rmSync(pair.b.folder, { recursive: true });
     lost();
     await pair.b.start();

@@ -69,7 +69,10 @@ function readTables(reader: ConfigReader): BoardConfig {
   for (const port of ['com1', 'com2'] as const) {
     const line = config.guest[port];
     if (line.kind === 'tty' && line.path === config.serial?.port)
-      reader.problem(`guest.${port}`, `${line.path} is the line to the other board: [serial] port`);
+      reader.problem(
+        `guest.${port}`,
+        `[guest] ${port} ${line.path} is the line to the other board: [serial] port`,
+      );
   }
   return config;
 }
