@@ -2,10 +2,10 @@
 // only turns and says as often as a board must. Processor time of the deciding threads, by the kernel's count.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { smallGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { SIDES } from '../twin/network.ts';
+import { plantOrWhy } from '../twin/plant-guest.ts';
 import { TwinRig } from '../twin/rig.ts';
 
 const ROUNDS = Number(process.env.TWINSTEP_BENCH_ROUNDS ?? '5');
@@ -27,7 +27,9 @@ const runNs = (pid: number) =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[0]);
 
 async function measured(): Promise<IdleShares> {
-  const rig = await TwinRig.make({ guest: smallGuest() });
+  const { guest, why } = plantOrWhy();
+  if (guest === undefined) throw new Error(why);
+  const rig = await TwinRig.make({ guest });
   const bare = spawn(process.execPath, [repoPath('dist/test/bench/bare-loop.js')]);
   try {
     await rig.begin('a');

@@ -1,15 +1,17 @@
 // What an idle pair costs its boards, beside a bare loop that turns and says as often: idle-run.ts measures.
 import { spawnSync } from 'node:child_process';
 import { needs, repoPath } from '../harness/index.ts';
+import { plantOrWhy } from '../twin/plant-guest.ts';
 import { type Comparison, quantile } from './frame.ts';
 import type { IdleShares } from './idle-run.ts';
 
 const PERCENT = 100;
 
 export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
-  const wanted = [needs.networkNamespaces(), needs.device('/dev/net/tun'), needs.command('gcc')];
-  const missing = wanted.find(({ met }) => !met);
-  if (missing !== undefined) return { skipped: missing.why };
+  const { guest, why } = plantOrWhy();
+  const missing = [needs.networkNamespaces(), needs.device('/dev/net/tun')].find(({ met }) => !met);
+  if (guest === undefined || missing !== undefined)
+    return { skipped: why ?? missing?.why ?? 'no guest' };
   const script = repoPath('dist/test/bench/idle-run.js');
   const run = spawnSync(process.execPath, ['--enable-source-maps', script], {
     encoding: 'utf8',
