@@ -24,6 +24,8 @@ interface UnderWay {
   readonly done: Done;
   readonly sinceMs: number;
   readonly isGuest: boolean;
+  /** That it succeeds shows that the disk is well. */
+  readonly isProof: boolean;
 }
 
 /** The hash of a block of zeros: a block nobody wrote costs no hashing. */
@@ -34,6 +36,10 @@ export class DiskReplica {
   trouble: string | null = null;
   /** Why the file at its path is not what is open here, in words. */
   displaced: string | null = null;
+  /** Where the request was that failed last. */
+  private failedBlock: number | null = null;
+  /** Under way: whether what failed would succeed now. */
+  private trial: Promise<void> | undefined;
   private readonly options: ReplicaOptions;
   private readonly underWay = new Map<number, UnderWay>();
   private file!: DiskFile;
@@ -57,9 +63,11 @@ export class DiskReplica {
     return DiskFile.open({
       ...options,
       onCompletion: ({ id, status, data }) => this.completed(id, status, data),
-      onTrouble: ({ message }) => {
+      onTrouble: ({ message }, { offset }) => {
+        this.failedBlock = Math.floor(offset / REPLICA_BLOCK_BYTES);
         this.trouble = message;
-        options.onTrouble(message);
+        // A trial that fails is no news.
+        if (this.trial === undefined) options.onTrouble(message);
       },
     });
   }
@@ -158,6 +166,7 @@ export class DiskReplica {
 
   /** No bytes: zeros. */
   async writeBlock(block: number, bytes: Uint8Array): Promise<void> {
+    if (this.trial !== undefined) await this.trial;
     if (bytes.length === 0) await this.perform('write-zeroes', block, undefined);
     else await this.perform('write', block, bytes);
   }
@@ -178,6 +187,25 @@ export class DiskReplica {
     return hashes;
   }
 
+  /**
+   * After trouble, where no guest uses the disk: the block where the last request failed is written over itself, and
+   * put on the medium. When that succeeds the trouble is over.
+   */
+  async tryAgain(): Promise<void> {
+    const { failedBlock } = this;
+    if (this.trouble === null || failedBlock === null || this.trial !== undefined) return;
+    this.trial = this.writeOver(failedBlock).catch(() => {});
+    await this.trial;
+    this.trial = undefined;
+  }
+
+  private async writeOver(block: number): Promise<void> {
+    const isProof = false;
+    const bytes = await this.perform('read', block, undefined, isProof);
+    if (!this.isReadOnly) await this.perform('write', block, bytes, isProof);
+    await this.flush();
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
     while (this.underWay.size > 0) {
@@ -196,6 +224,7 @@ export class DiskReplica {
     operation: DiskOperation,
     block: number,
     data: Uint8Array | undefined,
+    isProof = true,
   ): Promise<Uint8Array | undefined> {
     const id = this.nextId();
     const offset = operation === 'flush' ? 0 : block * REPLICA_BLOCK_BYTES;
@@ -214,7 +243,7 @@ export class DiskReplica {
         bytes,
         data,
       } as const;
-      this.submit(request, done, false);
+      this.submit(request, done, false, isProof);
     });
   }
 
@@ -222,15 +251,15 @@ export class DiskReplica {
     return ++this.lastId;
   }
 
-  private submit(request: DiskRequest, done: Done, isGuest: boolean): void {
-    this.underWay.set(request.id, { done, isGuest, sinceMs: this.options.nowMs() });
+  private submit(request: DiskRequest, done: Done, isGuest: boolean, isProof = true): void {
+    this.underWay.set(request.id, { done, isGuest, isProof, sinceMs: this.options.nowMs() });
     this.file.submit(request);
   }
 
   private completed(id: number, status: DiskCompletion['status'], data?: Uint8Array): void {
-    const { done } = this.underWay.get(id)!;
+    const { done, isProof } = this.underWay.get(id)!;
     this.underWay.delete(id);
-    if (status === 'ok') this.trouble = null;
+    if (status === 'ok' && isProof) this.trouble = null;
     done(status, data);
     if (this.underWay.size > 0) return;
     for (const resolve of this.idleWaiters.splice(0)) resolve();

@@ -82,4 +82,26 @@ test('another file in its place is taken when there is no guest, and only then',
   assert.is((await disk.readBlock(0))[0], 7);
 });
 
+test('after trouble the block that failed tells when the disk is well again, and no news comes meanwhile', async () => {
+  const path = join(folder, 'failing.img');
+  const bytes = 4 * REPLICA_BLOCK_BYTES;
+  writeFileSync(path, new Uint8Array(bytes).fill(5));
+  const told: string[] = [];
+  const options = { path, isReadOnly: false, nowMs: () => 0 };
+  const failing = await DiskReplica.open({ ...options, onTrouble: (words) => told.push(words) });
+  truncateSync(path, REPLICA_BLOCK_BYTES);
+  await failing.readBlock(3).catch(() => {});
+  for (let times = 0; times < 3; times++) await failing.tryAgain();
+  assert.match(failing.trouble!, 'became shorter');
+  assert.is(told.length, 1);
+  // What works elsewhere shows nothing of the block that failed, as long as it is only a trial.
+  truncateSync(path, bytes);
+  const trial = failing.tryAgain();
+  await failing.writeBlock(3, new Uint8Array(REPLICA_BLOCK_BYTES).fill(7));
+  await trial;
+  assert.is(failing.trouble, null);
+  assert.is((await failing.readBlock(3))[0], 7, 'a block written meanwhile is not written over');
+  await failing.close();
+});
+
 test.run();

@@ -39,6 +39,7 @@ for (const name of [
   'TAP of the primary deleted',
   'losses and wrong order on the log link',
   'crash of the backup',
+  'disk of the primary fails',
   'log cable and front of the backup',
   'hang of the primary',
   'power cut of the primary, back without log cable',

@@ -74,6 +74,8 @@ export class GuestReplication implements Replication {
   private readonly resources: Resources;
   private isReopening = false;
   private reopenedMs = Number.NEGATIVE_INFINITY;
+  private isTrying = false;
+  private triedMs = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
@@ -143,6 +145,20 @@ export class GuestReplication implements Replication {
   private opened(): void {
     this.boardFacts = factsOf(this.options.plan, this.runner);
     this.following.linkUp();
+  }
+
+  /** A board that is not fit is not brought into step, so nothing else would show that its disk is well again. */
+  private tryDisksAgain(): void {
+    const { runner } = this;
+    const isBusy = this.isTrying || runner.vcpu !== undefined || runner.hasLostDisk;
+    const troubled = runner.disks.filter(({ trouble }) => trouble !== null);
+    if (isBusy || troubled.length === 0 || this.nowMs() - this.triedMs < REOPEN_MS) return;
+    this.isTrying = true;
+    this.tasks.add('try a disk again', async () => {
+      if (runner.vcpu === undefined) await Promise.all(troubled.map((disk) => disk.tryAgain()));
+      this.isTrying = false;
+      this.triedMs = this.nowMs();
+    });
   }
 
   /** Where a disk was another file may lie: of use to a board that does not lead, and then all of it is new. */
@@ -459,6 +475,7 @@ export class GuestReplication implements Replication {
   private step(): void {
     this.resources.watch();
     this.takeDisksBack();
+    this.tryDisksAgain();
     this.rate.sample(this.link.logBytes, this.nowMs());
     if (this.runner.leads) this.leading.govern();
     else this.following.progress();
