@@ -103,7 +103,7 @@ function is(rig: TwinRig, side: Side, role: Role): Promise<void> {
 /** Neither board may lead from its disk alone after a fault of both. */
 function waits({ boards }: TwinRig, side: Side): boolean {
   const { role, why = '' } = boards[side].status ?? {};
-  return role === 'seeking' && why.includes('peer or operator');
+  return role === 'seeking' && why.includes('peer, or operator');
 }
 
 /** Mends, and holds the board to it that it comes into step in the life it has now. */
