@@ -36,8 +36,8 @@ export class DiskReplica {
   trouble: string | null = null;
   /** Why the file at its path is not what is open here, in words. */
   displaced: string | null = null;
-  /** Where the request was that failed last. */
-  private failedBlock: number | null = null;
+  /** The request that failed last. */
+  private failed: Pick<DiskRequest, 'offset' | 'bytes'> | null = null;
   /** Under way: whether what failed would succeed now. */
   private trial: Promise<void> | undefined;
   private readonly options: ReplicaOptions;
@@ -63,8 +63,8 @@ export class DiskReplica {
     return DiskFile.open({
       ...options,
       onCompletion: ({ id, status, data }) => this.completed(id, status, data),
-      onTrouble: ({ message }, { offset }) => {
-        this.failedBlock = Math.floor(offset / REPLICA_BLOCK_BYTES);
+      onTrouble: ({ message }, request) => {
+        this.failed = request;
         this.trouble = message;
         // A trial that fails is no news.
         if (this.trial === undefined) options.onTrouble(message);
@@ -188,21 +188,25 @@ export class DiskReplica {
   }
 
   /**
-   * After trouble, where no guest uses the disk: the block where the last request failed is written over itself, and
-   * put on the medium. When that succeeds the trouble is over.
+   * After trouble, where no guest uses the disk: the blocks of the request that failed last are written over themselves,
+   * and put on the medium. When that succeeds the trouble is over.
    */
   async tryAgain(): Promise<void> {
-    const { failedBlock } = this;
-    if (this.trouble === null || failedBlock === null || this.trial !== undefined) return;
-    this.trial = this.writeOver(failedBlock).catch(() => {});
+    const { failed } = this;
+    if (this.trouble === null || failed === null || this.trial !== undefined) return;
+    this.trial = this.writeOver(failed).catch(() => {});
     await this.trial;
     this.trial = undefined;
   }
 
-  private async writeOver(block: number): Promise<void> {
+  private async writeOver({ offset, bytes }: Pick<DiskRequest, 'offset' | 'bytes'>): Promise<void> {
     const isProof = false;
-    const bytes = await this.perform('read', block, undefined, isProof);
-    if (!this.isReadOnly) await this.perform('write', block, bytes, isProof);
+    const endAt = Math.min(offset + Math.max(bytes, 1), this.bytes);
+    const first = Math.floor(offset / REPLICA_BLOCK_BYTES);
+    for (let block = first; block * REPLICA_BLOCK_BYTES < endAt; block++) {
+      const there = await this.perform('read', block, undefined, isProof);
+      if (!this.isReadOnly) await this.perform('write', block, there, isProof);
+    }
     await this.flush();
   }
 
