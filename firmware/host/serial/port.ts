@@ -40,10 +40,10 @@ class PortLine implements SerialLine {
   private port: SerialPort | undefined;
   private frame: Frame = FRAME_DEFAULT;
   private lines = { dtr: true, rts: true, brk: false };
-  /** One setting after the other. */
-  private settling: Promise<void> = Promise.resolve();
-  /** What the guest sent while the port was away. */
-  private waiting: Uint8Array = new Uint8Array(0);
+  /** What the guest said and set, in its order: RTS that turns a transmitter off must not overtake the bytes. */
+  private readonly queue: (Uint8Array | LineSettings)[] = [];
+  private queuedBytes = 0;
+  private isPumping = false;
   private isPaused = false;
   private isClosed = false;
   private timer: NodeJS.Timeout | undefined;
@@ -63,30 +63,24 @@ class PortLine implements SerialLine {
     if (this.isClosed) return await done((then) => port.close(then));
     this.port = port;
     port.on('data', (bytes: Buffer) => this.events.onBytes(Uint8Array.from(bytes)));
-    port.on('drain', () => this.unread.wait(0));
+    port.on('drain', () => this.unread.wait(this.queuedBytes));
     port.on('error', (error: Error) => this.lost(port, error));
     port.on('close', (error: Error | null) => this.lost(port, error ?? new Error('closed')));
     if (this.isPaused) port.pause();
     this.setLines(port);
-    const { waiting } = this;
-    this.waiting = new Uint8Array(0);
-    if (waiting.length > 0) this.write(waiting);
-    else this.unread.wait(0);
+    this.unread.wait(this.queuedBytes);
+    void this.pump();
   }
 
   write(bytes: Uint8Array): void {
-    const { port } = this;
-    const unread = port?.writableLength ?? this.waiting.length;
-    const taken = bytes.subarray(0, Math.max(0, UNREAD_BYTES_MAX - unread));
+    const room = UNREAD_BYTES_MAX - this.queuedBytes - (this.port?.writableLength ?? 0);
+    const taken = bytes.slice(0, Math.max(0, room));
     if (taken.length === 0) return;
-    if (port === undefined) {
-      this.waiting = Buffer.concat([this.waiting, taken]);
-      return;
-    }
-    port.write(Buffer.from(taken), (error) => {
-      if (error) this.lost(port, error);
-    });
-    if (port.writableLength > 0) this.unread.wait(port.writableLength);
+    this.queue.push(taken);
+    this.queuedBytes += taken.length;
+    void this.pump();
+    const unread = this.queuedBytes + (this.port?.writableLength ?? 0);
+    if (unread > 0) this.unread.wait(unread);
   }
 
   pause(): void {
@@ -99,47 +93,64 @@ class PortLine implements SerialLine {
     this.port?.resume();
   }
 
-  set({ baud, dataBits, parity, stopBits, sendBreak, dtr, rts }: LineSettings): void {
-    const frame = { baudRate: baud, dataBits, parity, stopBits } as Frame;
-    this.settling = this.settling.then(() => this.settle(frame, { dtr, rts, brk: sendBreak }));
+  set(settings: LineSettings): void {
+    this.queue.push(settings);
+    void this.pump();
   }
 
   async close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.timer);
-    await this.settling;
     const { port } = this;
     this.port = undefined;
     if (port?.isOpen) await done((then) => port.close(then)).catch(() => {});
   }
 
-  private async settle(frame: Frame, lines: PortLine['lines']): Promise<void> {
-    const before = this.frame;
-    this.frame = frame;
-    this.lines = lines;
-    const { port } = this;
-    if (port === undefined || this.isClosed) return;
-    const { baudRate } = frame;
+  /** Stops where the port goes away, and goes on when it is back. */
+  private async pump(): Promise<void> {
+    if (this.isPumping) return;
+    this.isPumping = true;
+    for (let { port } = this; port !== undefined; port = this.port) {
+      const next = this.queue.shift();
+      if (next === undefined) break;
+      if (next instanceof Uint8Array) this.hand(port, next);
+      else await this.settle(port, next);
+    }
+    this.isPumping = false;
+  }
+
+  private hand(port: SerialPort, bytes: Uint8Array): void {
+    this.queuedBytes -= bytes.length;
+    port.write(Buffer.from(bytes), (error) => {
+      if (error) this.lost(port, error);
+    });
+  }
+
+  private async settle(port: SerialPort, settings: LineSettings): Promise<void> {
+    const { baud: baudRate, dataBits, parity, stopBits, sendBreak, dtr, rts } = settings;
+    const { frame: before } = this;
+    this.frame = { baudRate, dataBits, parity, stopBits } as Frame;
+    this.lines = { dtr, rts, brk: sendBreak };
+    const isSameRate = baudRate === before.baudRate;
     const isSameFrame =
-      frame.dataBits === before.dataBits &&
-      frame.parity === before.parity &&
-      frame.stopBits === before.stopBits;
+      dataBits === before.dataBits && parity === before.parity && stopBits === before.stopBits;
     try {
+      // What was said before leaves as it was said.
+      if (this.isHalfDuplex || !isSameRate || !isSameFrame) await done((then) => port.drain(then));
+      if (this.port !== port) return;
       if (!isSameFrame) await this.openAnew(port);
-      else if (baudRate !== before.baudRate) await done((then) => port.update({ baudRate }, then));
+      else if (!isSameRate) await done((then) => port.update({ baudRate }, then));
       if (this.port === port) this.setLines(port);
     } catch (error) {
       this.lost(port, error as Error);
     }
   }
 
-  /** A frame can only be chosen when a port is opened. What was said before leaves as it was said. */
+  /** A frame can only be chosen when a port is opened. */
   private async openAnew(port: SerialPort): Promise<void> {
-    await done((then) => port.drain(then));
-    if (this.port !== port) return;
     this.port = undefined;
-    await done((then) => port.close(then));
     try {
+      await done((then) => port.close(then));
       await this.open();
     } catch (error) {
       this.away(error as Error);

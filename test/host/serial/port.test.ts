@@ -148,6 +148,20 @@ test('rate and frame are what the guest sets, with hardware flow control unless 
   assert.match(settings(), /-crtscts/);
 });
 
+test('what was said before a setting leaves before it, what is said after it later', async () => {
+  const { line } = await open(true);
+  const sent: number[] = [];
+  for (let n = 0; n < 20; n++) {
+    line.set?.({ ...SET, baud: n % 2 === 0 ? 57_600 : 115_200, rts: true });
+    line.write(Uint8Array.of(n, n));
+    sent.push(n, n);
+    line.set?.({ ...SET, stopBits: n % 2 === 0 ? 2 : 1, rts: false });
+  }
+  await until('all came', () => far.take() === sent.length);
+  assert.equal([...far.read], sent);
+  await until('the last setting', () => /-cstopb/.test(settings()));
+});
+
 test('a port that is pulled out is trouble at once, comes back under its name, as it was set', async () => {
   const { line, heard } = await open();
   line.set?.(SET);
