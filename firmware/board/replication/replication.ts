@@ -15,6 +15,7 @@ import type { EventCode } from '../event-codes.ts';
 import { Announcer } from './announcer.ts';
 import { factsOf } from './board-facts.ts';
 import type { BoardFacts } from './compat.ts';
+import { DiskCare } from './disk-care.ts';
 import { Following } from './following.ts';
 import { GuestOutput } from './guest-output.ts';
 import { GuestRunner, type OpenBackends, type RunnerEvents } from './guest-runner.ts';
@@ -54,7 +55,6 @@ const REPLICATION_LIMITS: ReplicationLimits = {
   catchUpMs: 15_000,
 };
 const STEP_MS = 50;
-const REOPEN_MS = 500;
 const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = ReplicationFacts['guest'];
@@ -72,10 +72,7 @@ export class GuestReplication implements Replication {
   private readonly rate = new RateMeter();
   private boardFacts: BoardFacts | undefined;
   private readonly resources: Resources;
-  private isReopening = false;
-  private reopenedMs = Number.NEGATIVE_INFINITY;
-  private isTrying = false;
-  private triedMs = Number.NEGATIVE_INFINITY;
+  private readonly diskCare: DiskCare;
   private timer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
@@ -126,6 +123,11 @@ export class GuestReplication implements Replication {
     };
     this.leading = new Leading(shared);
     this.following = new Following(shared);
+    this.diskCare = new DiskCare({
+      ...{ runner: this.runner, tasks: this.tasks, nowMs },
+      follows: () => this.current?.role === 'backup',
+      opened: () => this.opened(),
+    });
     this.resources = new Resources({
       open: () => this.runner.open(),
       opened: () => this.opened(),
@@ -145,35 +147,6 @@ export class GuestReplication implements Replication {
   private opened(): void {
     this.boardFacts = factsOf(this.options.plan, this.runner);
     this.following.linkUp();
-  }
-
-  /** A board that is not fit is not brought into step, so nothing else would show that its disk is well again. */
-  private tryDisksAgain(): void {
-    const { runner } = this;
-    const isBusy = this.isTrying || runner.vcpu !== undefined || runner.hasLostDisk;
-    const troubled = runner.disks.filter(({ trouble }) => trouble !== null);
-    if (isBusy || troubled.length === 0 || this.nowMs() - this.triedMs < REOPEN_MS) return;
-    this.isTrying = true;
-    this.tasks.add('try a disk again', async () => {
-      if (runner.vcpu === undefined) await Promise.all(troubled.map((disk) => disk.tryAgain()));
-      this.isTrying = false;
-      this.triedMs = this.nowMs();
-    });
-  }
-
-  /** Where a disk was another file may lie: of use to a board that does not lead, and then all of it is new. */
-  private takeDisksBack(): void {
-    const { runner } = this;
-    const isBusy = this.isReopening || runner.leads || this.current?.role === 'backup';
-    if (!runner.hasLostDisk || isBusy || this.nowMs() - this.reopenedMs < REOPEN_MS) return;
-    this.isReopening = true;
-    this.tasks.add('take a disk back', async () => {
-      this.isReopening = false;
-      this.reopenedMs = this.nowMs();
-      if (runner.leads || !runner.hasLostDisk) return;
-      await runner.reopenDisks();
-      if (!runner.hasLostDisk) this.opened();
-    });
   }
 
   // ---- orders -------------------------------------------------------------------------------
@@ -474,8 +447,7 @@ export class GuestReplication implements Replication {
 
   private step(): void {
     this.resources.watch();
-    this.takeDisksBack();
-    this.tryDisksAgain();
+    this.diskCare.look();
     this.rate.sample(this.link.logBytes, this.nowMs());
     if (this.runner.leads) this.leading.govern();
     else this.following.progress();

@@ -353,13 +353,18 @@ export class Rig {
     board.replication.gate('open');
   }
 
-  /** The leader leaves; the backup takes over and keeps it in step. */
-  async handOver(leader: TestBoard, backup: TestBoard): Promise<void> {
+  /** The leader stands, and the backup has all of its log. */
+  async offer(leader: TestBoard, backup: TestBoard): Promise<void> {
     leader.replication.gate('closed');
     leader.replication.pauseGuest();
     leader.is('leaving');
     leader.replication.markLog('leave', leader.reign.grant!);
     assert.is((await backup.told('marked')).mark, 'leave');
+  }
+
+  /** The leader leaves; the backup takes over and keeps it in step. */
+  async handOver(leader: TestBoard, backup: TestBoard): Promise<void> {
+    await this.offer(leader, backup);
     const generation = leader.reign.generation + 1;
     const grant = { boot: leader.reign.boot, session: leader.reign.session };
     backup.is('promoting', { generation, grant: null });

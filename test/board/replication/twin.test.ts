@@ -106,11 +106,7 @@ test(
     await rig.lead(a);
     await rig.protect(a, b, 1);
     await rig.talk(5);
-    a.replication.gate('closed');
-    a.replication.pauseGuest();
-    a.is('leaving');
-    a.replication.markLog('leave', a.reign.grant!);
-    await b.told('marked');
+    await rig.offer(a, b);
     // Each order comes before what the one before it ordered is done.
     const generation = a.reign.generation + 1;
     b.is('promoting', { generation, grant: null });
@@ -142,11 +138,7 @@ test(
     await rig.lead(a);
     await rig.protect(a, b, 1);
     await rig.talk(5);
-    a.replication.gate('closed');
-    a.replication.pauseGuest();
-    a.is('leaving');
-    a.replication.markLog('leave', a.reign.grant!);
-    await b.told('marked');
+    await rig.offer(a, b);
     // The backup renounces instead.
     b.is('target', { session: 2 });
     b.replication.syncTarget(2);
