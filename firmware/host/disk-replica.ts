@@ -6,6 +6,7 @@ import type { DiskOperation, DiskRequest } from '../devices/contracts.ts';
 import { BlockSet } from '../lockstep/sync-blocks.ts';
 import { type DiskCompletion, DiskFile } from './disk-file.ts';
 import type { DiskSpec } from './guest-notation.ts';
+import { HeldErrors } from './held-errors.ts';
 
 export const REPLICA_BLOCK_BYTES = 64 << 10;
 export const BLOCK_HASH_BYTES = 16;
@@ -16,6 +17,8 @@ const ZERO_BLOCK = Buffer.alloc(REPLICA_BLOCK_BYTES);
 export interface ReplicaOptions extends DiskSpec {
   readonly nowMs: () => number;
   readonly onTrouble: (words: string) => void;
+  /** Asked often: an error waits for as long as this answers true, and not for ever. Absent: it never waits. */
+  readonly holdsErrors?: () => boolean;
 }
 
 type Done = (status: DiskCompletion['status'], data: Uint8Array | undefined) => void;
@@ -49,6 +52,8 @@ export class DiskReplica {
   /** One of a sync-up that has just been stopped may still stand beside that of the next. */
   private readonly watched = new Set<BlockSet>();
   private idleWaiters: (() => void)[] = [];
+  /** What the guest is not told yet. */
+  private readonly errors: HeldErrors;
 
   /** Throws a DiskError: one clear line. */
   static async open(options: ReplicaOptions): Promise<DiskReplica> {
@@ -102,6 +107,8 @@ export class DiskReplica {
 
   private constructor(options: ReplicaOptions) {
     this.options = options;
+    const { nowMs, holdsErrors } = options;
+    this.errors = new HeldErrors(nowMs, holdsErrors ?? (() => false));
   }
 
   get path(): string {
@@ -140,7 +147,16 @@ export class DiskReplica {
       const { offset, bytes } = request;
       for (const set of this.watched) set.markBytes(offset, bytes, REPLICA_BLOCK_BYTES);
     }
-    this.submit({ ...request, id: this.nextId() }, done, true);
+    const answer: Done = (status, data) => {
+      if (status === 'io-error') this.errors.add(() => done(status, undefined));
+      else done(status, data);
+    };
+    this.submit({ ...request, id: this.nextId() }, answer, true);
+  }
+
+  /** The guest that waits for them is gone, or is to have them now. */
+  tellErrors(): void {
+    this.errors.tell();
   }
 
   /** From now on writes of the guest are marked in the set that this answers. */
@@ -221,6 +237,7 @@ export class DiskReplica {
   close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.timer);
+    this.errors.tell();
     return this.file.close();
   }
 
@@ -263,7 +280,8 @@ export class DiskReplica {
   private completed(id: number, status: DiskCompletion['status'], data?: Uint8Array): void {
     const { done, isProof } = this.underWay.get(id)!;
     this.underWay.delete(id);
-    if (status === 'ok' && isProof) this.trouble = null;
+    // What works elsewhere is no proof while an error is kept from the guest.
+    if (status === 'ok' && isProof && !this.errors.areHeld) this.trouble = null;
     done(status, data);
     if (this.underWay.size > 0) return;
     for (const resolve of this.idleWaiters.splice(0)) resolve();

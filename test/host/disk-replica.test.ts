@@ -3,6 +3,7 @@ import { mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DiskReplica, REPLICA_BLOCK_BYTES } from '../../firmware/host/disk-replica.ts';
+import { HOLD_ERRORS_MS } from '../../firmware/host/held-errors.ts';
 import { assert, suite } from '../harness/index.ts';
 import { until } from '../watchdog/pty.ts';
 
@@ -102,6 +103,43 @@ test('after trouble the block that failed tells when the disk is well again, and
   assert.is(failing.trouble, null);
   assert.is((await failing.readBlock(3))[0], 7, 'a block written meanwhile is not written over');
   await failing.close();
+});
+
+test('an error waits while another board may do better, shows as trouble meanwhile, and not for ever', async () => {
+  const path = join(folder, 'held.img');
+  const bytes = 4 * REPLICA_BLOCK_BYTES;
+  writeFileSync(path, new Uint8Array(bytes));
+  let now = 0;
+  let holds = true;
+  const told: string[] = [];
+  const replica = await DiskReplica.open({
+    ...{ path, isReadOnly: false, nowMs: () => now, onTrouble: () => {} },
+    holdsErrors: () => holds,
+  });
+  const read = (name: string, block: number) => {
+    const where = { disk: 0, id: 1, offset: block * REPLICA_BLOCK_BYTES, bytes: 512 };
+    const request = { kind: 'disk-request', operation: 'read', ...where, data: undefined } as const;
+    replica.request(request, (status) => told.push(`${name} ${status}`));
+    return replica.idle();
+  };
+  truncateSync(path, REPLICA_BLOCK_BYTES);
+  await read('first', 3);
+  await read('second', 2);
+  await read('third', 0);
+  assert.equal(told, ['third ok']);
+  assert.match(replica.trouble!, 'became shorter', 'what works elsewhere is no proof');
+  holds = false;
+  await until('told', () => told.length === 3, SOON_MS);
+  assert.equal(told.splice(0), ['third ok', 'first io-error', 'second io-error']);
+  holds = true;
+  await read('bounded', 3);
+  assert.equal(told, []);
+  now += HOLD_ERRORS_MS;
+  await until('told in the end', () => told.length === 1, SOON_MS);
+  await read('last', 3);
+  replica.tellErrors();
+  assert.equal(told, ['bounded io-error', 'last io-error']);
+  await replica.close();
 });
 
 test.run();

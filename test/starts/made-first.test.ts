@@ -259,6 +259,7 @@ test('a plant that speaks while the runner is opened and started: dropped and co
       onDivergence: () => {},
       onReboot: () => {},
       onEnded: () => {},
+      isBackedUp: () => false,
       onDiskTrouble: () => {},
       // Who is told looks around at once.
       onNotice: (line) => notices.push(`${line}, ${runner.isOpen}, ${runner.leads}`),

@@ -1,5 +1,6 @@
 // The disks of both boards, looked at from outside while the guest keeps still: equal to the last byte,
-// the journal whole and at least as long as the client was told, the file system clean.
+// the journal whole and at least as long as the client was told, the file system clean, and no error of a
+// disk was ever the guest's.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readJournal } from '../guests/plant/journal.ts';
@@ -27,6 +28,7 @@ export async function checkDisks(rig: TwinRig): Promise<DiskVerdict> {
   const { journal: told } = await rig.client.answers(1, EQUAL_MS);
   const boards = SIDES.map((side) => rig.boards[side]);
   const faults = [...(await differences(boards)), ...boards.flatMap(fileSystemFaults)];
+  faults.push(...(await guestTroubles()));
   const journals = boards.map(({ disks }) => readJournal(disks.journal));
   journals.forEach((journal, i) => {
     const at = `board ${SIDES[i]}`;
@@ -37,6 +39,14 @@ export async function checkDisks(rig: TwinRig): Promise<DiskVerdict> {
   await guestShell('sh /scripts/plant thaw');
   const checkedBy = needs.command('e2fsck').met ? 'e2fsck' : 'its superblock alone';
   return { records: journals[0]?.last ?? 0, checkedBy, faults };
+}
+
+/** A disk that fails under one board is none of the guest's business: the other board goes on. */
+async function guestTroubles(): Promise<string[]> {
+  const lines = (await guestShell('dmesg')).split('\n');
+  return lines
+    .filter((line) => /I\/O error|-fs error|abort/i.test(line))
+    .map((line) => `the guest saw: ${line}`);
 }
 
 /** The backup may be a moment behind: it gets the time to write what it has. */

@@ -40,6 +40,8 @@ export interface RunnerEvents {
   /** By itself, or because its thread broke. */
   onEnded(end: VcpuEnd | Error): void;
   onDiskTrouble(words: string): void;
+  /** Another board has the guest in step: it may do what a disk of this board cannot. */
+  isBackedUp(): boolean;
   onNotice(line: string): void;
 }
 
@@ -103,7 +105,8 @@ export class GuestRunner {
       this.files ??= await readFiles(plan);
       for (const disk of plan.disks) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
-        this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble }));
+        const holdsErrors = () => this.leads && events.isBackedUp();
+        this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble, holdsErrors }));
       }
       this.backends = await this.openBackends(backendSpec(plan), {
         onInputs: (inputs) => this.inputs(inputs),
@@ -260,6 +263,7 @@ export class GuestRunner {
     guest.memory?.close();
     guest.memory = undefined;
     if (this.guest === guest) this.guest = undefined;
+    for (const disk of this.disks) disk.tellErrors();
   }
 
   private settle(guest: RunningGuest, vcpu: Vcpu): void {

@@ -325,6 +325,7 @@ export class GuestReplication implements Replication {
 
   private runnerEvents(): RunnerEvents {
     return {
+      isBackedUp: () => this.guestOutput.mode !== 'open',
       onLog: (bytes) => this.leading.log(bytes),
       onOutputs: (outputs, leads) => {
         if (leads) this.guestOutput.lead(outputs, this.leading.stream.cover);

@@ -57,6 +57,7 @@ export class LonePlant {
     const events = {
       ...{ onProgress: ignore, onDivergence: ignore, onEnded: ignore },
       ...{ onDiskTrouble: ignore, onNotice: ignore },
+      isBackedUp: () => false,
       onReboot: (life: number) => {
         this.lives = life;
         this.wake();
