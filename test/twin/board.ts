@@ -260,10 +260,10 @@ ${more}${scada}`;
     this.options.namespace.run('rm', '-f', join(this.options.folder, 'filler'));
   }
 
-  /** Every write beyond this offset of a file fails from now on, in the running board process. */
-  failWritesBeyond(bytes: number | undefined): void {
+  /** Every write beyond this offset of a file fails from now on, in that board process. */
+  failWritesBeyond(bytes: number | undefined, pid: number): void {
     const limit = bytes === undefined ? 'unlimited' : String(bytes);
-    const done = spawn('prlimit', ['--pid', String(this.boardPid()), `--fsize=${limit}:`], {
+    const done = spawn('prlimit', ['--pid', String(pid), `--fsize=${limit}:`], {
       stdio: 'inherit',
     });
     done.unref();

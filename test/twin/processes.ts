@@ -49,8 +49,10 @@ function living(): Living[] {
         .split(' ');
       if (state !== 'Z')
         found.push({ pid: Number(entry), parent: Number(more[0]), started: Number(more[18]) });
-    } catch {
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
       // It has ended meanwhile.
+      if (code !== 'ENOENT' && code !== 'ESRCH') throw error;
     }
   }
   return found.sort((a, b) => a.started - b.started || a.pid - b.pid);
