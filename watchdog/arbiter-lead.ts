@@ -202,10 +202,8 @@ function wakeUp(turn: Turn): Done {
 
 function inStep(turn: Turn): Done {
   const { state } = turn;
-  if (!logWorks(turn)) {
-    state.wantsRenounce = true;
-    return enter(turn, 'yielding', 'the log link is dead, the peer is not');
-  }
+  if (!logWorks(turn)) return withoutLog(turn);
+  state.logLostMs = null;
   const why = reasonToLeave(turn);
   if (why === null || !canTakeOver(turn)) return;
   setGate(turn, 'closed');
@@ -215,6 +213,21 @@ function inStep(turn: Turn): Done {
     { do: 'mark-log', mark: 'leave', partner: state.grant as Grant },
   );
   enter(turn, 'leaving', why);
+}
+
+/**
+ * A board that loses power loses its cables first, one by one, and says the strangest things meanwhile. Nothing
+ * leaves without acknowledgements, so the peer can take over until it is asked for its machine: not at once.
+ */
+function withoutLog(turn: Turn): Done {
+  const { state, nowMs } = turn;
+  const { logLostMs } = state;
+  const lostMs = logLostMs === null || logLostMs < state.sinceMs ? nowMs : logLostMs;
+  state.logLostMs = lostMs;
+  const hasLived = nowMs - lostMs > state.config.limits.deathMs;
+  if (!hasLived && holds(turn, 'alone-needs-life')) return;
+  state.wantsRenounce = true;
+  enter(turn, 'yielding', 'the log link is dead, the peer is not');
 }
 
 function reasonToLeave(turn: Turn): string | null {

@@ -125,6 +125,8 @@ export interface ArbiterState {
   grant: Grant | null;
   spent: Grant | null;
   wantsRenounce: boolean;
+  /** Leader in step: since when the log link is dead. */
+  logLostMs: number | null;
   /** The operator wants the other board to lead. */
   switchOver: boolean;
   /** What to become once the peer has taken over. */

@@ -125,6 +125,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     grant: null,
     spent: null,
     wantsRenounce: false,
+    logLostMs: null,
     switchOver: false,
     after: 'backup',
     peer: null,

@@ -23,6 +23,11 @@ export interface Limits {
   readonly seekMs: number;
   /** A hand-over the peer does not take within this is called off. */
   readonly leaveMs: number;
+  /**
+   * A board may take this long to die, cable by cable: who asks to lead alone because the log link is dead has
+   * lived on for longer.
+   */
+  readonly deathMs: number;
   /** An isolated board holds its outputs this long, then lets the watchdog reset it. */
   readonly isolatedMs: number;
   /** A board limps that stood still, or let an output wait longer than `limpOutputMs`, this share of the window. */
@@ -53,6 +58,7 @@ export const DEFAULT_LIMITS: Limits = checkLimits({
   stallMs: 30,
   seekMs: 10_000,
   leaveMs: 500,
+  deathMs: 500,
   isolatedMs: 5_000,
   limpWindowMs: 5_000,
   limpShare: 0.4,
@@ -85,6 +91,8 @@ export function checkLimits(limits: Limits): Limits {
   );
   assert.ok(seekMs >= slowestMs * 10, 'links come up slowly at boot; alone is a strong word');
   assert.ok(leaveMs > slowestMs * 2, 'a hand-over outlives one lost round on the slowest path');
+  assert.ok(limits.deathMs <= leaveMs, 'who waited for a hand-over in vain has lived on');
+  assert.ok(limits.deathMs > slowestMs, 'a peer that is gone is noticed before it is asked');
   assert.ok(limits.isolatedMs > leaveMs, 'a short cut is no reason for a reset');
   assert.ok(
     limits.limpRestMs > limits.limpWindowMs,

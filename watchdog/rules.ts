@@ -6,6 +6,8 @@ export const RULES = {
   'promote-only-when-all-silent': 'a backup believes in death only when every path is silent',
   'promote-needs-witness': 'a backup that hears nobody at all is itself the one cut off',
   'solo-needs-renunciation': 'a primary with a living peer waits for its word before going alone',
+  'alone-needs-life':
+    'a primary whose log link died asks to lead alone when it has lived on for longer than a death takes',
   'solo-needs-witness': 'a primary that hears nobody at all holds its outputs',
   'sleeper-doubts': 'who slept acts on no silence until the peer has answered it',
   'isolated-doubts': 'who was cut off acts on no silence until the peer has answered it',

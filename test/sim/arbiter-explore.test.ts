@@ -71,6 +71,25 @@ clean('boards that limp, in turn and with another fault, unit by unit', {
   liveness: true,
 });
 
+clean('a death in pieces, every order of every step', {
+  menu: { faults: ['death'], atOnce: 1, repairs: true, grain: 'all' },
+  budget: { faults: 1, words: 0, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: true,
+});
+
+clean('a death in pieces and another fault, unit by unit', {
+  menu: {
+    faults: ['death', 'crash', 'hang', 'log', 'front-a'],
+    atOnce: 5,
+    repairs: false,
+    grain: 'units',
+  },
+  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
+  from: 'redundant',
+  liveness: true,
+});
+
 clean('two faults that stay, every order of every step', {
   menu: {
     faults: ['crash', 'sleep', 'log', 'serial', 'front-a'],

@@ -31,6 +31,7 @@ const HUNTS: Partial<Record<RuleName, Hunt>> = {
   'behind-never-leads': ['redundant', 'units', 2, ['crash']],
   'higher-reign-fences': ['redundant', 'units', 1, ['sleep', 'hang']],
   'offer-must-be-fresh': ['redundant', 'units', 2, ['front-a', 'hang']],
+  'alone-needs-life': ['redundant', 'units', 1, ['death']],
   'limp-rests': ['redundant', 'units', 2, ['limp']],
   'start-exceeds-echo': ['redundant', 'units', 1, ['wipe']],
   'last-word-can-be-refuted': ['redundant', 'units', 0, [], 1],

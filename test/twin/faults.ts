@@ -51,9 +51,54 @@ const BOARDS: readonly Fault[] = [
     await alone(at, at.primary);
     return () => at.rig.restorePower(at.backup);
   }),
+  single('death in pieces of the primary', async (at) => {
+    const mend = await dieInPieces(at, at.primary);
+    await takenOver(at);
+    return mend;
+  }),
+  single('death in pieces of the backup', async (at) => {
+    const mend = await dieInPieces(at, at.backup);
+    await alone(at, at.primary);
+    return mend;
+  }),
   single('a short hang of the primary', (at) => nap(at, at.primary)),
   single('a short hang of the backup', (at) => nap(at, at.backup)),
 ];
+
+/**
+ * A board that loses power, is pulled out of its rack or whose kernel falls over: carriers, serial line and
+ * processor go one after the other, in any order, within half a second; then all of it is gone.
+ */
+async function dieInPieces({ rig, random }: FaultContext, side: Side) {
+  const pieces: (() => unknown)[] = [
+    () => rig.network.pull('log', side),
+    () => rig.network.pull('front', side),
+    () => rig.serial.set('cut'),
+    () => rig.boards[side].hang(),
+  ];
+  const windowMs = random.int(DEATH_MS);
+  const order = pieces.map((lose) => ({ lose, at: random.float() })).sort((a, b) => a.at - b.at);
+  const gone = order.slice(0, 1 + random.int(pieces.length));
+  const atMs = gone.map(() => random.int(windowMs + 1)).sort((a, b) => a - b);
+  const begunMs = performance.now();
+  const waitUntil = (ms: number) =>
+    new Promise((resolve) => setTimeout(resolve, Math.max(0, begunMs + ms - performance.now())));
+  for (const [n, { lose }] of gone.entries()) {
+    await waitUntil(atMs[n]!);
+    await lose();
+  }
+  await waitUntil(windowMs);
+  await rig.cutPower(side);
+  // A cable carries when both its ends have power.
+  return async () => {
+    const { network } = rig;
+    const cables = [network.mend('log', side), network.mend('front', side), rig.serial.set('whole')];
+    await Promise.all([...cables, rig.restorePower(side)]);
+  };
+}
+
+/** All of it within this time (docs/PROMISES.md); the arbiter waits for longer. */
+const DEATH_MS = 500;
 
 /** Stands still for 20 to 400 ms and goes on: too short for the watchdog, long enough to be missed. */
 async function nap({ rig, random }: FaultContext, side: Side) {

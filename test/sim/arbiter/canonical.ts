@@ -67,6 +67,7 @@ export function keyOf(world: World): number {
     world.budget.delays,
     cutBits(world),
     Math.min(AGE_MAX, world.unit - world.limpUnit),
+    world.dying === null ? -1 : world.dying.side * 16 + world.dying.unitsLeft,
   ];
   for (const side of SIDES) encodeBoard(world, side, ranks, out);
   return hash(out);
@@ -197,6 +198,7 @@ function encodeArbiter(
     ranks.rankBoot(peer, arbiter.followBoot),
     ranks.rankSession(side, arbiter.boot, arbiter.session),
     MARKS.indexOf(arbiter.mark),
+    arbiter.logLostMs === null ? -1 : age(arbiter.logLostMs),
     (arbiter.wantsRenounce ? 1 : 0) + (arbiter.switchOver ? 2 : 0) + (arbiter.resetAsked ? 4 : 0),
     age(arbiter.heardMs.log),
     age(arbiter.heardMs.serial),

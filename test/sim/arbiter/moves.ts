@@ -3,11 +3,16 @@
 import { LEADING, type Statement } from '../../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../../watchdog/limits.ts';
 import {
+  beginDeath,
   crash,
   deliver,
+  endDeath,
   finishWrite,
   lose,
+  losePiece,
   nextUnit,
+  PIECES,
+  type Piece,
   setCuts,
   setHung,
   setLimp,
@@ -29,13 +34,15 @@ import {
 
 /**
  * `gasp`: a crash that the supervisor tells of. `wipe`: one that takes the state folder with it, while the
- * other board holds the machine. `limp`: lives and answers, but badly; with one `steady` it ends.
+ * other board holds the machine. `limp`: lives and answers, but badly; with one `steady` it ends. `death`: a board
+ * dies in pieces, which is one fault.
  */
 export type FaultKind =
   | 'crash'
   | 'gasp'
   | 'wipe'
   | 'limp'
+  | 'death'
   | 'hang'
   | 'sleep'
   | 'witness'
@@ -72,7 +79,8 @@ export function faultsInForce(world: World): number {
   for (const cut of ['front-a', 'front-b', 'split'] as const) if (has(cut)) cuts += 1;
   const limps = world.boards.filter((board) => board.limps).length;
   const words = SIDES.filter((side) => isSlandered(world, side)).length;
-  return down + cuts + limps + words + (world.witnessUp ? 0 : 1);
+  const dying = world.dying === null ? 0 : 1;
+  return down + cuts + limps + words + dying + (world.witnessUp ? 0 : 1);
 }
 
 /** A false last word is in force while it is on its way or believed. */
@@ -99,6 +107,7 @@ export function movesOf(world: World, menu: Menu): string[] {
     if (world.budget.faults > 0) faultMoves(world, menu, moves);
     if (world.budget.words > 0) slanderMoves(world, moves);
   }
+  dyingMoves(world, moves);
   if (menu.repairs) repairMoves(world, moves);
   return moves;
 }
@@ -170,6 +179,11 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
         const { up, hung, limps } = world.boards[side];
         if (up && !hung && !limps) moves.push(`limp ${NAME[side]}`);
       }
+    } else if (fault === 'death') {
+      for (const side of SIDES) {
+        const { up, hung } = world.boards[side];
+        if (between && up && !hung && world.dying === null) moves.push(`death ${NAME[side]}`);
+      }
     } else if (fault === 'wipe') {
       for (const side of SIDES) {
         const { up, hung } = world.boards[side];
@@ -193,6 +207,22 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
       if (cuts.every((cut) => !world.cuts.has(cut))) moves.push(`cut ${fault}`);
     }
   }
+}
+
+/** What a board that dies may lose next, and its end. */
+function dyingMoves({ dying, boards, cuts }: World, moves: string[]): void {
+  if (dying === null) return;
+  const name = NAME[dying.side];
+  const { hung, arbiter } = boards[dying.side];
+  for (const piece of PIECES) {
+    const isLost =
+      piece === 'processor'
+        ? hung
+        : cuts.has((piece === 'front' ? `front-${name}` : `${piece}>a`) as Cut);
+    if (!isLost) moves.push(`piece ${name} ${piece}`);
+  }
+  moves.push(`end ${name}`);
+  if (arbiter.writing !== null) moves.push(`end ${name} wrote`);
 }
 
 /** A machine that holds all the plant has seen; where that is the lost one alone, nothing can be promised. */
@@ -258,6 +288,12 @@ export function play(model: Model, world: World, move: string): World {
       const after = slander(world, side, more.includes('wrote'), more.includes('next'));
       return spend(after, { words: budget.words - 1 });
     }
+    case 'death':
+      return spend(beginDeath(world, side), { faults: budget.faults - 1 });
+    case 'piece':
+      return losePiece(world, side, more[0] as Piece);
+    case 'end':
+      return endDeath(world, more.includes('wrote'));
     case 'limp':
       return spend(setLimp(model, world, side, true), { faults: budget.faults - 1 });
     case 'steady':
@@ -330,7 +366,7 @@ export function fairUnit(model: Model, world: World, first: Side = 0, slowDisks 
 
 /** Everything repaired and everyone started, nothing else changed. */
 export function repairAll(model: Model, world: World): World {
-  let now: World = { ...setCuts(world, new Set()), witnessUp: true };
+  let now: World = { ...setCuts(endDeath(world, false), new Set()), witnessUp: true };
   for (const side of SIDES) {
     if (!now.boards[side].up) now = start(model, now, side);
     else if (now.boards[side].hung) now = setHung(now, side, false, false);

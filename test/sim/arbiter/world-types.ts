@@ -31,6 +31,7 @@ export const MODEL_LIMITS: Limits = {
   stallMs: 20,
   seekMs: 80,
   leaveMs: 50,
+  deathMs: 50,
   isolatedMs: 70,
   limpWindowMs: 1_000,
   limpShare: 0.4,
@@ -98,6 +99,8 @@ export interface World {
   readonly witnessUp: boolean;
   readonly released: number;
   readonly budget: Budget;
+  /** A board that dies in pieces, and how many units it has left. */
+  readonly dying: { readonly side: Side; readonly unitsLeft: number } | null;
   /** When somebody last handed over for a limp. */
   readonly limpUnit: number;
   readonly violation: string | null;
@@ -161,6 +164,7 @@ export function newWorld(boards: readonly [Board, Board], budget: Budget): World
     witnessUp: true,
     released: 0,
     budget,
+    dying: null,
     limpUnit: Number.NEGATIVE_INFINITY,
     violation: null,
   };

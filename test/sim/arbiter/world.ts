@@ -411,7 +411,33 @@ export function setCuts(world: World, cuts: ReadonlySet<Cut>): World {
   return next;
 }
 
-export function nextUnit(world: World): World {
+/** A board that loses power, or whose kernel falls over: what hangs on it goes piece by piece, and it last. */
+export function beginDeath(world: World, side: Side): World {
+  return { ...world, dying: { side, unitsLeft: DEATH_UNITS } };
+}
+
+/** Less than an arbiter waits before it asks to lead alone. */
+const DEATH_UNITS = MODEL_LIMITS.deathMs / UNIT_MS - 1;
+
+/** One of its cables goes, or its processor stands still. */
+export function losePiece(world: World, side: Side, piece: Piece): World {
+  if (piece === 'processor') return setHung(world, side, true, false);
+  const front = `front-${NAME[side]}` as Cut;
+  const cuts: readonly Cut[] = piece === 'front' ? [front] : [`${piece}>a`, `${piece}>b`];
+  return setCuts(world, new Set([...world.cuts, ...cuts]));
+}
+
+export const PIECES = ['log', 'serial', 'front', 'processor'] as const;
+export type Piece = (typeof PIECES)[number];
+
+export function endDeath(world: World, wrote: boolean): World {
+  if (world.dying === null) return world;
+  const { side } = world.dying;
+  return crash({ ...world, dying: null }, side, wrote, false);
+}
+
+export function nextUnit(before: World): World {
+  const world = deathGoesOn(before);
   const older = (queues: Queues): Queues => ({
     log: queues.log.map(age),
     serial: queues.serial.map(age),
@@ -428,6 +454,14 @@ export function nextUnit(world: World): World {
     boards: [begin(world.boards[0]), begin(world.boards[1])],
     queues: [older(world.queues[0]), older(world.queues[1])],
   };
+}
+
+/** It ends by itself when its time is over. */
+function deathGoesOn(world: World): World {
+  const { dying } = world;
+  if (dying === null) return world;
+  const left = dying.unitsLeft - 1;
+  return left > 0 ? { ...world, dying: { ...dying, unitsLeft: left } } : endDeath(world, false);
 }
 
 const age = (message: Message): Message => ({ ...message, age: Math.min(message.age + 1, 1) });
