@@ -4,6 +4,7 @@
 import {
   isHearsay,
   leads,
+  logWorks,
   peerIsAhead,
   silentEverywhere,
   witnessSpeaksForMe,
@@ -69,8 +70,10 @@ export function backup(turn: Turn): Done {
     if (!sameGrant(peer.grant, mine) && holds(turn, 'grant-bound-to-session')) {
       return resync(turn, 'the primary went on alone');
     }
-    if (peer.role === 'leaving' && mayTake(turn))
-      return promote(turn, 'swap', 'the primary leaves');
+    if (peer.role === 'leaving') {
+      const plan = howToTake(turn);
+      if (plan !== null) return promote(turn, plan, 'the primary leaves');
+    }
   }
   if (!deadBySilence(turn)) return;
   promote(turn, 'go-live', 'in step, every path silent, the front LAN answers me');
@@ -78,12 +81,14 @@ export function backup(turn: Turn): Done {
 
 /**
  * A hand-over is an offer, not a fact: the primary takes it back if it thinks me dead. So after a
- * sleep only a fresh offer counts.
+ * sleep only a fresh offer counts. Who leaves stays in step where I hold the log to its mark. Where no log link
+ * brings it I go on from what I have, as after a death: the world has seen no more.
  */
-function mayTake(turn: Turn): boolean {
+function howToTake(turn: Turn): 'swap' | 'take' | null {
   const { state } = turn;
-  const complete = state.mark === 'leave' || !holds(turn, 'leave-needs-mark');
-  return complete && (state.doubt === null || !holds(turn, 'offer-must-be-fresh'));
+  if (state.doubt !== null && holds(turn, 'offer-must-be-fresh')) return null;
+  if (state.mark === 'leave' || !holds(turn, 'leave-needs-mark')) return 'swap';
+  return logWorks(turn) ? null : 'take';
 }
 
 /** The primary's machine is lost for certain: its process died, started anew, or threw it away. */
@@ -132,7 +137,7 @@ function isSilenceOfThePeer(turn: Turn): boolean {
   return witnessSpeaksForMe(turn);
 }
 
-export function promote(turn: Turn, plan: 'go-live' | 'swap', why: string): Done {
+export function promote(turn: Turn, plan: 'go-live' | 'swap' | 'take', why: string): Done {
   const { state } = turn;
   const { peer } = state;
   state.generation += 1;
@@ -156,7 +161,8 @@ export function promoting(turn: Turn): Done {
   const written = onDisk(state, state.generation, standing);
   if (!written && holds(turn, 'persist-before-open')) return;
   // Who offered may have taken me for dead while I slept, and have gone on by itself.
-  const hasSlept = state.plan === 'swap' && state.doubt !== null;
+  const isOffered = state.plan === 'swap' || state.plan === 'take';
+  const hasSlept = isOffered && state.doubt !== null;
   if (hasSlept && holds(turn, 'offer-must-be-fresh')) return;
   if (state.plan === 'boot') turn.actions.push({ do: 'boot-guest' });
   turn.actions.push({ do: 'announce-guest' });

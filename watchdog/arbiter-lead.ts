@@ -205,7 +205,11 @@ function inStep(turn: Turn): Done {
   if (!logWorks(turn)) return withoutLog(turn);
   state.logLostMs = null;
   const why = reasonToLeave(turn);
-  if (why === null || !canTakeOver(turn)) return;
+  if (why !== null && canTakeOver(turn)) leave(turn, why);
+}
+
+function leave(turn: Turn, why: string): Done {
+  const { state } = turn;
   setGate(turn, 'closed');
   state.swappedMs = turn.nowMs;
   turn.actions.push(
@@ -222,6 +226,12 @@ function inStep(turn: Turn): Done {
 function withoutLog(turn: Turn): Done {
   const { state, nowMs } = turn;
   const { logLostMs } = state;
+  if (isOffPlant(turn) && isThere(turn) && holds(turn, 'leave-without-log')) {
+    return leave(
+      turn,
+      'the log link and the front LAN are lost here, the front LAN not at the peer',
+    );
+  }
   const lostMs = logLostMs === null || logLostMs < state.sinceMs ? nowMs : logLostMs;
   state.logLostMs = lostMs;
   const hasLived = nowMs - lostMs > state.config.limits.deathMs;
@@ -235,15 +245,20 @@ function reasonToLeave(turn: Turn): string | null {
   if (state.after !== 'backup') return 'the operator wants this board free';
   if (!mayLead(state)) return 'this board is not fit to lead';
   const { limits } = state.config;
-  // Who slept heard nothing meanwhile, whatever was said.
-  const witnessMs = Math.max(state.witnessMs, state.awakeMs);
-  const cutOff = nowMs - witnessMs > limits.witnessSilentMs && !hears(turn, 'front');
-  if (cutOff && state.config.witness === 'gateway' && state.peer?.witness) {
-    return 'the front LAN is lost here, not at the peer';
-  }
+  if (isOffPlant(turn)) return 'the front LAN is lost here, not at the peer';
   const isRested = nowMs - state.swappedMs > limits.limpRestMs || !holds(turn, 'limp-rests');
   if (state.limp !== null && isRested) return state.limp;
   return state.switchOver ? 'by the operator' : null;
+}
+
+/** The plant is reached from the peer, and not from here. */
+function isOffPlant(turn: Turn): boolean {
+  const { state, nowMs } = turn;
+  const { limits, witness } = state.config;
+  // Who slept heard nothing meanwhile, whatever was said.
+  const witnessMs = Math.max(state.witnessMs, state.awakeMs);
+  const isCutOff = nowMs - witnessMs > limits.witnessSilentMs && !hears(turn, 'front');
+  return isCutOff && witness === 'gateway' && state.peer?.witness === true;
 }
 
 /** The peer is in step under my grant, well, and said so just now. */
@@ -253,6 +268,17 @@ function canTakeOver(turn: Turn): boolean {
 
 /** In words for the operator, or null. */
 export function whyNobodyTakesOver(turn: Turn): string | null {
+  const why = whyNobodyIsThere(turn);
+  if (why !== null) return why;
+  return logWorks(turn) ? null : 'the log link does not carry both ways';
+}
+
+/** As `canTakeOver`, from what it holds: the log link brings it no more. */
+function isThere(turn: Turn): boolean {
+  return whyNobodyIsThere(turn) === null;
+}
+
+function whyNobodyIsThere(turn: Turn): string | null {
   const { state, nowMs } = turn;
   const { peer, grant } = state;
   const inStep = grant !== null && peer?.role === 'backup' && isSession(peer, grant);
@@ -261,7 +287,7 @@ export function whyNobodyTakesOver(turn: Turn): string | null {
     return 'the other board was not heard just now';
   if (!peer.ready)
     return 'the other board is not ready (unfit, it limps, or sync-up is forbidden there)';
-  return logWorks(turn) ? null : 'the log link does not carry both ways';
+  return null;
 }
 
 function leaving(turn: Turn): Done {

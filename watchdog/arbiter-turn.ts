@@ -190,6 +190,7 @@ export function copyState(of: ArbiterState): ArbiterState {
     grant: of.grant,
     spent: of.spent,
     wantsRenounce: of.wantsRenounce,
+    logLostMs: of.logLostMs,
     switchOver: of.switchOver,
     after: of.after,
     peer: of.peer,

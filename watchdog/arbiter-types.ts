@@ -115,7 +115,7 @@ export interface ArbiterState {
   record: DiskRecord;
   writing: DiskRecord | null;
   /** How a promotion came about: decides what follows when the disk has it. */
-  plan: 'boot' | 'go-live' | 'swap';
+  plan: 'boot' | 'go-live' | 'swap' | 'take';
   /** Follower: whose log I follow, in which session, and which marks of it have arrived. */
   followBoot: number;
   session: number;

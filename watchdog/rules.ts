@@ -8,6 +8,8 @@ export const RULES = {
   'solo-needs-renunciation': 'a primary with a living peer waits for its word before going alone',
   'alone-needs-life':
     'a primary whose log link died asks to lead alone when it has lived on for longer than a death takes',
+  'leave-without-log':
+    'a primary that has lost log link and plant offers its reign to a backup that has the plant',
   'solo-needs-witness': 'a primary that hears nobody at all holds its outputs',
   'sleeper-doubts': 'who slept acts on no silence until the peer has answered it',
   'isolated-doubts': 'who was cut off acts on no silence until the peer has answered it',

@@ -435,10 +435,11 @@ export class ArbiterLoop {
     const { nowMs, wallMs, events } = this.parts;
     const decidedMs = nowMs();
     const lastMs = Math.max(...PATHS.map((path) => state.heardMs[path]));
-    const bySilence = state.plan !== 'swap' && Number.isFinite(lastMs);
+    const isOffered = state.plan === 'swap' || state.plan === 'take';
+    const bySilence = !isOffered && Number.isFinite(lastMs);
     const silenceMs = bySilence ? decidedMs - lastMs : null;
     const { why: cause, generation } = state;
-    const kind = state.plan === 'swap' ? 'hand-over' : 'takeover';
+    const kind = isOffered ? 'hand-over' : 'takeover';
     this.takeover.decided({ cause, kind, generation, wallMs: wallMs(), decidedMs, silenceMs });
     events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
   }

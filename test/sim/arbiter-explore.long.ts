@@ -4,6 +4,7 @@
 import { assert, suite } from '../harness/index.ts';
 import { explore, type Task, transcript } from './arbiter/explore.ts';
 import type { FaultKind } from './arbiter/moves.ts';
+import type { Model } from './arbiter/world-types.ts';
 
 const test = suite('sim/arbiter-explore-long');
 
@@ -12,16 +13,21 @@ const ONE_WAY: FaultKind[] = ['log>a', 'log>b', 'serial>a', 'serial>b', 'witness
 const model = { rulesOff: new Set<never>(), witness: 'gateway' } as const;
 const MINUTES = 60_000;
 
-function clean(name: string, task: Omit<Task, 'model'>, toTheEnd: boolean): void {
+function clean(
+  name: string,
+  task: Omit<Task, 'model'>,
+  toTheEnd: boolean,
+  of: Model = model,
+): void {
   test(
     name,
     () => {
-      const report = explore({ ...task, model });
+      const report = explore({ ...task, model: of });
       console.log(
         `${name}: ${report.states} worlds, ${report.steps} steps, depth ${report.depth}, ` +
           `${report.healed} worlds of fair runs, ${report.complete ? 'to the end' : 'bounded'}`,
       );
-      if (report.found !== null) throw new Error(transcript({ ...task, model }, report.found));
+      if (report.found !== null) throw new Error(transcript({ ...task, model: of }, report.found));
       if (toTheEnd) assert.ok(report.complete);
     },
     { timeoutMs: 60 * MINUTES },
@@ -38,6 +44,23 @@ for (const from of ['redundant', 'cold'] as const) {
   clean(`two faults at once, all kinds, from ${from}, unit by unit`, task, true);
   const name = `a false last word and another fault at once, all kinds, from ${from}, unit by unit`;
   clean(name, { ...task, budget: oneAndWord }, true);
+}
+
+for (const [fault, overFront] of [
+  ['death', false],
+  ['death', true],
+  ['hand', true],
+] as const) {
+  const menu = { faults: [fault, ...ALL], atOnce: 2, repairs: false, grain: 'units' } as const;
+  const task = {
+    menu,
+    budget: two,
+    from: 'redundant',
+    statesMax: 20_000_000,
+    liveness: true,
+  } as const;
+  const way = overFront ? 'the log also over the front LAN' : 'the log on its cable alone';
+  clean(`${fault} and another fault, ${way}, unit by unit`, task, true, { ...model, overFront });
 }
 
 clean(

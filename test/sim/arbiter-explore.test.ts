@@ -7,6 +7,7 @@
 import { assert, suite } from '../harness/index.ts';
 import { explore, type Task, transcript, untaken } from './arbiter/explore.ts';
 import type { FaultKind } from './arbiter/moves.ts';
+import type { Model } from './arbiter/world-types.ts';
 
 const test = suite('sim/arbiter-explore');
 
@@ -15,11 +16,11 @@ const ONE_WAY: FaultKind[] = ['log>a', 'log>b', 'serial>a', 'serial>b', 'witness
 const model = { rulesOff: new Set<never>(), witness: 'gateway' } as const;
 const taken = new Set<string>();
 
-function clean(name: string, task: Omit<Task, 'model' | 'statesMax'>): void {
+function clean(name: string, task: Omit<Task, 'model' | 'statesMax'>, of: Model = model): void {
   test(
     name,
     () => {
-      const whole: Task = { ...task, model, statesMax: 5_000_000 };
+      const whole: Task = { ...task, model: of, statesMax: 5_000_000 };
       const report = explore(whole);
       console.log(
         `${name}: ${report.states} worlds, ${report.steps} steps, depth ${report.depth}, ` +
@@ -72,7 +73,7 @@ clean('boards that limp, in turn and with another fault, unit by unit', {
 });
 
 clean('a death in pieces, every order of every step', {
-  menu: { faults: ['death'], atOnce: 1, repairs: true, grain: 'all' },
+  menu: { faults: ['death'], atOnce: 1, repairs: false, grain: 'all' },
   budget: { faults: 1, words: 0, losses: 0, delays: 0 },
   from: 'redundant',
   liveness: true,
@@ -81,7 +82,7 @@ clean('a death in pieces, every order of every step', {
 clean('a death in pieces and another fault, unit by unit', {
   menu: {
     faults: ['death', 'crash', 'hang', 'log', 'front-a'],
-    atOnce: 5,
+    atOnce: 2,
     repairs: false,
     grain: 'units',
   },
@@ -89,6 +90,18 @@ clean('a death in pieces and another fault, unit by unit', {
   from: 'redundant',
   liveness: true,
 });
+
+clean(
+  'a hand that pulls plug after plug, the power last, unit by unit',
+  {
+    menu: { faults: ['hand'], atOnce: 1, repairs: false, grain: 'units' },
+    budget: { faults: 1, words: 0, losses: 0, delays: 0 },
+    from: 'redundant',
+    liveness: true,
+  },
+  // Where the log has its cable alone, a board that lost it leads alone before the hand is done.
+  { ...model, overFront: true },
+);
 
 clean('two faults that stay, every order of every step', {
   menu: {

@@ -32,6 +32,7 @@ const HUNTS: Partial<Record<RuleName, Hunt>> = {
   'higher-reign-fences': ['redundant', 'units', 1, ['sleep', 'hang']],
   'offer-must-be-fresh': ['redundant', 'units', 2, ['front-a', 'hang']],
   'alone-needs-life': ['redundant', 'units', 1, ['death']],
+  'leave-without-log': ['redundant', 'units', 1, ['hand']],
   'limp-rests': ['redundant', 'units', 2, ['limp']],
   'start-exceeds-echo': ['redundant', 'units', 1, ['wipe']],
   'last-word-can-be-refuted': ['redundant', 'units', 0, [], 1],
@@ -44,7 +45,11 @@ for (const [rule, [from, grain, faults, menu, words = 0]] of Object.entries(HUNT
     `without ${rule}`,
     () => {
       const task: Task = {
-        model: { rulesOff: new Set([rule as RuleName]), witness: 'gateway' },
+        model: {
+          rulesOff: new Set([rule as RuleName]),
+          witness: 'gateway',
+          overFront: menu.includes('hand'),
+        },
         menu: { faults: menu, atOnce: faults + words, repairs: true, grain },
         budget: { faults, words, losses: 0, delays: 0 },
         from,

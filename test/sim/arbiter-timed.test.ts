@@ -37,6 +37,7 @@ test(
 const calm = (name: string) =>
   new TimedPair({ random: seededRandom(name), faults: 0, atOnce: 0, kinds: [], log: null });
 const SEEDS = 10;
+const DEATHS = 200;
 
 test(
   'a primary that limps hands over once, and does not get the guest back while it rests',
@@ -103,6 +104,38 @@ test(
           `p99 ${at(0.99).toFixed(1)} ms`,
       );
       assert.ok(at(0.99) <= withinMs);
+    }
+  },
+  { timeoutMs: 300_000 },
+);
+
+test(
+  'a board that dies in pieces, or whose plugs are pulled one by one: the service goes on by itself',
+  () => {
+    for (const kind of ['death', 'hand'] as const) {
+      const all: number[] = [];
+      for (let seed = 0; seed < DEATHS; seed++) {
+        // A survivor that stands still in just that moment is another fault.
+        const random = seededRandom(`${kind} ${seed}`);
+        const none = { faults: 0, atOnce: 0, kinds: [], log: null };
+        const pair = new TimedPair({ random, ...none, isCalm: true });
+        pair.form();
+        const dying = pair.boards[0].arbiter.role === 'protected' ? 0 : 1;
+        const endsMs = pair.nowMs + pair.die(dying, kind);
+        pair.until(endsMs);
+        const name = `seed ${runSeed()}, ${kind} ${seed}`;
+        const rest = pair.boards[dying === 0 ? 1 : 0];
+        while (rest.arbiter.gate !== 'open' && pair.nowMs < endsMs + 1_000)
+          pair.until(pair.nowMs + 1);
+        assert.is(rest.arbiter.gate, 'open', `${name}: the other board leads`);
+        assert.is(pair.violation, null, name);
+        assert.ok(pair.servesWithin(0), name);
+        all.push(pair.nowMs - 300 - endsMs);
+      }
+      all.sort((one, two) => one - two);
+      const at = (share: number) => all[Math.floor((all.length - 1) * share)] as number;
+      const times = `p50 ${at(0.5).toFixed(0)} ms, p99 ${at(0.99).toFixed(0)} ms after its end`;
+      console.log(`${DEATHS} of ${kind}: the other board leads ${times}`);
     }
   },
   { timeoutMs: 300_000 },

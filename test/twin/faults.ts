@@ -92,7 +92,11 @@ async function dieInPieces({ rig, random }: FaultContext, side: Side) {
   // A cable carries when both its ends have power.
   return async () => {
     const { network } = rig;
-    const cables = [network.mend('log', side), network.mend('front', side), rig.serial.set('whole')];
+    const cables = [
+      network.mend('log', side),
+      network.mend('front', side),
+      rig.serial.set('whole'),
+    ];
     await Promise.all([...cables, rig.restorePower(side)]);
   };
 }

@@ -169,9 +169,16 @@ test('a stall of either board that is no death costs nothing: nobody asks, nobod
   }
 });
 
-test('one-way cut of the log: the backup hears nothing there, says so, and the primary asks', () => {
+test('one-way cut of the log: the backup hears nothing there, says so, and the primary asks when it has lived on', () => {
   const { bench, says } = primary();
-  bench.pass(10, { ...all, says: { ...says, hears: { log: false, serial: true, front: true } } });
+  const deaf = { ...says, hears: { log: false, serial: true, front: true } };
+  bench.pass(DEFAULT_LIMITS.deathMs, { ...all, says: deaf });
+  assert.is(bench.state.role, 'protected', 'a board that dies loses its cables first');
+  // Back for a moment: the time begins anew.
+  bench.pass(10, { ...all, says });
+  bench.pass(DEFAULT_LIMITS.deathMs, { ...all, says: deaf });
+  assert.is(bench.state.role, 'protected');
+  bench.pass(20, { ...all, says: deaf });
   assert.is(bench.state.role, 'yielding');
   assert.is(bench.state.gate, 'acked', 'nothing leaves unacknowledged while it waits for the word');
   bench.pass(1000, { ...all, says });
@@ -180,6 +187,17 @@ test('one-way cut of the log: the backup hears nothing there, says so, and the p
   assert.is(bench.state.role, 'soloing');
   bench.fire({ type: 'persisted', record: { generation: 4, standing: 'sole' } });
   assert.is(bench.state.gate, 'open');
+});
+
+test('log link and front LAN lost here, and not at the peer: offers the reign without a mark', () => {
+  const { bench, says } = primary();
+  const deaf = { ...says, hears: { log: false, serial: true, front: false }, witness: true };
+  bench.pass(DEFAULT_LIMITS.witnessSilentMs + 20, { paths: ['serial'], says: deaf });
+  assert.is(bench.state.role, 'leaving');
+  assert.is(bench.state.gate, 'closed');
+  const heir = { role: 'promoting', generation: 5, standing: 'sole', grant: null } as const;
+  bench.pass(5, { paths: ['serial'], says: { ...deaf, ...heir } });
+  assert.is(bench.state.role, 'fenced', 'the heir goes on without it');
 });
 
 test('the backup is gone, the gateway answers: solo. Gateway silent too: isolated, held, then reset', () => {

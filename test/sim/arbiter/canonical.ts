@@ -67,7 +67,7 @@ export function keyOf(world: World): number {
     world.budget.delays,
     cutBits(world),
     Math.min(AGE_MAX, world.unit - world.limpUnit),
-    world.dying === null ? -1 : world.dying.side * 16 + world.dying.unitsLeft,
+    dyingBits(world),
   ];
   for (const side of SIDES) encodeBoard(world, side, ranks, out);
   return hash(out);
@@ -173,6 +173,11 @@ function isBehind(world: World, side: Side): boolean {
   return PATHS.some((path) => world.queues[side][path].some(({ said }) => old(said)));
 }
 
+function dyingBits({ dying }: World): number {
+  if (dying === null) return -1;
+  return dying.unitsLeft * 4 + dying.side * 2 + (dying.byHand ? 1 : 0);
+}
+
 function encodeArbiter(
   arbiter: ArbiterState,
   side: Side,
@@ -194,7 +199,7 @@ function encodeArbiter(
     STANDINGS.indexOf(arbiter.record.standing),
     arbiter.writing === null ? -1 : STANDINGS.indexOf(arbiter.writing.standing),
     arbiter.writing === null ? -1 : arbiter.writing.generation - ranks.generationMin,
-    ['boot', 'go-live', 'swap'].indexOf(arbiter.plan),
+    ['boot', 'go-live', 'swap', 'take'].indexOf(arbiter.plan),
     ranks.rankBoot(peer, arbiter.followBoot),
     ranks.rankSession(side, arbiter.boot, arbiter.session),
     MARKS.indexOf(arbiter.mark),

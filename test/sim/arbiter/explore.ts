@@ -41,7 +41,7 @@ export function firstWorld(task: Pick<Task, 'model' | 'budget' | 'from'>): World
   const a = coldBoard(0, { generation: 1, standing: 'sole' }, 0, model);
   // Wiped and started anew, a has the number of its first start again, b a lower one.
   const b = { ...coldBoard(1, { generation: 1, standing: 'behind' }, -1, model), boot: 2 };
-  let world = newWorld([a, b], NO_BUDGET);
+  let world = newWorld([a, b], NO_BUDGET, model.overFront ?? false);
   for (const side of SIDES) world = start(model, world, side);
   while (task.from === 'syncing' && world.boards[0].arbiter.role !== 'source') {
     world = run(model, world, 1);

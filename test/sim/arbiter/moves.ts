@@ -35,7 +35,7 @@ import {
 /**
  * `gasp`: a crash that the supervisor tells of. `wipe`: one that takes the state folder with it, while the
  * other board holds the machine. `limp`: lives and answers, but badly; with one `steady` it ends. `death`: a board
- * dies in pieces, which is one fault.
+ * dies in pieces, which is one fault; `hand`: somebody pulls its cables, the power last.
  */
 export type FaultKind =
   | 'crash'
@@ -43,6 +43,7 @@ export type FaultKind =
   | 'wipe'
   | 'limp'
   | 'death'
+  | 'hand'
   | 'hang'
   | 'sleep'
   | 'witness'
@@ -170,19 +171,23 @@ function heldOver(world: World): number {
   return late;
 }
 
+/** A cut takes what is in flight with it, so it matters only between units. */
+function isBetweenUnits({ boards }: World): boolean {
+  return boards.every((board) => !board.ticked || !board.up);
+}
+
 function faultMoves(world: World, menu: Menu, moves: string[]): void {
-  // A cut takes what is in flight with it, so it matters only between units.
-  const between = world.boards.every((board) => !board.ticked || !board.up);
+  const between = isBetweenUnits(world);
   for (const fault of menu.faults) {
     if (fault === 'limp') {
       for (const side of SIDES) {
         const { up, hung, limps } = world.boards[side];
         if (up && !hung && !limps) moves.push(`limp ${NAME[side]}`);
       }
-    } else if (fault === 'death') {
+    } else if (fault === 'death' || fault === 'hand') {
       for (const side of SIDES) {
         const { up, hung } = world.boards[side];
-        if (between && up && !hung && world.dying === null) moves.push(`death ${NAME[side]}`);
+        if (between && up && !hung && world.dying === null) moves.push(`${fault} ${NAME[side]}`);
       }
     } else if (fault === 'wipe') {
       for (const side of SIDES) {
@@ -210,14 +215,15 @@ function faultMoves(world: World, menu: Menu, moves: string[]): void {
 }
 
 /** What a board that dies may lose next, and its end. */
-function dyingMoves({ dying, boards, cuts }: World, moves: string[]): void {
+function dyingMoves(world: World, moves: string[]): void {
+  const { dying, boards, cuts } = world;
   if (dying === null) return;
   const name = NAME[dying.side];
   const { hung, arbiter } = boards[dying.side];
-  for (const piece of PIECES) {
+  for (const piece of isBetweenUnits(world) ? PIECES : []) {
     const isLost =
       piece === 'processor'
-        ? hung
+        ? hung || dying.byHand
         : cuts.has((piece === 'front' ? `front-${name}` : `${piece}>a`) as Cut);
     if (!isLost) moves.push(`piece ${name} ${piece}`);
   }
@@ -289,9 +295,10 @@ export function play(model: Model, world: World, move: string): World {
       return spend(after, { words: budget.words - 1 });
     }
     case 'death':
-      return spend(beginDeath(world, side), { faults: budget.faults - 1 });
+    case 'hand':
+      return spend(beginDeath(world, side, verb === 'hand'), { faults: budget.faults - 1 });
     case 'piece':
-      return losePiece(world, side, more[0] as Piece);
+      return losePiece(model, world, side, more[0] as Piece);
     case 'end':
       return endDeath(world, more.includes('wrote'));
     case 'limp':

@@ -16,6 +16,7 @@ import { afterDelivery } from '../../../watchdog/path-frame.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import { Board, logPart, nothingDelivered } from './timed-board.ts';
+import { type DeathKind, dieInPieces } from './timed-death.ts';
 import { Timeline } from './timeline.ts';
 import { type LogPart, NAME, other, type Side, WORD_PATHS } from './world-types.ts';
 
@@ -32,6 +33,8 @@ export const TIMED_FAULTS = [
   'one-way',
   'front',
   'witness',
+  'death',
+  'hand',
 ] as const;
 export type TimedFault = (typeof TIMED_FAULTS)[number];
 
@@ -49,6 +52,8 @@ export interface TimedOptions {
   readonly isCalm?: boolean;
   /** Of both boards; the gateway unless said otherwise. */
   readonly witness?: 'gateway' | 'none';
+  /** The log goes over the front LAN where its cable carries nothing, as it does unless that is switched off. */
+  readonly overFront?: boolean;
   readonly log: ((line: string) => void) | null;
 }
 
@@ -71,6 +76,8 @@ export class TimedPair {
   handOvers = 0;
   syncUps = 0;
   private crashedMs: number | null = null;
+  /** A board that dies in pieces, or has; what went with it counts as one fault until it starts again. */
+  private death: { readonly side: Side; readonly cuts: Set<string> } | null = null;
   private readonly timeline = new Timeline();
   private readonly random: SeededRandom;
   private readonly options: TimedOptions;
@@ -196,6 +203,7 @@ export class TimedPair {
 
   private start(side: Side): void {
     const board = this.boards[side];
+    if (this.death?.side === side) this.endDeath();
     board.up = true;
     board.life += 1;
     board.boot += 1;
@@ -414,8 +422,10 @@ export class TimedPair {
   }
 
   private isCut(path: Path, to: Side): boolean {
-    if (path === 'front') return this.cuts.has('front-a') || this.cuts.has('front-b');
-    return this.cuts.has(`${path}>${NAME[to]}`);
+    const front = this.cuts.has('front-a') || this.cuts.has('front-b');
+    if (path === 'front') return front;
+    const isWayRound = path === 'log' && this.options.overFront !== false && !front;
+    return this.cuts.has(`${path}>${NAME[to]}`) && !isWayRound;
   }
 
   private takeEntries(to: Side, sender: Statement, part: LogPart): void {
@@ -501,13 +511,17 @@ export class TimedPair {
   }
 
   private inForce(): number {
+    const { death } = this;
     const down = this.boards.filter(
-      (board) => !board.up || board.frozenUntilMs > this.nowMs + 1000,
+      (board, side) =>
+        side !== death?.side && (!board.up || board.frozenUntilMs > this.nowMs + 1000),
     );
-    const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
+    const others = [...this.cuts].filter((cut) => !death?.cuts.has(cut));
+    const links = new Set(others.map((cut) => cut.replace(/>.*/, '')));
     const words = ([0, 1] as const).filter((side) => this.isSlandered(side));
     const limps = this.boards.filter((board) => board.limpsUntilMs > this.nowMs);
-    return down.length + links.size + limps.length + words.length + (this.witnessUp ? 0 : 1);
+    const more = (this.witnessUp ? 0 : 1) + (death === null ? 0 : 1);
+    return down.length + links.size + limps.length + words.length + more;
   }
 
   /** One more fault, or the repair of one; then some time, now and then very little. */
@@ -534,11 +548,39 @@ export class TimedPair {
     else if (kind === 'limp') this.limp(side, 50 + random.int(30), 20, 500 + random.int(4_000));
     else if (kind === 'front') this.cuts.add(`front-${NAME[side]}`);
     else if (kind === 'witness') this.witnessUp = false;
+    else if (kind === 'death' || kind === 'hand') this.die(side, kind);
     else {
       const link = kind === 'one-way' ? random.pick(['log', 'serial']) : kind;
       this.cuts.add(`${link}>${NAME[side]}`);
       if (kind !== 'one-way') this.cuts.add(`${link}>${NAME[other(side)]}`);
     }
+  }
+
+  /** Begins a death in pieces where none is under way. Answers how long it takes. */
+  die(side: Side, kind: DeathKind): number {
+    const board = this.boards[side];
+    if (this.death !== null || !board.up) return 0;
+    const death = { side, cuts: new Set<string>() };
+    this.death = death;
+    const { life } = board;
+    const alive = (run: () => void) => () => {
+      if (this.death === death && board.life === life) run();
+    };
+    const dying = {
+      cut: (name: string) => {
+        if (!this.cuts.has(name)) death.cuts.add(name);
+        this.cuts.add(name);
+      },
+      carrierLost: () => {
+        for (const at of [0, 1] as const)
+          if (this.isCut('log', at))
+            this.on(at, () => this.fire(at, { type: 'path-down', path: 'log' }));
+      },
+      freeze: (at: Side, forMs: number) => this.freeze(at, forMs),
+      end: (at: Side) => this.crash(at, false),
+      inMs: (delayMs: number, run: () => void) => this.at(delayMs, alive(run)),
+    };
+    return dieInPieces(dying, side, kind, this.random);
   }
 
   /** Stands still again and again, for a while. */
@@ -567,6 +609,12 @@ export class TimedPair {
     if (choices.length > 0) this.random.pick(choices)();
   }
 
+  /** With the power its cables carry again. */
+  private endDeath(): void {
+    for (const cut of this.death?.cuts ?? []) this.cuts.delete(cut);
+    this.death = null;
+  }
+
   private heal(link: string): void {
     this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} heal ${link}`);
     for (const cut of [...this.cuts]) if (cut.replace(/>.*/, '') === link) this.cuts.delete(cut);
@@ -574,6 +622,7 @@ export class TimedPair {
 
   private repairAll(): void {
     this.cuts.clear();
+    this.death = null;
     this.witnessUp = true;
     for (const side of [0, 1] as const) {
       const board = this.boards[side];

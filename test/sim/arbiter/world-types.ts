@@ -96,11 +96,17 @@ export interface World {
   /** queues[to][path], oldest first, at most two: the oldest and the newest survive in a socket. */
   readonly queues: readonly [Queues, Queues];
   readonly cuts: ReadonlySet<Cut>;
+  /** The log goes over the front LAN where its cable carries nothing. */
+  readonly overFront: boolean;
   readonly witnessUp: boolean;
   readonly released: number;
   readonly budget: Budget;
-  /** A board that dies in pieces, and how many units it has left. */
-  readonly dying: { readonly side: Side; readonly unitsLeft: number } | null;
+  /** A board that loses piece after piece, how many units it has left, and whether somebody pulls its plugs. */
+  readonly dying: {
+    readonly side: Side;
+    readonly unitsLeft: number;
+    readonly byHand: boolean;
+  } | null;
   /** When somebody last handed over for a limp. */
   readonly limpUnit: number;
   readonly violation: string | null;
@@ -119,6 +125,8 @@ export interface Budget {
 export interface Model {
   readonly rulesOff: RulesOff;
   readonly witness: 'gateway' | 'none';
+  /** The log goes over the front LAN where its cable carries nothing. */
+  readonly overFront?: boolean;
 }
 
 const NONE_DELIVERED: Board['delivered'] = {
@@ -155,12 +163,17 @@ export function coldBoard(side: Side, disk: DiskRecord, diskAt: number, model: M
   };
 }
 
-export function newWorld(boards: readonly [Board, Board], budget: Budget): World {
+export function newWorld(
+  boards: readonly [Board, Board],
+  budget: Budget,
+  overFront: boolean,
+): World {
   return {
     unit: 1,
     boards,
     queues: [EMPTY, EMPTY],
     cuts: new Set(),
+    overFront,
     witnessUp: true,
     released: 0,
     budget,

@@ -176,7 +176,7 @@ function send(draft: Draft, statement: Statement): void {
   if (draft.world.boards[to].asleep) return;
   const queues = { ...draft.world.queues[to] };
   for (const path of PATHS) {
-    if (isCut(draft.world.cuts, path, to)) continue;
+    if (isCut(draft.world, path, to)) continue;
     const log = path === 'log' ? logPart(draft.board) : null;
     const queue = queues[path];
     const message: Message = { statement, said: statement, log, age: 0 };
@@ -248,9 +248,10 @@ function takeAck(draft: Draft, part: LogPart): void {
 
 // --- steps ---------------------------------------------------------------------------------------
 
-export function isCut(cuts: ReadonlySet<Cut>, path: Path, to: Side): boolean {
-  if (path === 'front') return cuts.has('front-a') || cuts.has('front-b') || cuts.has('split');
-  return cuts.has(`${path}>${NAME[to]}` as Cut);
+export function isCut({ cuts, overFront }: World, path: Path, to: Side): boolean {
+  const front = cuts.has('front-a') || cuts.has('front-b') || cuts.has('split');
+  if (path === 'front') return front;
+  return cuts.has(`${path}>${NAME[to]}` as Cut) && (path !== 'log' || !overFront || front);
 }
 
 export function start(model: Model, world: World, side: Side): World {
@@ -382,7 +383,7 @@ function sayLastWord(world: World, side: Side, record: DiskRecord, boot: number)
   if (world.boards[to].asleep) return world;
   const queues = { ...world.queues[to] };
   for (const path of WORD_PATHS) {
-    if (isCut(world.cuts, path, to)) continue;
+    if (isCut(world, path, to)) continue;
     queues[path] = [...queues[path].slice(0, 1), message];
   }
   return putQueues(world, to, queues);
@@ -405,26 +406,36 @@ export function setCuts(world: World, cuts: ReadonlySet<Cut>): World {
   let next: World = { ...world, cuts };
   for (const to of SIDES) {
     const queues = { ...next.queues[to] };
-    for (const path of PATHS) if (isCut(cuts, path, to)) queues[path] = [];
+    for (const path of PATHS) if (isCut(next, path, to)) queues[path] = [];
     next = putQueues(next, to, queues);
   }
   return next;
 }
 
 /** A board that loses power, or whose kernel falls over: what hangs on it goes piece by piece, and it last. */
-export function beginDeath(world: World, side: Side): World {
-  return { ...world, dying: { side, unitsLeft: DEATH_UNITS } };
+export function beginDeath(world: World, side: Side, byHand: boolean): World {
+  return { ...world, dying: { side, unitsLeft: byHand ? HAND_UNITS : DEATH_UNITS, byHand } };
 }
 
 /** Less than an arbiter waits before it asks to lead alone. */
 const DEATH_UNITS = MODEL_LIMITS.deathMs / UNIT_MS - 1;
+/** A hand is four times as slow. */
+const HAND_UNITS = 4 * DEATH_UNITS;
 
-/** One of its cables goes, or its processor stands still. */
-export function losePiece(world: World, side: Side, piece: Piece): World {
+/** One of its cables goes, or its processor stands still. Both boards see at once that the log link has no carrier. */
+export function losePiece(model: Model, world: World, side: Side, piece: Piece): World {
   if (piece === 'processor') return setHung(world, side, true, false);
   const front = `front-${NAME[side]}` as Cut;
   const cuts: readonly Cut[] = piece === 'front' ? [front] : [`${piece}>a`, `${piece}>b`];
-  return setCuts(world, new Set([...world.cuts, ...cuts]));
+  const cut = setCuts(world, new Set([...world.cuts, ...cuts]));
+  const isSeen = piece === 'log' && isCut(cut, 'log', side);
+  return isSeen ? SIDES.reduce((next, side) => carrierLost(model, next, side), cut) : cut;
+}
+
+function carrierLost(model: Model, world: World, side: Side): World {
+  const { up, hung } = world.boards[side];
+  if (!up || hung) return world;
+  return boardStep(model, world, side, (draft) => fire(draft, { type: 'path-down', path: 'log' }));
 }
 
 export const PIECES = ['log', 'serial', 'front', 'processor'] as const;
@@ -473,7 +484,7 @@ export function serves(world: World, side: Side): boolean {
   const peer = world.boards[other(side)];
   const { grant } = arbiter;
   const acknowledges = peer.up && !peer.hung && peer.arbiter.role === 'backup' && grant !== null;
-  const carries = !isCut(world.cuts, 'log', 0) && !isCut(world.cuts, 'log', 1);
+  const carries = !isCut(world, 'log', 0) && !isCut(world, 'log', 1);
   return (
     arbiter.gate === 'acked' && acknowledges && carries && grant.session === peer.arbiter.session
   );
