@@ -46,6 +46,7 @@ const LIMITS = [
   'stall-ms = 3000',
   'seek-ms = 45000',
   'leave-ms = 10000',
+  'death-ms = 10000',
   'isolated-ms = 15000',
   'watchdog-timeout-ms = 30000',
   'pet-ms = 3000',

@@ -112,6 +112,7 @@ test('a pair with nothing broken survives any single fault, however patient its 
       stallMs: stallMs * (random.chance(0.5) ? patience : 1),
       witnessSilentMs: witnessSilentMs * (random.chance(0.5) ? patience : 1),
       leaveMs: serial * patience * 3,
+      deathMs: serial * patience * 3,
       isolatedMs: serial * patience * 30,
     });
     const config = { id: 'a', limits, witness: 'gateway', allowNoWatchdog: false } as const;

@@ -213,6 +213,7 @@ const SIMPLE_LIMITS = {
   'stall-ms': 'stallMs',
   'seek-ms': 'seekMs',
   'leave-ms': 'leaveMs',
+  'death-ms': 'deathMs',
   'isolated-ms': 'isolatedMs',
   'watchdog-timeout-ms': 'watchdogTimeoutMs',
   'pet-ms': 'petMs',
