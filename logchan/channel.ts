@@ -1,5 +1,5 @@
-// The channel as the board uses it: an endpoint, a port, a clock and a timer. All decisions are the
-// endpoint's; here frames and time are carried to it and its frames and events away.
+// The channel as the board uses it: an endpoint, a port for each path, a clock and a timer. All decisions are
+// the endpoint's; here frames and time are carried to it and its frames and events away.
 //
 // The commit path is append(urgent) -> frame on the wire, in the same call; at the peer frame in ->
 // acknowledgement on the wire, in the same turn; here acknowledgement in -> acked(), in the same turn.
@@ -23,12 +23,44 @@ export interface ChannelHandler {
   event?(event: ChannelEvent): void;
 }
 
-export interface ChannelOptions extends Omit<EndpointOptions, 'random' | 'frameBytesMax'> {
+export interface ChannelPath {
   port: Port;
+  /** For people. @default the port's name */
+  name?: string;
+  /** What bulk data may use of it. @default no limit */
+  rateBytesPerSecond?: number;
+}
+
+export interface ChannelOptions extends Omit<EndpointOptions, 'random' | 'paths'> {
+  /** Ways to the peer, best first. */
+  paths: readonly ChannelPath[];
   handler: ChannelHandler;
   random?: (count: number) => Uint8Array;
   /** Monotonic. A slower one than the host's makes every limit of time longer: for emulated processors. */
   clockUs?: () => number;
+}
+
+/** One path, for people. What is measured is of the session that stands, 0 without one. */
+export interface ChannelPathFacts {
+  name: string;
+  /** It has a carrier. */
+  linkUp: boolean;
+  /** What this end sends goes over it. */
+  isActive: boolean;
+  /** No carrier, or no answer. Undefined: no session stands. */
+  isLost: boolean | undefined;
+  rttUs: number;
+  rttLowestUs: number;
+  frameBytes: number;
+  framesSent: number;
+  framesReceived: number;
+  bytesSent: number;
+  /** Of the log lane, repeats included. */
+  logBytesSent: number;
+}
+
+export interface ChannelPathState extends ChannelPathFacts {
+  port: PortCounters;
 }
 
 export interface ChannelState {
@@ -42,17 +74,17 @@ export interface ChannelState {
   repeatedBytes: number;
   timeouts: number;
   drops: DropCounters;
-  port: PortCounters;
+  paths: ChannelPathState[];
 }
 
 export class Channel {
   private readonly options: ChannelOptions;
-  private readonly port: Port;
+  private readonly ports: readonly Port[];
   private readonly handler: ChannelHandler;
   private readonly clockUs: () => number;
   private endpoint: Endpoint | undefined;
-  /** There is a carrier. */
-  linkUp = false;
+  /** Which paths have a carrier. */
+  private readonly carriers: boolean[];
   private timer: NodeJS.Timeout | undefined;
   private timerUs = Number.POSITIVE_INFINITY;
   private turn: NodeJS.Immediate | undefined;
@@ -62,37 +94,49 @@ export class Channel {
 
   constructor(options: ChannelOptions) {
     this.options = options;
-    this.port = options.port;
+    this.ports = options.paths.map(({ port }) => port);
+    this.carriers = this.ports.map(() => false);
     this.handler = options.handler;
     this.clockUs = options.clockUs ?? hostClockUs;
   }
 
-  /** Opens the port and begins to call the peer. */
+  /** Opens the ports and begins to call the peer. Where one cannot be opened, none is. */
   start(): void {
-    const state = this.port.start({
-      frame: (bytes, start, end) => this.frame(bytes, start, end),
-      batchEnd: () => this.batchEnd(),
-      writable: () => this.flush(),
-      link: (link) => this.link(link),
-    });
-    if (state.frameBytesMax < FRAME_BYTES_BASE) {
-      this.port.close();
-      const need = `frames of ${FRAME_BYTES_BASE} bytes`;
-      throw new LogchanError('E_INTERFACE', `${this.port.name}: its MTU is too small for ${need}`);
+    const { handler: _, clockUs: __, random, paths, ...rest } = this.options;
+    const states: LinkState[] = [];
+    try {
+      for (const index of this.ports.keys()) states.push(this.startPort(index));
+    } catch (error) {
+      for (const port of this.ports) port.close();
+      throw error;
     }
-    const { port: _, handler: __, clockUs: ___, random, ...rest } = this.options;
-    const { frameBytesMax } = state;
-    this.linkUp = state.up;
+    const ends = states.map(({ frameBytesMax }, i) => ({ ...rateOf(paths[i]), frameBytesMax }));
     this.endpoint = new Endpoint(
-      { makeCipher: nativeCipher, random: random ?? randomBytes, ...rest, frameBytesMax },
+      { makeCipher: nativeCipher, random: random ?? randomBytes, ...rest, paths: ends },
       this.clockUs(),
     );
-    if (!state.up) this.endpoint.linkChanged(false, this.clockUs());
+    for (const [index, { up }] of states.entries()) {
+      this.carriers[index] = up;
+      if (!up) this.endpoint.linkChanged(index, false, this.clockUs());
+    }
     this.dispatchEvents();
     this.flush();
   }
 
-  /** Says goodbye to the peer and closes the port. May be called twice. */
+  private startPort(index: number): LinkState {
+    const port = this.ports[index] as Port;
+    const state = port.start({
+      frame: (bytes, start, end) => this.frame(index, bytes, start, end),
+      batchEnd: () => this.batchEnd(),
+      writable: () => this.flush(),
+      link: (link) => this.link(index, link),
+    });
+    if (state.frameBytesMax >= FRAME_BYTES_BASE) return state;
+    const need = `frames of ${FRAME_BYTES_BASE} bytes`;
+    throw new LogchanError('E_INTERFACE', `${port.name}: its MTU is too small for ${need}`);
+  }
+
+  /** Says goodbye to the peer and closes the ports. May be called twice. */
   stop(): void {
     const { endpoint } = this;
     if (endpoint === undefined) return;
@@ -104,7 +148,12 @@ export class Channel {
     clearImmediate(this.turn);
     this.timer = undefined;
     this.turn = undefined;
-    this.port.close();
+    for (const port of this.ports) port.close();
+  }
+
+  /** Some path has a carrier. */
+  get linkUp(): boolean {
+    return this.carriers.includes(true);
   }
 
   get isUp(): boolean {
@@ -148,14 +197,14 @@ export class Channel {
     return message;
   }
 
-  /** Smoothed, of the session that stands; 0: none. */
+  /** Smoothed, of the path in use of the session that stands; 0: none. */
   get rttUs(): number {
-    return this.endpoint?.session?.rtt.smoothedUs ?? 0;
+    return this.endpoint?.session?.paths.active.rtt.smoothedUs ?? 0;
   }
 
   /** What a frame carries at most; 0: no session stands. */
   get frameBytes(): number {
-    return this.endpoint?.session?.path.bytes ?? 0;
+    return this.endpoint?.session?.paths.active.size.bytes ?? 0;
   }
 
   /** All of it, for people: asks the kernel, too. */
@@ -166,18 +215,45 @@ export class Channel {
       linkUp: this.linkUp,
       frameBytes: this.frameBytes,
       rttUs: this.rttUs,
-      rttLowestUs: session?.rtt.lowestUs ?? 0,
+      rttLowestUs: session?.paths.active.rtt.lowestUs ?? 0,
       framesSent: session?.framesSent ?? 0,
       framesReceived: session?.framesReceived ?? 0,
       repeatedBytes: session?.out.reduce((sum, lane) => sum + lane.repeatedBytes, 0) ?? 0,
       timeouts: session?.timeouts ?? 0,
       drops: { ...(this.endpoint?.drops ?? ({} as DropCounters)) },
-      port: this.port.counters(),
+      paths: this.ports.map((port, index) => ({
+        ...this.pathFacts(index),
+        port: port.counters(),
+      })),
     };
   }
 
-  private frame(bytes: Uint8Array, start: number, end: number): void {
-    this.endpoint?.receive(bytes, start, end, this.clockUs());
+  /** Each path, best first: what is known here, without asking the kernel. */
+  paths(): ChannelPathFacts[] {
+    return this.ports.map((_, index) => this.pathFacts(index));
+  }
+
+  private pathFacts(index: number): ChannelPathFacts {
+    const { port, name = port.name } = this.options.paths[index] as ChannelPath;
+    const paths = this.endpoint?.session?.paths;
+    const path = paths?.all[index];
+    return {
+      name,
+      linkUp: this.carriers[index] ?? false,
+      isActive: paths !== undefined && paths.active === path,
+      isLost: path?.isLost,
+      rttUs: path === undefined || path.rtt.samples === 0 ? 0 : path.rtt.smoothedUs,
+      rttLowestUs: path === undefined || path.rtt.samples === 0 ? 0 : path.rtt.lowestUs,
+      frameBytes: path?.size.bytes ?? 0,
+      framesSent: path?.framesSent ?? 0,
+      framesReceived: path?.framesReceived ?? 0,
+      bytesSent: path?.bytesSent ?? 0,
+      logBytesSent: path?.logBytesSent ?? 0,
+    };
+  }
+
+  private frame(path: number, bytes: Uint8Array, start: number, end: number): void {
+    this.endpoint?.receive(path, bytes, start, end, this.clockUs());
     // Now, while the port still knows who sent this frame.
     if (this.endpoint?.hasEvents) this.dispatchEvents();
   }
@@ -187,28 +263,33 @@ export class Channel {
     this.tellProgress();
   }
 
-  private link(link: LinkState): void {
-    this.linkUp = link.up;
-    this.endpoint?.portSize(link.frameBytesMax, this.clockUs());
-    this.endpoint?.linkChanged(link.up, this.clockUs());
+  private link(path: number, link: LinkState): void {
+    this.carriers[path] = link.up;
+    this.endpoint?.portSize(path, link.frameBytesMax, this.clockUs());
+    this.endpoint?.linkChanged(path, link.up, this.clockUs());
     this.dispatchEvents();
     this.flush();
   }
 
   /** Everything that leaves now, then the timer for what leaves later. */
   private flush(): void {
-    const { endpoint, port } = this;
+    const { endpoint } = this;
     if (endpoint === undefined) return;
     const nowUs = this.clockUs();
+    for (let path = 0; path < this.ports.length; path++) this.flushPath(endpoint, path, nowUs);
+    this.arm(endpoint.wakeUs(nowUs), nowUs);
+  }
+
+  private flushPath(endpoint: Endpoint, path: number, nowUs: number): void {
+    const port = this.ports[path] as Port;
     let queued = false;
     for (let slot = port.slot(); slot !== undefined; slot = port.slot()) {
-      const bytes = endpoint.write(slot, nowUs);
+      const bytes = endpoint.write(path, slot, nowUs);
       if (bytes === 0) break;
       port.queue(bytes);
       queued = true;
     }
     if (queued) port.flush();
-    this.arm(endpoint.wakeUs(nowUs), nowUs);
   }
 
   /** Once, at the end of this turn: messages appended in one turn share frames. */
@@ -241,9 +322,9 @@ export class Channel {
     const { endpoint } = this;
     if (endpoint === undefined) return;
     for (let event = endpoint.takeEvent(); event; event = endpoint.takeEvent()) {
-      if (event.type === 'up') this.port.adoptSender();
+      if (event.type === 'up' || event.type === 'joined') this.ports[event.path]?.adoptSender();
       if (event.type === 'down') {
-        this.port.forgetPeer();
+        for (const port of this.ports) port.forgetPeer();
         this.ackedTold = 0;
         this.bulkAckedTold = 0;
         this.receivedTold = 0;
@@ -272,4 +353,9 @@ export class Channel {
 
 function hostClockUs(): number {
   return performance.now() * 1000;
+}
+
+function rateOf(path: ChannelPath | undefined): { rateBytesPerSecond?: number } {
+  const rateBytesPerSecond = path?.rateBytesPerSecond;
+  return rateBytesPerSecond === undefined ? {} : { rateBytesPerSecond };
 }

@@ -1,9 +1,12 @@
 // One end of the channel: meets the peer, runs a session with it, notices when it is silent, gone or
 // new. Pure: bytes, time and randomness come in, bytes and events go out, nothing else happens.
 //
+// There may be several paths to the peer, named by their index, in order of preference. The link is down
+// when none has a carrier; the peer is silent when it is heard over none.
+//
 // The caller: 1. gives every frame to receive(), 2. calls tick() when wakeUs() is due, 3. after each
-// of these and after append(), sends what write() returns until it returns 0, 4. takes events until
-// there are none. What is up to `ackedThrough` is in the peer's memory.
+// of these and after append(), for each path sends what write() returns until it returns 0, 4. takes
+// events until there are none. What is up to `ackedThrough` is in the peer's memory.
 import { type CipherFactory, NodeCipher } from './cipher.ts';
 import { assert } from './errors.ts';
 import { Handshake } from './handshake.ts';
@@ -12,23 +15,32 @@ import {
   BULK_BUFFER_BYTES,
   BULK_BUFFER_MESSAGES,
   FRAME_BYTES_BASE,
+  FRAME_BYTES_MAX,
   LOG_BUFFER_BYTES,
   LOG_BUFFER_MESSAGES,
   SILENT_US,
 } from './limits.ts';
+import type { PathChange } from './paths.ts';
 import { type DropCounters, type DropReason, dropCounters } from './reasons.ts';
 import type { MessageSource } from './receiver.ts';
 import { BYE, LANE, type Lane } from './sections.ts';
 import { Session, type SessionBuffers } from './session.ts';
 import { emptyHeader, KIND, readHeader, readHello, writeHello } from './wire.ts';
 
+export interface PathOptions {
+  /** Largest frame its port takes now; changes come by portSize(). */
+  frameBytesMax: number;
+  /** What bulk data may use of it. @default no limit */
+  rateBytesPerSecond?: number;
+}
+
 export interface EndpointOptions {
   pairingKey: Uint8Array;
   cluster: string;
   /** Cryptographically random bytes. */
   random(count: number): Uint8Array;
-  /** Largest frame the port takes now; changes come by portSize(). */
-  frameBytesMax: number;
+  /** The paths to the peer, best first. */
+  paths: readonly PathOptions[];
   buffers?: SessionBuffers;
   makeCipher?: CipherFactory;
 }
@@ -45,7 +57,9 @@ export type EndReason =
 export type RefusalReason = Extract<DropReason, 'version' | 'cluster' | 'key'>;
 
 export type ChannelEvent =
-  | { type: 'up'; session: number; peerFrameBytesMax: number }
+  | { type: 'up'; session: number; path: number; peerFrameBytesMax: number }
+  /** The first frame of the session that came over this path. */
+  | { type: 'joined'; path: number }
   /**
    * `log` and `bulk` still hold messages received whole and not taken: a backup that takes over
    * needs them all. Of our own, those up to `ackedThrough` were in the peer's memory.
@@ -55,6 +69,9 @@ export type ChannelEvent =
   | { type: 'heard'; silentUs: number }
   | { type: 'refused'; why: RefusalReason }
   | { type: 'path'; frameBytes: number; portsFrameBytes: number }
+  /** Of a channel with several paths: one is lost, answers again, or carries what we send from now on. */
+  | PathChange
+  /** Whether any path has a carrier. */
   | { type: 'link'; up: boolean };
 
 export const DEFAULT_BUFFERS: SessionBuffers = {
@@ -81,13 +98,22 @@ export class Endpoint {
   private announced = false;
   private silent = false;
   private silentSinceUs = 0;
+  /** Which paths have a carrier; and of the session: over which something came. */
+  private readonly carriers: boolean[];
+  private readonly joined: boolean[];
+  /** What the peer's ports take, as far as it said so over the path. */
+  private readonly peerFrameBytesMax: (number | undefined)[];
   private linkIsUp = true;
   private pathBytes = 0;
   private closed = false;
 
   constructor(options: EndpointOptions, nowUs: number) {
     const cluster = clusterTag(options.cluster);
-    assert(options.frameBytesMax >= FRAME_BYTES_BASE, 'the port takes no frame of base size');
+    const { paths, random } = options;
+    assert(paths.length > 0, 'a channel without a path');
+    const frameBytesMax = paths.map((path) => path.frameBytesMax);
+    const fits = frameBytesMax.every((bytes) => bytes >= FRAME_BYTES_BASE);
+    assert(fits, 'the port takes no frame of base size');
     this.options = {
       buffers: DEFAULT_BUFFERS,
       makeCipher: (key) => new NodeCipher(key),
@@ -95,19 +121,22 @@ export class Endpoint {
       cluster,
     };
     this.auth = new HelloAuth(options.pairingKey);
-    const { frameBytesMax, random } = options;
     this.handshake = new Handshake({ cluster, frameBytesMax, random }, nowUs);
+    this.carriers = paths.map(() => true);
+    this.joined = paths.map(() => false);
+    this.peerFrameBytesMax = paths.map(() => undefined);
   }
 
-  /** The frame in bytes[start, end). */
-  receive(bytes: Uint8Array, start: number, end: number, nowUs: number): void {
+  /** The frame in bytes[start, end), which came over a path. */
+  receive(path: number, bytes: Uint8Array, start: number, end: number, nowUs: number): void {
     if (this.closed) return;
-    const reason = this.dispatch(bytes, start, end, nowUs);
+    const reason = this.dispatch(path, bytes, start, end, nowUs);
     if (reason !== undefined) this.drop(reason);
     this.afterInput(nowUs);
   }
 
   private dispatch(
+    path: number,
     bytes: Uint8Array,
     start: number,
     end: number,
@@ -116,45 +145,64 @@ export class Endpoint {
     const { header, session } = this;
     const reason = readHeader(bytes, start, end, header);
     if (reason !== undefined) return reason;
-    if (header.kind === KIND.hello) return this.receiveHello(bytes, nowUs);
+    if (header.kind === KIND.hello) return this.receiveHello(path, bytes, nowUs);
     if (session === undefined || header.session !== session.name) return 'session';
-    const refused = session.receive(bytes, start, header, nowUs);
+    const refused = session.receive(path, bytes, start, header, nowUs);
     if (refused !== undefined) return refused;
-    if (!this.announced) this.announce();
+    if (!this.announced) this.announce(path);
+    else if (!this.joined[path]) {
+      this.joined[path] = true;
+      this.events.push({ type: 'joined', path });
+    }
     return session.refused;
   }
 
-  private receiveHello(bytes: Uint8Array, nowUs: number): DropReason | undefined {
+  private receiveHello(path: number, bytes: Uint8Array, nowUs: number): DropReason | undefined {
     const verify = (signed: Uint8Array, mac: Uint8Array) => this.auth.verify(signed, mac);
     const hello = readHello(bytes, this.header, this.options.cluster, verify);
     if (typeof hello === 'string') return hello;
-    const outcome = this.handshake.receive(hello, nowUs);
+    const outcome = this.handshake.receive(path, hello, nowUs);
     if (typeof outcome === 'object') return outcome.dropped;
+    this.peerFrameBytesMax[path] = hello.frameBytesMax;
     this.refusals.clear();
-    if (outcome === 'established') this.establish(nowUs);
-    if (this.handshake.meeting?.confirmed && !this.announced) this.announce();
+    if (outcome === 'established') this.establish(path, nowUs);
+    if (this.handshake.meeting?.confirmed && !this.announced) this.announce(path);
     return undefined;
   }
 
-  private establish(nowUs: number): void {
-    const { meeting, frameBytesMax } = this.handshake;
+  private establish(active: number, nowUs: number): void {
+    const { meeting } = this.handshake;
     assert(meeting !== undefined, 'established without a meeting');
     this.endSession('peer-restarted');
     const { pairingKey, cluster, makeCipher, buffers } = this.options;
     const keys = sessionKeys(pairingKey, cluster, meeting);
-    const bytes = Math.min(frameBytesMax, meeting.peerFrameBytesMax);
-    this.session = new Session({ keys, makeCipher, buffers, frameBytesMax: bytes }, nowUs);
-    this.pathBytes = this.session.path.bytes;
+    const paths = this.options.paths.map(({ rateBytesPerSecond }, path) => ({
+      up: this.carriers[path] as boolean,
+      frameBytesMax: this.frameBytes(path),
+      ...(rateBytesPerSecond !== undefined && { rateBytesPerSecond }),
+    }));
+    const first = this.carriers[active] ? active : Math.max(0, this.carriers.indexOf(true));
+    this.session = new Session({ keys, makeCipher, buffers, paths, active: first }, nowUs);
+    this.pathBytes = this.session.paths.active.size.bytes;
   }
 
-  private announce(): void {
+  /** What ports on both ends take; where the peer's is not known, probing will tell. */
+  private frameBytes(path: number): number {
+    const bytes = this.handshake.frameBytesMax(path);
+    return Math.min(bytes, this.peerFrameBytesMax[path] ?? bytes, FRAME_BYTES_MAX);
+  }
+
+  private announce(path: number): void {
     const { meeting } = this.handshake;
     assert(this.session !== undefined && meeting !== undefined, 'nothing to announce');
     if (!meeting.confirmed) this.handshake.confirm();
     this.announced = true;
+    this.joined.fill(false);
+    this.joined[path] = true;
     this.events.push({
       type: 'up',
       session: this.session.name,
+      path,
       peerFrameBytesMax: meeting.peerFrameBytesMax,
     });
   }
@@ -200,14 +248,19 @@ export class Endpoint {
       this.silent = false;
       this.events.push({ type: 'heard', silentUs: session.heardUs - this.silentSinceUs });
     }
-    if (session.path.bytes !== this.pathBytes && this.announced) {
-      this.pathBytes = session.path.bytes;
-      const portsFrameBytes = session.path.limitBytes;
-      this.events.push({ type: 'path', frameBytes: this.pathBytes, portsFrameBytes });
-    }
+    this.tellOfPaths(session);
     if (session.outcome === undefined) return;
     this.endSession(session.outcome === 'bye' ? 'peer-left' : 'protocol');
     this.handshake.end(nowUs);
+  }
+
+  private tellOfPaths({ paths }: Session): void {
+    if (!this.announced) return;
+    if (paths.changes.length > 0) this.events.push(...paths.changes.splice(0));
+    const { bytes, limitBytes } = paths.active.size;
+    if (bytes === this.pathBytes) return;
+    this.pathBytes = bytes;
+    this.events.push({ type: 'path', frameBytes: bytes, portsFrameBytes: limitBytes });
   }
 
   private drop(reason: DropReason): void {
@@ -232,14 +285,14 @@ export class Endpoint {
     return this.session.heardUs + SILENT_US;
   }
 
-  /** Writes the next frame to send now into `into`; its length, or 0 when there is none. */
-  write(into: Uint8Array, nowUs: number): number {
-    if (!this.linkIsUp) return 0;
+  /** Writes the next frame to send now over a path into `into`; its length, or 0 when there is none. */
+  write(path: number, into: Uint8Array, nowUs: number): number {
+    if (!this.carriers[path]) return 0;
     if (!this.closed) {
-      const hello = this.handshake.next(nowUs);
+      const hello = this.handshake.next(path, nowUs);
       if (hello !== undefined) return writeHello(into, hello, (signed) => this.auth.sign(signed));
     }
-    return this.session?.write(into, nowUs) ?? 0;
+    return this.session?.write(path, into, nowUs) ?? 0;
   }
 
   takeEvent(): ChannelEvent | undefined {
@@ -295,19 +348,27 @@ export class Endpoint {
     return this.session.out[lane];
   }
 
-  linkChanged(up: boolean, nowUs: number): void {
-    if (up === this.linkIsUp) return;
-    this.linkIsUp = up;
-    this.events.push({ type: 'link', up });
-    if (up) this.session?.linkUp(nowUs);
+  linkChanged(path: number, up: boolean, nowUs: number): void {
+    if (up === this.carriers[path]) return;
+    this.carriers[path] = up;
+    this.handshake.linkChanged(path, up);
+    this.session?.linkChanged(path, up, nowUs);
+    if (this.session === undefined && !up && this.carriers.length > 1) {
+      this.events.push({ type: 'path-lost', path, why: 'carrier' });
+    }
+    const linkIsUp = this.carriers.includes(true);
+    if (linkIsUp !== this.linkIsUp) {
+      this.linkIsUp = linkIsUp;
+      this.events.push({ type: 'link', up: linkIsUp });
+    }
+    this.afterInput(nowUs);
   }
 
-  /** The port takes frames of another size now. */
-  portSize(frameBytesMax: number, nowUs: number): void {
+  /** A port takes frames of another size now. */
+  portSize(path: number, frameBytesMax: number, nowUs: number): void {
     const bytes = Math.max(FRAME_BYTES_BASE, frameBytesMax);
-    this.handshake.frameBytesMax = bytes;
-    const peerBytes = this.handshake.meeting?.peerFrameBytesMax ?? bytes;
-    this.session?.path.setLimit(Math.min(bytes, peerBytes), nowUs);
+    this.handshake.portSize(path, bytes);
+    this.session?.paths.all[path]?.size.setLimit(this.frameBytes(path), nowUs);
   }
 
   /** Says goodbye: write() still returns the farewell, then nothing any more. */

@@ -58,6 +58,35 @@ export const CONFIRM_US = 200_000;
 /** Doubled every time up to here: two boards that answer slowly, just booting say, meet all the same. */
 export const CONFIRM_US_MAX = 3_200_000;
 
+/** A path of lesser preference calls less often while a better one has a carrier. */
+export const CALL_SPARE_US = 100_000;
+
+/**
+ * No answer over the path that carries, for this long at least, and others are tried. A board that is
+ * merely busy stands still for less; the peer's silence is declared after it.
+ */
+export const PATH_ANSWER_US_MIN = 20_000;
+/** The same once the peer sends its own data another way: it may have seen the cable go. */
+export const PATH_DOUBT_US = 5_000;
+/** Before that a second look: frames may have come while this board stood still. */
+export const PATH_LOOK_AGAIN_US = 2_000;
+/** Paths that answer so much later than the first have answered at the same time. */
+export const PATH_SETTLE_US = 5_000;
+/** A peer that answers over no path for this long is called less often. */
+export const PATH_SEARCH_FAST_US = 1_000_000;
+/** A path that was in trouble carries again when it has answered for this long without a miss. */
+export const PATH_GOOD_US = 5_000_000;
+/** A path that carries nothing is asked this often; one that may soon carry, more often. */
+export const PATH_ASK_US = 4_000_000;
+export const PATH_ASK_TRIAL_US = 500_000;
+/** Asked again after this long without an answer; before its first answer, sooner. */
+export const PATH_ASK_AGAIN_US = 1_000_000;
+export const PATH_ASK_FIRST_US = 250_000;
+/** So many questions without an answer, and a path is lost. */
+export const PATH_ASKS_MAX = 3;
+/** Copies waiting for a path whose port takes no frames; more are of no use. */
+export const PATH_COPIES_MAX = 256;
+
 /** Timers of the host are this coarse, so no time-out is shorter. */
 export const TIMER_GRAIN_US = 1_000;
 /** Until the first measurement; a cable between two boards is a hundred times faster. */
@@ -86,6 +115,11 @@ export const BULK_QUEUE_US = 500;
 
 assert(TIMER_GRAIN_US <= LINGER_US, 'a linger shorter than the timer never ends in time');
 assert(KEEPALIVE_US * 3 <= SILENT_US, 'two lost keepalives are no silence');
+assert(
+  KEEPALIVE_US < PATH_ANSWER_US_MIN && PATH_ANSWER_US_MIN + PATH_LOOK_AGAIN_US < SILENT_US,
+  'another path speaks before silence is declared',
+);
+assert(PATH_ASK_TRIAL_US * 4 <= PATH_GOOD_US, 'a good path has answered several times');
 assert(CALL_US * 4 <= CONFIRM_US, 'a confirmation may be lost a few times');
 assert(ANSWER_GAP_US * 2 <= CALL_US, 'every call can be answered');
 assert(FRAME_BYTES_BASE <= FRAME_BYTES_MAX && FRAME_BYTES_MAX <= 0xffff, 'lengths are 16 bits');

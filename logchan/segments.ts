@@ -7,8 +7,9 @@ export const SENT = { inFlight: 0, received: 1, lost: 2 } as const;
 export interface Segment {
   offset: number;
   end: number;
-  /** Counter of the frame that carried it last, and when that left. */
+  /** Counter of the frame that carried it last, over which path, and when that left. */
   counter: number;
+  path: number;
   sentUs: number;
   /** inFlight: nothing is known; received: behind a gap; lost: to be sent again. */
   state: (typeof SENT)[keyof typeof SENT];
@@ -17,7 +18,7 @@ export interface Segment {
 }
 
 function segment(): Segment {
-  return { offset: 0, end: 0, counter: 0, sentUs: 0, state: SENT.inFlight, sends: 0 };
+  return { offset: 0, end: 0, counter: 0, path: 0, sentUs: 0, state: SENT.inFlight, sends: 0 };
 }
 
 export class SegmentQueue {

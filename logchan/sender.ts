@@ -8,8 +8,8 @@
 //   memory │ received, lost │           │ credit  │
 //
 // The caller: 1. append() only what fits, 2. gives every ack to acknowledge(), 3. detectLosses() with
-// the newest counter the peer has seen, 4. write() while wantsRepeat or wantsNew, 5. probe() when a
-// time-out passed without news.
+// the newest counter of each path that the peer has seen, 4. write() while wantsRepeat or wantsNew,
+// 5. probe() when a time-out passed without news, 6. loseAll() when what is under way must go another way.
 import { ByteRing } from './byte-ring.ts';
 import { assert } from './errors.ts';
 import {
@@ -21,7 +21,8 @@ import {
 } from './limits.ts';
 import { prefixBytes, writePrefix } from './message-prefix.ts';
 import { type Ack, DATA_BYTES, type Lane, writeDataHead } from './sections.ts';
-import { SENT, SegmentQueue } from './segments.ts';
+import { SENT, type Segment, SegmentQueue } from './segments.ts';
+import type { StreamRange } from './session-path.ts';
 
 /** Chance loses one frame so often only on a link that is nearly dead. */
 const VANISHING_SENDS = 3;
@@ -29,6 +30,21 @@ const VANISHING_SENDS = 3;
 export interface LaneBuffer {
   bytes: number;
   messages: number;
+}
+
+/** A frame that data goes into. */
+export interface DataFrame {
+  counter: number;
+  path: number;
+  sentUs: number;
+}
+
+/** What is known of a path's frames. */
+export interface SeenPath {
+  /** Newest counter that went over it and that the peer has seen. */
+  readonly seenByPeer: number;
+  /** A frame this much later than one sent after it over the same path is not merely overtaken. */
+  readonly rtt: { readonly reorderUs: number };
 }
 
 export class LaneSender {
@@ -42,6 +58,9 @@ export class LaneSender {
   /** When waiting for frames that overtook a segment is over, as of the last detectLosses(). */
   lossUs = Number.POSITIVE_INFINITY;
   repeatedBytes = 0;
+  /** What the last write() wrote. */
+  wroteOffset = 0;
+  wroteEnd = 0;
   /** A large piece was lost again and again; whoever acts on it sets it back. */
   vanishing = false;
   private readonly lane: Lane;
@@ -195,26 +214,31 @@ export class LaneSender {
   }
 
   /**
-   * Declares lost what frames up to `seenCounter` carried and the acks do not show: at once when
-   * several later frames have arrived, after `reorderUs` otherwise. Returns the bytes lost.
+   * Declares lost what frames that were seen, or overtaken on their path, carried and the acks do not
+   * show: at once when several later frames have arrived, after the path's time for reordering
+   * otherwise. Returns the bytes lost.
    */
-  detectLosses(seenCounter: number, nowUs: number, reorderUs: number): number {
+  detectLosses(paths: readonly SeenPath[], nowUs: number): number {
     let bytes = 0;
+    let seen = 0;
+    for (const { seenByPeer } of paths) seen = Math.max(seen, seenByPeer);
     this.lossUs = Number.POSITIVE_INFINITY;
     for (let i = 0; i < this.segments.count; i++) {
       const segment = this.segments.at(i);
-      if (segment.counter > seenCounter) {
+      const path = paths[segment.path] as SeenPath;
+      if (segment.counter > path.seenByPeer) {
         // Segments that went once have counters in stream order: nothing after this one was seen.
-        if (segment.sends === 1) break;
+        if (segment.sends === 1 && segment.counter > seen) break;
         continue;
       }
       if (segment.state !== SENT.inFlight) continue;
-      const overtaken = segment.counter + REORDER_FRAMES <= seenCounter;
-      if (overtaken || nowUs >= segment.sentUs + reorderUs) {
-        this.lose(i);
-        bytes += segment.end - segment.offset;
+      const overtaken = segment.counter + REORDER_FRAMES <= path.seenByPeer;
+      const lateUs = segment.sentUs + path.rtt.reorderUs;
+      if (overtaken || nowUs >= lateUs) {
+        this.vanish(segment);
+        bytes += sizeOf(segment);
       } else {
-        this.lossUs = Math.min(this.lossUs, segment.sentUs + reorderUs);
+        this.lossUs = Math.min(this.lossUs, lateUs);
       }
     }
     return bytes;
@@ -223,42 +247,83 @@ export class LaneSender {
   /** No news for too long: the oldest segment in flight goes again to make the peer speak. */
   probe(): void {
     for (let i = 0; i < this.segments.count; i++) {
-      if (this.segments.at(i).state !== SENT.inFlight) continue;
-      this.lose(i);
+      const segment = this.segments.at(i);
+      if (segment.state !== SENT.inFlight) continue;
+      this.vanish(segment);
       return;
     }
   }
 
-  private lose(index: number): void {
-    const segment = this.segments.at(index);
-    const bytes = segment.end - segment.offset;
-    if (segment.sends >= VANISHING_SENDS && bytes > FRAME_BYTES_BASE / 2) this.vanishing = true;
+  /** What is in flight over other paths than `path`, or over all, goes again. */
+  loseAll(path = -1): void {
+    for (let i = 0; i < this.segments.count; i++) {
+      const segment = this.segments.at(i);
+      if (segment.state === SENT.inFlight && segment.path !== path) this.lose(segment);
+    }
+  }
+
+  /** What is in flight went over `path` as well, in the frame `counter` at the latest. */
+  wentOver(path: number, counter: number, nowUs: number): void {
+    this.lossUs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.segments.count; i++) {
+      const segment = this.segments.at(i);
+      if (segment.state !== SENT.inFlight) continue;
+      segment.path = path;
+      segment.counter = counter;
+      segment.sentUs = nowUs;
+    }
+  }
+
+  private vanish(segment: Segment): void {
+    const isLarge = sizeOf(segment) > FRAME_BYTES_BASE / 2;
+    if (isLarge && segment.sends >= VANISHING_SENDS) this.vanishing = true;
+    this.lose(segment);
+  }
+
+  private lose(segment: Segment): void {
     segment.state = SENT.lost;
     this.lostSegments++;
-    this.inFlightBytes -= bytes;
+    this.inFlightBytes -= sizeOf(segment);
     this.inFlightFrames--;
   }
 
   /**
    * Writes one data section of at most `roomBytes` at into[at], lost data first; the caller has
-   * found wantsRepeat or sendableBytes. `counter` is of the frame it goes into.
+   * found wantsRepeat or sendableBytes. `frame` is the one it goes into.
    */
-  write(into: Uint8Array, at: number, roomBytes: number, counter: number, nowUs: number): number {
+  write(into: Uint8Array, at: number, roomBytes: number, frame: DataFrame): number {
     const dataBytesMax = roomBytes - DATA_BYTES;
     assert(dataBytesMax > 0, 'no room for a data section');
     const segment = this.wantsRepeat
       ? this.takeLost(dataBytesMax)
       : this.takeNew(Math.min(dataBytesMax, this.sendableBytes()));
-    const bytes = segment.end - segment.offset;
     segment.state = SENT.inFlight;
     segment.sends++;
-    segment.counter = counter;
-    segment.sentUs = nowUs;
-    this.inFlightBytes += bytes;
+    segment.counter = frame.counter;
+    segment.path = frame.path;
+    segment.sentUs = frame.sentUs;
+    this.inFlightBytes += sizeOf(segment);
     this.inFlightFrames++;
-    const next = writeDataHead(into, at, this.lane, segment.offset, bytes);
-    this.ring.read(segment.offset, bytes, into, next);
-    return next + bytes;
+    this.wroteOffset = segment.offset;
+    this.wroteEnd = segment.end;
+    return this.section(into, at, segment.offset, segment.end);
+  }
+
+  /**
+   * Writes what another frame carries, too, and that is not acknowledged; `range` is what is left of it
+   * then. It counts as that frame's.
+   */
+  copy(into: Uint8Array, at: number, roomBytes: number, range: StreamRange): number {
+    const offset = Math.max(range.offset, this.acked);
+    const end = Math.min(range.end, offset + roomBytes - DATA_BYTES);
+    range.offset = Math.max(offset, end);
+    return end > offset ? this.section(into, at, offset, end) : at;
+  }
+
+  private section(into: Uint8Array, at: number, offset: number, end: number): number {
+    const next = writeDataHead(into, at, this.lane, offset, end - offset);
+    this.ring.read(offset, end - offset, into, next);
+    return next + end - offset;
   }
 
   private takeLost(bytesMax: number) {
@@ -292,4 +357,8 @@ export class LaneSender {
     if (this.next === this.end) this.lingerUs = Number.POSITIVE_INFINITY;
     return segment;
   }
+}
+
+function sizeOf(segment: Segment): number {
+  return segment.end - segment.offset;
 }

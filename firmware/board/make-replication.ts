@@ -25,7 +25,7 @@ export function makeReplication(
       new Channel({
         pairingKey,
         cluster: CLUSTER,
-        port: new RingPort({ interface: log.interface, mayBeAbsent: true }),
+        paths: [{ port: new RingPort({ interface: log.interface, mayBeAbsent: true }) }],
         handler,
       }),
   });

@@ -63,7 +63,7 @@ export class LinkMeasure {
       this.finish = (result) => (result instanceof Error ? reject(result) : resolve(result));
     });
     this.channel = new Channel({
-      port,
+      paths: [{ port }],
       pairingKey,
       cluster,
       handler: {

@@ -139,11 +139,12 @@ async function waitForPeer(measure: LinkMeasure, seconds: number): Promise<strin
   const until = performance.now() + seconds * 1000;
   while (!measure.isUp) {
     if (performance.now() > until) {
-      const { linkUp, port } = measure.state();
+      const { linkUp, paths } = measure.state();
       if (!linkUp) return 'no link: plug the cable in, and switch the other board on';
-      return port.received === 0
+      const received = paths[0]?.port.received ?? 0;
+      return received === 0
         ? `nothing heard in ${seconds} s: is "twinstep link" running on the other board?`
-        : `somebody is there (${port.received} frames), but it is not the peer`;
+        : `somebody is there (${received} frames), but it is not the peer`;
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -166,7 +167,12 @@ function eventWords(event: ChannelEvent): string | undefined {
       return 'the peer has gone silent';
     case 'heard':
       return `the peer is heard again after ${(event.silentUs / 1000).toFixed(0)} ms`;
+    // Of one path, and said by the above; or of several, which are not tried here.
     case 'down':
+    case 'joined':
+    case 'path-lost':
+    case 'path-back':
+    case 'active':
       return undefined;
   }
 }
@@ -189,7 +195,7 @@ function report(result: LinkMeasurement): string {
 function troubles({ state }: LinkMeasurement): string[] {
   const words: string[] = [];
   for (const [name, sentence] of Object.entries(PORT_WORDS)) {
-    const count = state.port[name as keyof PortCounters];
+    const count = state.paths[0]?.port[name as keyof PortCounters] ?? 0;
     if (sentence !== '' && count > 0) words.push(`${count} ${sentence}`);
   }
   for (const [reason, count] of Object.entries(state.drops)) {

@@ -18,7 +18,7 @@ function makeChannel(handler: ChannelHandler): Channel {
   const channel = new Channel({
     pairingKey: new Uint8Array(32).fill(1),
     cluster: 'bench',
-    port,
+    paths: [{ port }],
     handler,
   });
   channel.start();

@@ -43,7 +43,7 @@ const replication = await GuestReplication.open({
     new Channel({
       pairingKey: new Uint8Array(32).fill(1),
       cluster: 'bench',
-      port: new RingPort({ interface: interfaceName }),
+      paths: [{ port: new RingPort({ interface: interfaceName }) }],
       handler,
     }),
   openBackends: async (_spec, backendEvents) => {

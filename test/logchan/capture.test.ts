@@ -24,11 +24,11 @@ async function captured(opened: boolean): Promise<Buffer> {
   );
   const [a, b] = MemoryPort.pair();
   const cipher = (key: ConstructorParameters<typeof NodeCipher>[0]) => new NodeCipher(key);
-  const far = new Channel({ ...testChannelOptions, port: b, handler: {} });
+  const far = new Channel({ ...testChannelOptions, paths: [{ port: b }], handler: {} });
   const done = new Promise<void>((resolve) => {
     const near = new Channel({
       ...testChannelOptions,
-      port: new CapturePort(a, capture),
+      paths: [{ port: new CapturePort(a, capture) }],
       ...(opened ? { makeCipher: captureCipher(cipher, capture) } : {}),
       handler: {
         event: ({ type }) => {

@@ -5,14 +5,18 @@
 import { Channel } from '../../logchan/channel.ts';
 import type { Faults } from '../../logchan/faulty-line.ts';
 import { FaultyPort } from '../../logchan/faulty-port.ts';
+import type { Port } from '../../logchan/port.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { LANE } from '../../logchan/sections.ts';
 import { seededRandom } from '../harness/index.ts';
+import { type MorePath, makePort } from './more-paths.ts';
 import { becomePeer, say } from './namespace.ts';
 import { StreamDigest, testChannelOptions } from './stream-digest.ts';
 
 interface Args {
   faults?: Faults;
+  /** Paths beside the first. */
+  more?: MorePath[];
 }
 
 interface Order {
@@ -22,19 +26,20 @@ interface Order {
 }
 
 const { interfaceName, args } = await becomePeer();
-const { faults } = args as Args;
+const { faults, more = [] } = args as Args;
 
 let digests: [StreamDigest, StreamDigest];
 let channel: Channel;
-let port: RingPort;
+let ports: Port[];
 
 function start(): void {
   digests = [new StreamDigest(), new StreamDigest()];
-  port = new RingPort({ interface: interfaceName });
+  ports = [new RingPort({ interface: interfaceName }), ...more.map(makePort)];
+  const [port] = ports as [Port];
   const carrier = faults === undefined ? port : new FaultyPort(port, seededRandom('peer'), faults);
   channel = new Channel({
     ...testChannelOptions,
-    port: carrier,
+    paths: [{ port: carrier }, ...ports.slice(1).map((port) => ({ port }))],
     handler: {
       readable: () => {
         for (const lane of [LANE.log, LANE.bulk]) {
@@ -56,7 +61,7 @@ process.on('message', (order: Order) => {
   if (order.leave) channel.stop();
   if (order.restart) {
     // As a crash would: the port is gone, nobody says goodbye.
-    port.close();
+    for (const port of ports) port.close();
     channel.stop();
     start();
   }

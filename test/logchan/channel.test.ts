@@ -39,7 +39,7 @@ class Board {
         told();
       },
     };
-    this.channel = new Channel({ ...testChannelOptions, ...options, port, handler });
+    this.channel = new Channel({ ...testChannelOptions, ...options, paths: [{ port }], handler });
     started.push(this.channel);
     this.channel.start();
   }

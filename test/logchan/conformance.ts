@@ -14,6 +14,7 @@ export interface Bench {
 class Listener implements PortHandler {
   readonly frames: Uint8Array[] = [];
   warmedUp = false;
+  linkNow: LinkState | undefined;
   onFrame: (() => void) | undefined;
   onBatchEnd: (() => void) | undefined;
   private wake: (() => void) | undefined;
@@ -34,7 +35,10 @@ class Listener implements PortHandler {
     this.wake?.();
   }
 
-  link(): void {}
+  link(state: LinkState): void {
+    this.linkNow = state;
+    this.wake?.();
+  }
 
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
@@ -83,7 +87,12 @@ async function warm(port: Port, listener: Listener): Promise<void> {
   clearInterval(timer);
 }
 
-export function conformance(test: Suite, name: string, makeBench: () => Promise<Bench>): void {
+export function conformance(
+  test: Suite,
+  name: string,
+  makeBench: () => Promise<Bench>,
+  { bindsLater = false } = {},
+): void {
   const check = (
     what: string,
     body: (port: Port, listener: Listener, link: LinkState) => Promise<void> | void,
@@ -95,7 +104,8 @@ export function conformance(test: Suite, name: string, makeBench: () => Promise<
         try {
           const listener = new Listener();
           const link = bench.port.start(listener);
-          await body(bench.port, listener, link);
+          if (bindsLater && !link.up) await listener.until(() => listener.linkNow !== undefined);
+          await body(bench.port, listener, listener.linkNow ?? link);
         } finally {
           bench.port.close();
           await bench.end();

@@ -19,19 +19,19 @@ class Board {
       pairingKey: KEYS.pairingKey,
       cluster: KEYS.cluster,
       random: (count: number) => random.bytes(count),
-      frameBytesMax: 1500,
+      paths: [{ frameBytesMax: 1500 }],
     };
     this.end = new Endpoint({ ...end, ...options }, 0);
   }
 
   /** Gives frames, lets time pass, returns what it sends. */
   step(frames: Uint8Array[], nowUs: number): Uint8Array[] {
-    for (const bytes of frames) this.end.receive(bytes, 0, bytes.length, nowUs);
+    for (const bytes of frames) this.end.receive(0, bytes, 0, bytes.length, nowUs);
     this.end.tick(nowUs);
     const out: Uint8Array[] = [];
-    for (let bytes = this.end.write(this.frame, nowUs); bytes > 0; ) {
+    for (let bytes = this.end.write(0, this.frame, nowUs); bytes > 0; ) {
       out.push(this.frame.slice(0, bytes));
-      bytes = this.end.write(this.frame, nowUs);
+      bytes = this.end.write(0, this.frame, nowUs);
     }
     for (let event = this.end.takeEvent(); event; event = this.end.takeEvent()) {
       this.events.push(event);
@@ -182,20 +182,20 @@ test('appending is possible exactly while the session is up', () => {
 });
 
 test('a port too small for a base frame is our own mistake', () => {
-  assert.throws(() => new Board({ frameBytesMax: FRAME_BYTES_BASE - 1 }), /base size/);
+  assert.throws(() => new Board({ paths: [{ frameBytesMax: FRAME_BYTES_BASE - 1 }] }), /base size/);
 });
 
 test('a port that shrinks and grows is followed', () => {
   const pair: [Board, Board] = [
-    new Board({ frameBytesMax: 9000 }),
-    new Board({ frameBytesMax: 9000 }),
+    new Board({ paths: [{ frameBytesMax: 9000 }] }),
+    new Board({ paths: [{ frameBytesMax: 9000 }] }),
   ];
   run(...pair, 0, 50_000);
-  const path = () => pair[0].end.session?.path.bytes;
+  const path = () => pair[0].end.session?.paths.active.size.bytes;
   assert.is(path(), 9000);
-  pair[0].end.portSize(1500, 50_000);
+  pair[0].end.portSize(0, 1500, 50_000);
   assert.is(path(), 1500);
-  pair[0].end.portSize(9000, 51_000);
+  pair[0].end.portSize(0, 9000, 51_000);
   run(...pair, 51_000, 50_000);
   assert.is(path(), 9000);
 });
@@ -203,7 +203,7 @@ test('a port that shrinks and grows is followed', () => {
 test('a link that is up does not come up again', () => {
   const [a] = metPair();
   const said = a.events.length;
-  a.end.linkChanged(true, 30_000);
+  a.end.linkChanged(0, true, 30_000);
   a.step([], 30_000);
   assert.is(a.events.length, said);
   assert.is(a.end.session?.timeouts, 0);
@@ -211,8 +211,8 @@ test('a link that is up does not come up again', () => {
 
 test('a port that takes less than the base size is treated as if it took that', () => {
   const [a] = metPair();
-  a.end.portSize(600, 30_000);
-  assert.is(a.end.session?.path.bytes, FRAME_BYTES_BASE);
+  a.end.portSize(0, 600, 30_000);
+  assert.is(a.end.session?.paths.active.size.bytes, FRAME_BYTES_BASE);
 });
 
 test.run();

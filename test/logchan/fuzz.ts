@@ -124,7 +124,7 @@ export function fuzzEndpoints(random: SeededRandom, rounds: number): number {
         pairingKey: KEYS.pairingKey,
         cluster: KEYS.cluster,
         random: (count) => random.bytes(count),
-        frameBytesMax: 1500,
+        paths: [{ frameBytesMax: 1500 }],
         makeCipher: openCipher,
         buffers: { send: [SMALL, SMALL], receive: [SMALL, SMALL] },
       },
@@ -133,10 +133,10 @@ export function fuzzEndpoints(random: SeededRandom, rounds: number): number {
   const ends = [make(), make()] as const;
   const out = new Uint8Array(1500);
   const passOn = (from: Endpoint, to: Endpoint, mutates: boolean) => {
-    for (let bytes = from.write(out, nowUs); bytes > 0; bytes = from.write(out, nowUs)) {
+    for (let bytes = from.write(0, out, nowUs); bytes > 0; bytes = from.write(0, out, nowUs)) {
       const frame = out.slice(0, bytes);
       const sent = mutates && random.chance(0.2) ? mutateBody(random, frame) : frame;
-      to.receive(sent, 0, sent.length, nowUs);
+      to.receive(0, sent, 0, sent.length, nowUs);
     }
   };
   for (let round = 0; round < rounds; round++) {

@@ -41,7 +41,7 @@ class Side {
 
   make(nowUs: number): Handshake {
     const random = (count: number) => this.random.bytes(count);
-    return new Handshake({ cluster, frameBytesMax: 1500, random }, nowUs);
+    return new Handshake({ cluster, frameBytesMax: [1500], random }, nowUs);
   }
 
   restart(nowUs: number): void {
@@ -99,7 +99,7 @@ class World {
     const { handshake } = side;
     handshake.tick(this.nowUs);
     const to = from === 0 ? 1 : 0;
-    for (let hello = handshake.next(this.nowUs); hello; hello = handshake.next(this.nowUs)) {
+    for (let hello = handshake.next(0, this.nowUs); hello; hello = handshake.next(0, this.nowUs)) {
       this.transmit(to, { hello }, faults);
     }
     if (handshake.meeting !== undefined && this.nowUs >= side.sealedUs) {
@@ -130,7 +130,7 @@ class World {
       if (opens && frame.from !== to && !meeting.confirmed) handshake.confirm();
       return;
     }
-    if (handshake.receive(frame.hello, this.nowUs) !== 'established') return;
+    if (handshake.receive(0, frame.hello, this.nowUs) !== 'established') return;
     const mine = hex(handshake.meeting?.mine ?? zeros);
     assert.not.ok(side.used.has(mine), 'a nonce served two sessions');
     side.used.add(mine);
@@ -193,11 +193,11 @@ const hello = (nonce: Uint8Array, echo: Uint8Array, established = false): Hello 
 test('our own call sent back is reflected, an answer to nobody is dropped', () => {
   const random = seededRandom('single');
   const handshake = new Side(random).handshake;
-  const call = handshake.next(0);
+  const call = handshake.next(0, 0);
   assert.ok(call !== undefined);
-  assert.equal(handshake.receive(call, 1), { dropped: 'reflected' });
+  assert.equal(handshake.receive(0, call, 1), { dropped: 'reflected' });
   const stranger = hello(random.bytes(32), random.bytes(32));
-  assert.equal(handshake.receive(stranger, 2), { dropped: 'echo' });
+  assert.equal(handshake.receive(0, stranger, 2), { dropped: 'echo' });
   assert.is(handshake.meeting, undefined);
 });
 
@@ -205,37 +205,75 @@ test('calls are answered once a millisecond, no more', () => {
   const random = seededRandom('flood');
   const handshake = new Side(random).handshake;
   const call = () => hello(random.bytes(32), zeros);
-  assert.is(handshake.receive(call(), 0), 'answering');
-  assert.equal(handshake.receive(call(), 1), { dropped: 'flood' });
-  assert.ok(handshake.next(1) !== undefined);
-  assert.equal(handshake.receive(call(), 900), { dropped: 'flood' });
-  assert.is(handshake.receive(call(), 1001), 'answering');
+  assert.is(handshake.receive(0, call(), 0), 'answering');
+  assert.equal(handshake.receive(0, call(), 1), { dropped: 'flood' });
+  assert.ok(handshake.next(0, 1) !== undefined);
+  assert.equal(handshake.receive(0, call(), 900), { dropped: 'flood' });
+  assert.is(handshake.receive(0, call(), 1001), 'answering');
 });
 
 test('an unconfirmed session is given up, with a new nonce afterwards', () => {
   const random = seededRandom('expire');
   const handshake = new Side(random).handshake;
-  const first = handshake.next(0);
+  const first = handshake.next(0, 0);
   assert.ok(first !== undefined);
-  assert.is(handshake.receive(hello(random.bytes(32), first.nonce), 0), 'established');
+  assert.is(handshake.receive(0, hello(random.bytes(32), first.nonce), 0), 'established');
   assert.not.ok(handshake.tick(CONFIRM_US - 1));
   assert.ok(handshake.tick(CONFIRM_US));
-  let call = handshake.next(CONFIRM_US);
-  while (call !== undefined && hex(call.echo) !== hex(zeros)) call = handshake.next(CONFIRM_US);
+  let call = handshake.next(0, CONFIRM_US);
+  while (call !== undefined && hex(call.echo) !== hex(zeros)) call = handshake.next(0, CONFIRM_US);
   assert.ok(call !== undefined && hex(call.nonce) !== hex(first.nonce));
 });
 
 test('an answer is repeated every CALL_US and not before', () => {
   const random = seededRandom('paced');
   const make = () =>
-    new Handshake({ cluster, frameBytesMax: 1500, random: (count) => random.bytes(count) }, 0);
+    new Handshake({ cluster, frameBytesMax: [1500], random: (count) => random.bytes(count) }, 0);
   const [a, b] = [make(), make()];
-  const call = a.next(0) as Hello;
-  assert.is(b.receive(call, 10), 'answering');
-  assert.is(a.receive(b.next(10) as Hello, 20_000), 'established');
-  assert.ok(a.next(20_000) !== undefined, 'tells the peer that it has made the keys');
-  assert.is(a.next(20_000 + CALL_US - 1), undefined, 'the peer is given time to confirm');
-  assert.ok(a.next(20_000 + CALL_US) !== undefined);
+  const call = a.next(0, 0) as Hello;
+  assert.is(b.receive(0, call, 10), 'answering');
+  assert.is(a.receive(0, b.next(0, 10) as Hello, 20_000), 'established');
+  assert.ok(a.next(0, 20_000) !== undefined, 'tells the peer that it has made the keys');
+  assert.is(a.next(0, 20_000 + CALL_US - 1), undefined, 'the peer is given time to confirm');
+  assert.ok(a.next(0, 20_000 + CALL_US) !== undefined);
+});
+
+test('one session over two paths: calls go over both, answers back where the call came, once each', () => {
+  const random = seededRandom('two paths');
+  const options = { cluster, frameBytesMax: [9000, 1472] };
+  const make = () => new Handshake({ ...options, random: (count) => random.bytes(count) }, 0);
+  const [a, b] = [make(), make()];
+  const calls = [0, 1].map((path) => a.next(path, 0) as Hello);
+  assert.equal(calls[0]?.nonce, calls[1]?.nonce);
+  assert.equal(
+    calls.map(({ frameBytesMax }) => frameBytesMax),
+    [9000, 1472],
+  );
+  for (const path of [0, 1]) assert.is(b.receive(path, calls[path] as Hello, 10), 'answering');
+  const answers = [0, 1].map((path) => b.next(path, 10) as Hello);
+  assert.equal(answers[0]?.echo, calls[0]?.nonce);
+  assert.is(a.receive(1, answers[1] as Hello, 20), 'established');
+  assert.is(a.meeting?.path, 1);
+  assert.is(a.next(0, 20), undefined, 'the answer goes over the path it is an answer on');
+  const last = a.next(1, 20) as Hello;
+  assert.ok(last.established);
+  assert.is(b.receive(1, last, 30), 'established');
+  assert.ok(b.meeting?.confirmed);
+  // The slower path changes nothing any more.
+  const { mine } = a.meeting ?? {};
+  a.receive(0, answers[0] as Hello, 40);
+  assert.is(a.meeting?.mine, mine);
+});
+
+test('without a carrier a path is not called over, nor waited for', () => {
+  const random = seededRandom('no carrier');
+  const options = { cluster, frameBytesMax: [9000, 1472] };
+  const handshake = new Handshake({ ...options, random: (count) => random.bytes(count) }, 0);
+  handshake.linkChanged(0, false);
+  assert.ok(handshake.next(1, 0) !== undefined);
+  assert.is(handshake.wakeUs(), CALL_US, 'the best that is there calls as the best does');
+  handshake.linkChanged(1, false);
+  assert.is(handshake.wakeUs(), Number.POSITIVE_INFINITY);
 });
 
 test.run();

@@ -8,6 +8,7 @@ import {
   WINDOW_BYTES_MIN,
 } from '../../logchan/limits.ts';
 import { PathSize } from '../../logchan/path-size.ts';
+import { RateLimit } from '../../logchan/rate-limit.ts';
 import { RoundTrip } from '../../logchan/rtt.ts';
 import { Pacer, Window } from '../../logchan/window.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
@@ -189,6 +190,27 @@ test('it is asked again later, when a port changes, and when frames vanish', () 
   assert.is(path.bytes, FRAME_BYTES_BASE);
   assert.is(path.next(100, laterUs), 9000);
   assert.not.ok(path.passed(9001), 'more than the ports take is no news');
+});
+
+test('a rate is kept over time, with a burst after quiet; without one nothing is held', () => {
+  const limit = new RateLimit(1_000_000);
+  let sent = 0;
+  for (let nowUs = 0; nowUs < 1_000_000; nowUs += 100) {
+    limit.refill(nowUs);
+    while (limit.open) {
+      limit.sent(1500);
+      sent += 1500;
+    }
+    assert.ok(limit.openUs(nowUs) > nowUs);
+  }
+  assert.ok(Math.abs(sent - 1_000_000) < 40_000, `${sent} bytes in a second`);
+  // What others use is gone for bulk, but not for ever.
+  for (let i = 0; i < 1000; i++) limit.sent(1500);
+  limit.refill(1_100_000);
+  assert.ok(limit.open);
+  const none = new RateLimit();
+  for (let i = 0; i < 1000; i++) none.sent(9000);
+  assert.ok(none.open);
 });
 
 test.run();

@@ -41,6 +41,12 @@ interface Message {
   type: string;
 }
 
+/** One more interface of a peer's. */
+export interface Far {
+  name: string;
+  address?: string;
+}
+
 /** A script of this folder as a child in a namespace of its own, with one end of a pair in it. */
 export class Peer {
   readonly process: ChildProcess;
@@ -59,7 +65,7 @@ export class Peer {
   static async start(
     script: string,
     interfaceName: string,
-    options: { address?: string; mtu?: number; args?: object } = {},
+    options: { address?: string; mtu?: number; args?: object; more?: readonly Far[] } = {},
   ): Promise<Peer> {
     const file = repoPath(`dist/test/logchan/${script}.js`);
     const child = fork(file, [JSON.stringify(options.args ?? {})], {
@@ -75,6 +81,11 @@ export class Peer {
     peer.ip('link', 'set', interfaceName, 'addrgenmode', 'none', 'mtu', mtu, 'up');
     if (options.address !== undefined) {
       peer.ip('address', 'add', options.address, 'dev', interfaceName);
+    }
+    for (const { name, address } of options.more ?? []) {
+      ip('link', 'set', name, 'netns', String(child.pid));
+      peer.ip('link', 'set', name, 'addrgenmode', 'none', 'up');
+      if (address !== undefined) peer.ip('address', 'add', address, 'dev', name);
     }
     peer.tell({ go: interfaceName });
     await peer.hears('ready');

@@ -1,13 +1,14 @@
-// One conformance suite, three ports: memory, raw Ethernet, IP protocol 253.
+// One conformance suite, four ports: memory, raw Ethernet, IP protocol 253, UDP.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { IpPort } from '../../logchan/ip-port.ts';
 import { MemoryPort } from '../../logchan/memory-port.ts';
 import type { PortHandler } from '../../logchan/port.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
-import { needs, suite } from '../harness/index.ts';
+import { UdpPort } from '../../logchan/udp-port.ts';
+import { assert, needs, suite } from '../harness/index.ts';
 import { conformance } from './conformance.ts';
-import { echo } from './echo-peer.ts';
+import { echo, UDP_PORT } from './echo-peer.ts';
 import { enterNamespace, ip, makePair, Peer } from './namespace.ts';
 
 enterNamespace();
@@ -87,3 +88,95 @@ routed(
   { timeoutMs: 5_000 },
 );
 routed.run();
+
+const udp = suite('logchan/ports udp');
+udp.needs(needs.networkNamespaces());
+
+/** Our end of a UDP path to a peer that sends back what it gets. */
+async function udpBench() {
+  const [near, far] = makePair();
+  ip('address', 'add', '10.54.0.1/24', 'dev', near);
+  const peer = await Peer.start('echo-peer', far, {
+    address: '10.54.0.2/24',
+    args: { kind: 'udp', peer: '10.54.0.1', address: '10.54.0.2' },
+  });
+  const options = { interface: near, address: '10.54.0.1', peer: '10.54.0.2', port: UDP_PORT };
+  return { port: new UdpPort(options), near, end: () => peer.end(near) };
+}
+
+/** A handler that tells of link news, and lets a test wait for them. */
+function linkWatch() {
+  const news: boolean[] = [];
+  let wake = () => {};
+  const handler: PortHandler = {
+    link: ({ up }) => {
+      news.push(up);
+      wake();
+    },
+    ...{ frame: () => {}, batchEnd: () => {}, writable: () => {} },
+  };
+  const until = async (count: number) => {
+    while (news.length < count) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  return { news, handler, until };
+}
+
+conformance(udp, 'UDP', udpBench, { bindsLater: true });
+
+udp('UDP: an interface without carrier, and one that comes back', async () => {
+  const { port, near, end } = await udpBench();
+  const { news, handler, until } = linkWatch();
+  if (!port.start(handler).up) await until(1);
+  const before = news.length;
+  ip('link', 'set', near, 'down');
+  await until(before + 1);
+  ip('link', 'set', near, 'up');
+  await until(before + 2);
+  assert.equal(news.slice(before), [false, true]);
+  port.close();
+  await end();
+});
+
+udp('UDP: an address that comes later than the board', async () => {
+  const [near] = makePair();
+  const options = { interface: near, address: '10.55.0.1', peer: '10.55.0.2', port: UDP_PORT };
+  const port = new UdpPort(options);
+  const { news, handler, until } = linkWatch();
+  assert.not.ok(port.start(handler).up);
+  assert.is(port.slot(), undefined);
+  ip('address', 'add', '10.55.0.1/24', 'dev', near);
+  await until(1);
+  assert.equal(news, [true]);
+  assert.is(port.slot()?.length, 1472);
+  port.close();
+  ip('link', 'delete', near);
+});
+
+udp('UDP: strangers are counted, and nobody at the other end is no trouble', async () => {
+  ip('link', 'set', 'lo', 'up');
+  const [near] = makePair();
+  for (const host of ['1', '3']) ip('address', 'add', `10.57.0.${host}/24`, 'dev', near);
+  const options = { interface: near, address: '10.57.0.1', peer: '10.57.0.2', port: UDP_PORT };
+  const port = new UdpPort(options);
+  const { handler, until } = linkWatch();
+  if (!port.start(handler).up) await until(1);
+  const stranger = new UdpPort({ ...options, address: '10.57.0.3', peer: '10.57.0.1' });
+  const watch = linkWatch();
+  if (!stranger.start(watch.handler).up) await watch.until(1);
+  while (port.counters().foreign === 0) {
+    for (const each of [stranger, port]) {
+      each.slot()?.fill(0);
+      each.queue(100);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.is(port.counters().received, 0);
+  assert.ok(port.slot() !== undefined);
+  for (const each of [stranger, port]) each.close();
+  ip('link', 'delete', near);
+});
+udp.run();

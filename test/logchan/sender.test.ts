@@ -40,8 +40,11 @@ function filled(messages: number, bytes: number): LaneSender {
 }
 
 /** Writes one frame; the stream range in it. */
+/** One path, on which the peer has seen frames up to this one. */
+const seen = (seenByPeer: number) => [{ seenByPeer, rtt: { reorderUs: 1000 } }];
+
 function send(sender: LaneSender, counter: number, nowUs = 0, room = ROOM): [number, number] {
-  const end = sender.write(into, 0, room, counter, nowUs);
+  const end = sender.write(into, 0, room, { counter, path: 0, sentUs: nowUs });
   const body = emptyBody();
   assert.is(readBody(into, end, body), undefined);
   const { offset, start } = body.data[LANE.log];
@@ -116,9 +119,9 @@ test('what three later frames overtook goes again, alone', () => {
   const sender = filled(6, 100);
   for (let counter = 1; counter <= 6; counter++) send(sender, counter);
   assert.is(sender.acknowledge(ackOf(100, { beyond: [[200, 500]] })), 400);
-  assert.is(sender.detectLosses(4, 0, 1000), 0, 'only two overtook it');
+  assert.is(sender.detectLosses(seen(4), 0), 0, 'only two overtook it');
   assert.is(sender.lossUs, 1000, 'waits for the others');
-  assert.is(sender.detectLosses(5, 10, 1000), 100);
+  assert.is(sender.detectLosses(seen(5), 10), 100);
   assert.equal(send(sender, 7), [100, 200]);
   assert.not.ok(sender.wantsRepeat);
   assert.is(sender.inFlightBytes, 200);
@@ -131,8 +134,8 @@ test('what one later frame overtook goes again after the reordering time', () =>
   send(sender, 1, 0);
   send(sender, 2, 0);
   sender.acknowledge(ackOf(0, { beyond: [[100, 200]] }));
-  assert.is(sender.detectLosses(2, 999, 1000), 0);
-  assert.is(sender.detectLosses(2, 1000, 1000), 100);
+  assert.is(sender.detectLosses(seen(2), 999), 0);
+  assert.is(sender.detectLosses(seen(2), 1000), 100);
 });
 
 test('a piece sent again does not hide the pieces behind it', () => {
@@ -140,17 +143,17 @@ test('a piece sent again does not hide the pieces behind it', () => {
   for (let counter = 1; counter <= 3; counter++) send(sender, counter);
   sender.probe();
   assert.equal(send(sender, 9), [0, 100]);
-  assert.is(sender.detectLosses(6, 0, 1000), 200, 'the second and third, overtaken by 4 to 6');
+  assert.is(sender.detectLosses(seen(6), 0), 200, 'the second and third, overtaken by 4 to 6');
 });
 
 test('small lost pieces go again together, large ones cut to a narrower path', () => {
   const sender = filled(5, 20);
   for (let i = 1; i <= 5; i++) send(sender, i, 0, DATA_BYTES + 20);
-  assert.is(sender.detectLosses(100, 0, 1000), 100);
+  assert.is(sender.detectLosses(seen(100), 0), 100);
   assert.equal(send(sender, 6, 0, DATA_BYTES + 70), [0, 60], 'whole pieces that fit');
   assert.equal(send(sender, 7, 0, DATA_BYTES + 30), [60, 80]);
   assert.equal(send(sender, 8, 0, DATA_BYTES + 30), [80, 100]);
-  assert.is(sender.detectLosses(100, 0, 1000), 100);
+  assert.is(sender.detectLosses(seen(100), 0), 100);
   assert.equal(send(sender, 9, 0, DATA_BYTES + 25), [0, 25], 'one piece of 60 in three');
   assert.equal(send(sender, 10, 0, DATA_BYTES + 25), [25, 50]);
   assert.equal(send(sender, 11, 0, DATA_BYTES + 25), [50, 60]);
@@ -171,12 +174,65 @@ test('a probe repeats the oldest piece in flight', () => {
   assert.equal(send(sender, 6), [100, 200]);
 });
 
+test('what is overtaken on another path is not lost', () => {
+  const sender = filled(4, 100);
+  const over = (path: number, counter: number) =>
+    sender.write(into, 0, ROOM, { counter, path, sentUs: 0 });
+  over(0, 1);
+  over(1, 2);
+  over(0, 3);
+  over(0, 9);
+  const rtt = { reorderUs: 1000 };
+  const seenBoth = (first: number, second: number) => [
+    { seenByPeer: first, rtt },
+    { seenByPeer: second, rtt },
+  ];
+  assert.is(sender.detectLosses(seenBoth(9, 0), 0), 200, 'the first and the third');
+  assert.is(sender.detectLosses(seenBoth(9, 2), 1000), 200, 'the second and the fourth, by time');
+});
+
+test('all in flight goes again over another path, and copies are cut to its frames', () => {
+  const sender = filled(4, 100);
+  for (let counter = 1; counter <= 4; counter++) send(sender, counter);
+  sender.acknowledge(ackOf(100, { beyond: [[200, 300]] }));
+  sender.loseAll();
+  assert.equal([sender.inFlightBytes, sender.inFlightFrames], [0, 0]);
+  assert.equal(send(sender, 5), [100, 200]);
+  assert.equal([sender.wroteOffset, sender.wroteEnd], [100, 200]);
+  const range = { offset: sender.wroteOffset, end: sender.wroteEnd };
+  const body = emptyBody();
+  for (const [offset, end] of [
+    [100, 160],
+    [160, 200],
+  ]) {
+    const stop = sender.copy(into, 0, DATA_BYTES + 60, range);
+    assert.is(readBody(into, stop, body), undefined);
+    assert.equal(
+      [body.data[LANE.log].offset, stop - DATA_BYTES],
+      [offset, (end ?? 0) - (offset ?? 0)],
+    );
+  }
+  assert.is(range.offset, range.end);
+  // They went over path 1 as well: its frames tell of them now.
+  sender.wentOver(1, 8, 50);
+  const rtt = { reorderUs: 1000 };
+  const paths = [
+    { seenByPeer: 5, rtt },
+    { seenByPeer: 7, rtt },
+  ];
+  assert.is(sender.detectLosses(paths, 2_000), 0);
+  sender.loseAll(1);
+  assert.is(sender.inFlightBytes, 100, 'what goes over that path stays');
+  assert.is(sender.acknowledge(ackOf(400)), 200);
+  assert.not.ok(sender.wantsRepeat);
+});
+
 test('a large piece lost again and again is called vanishing', () => {
   const sender = filled(1, 1000);
   for (let counter = 10; counter <= 30; counter += 10) {
     assert.not.ok(sender.vanishing);
     send(sender, counter, 0, 1500);
-    sender.detectLosses(counter + 5, 0, 1000);
+    sender.detectLosses(seen(counter + 5), 0);
   }
   assert.ok(sender.vanishing);
 });

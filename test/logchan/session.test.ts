@@ -20,7 +20,10 @@ const full = { ack: 0, lane: 0, bytes: 1 << 20, messages: 1000 };
 
 function makeSession(buffers = DEFAULT_BUFFERS): Session {
   const makeCipher = (key: ConstructorParameters<typeof NodeCipher>[0]) => new NodeCipher(key);
-  return new Session({ keys, makeCipher, buffers, frameBytesMax: 1500 }, 0);
+  return new Session(
+    { keys, makeCipher, buffers, paths: [{ up: true, frameBytesMax: 1500 }], active: 0 },
+    0,
+  );
 }
 
 /** Gives the session a frame of its peer with these sections; the reason it was dropped for. */
@@ -32,13 +35,13 @@ function hear(session: Session, counter: number, sections: NaiveSection[], nowUs
   const bytes = new Uint8Array(join(frame));
   const header = emptyHeader();
   assert.is(readHeader(bytes, 0, bytes.length, header), undefined);
-  return session.receive(bytes, 0, header, nowUs);
+  return session.receive(0, bytes, 0, header, nowUs);
 }
 
 /** The next frame the session sends, opened. */
 function next(session: Session, nowUs: number) {
   const frame = new Uint8Array(1500);
-  const bytes = session.write(frame, nowUs);
+  const bytes = session.write(0, frame, nowUs);
   if (bytes === 0) return undefined;
   const header = emptyHeader();
   readHeader(frame, 0, bytes, header);
@@ -171,13 +174,13 @@ test('a frame gives one round trip, however often it is said to be seen', () => 
   next(session, 0);
   hear(session, 1, [{ seen: 1, heldUs: 0 }], 100);
   hear(session, 2, [{ seen: 1, heldUs: 0 }], 5_000);
-  assert.equal([session.rtt.samples, session.rtt.latestUs], [1, 100]);
+  assert.equal([session.paths.active.rtt.samples, session.paths.active.rtt.latestUs], [1, 100]);
 });
 
 test('no probe is larger than the room the port gives', () => {
   const session = makeSession();
   next(session, 0);
-  assert.is(session.write(new Uint8Array(1300), 0), 0);
+  assert.is(session.write(0, new Uint8Array(1300), 0), 0);
 });
 
 test('goodbye is said three times and nothing after it', () => {

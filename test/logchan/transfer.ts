@@ -7,7 +7,8 @@ import { FaultyPort } from '../../logchan/faulty-port.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { LANE, type Lane } from '../../logchan/sections.ts';
 import { assert, seededRandom } from '../harness/index.ts';
-import { makePair, Peer } from './namespace.ts';
+import { type MorePaths, makeMore, makePort } from './more-paths.ts';
+import { ip, makePair, Peer } from './namespace.ts';
 import { StreamDigest, type StreamSummary, testChannelOptions } from './stream-digest.ts';
 
 export interface Report {
@@ -22,15 +23,17 @@ export class TwoBoards {
   readonly peer: Peer;
   readonly near: string;
   readonly far: string;
+  readonly more: MorePaths;
   readonly events: ChannelEvent[] = [];
   /** Of all that was sent in this session, by lane. */
   digests = [new StreamDigest(), new StreamDigest()] as const;
   private wakes: (() => void)[] = [];
 
-  private constructor(peer: Peer, near: string, far: string, faults?: Faults) {
+  private constructor(peer: Peer, near: string, far: string, more: MorePaths, faults?: Faults) {
     this.peer = peer;
     this.near = near;
     this.far = far;
+    this.more = more;
     const wake = () => {
       for (const resolve of this.wakes.splice(0)) resolve();
     };
@@ -46,15 +49,26 @@ export class TwoBoards {
     const port = new RingPort({ interface: near });
     const carrier =
       faults === undefined ? port : new FaultyPort(port, seededRandom('near'), faults);
-    this.channel = new Channel({ ...testChannelOptions, port: carrier, handler });
+    const others = more.near.map((path) => ({ port: makePort(path) }));
+    const paths = [{ port: carrier }, ...others];
+    this.channel = new Channel({ ...testChannelOptions, paths, handler });
   }
 
-  static async start(options: { mtu?: number; faults?: Faults } = {}): Promise<TwoBoards> {
+  static async start(
+    options: {
+      mtu?: number;
+      faults?: Faults;
+      more?: readonly ('card' | 'udp')[];
+      firstIsOut?: boolean;
+    } = {},
+  ): Promise<TwoBoards> {
     const { mtu = 1500, faults } = options;
     const [near, far] = makePair(mtu);
-    const args = faults === undefined ? {} : { faults };
-    const peer = await Peer.start('channel-peer', far, { mtu, args });
-    const boards = new TwoBoards(peer, near, far, faults);
+    const more = makeMore(options.more ?? []);
+    const args = { ...(faults !== undefined && { faults }), more: more.far };
+    const peer = await Peer.start('channel-peer', far, { mtu, args, more: more.interfaces });
+    const boards = new TwoBoards(peer, near, far, more, faults);
+    if (options.firstIsOut) ip('link', 'set', near, 'down');
     boards.channel.start();
     await boards.until(() => boards.channel.isUp);
     return boards;
@@ -99,6 +113,7 @@ export class TwoBoards {
 
   async end(): Promise<void> {
     this.channel.stop();
+    for (const near of this.more.ours) ip('link', 'delete', near);
     await this.peer.end(this.near);
   }
 }

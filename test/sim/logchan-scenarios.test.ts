@@ -48,7 +48,7 @@ const events = (world: World, type: string) =>
 test('found: the path becomes narrower while small frames still pass', () => {
   // Acks came, so no time-out did; every large frame was lost, found lost, and sent again as large.
   const world = metWorld('narrower');
-  assert.is(world.ends[0].session?.path.bytes, 9000);
+  assert.is(world.ends[0].session?.paths.active.size.bytes, 9000);
   for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, frameBytesMax: 1300 };
   for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, true);
   settle(world, 200_000);
@@ -60,13 +60,13 @@ test('a path that became narrower is measured once, and that size is kept', () =
   for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, true);
   settle(world, 400_000);
   world.run(world.nowUs + 400_000);
-  assert.is(world.ends[0].session?.path.bytes, 1500);
+  assert.is(world.ends[0].session?.paths.active.size.bytes, 1500);
   for (let i = 0; i < 100; i++) {
     world.append(0, LANE.log, 1200, true);
     world.flush(0);
     world.run(world.nowUs + 1_000);
     takeAll(world);
-    assert.is(world.ends[0].session?.path.bytes, 1500);
+    assert.is(world.ends[0].session?.paths.active.size.bytes, 1500);
   }
 });
 
@@ -82,7 +82,7 @@ test('a clean line repeats nothing, times out never, and both find its size', ()
   settle(world, 100_000);
   for (const { session } of world.ends) {
     assert.is(session?.timeouts, 0);
-    assert.is(session?.path.bytes, 9000);
+    assert.is(session?.paths.active.size.bytes, 9000);
     for (const lane of session?.out ?? []) assert.is(lane.repeatedBytes, 0);
   }
   assert.equal(events(world, 'down'), []);
@@ -204,12 +204,12 @@ test('a pulled cable loses nothing and the session goes on', () => {
     world.flush(0);
     if (i === 20) {
       for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, cut: true };
-      for (const side of SIDES) world.ends[side].linkChanged(false, world.nowUs);
+      world.link(0, false);
     }
     world.run(world.nowUs + 20_000);
     if (i !== 40) continue;
     for (const side of SIDES) world.lines[side].faults = NO_FAULTS;
-    for (const side of SIDES) world.ends[side].linkChanged(true, world.nowUs);
+    world.link(0, true);
     assert.ok(settle(world, 10_000) < 2_000, 'what waited goes at once');
   }
   settle(world, 100_000);

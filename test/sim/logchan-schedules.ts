@@ -26,6 +26,7 @@ export function schedule(seed: number, watch?: WorldOptions['watch']): World {
   const world = new World(random, {
     buffers: { send: [buffer(random), buffer(random)], receive: [buffer(random), buffer(random)] },
     frameBytesMax: [random.pick([1500, 9000]), random.pick([1500, 9000, 1480])],
+    more: random.chance(0.5) ? [] : morePaths(random),
     attacked: random.chance(0.3),
     ...(watch && { watch }),
     ...(random.chance(0.01) ? { makeCipher: (key) => new NodeCipher(key) } : {}),
@@ -44,6 +45,15 @@ export function schedule(seed: number, watch?: WorldOptions['watch']): World {
   return world;
 }
 
+/** One or two paths beside the first, with ports of their own. */
+function morePaths(random: SeededRandom): WorldOptions['more'] & object {
+  const one = () => ({
+    frameBytesMax: [random.pick([1472, 9000]), random.pick([1472, 9000, 1300])] as const,
+    rateBytesPerSecond: random.pick([Number.POSITIVE_INFINITY, 1e6, 20_000_000]),
+  });
+  return random.chance(0.5) ? [one()] : [one(), one()];
+}
+
 function buffer(random: SeededRandom): LaneBuffer {
   return { bytes: random.pick([4096, 20_000, 200_000]), messages: random.pick([4, 64, 4096]) };
 }
@@ -53,6 +63,9 @@ function phase(world: World, random: SeededRandom): void {
   const common = faults(random);
   for (const side of SIDES) {
     world.lines[side].faults = random.chance(0.3) ? faults(random) : common;
+    for (const lines of world.paths.slice(1)) {
+      lines[side].faults = random.chance(0.3) ? common : faults(random);
+    }
   }
   const entryBytesMax = random.pick([8, 200, 1500, 2040]);
   const habits: Habits = {
@@ -76,7 +89,8 @@ function phase(world: World, random: SeededRandom): void {
     }
     if (pulls && random.chance(0.1)) {
       const up = random.chance(0.5);
-      for (const side of SIDES) world.ends[side].linkChanged(up, world.nowUs);
+      const sides = random.chance(0.7) ? SIDES : [random.pick(SIDES)];
+      world.link(random.int(world.paths.length), up, sides);
     }
   }
 }
@@ -114,13 +128,15 @@ function act(world: World, random: SeededRandom, side: 0 | 1, habits: Habits): v
 function quiet(world: World, random: SeededRandom): void {
   const frameBytesMax = random.pick(PATHS);
   for (const side of SIDES) {
-    world.lines[side].faults = {
-      ...NO_FAULTS,
-      frameBytesMax,
-      delayUs: random.pick([5, 100, 2000]),
-    };
-    world.ends[side].linkChanged(true, world.nowUs);
+    for (const lines of world.paths) {
+      lines[side].faults = {
+        ...NO_FAULTS,
+        frameBytesMax,
+        delayUs: random.pick([5, 100, 2000]),
+      };
+    }
   }
+  for (const path of world.paths.keys()) world.link(path, true);
   const limitUs = world.nowUs + QUIET_US_MAX;
   while (!world.settled) {
     assert.ok(world.nowUs < limitUs, 'no progress on a quiet line');

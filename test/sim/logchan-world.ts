@@ -1,4 +1,4 @@
-// Two ends of the log channel, two faulty lines and one clock, all from one seed. The world checks
+// Two ends of the log channel, two faulty lines a path and one clock, all from one seed. The world checks
 // after every event what must never happen; a schedule (logchan-schedules.ts) decides what does.
 import type { CipherFactory, FrameCipher } from '../../logchan/cipher.ts';
 import { type ChannelEvent, Endpoint } from '../../logchan/endpoint.ts';
@@ -8,7 +8,7 @@ import { IN_FLIGHT_FRAMES_MAX, TAG_BYTES } from '../../logchan/limits.ts';
 import type { MessageSource } from '../../logchan/receiver.ts';
 import { LANE, LANES, type Lane } from '../../logchan/sections.ts';
 import type { SessionBuffers } from '../../logchan/session.ts';
-import { HEADER_BYTES } from '../../logchan/wire.ts';
+import { HEADER_BYTES, KIND } from '../../logchan/wire.ts';
 import { assert, type SeededRandom } from '../harness/index.ts';
 
 export type SideIndex = 0 | 1;
@@ -88,26 +88,39 @@ function hash(bytes: Uint8Array, start: number, end: number, seed: number): numb
   return value >>> 0;
 }
 
+/** What the ports of a path take at both ends. */
+type PortSizes = readonly [number, number];
+
 export interface WorldOptions {
   buffers: SessionBuffers;
-  frameBytesMax: [number, number];
+  frameBytesMax: PortSizes;
+  /** Paths beside the first. */
+  more?: readonly { frameBytesMax: PortSizes; rateBytesPerSecond?: number }[];
   /** The real cipher costs ten times as much and is tried on some schedules. */
   makeCipher?: CipherFactory;
   /** Frames are recorded for attack(). */
   attacked?: boolean;
   /** Sees every frame sent. The quick cipher leaves bodies readable. */
-  watch?: (side: SideIndex, frame: Uint8Array, nowUs: number) => void;
+  watch?: (side: SideIndex, frame: Uint8Array, nowUs: number, path: number) => void;
 }
 
 export class World {
   nowUs = 0;
+  /** Of each path, what carries frames from a side; `lines` are the first path's. */
+  readonly paths: readonly (readonly [FaultyLine, FaultyLine])[];
   readonly lines: readonly [FaultyLine, FaultyLine];
   readonly ends: [Endpoint, Endpoint];
   /** Named by session, of what the side appended. */
   readonly streams: [Map<number, [Stream, Stream]>, Map<number, [Stream, Stream]>];
   readonly events: { side: SideIndex; event: ChannelEvent }[] = [];
+  /** A board does nothing before this time: it is busy with something else. */
+  readonly busyUntilUs: [number, number] = [0, 0];
   /** How late timers fire and frames are picked up, at most. */
   latenessUs = 0;
+  /** By side and path. */
+  private readonly carriers: boolean[][];
+  /** Session, sender and counter of every sealed frame sent: no two alike, over whatever path. */
+  private readonly nonces = new Set<string>();
   private readonly random: SeededRandom;
   private readonly options: WorldOptions;
   private readonly sessions: [number, number] = [0, 0];
@@ -123,6 +136,11 @@ export class World {
     this.random = random;
     this.options = options;
     this.lines = [new FaultyLine(random), new FaultyLine(random)];
+    const more = (options.more ?? []).map(
+      () => [new FaultyLine(random), new FaultyLine(random)] as const,
+    );
+    this.paths = [this.lines, ...more];
+    this.carriers = SIDES.map(() => this.paths.map(() => true));
     this.streams = [new Map(), new Map()];
     this.ends = [this.makeEnd(0), this.makeEnd(1)];
   }
@@ -136,7 +154,10 @@ export class World {
         pairingKey: PAIRING_KEY,
         cluster: 'simulated',
         random: (count) => this.random.bytes(count),
-        frameBytesMax: this.options.frameBytesMax[side],
+        paths: this.portSizes.map(({ frameBytesMax, ...rest }) => ({
+          ...rest,
+          frameBytesMax: frameBytesMax[side],
+        })),
         buffers: this.options.buffers,
         makeCipher: this.options.makeCipher ?? quick,
       },
@@ -144,9 +165,34 @@ export class World {
     );
   }
 
+  private get portSizes() {
+    return [{ frameBytesMax: this.options.frameBytesMax }, ...(this.options.more ?? [])];
+  }
+
+  /** A cable is pulled or plugged in: both ends see the carrier go, or one alone does. */
+  link(path: number, up: boolean, sides: readonly SideIndex[] = SIDES): void {
+    for (const side of sides) {
+      const carriers = this.carriers[side] as boolean[];
+      carriers[path] = up;
+      this.ends[side].linkChanged(path, up, this.nowUs);
+      this.takeEvents(side);
+    }
+  }
+
+  /** Nothing passes on a path, in one direction or both, and no end is told. */
+  cut(path: number, isCut: boolean, sides: readonly SideIndex[] = SIDES): void {
+    for (const side of sides) {
+      const line = (this.paths[path] as readonly FaultyLine[])[side] as FaultyLine;
+      line.faults = { ...line.faults, cut: isCut };
+    }
+  }
+
   /** The board loses its memory and starts again. */
   restart(side: SideIndex): void {
     this.ends[side] = this.makeEnd(side);
+    this.carriers[side]?.forEach((up, path) => {
+      if (!up) this.ends[side].linkChanged(path, false, this.nowUs);
+    });
     this.sessions[side] = 0;
     this.firm.clear();
   }
@@ -165,7 +211,7 @@ export class World {
     if (this.recorded.length === 0) return;
     const bytes = this.random.pick(this.recorded).slice();
     if (this.random.chance(0.3)) bytes[this.random.int(bytes.length)] = this.random.int(256);
-    this.ends[side].receive(bytes, 0, bytes.length, this.nowUs);
+    this.ends[side].receive(this.random.int(this.paths.length), bytes, 0, bytes.length, this.nowUs);
     this.takeEvents(side);
     this.noteReceived(side);
     this.flush(side);
@@ -229,26 +275,38 @@ export class World {
       assert.ok(idleSteps < 10_000, 'the world spins without time passing');
       this.nowUs = Math.max(this.nowUs, nextUs);
       if (this.latenessUs > 0) this.nowUs += this.random.int(this.latenessUs);
-      for (const side of SIDES) this.turn(side);
+      for (const side of SIDES) if (this.nowUs >= this.busyUntilUs[side]) this.turn(side);
     }
     this.nowUs = Math.max(this.nowUs, untilUs);
   }
 
   private nextUs(): number {
-    const ends = this.ends.map((end) => end.wakeUs(this.nowUs));
-    // A host's timer cannot fire in the same microsecond it was set in.
-    const timersUs = Math.max(Math.min(...ends), this.nowUs + 1);
-    return Math.min(this.lines[0].arrivalUs(), this.lines[1].arrivalUs(), timersUs);
+    let nextUs = Number.POSITIVE_INFINITY;
+    for (const side of SIDES) {
+      // A host's timer cannot fire in the same microsecond it was set in.
+      let sideUs = Math.max(this.ends[side].wakeUs(this.nowUs), this.nowUs + 1);
+      for (const lines of this.paths) sideUs = Math.min(sideUs, lines[other(side)].arrivalUs());
+      nextUs = Math.min(nextUs, Math.max(sideUs, this.busyUntilUs[side]));
+    }
+    return nextUs;
   }
 
   /** One turn of a board's event loop: frames in, time-outs, frames out, events. */
   turn(side: SideIndex): void {
     const end = this.ends[side];
-    const line = this.lines[other(side)];
-    for (let bytes = line.receive(this.nowUs); bytes; bytes = line.receive(this.nowUs)) {
-      end.receive(bytes, 0, bytes.length, this.nowUs);
-      this.takeEvents(side);
-      this.noteReceived(side);
+    const wasBusy = this.busyUntilUs[side] > 0;
+    this.busyUntilUs[side] = 0;
+    // Timers come before what has arrived meanwhile, as in an event loop.
+    if (wasBusy) end.tick(this.nowUs);
+    for (const [path, lines] of this.paths.entries()) {
+      const line = lines[other(side)];
+      for (let bytes = line.receive(this.nowUs); bytes; bytes = line.receive(this.nowUs)) {
+        // Without a carrier nothing comes out of a line.
+        if (this.carriers[side]?.[path] !== true) continue;
+        end.receive(path, bytes, 0, bytes.length, this.nowUs);
+        this.takeEvents(side);
+        this.noteReceived(side);
+      }
     }
     if (end.wakeUs(this.nowUs) <= this.nowUs) end.tick(this.nowUs);
     this.takeEvents(side);
@@ -258,17 +316,33 @@ export class World {
 
   /** Sends what an end has to send. */
   flush(side: SideIndex): void {
+    for (const path of this.paths.keys()) this.flushPath(side, path);
+  }
+
+  private flushPath(side: SideIndex, path: number): void {
     const end = this.ends[side];
+    const line = this.paths[path]?.[side] as FaultyLine;
+    const portBytes = this.portSizes[path]?.frameBytesMax[side] ?? 0;
     for (let frames = 0; ; frames++) {
-      const bytes = end.write(this.frame, this.nowUs);
+      const bytes = end.write(path, this.frame, this.nowUs);
       if (bytes === 0) return;
       assert.ok(frames < 10_000, 'an end that never stops sending');
-      assert.ok(bytes <= this.options.frameBytesMax[side], 'a frame larger than the port takes');
-      this.lines[side].send(this.frame.subarray(0, bytes), this.nowUs);
-      this.options.watch?.(side, this.frame.subarray(0, bytes), this.nowUs);
+      assert.ok(bytes <= portBytes, 'a frame larger than the port takes');
+      assert.ok(this.carriers[side]?.[path], 'a frame where there is no carrier');
+      this.demandFresh(side);
+      line.send(this.frame.subarray(0, bytes), this.nowUs);
+      this.options.watch?.(side, this.frame.subarray(0, bytes), this.nowUs, path);
       const place = this.recorded.length < 200 ? this.recorded.length : this.random.int(200);
       if (this.options.attacked) this.recorded[place] = this.frame.slice(0, bytes);
     }
+  }
+
+  /** On the line, where it counts: a nonce is used once, whatever the path. */
+  private demandFresh(side: SideIndex): void {
+    if (this.paths.length === 1 || this.frame[3] !== KIND.sealed) return;
+    const nonce = `${side} ${Buffer.from(this.frame.subarray(4, 14)).toString('hex')}`;
+    assert.not.ok(this.nonces.has(nonce), `a nonce twice: ${nonce}`);
+    this.nonces.add(nonce);
   }
 
   private takeEvents(side: SideIndex): void {

@@ -134,7 +134,7 @@ test('a port that calls back inside start(): the channel is not troubled, and wo
         for (const channel of channels) channel.state();
       },
     };
-    const channel: Channel = new Channel({ ...testChannelOptions, port, handler });
+    const channel: Channel = new Channel({ ...testChannelOptions, paths: [{ port }], handler });
     return channel;
   });
   for (const channel of channels) channel.start();
@@ -154,7 +154,7 @@ function eagerChannel(handler: ChannelHandler): Channel {
     start: () => {
       handler.event?.({ type: 'link', up: false });
       handler.event?.({ type: 'refused', why: 'version' });
-      handler.event?.({ type: 'up', session: 1, peerFrameBytesMax: 1500 });
+      handler.event?.({ type: 'up', path: 0, session: 1, peerFrameBytesMax: 1500 });
       handler.readable?.();
       handler.acked?.(3);
       handler.bulkAcked?.(3);
@@ -167,6 +167,7 @@ function eagerChannel(handler: ChannelHandler): Channel {
     appendBulk: () => 0,
     take: (lane: number) => (lane === LANE.log ? waiting.shift() : undefined),
     state: () => ({ up: false, linkUp: false, frameBytes: 0, rttUs: 0 }),
+    paths: () => [],
   };
   return channel as unknown as Channel;
 }

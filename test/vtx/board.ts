@@ -64,7 +64,7 @@ function saidOf(output: ExternalOutput, sequence: bigint): Said {
 function open(port: StreamPort, handler: ChannelHandler): Channel {
   // The guest runs in this very thread: on an emulated processor its slices alone would be a silence.
   const clockUs = () => (performance.now() * 1000) / Number(slowness);
-  const channel = new Channel({ ...testChannelOptions, port, handler, clockUs });
+  const channel = new Channel({ ...testChannelOptions, paths: [{ port }], handler, clockUs });
   channel.start();
   return channel;
 }

@@ -117,7 +117,7 @@ test('a link that goes hands on all that came, loses what waited, and wakes who 
   assert.equal(told, ['(down)', 'log 8', 'log 9', 'turn', 'down']);
   assert.is(await bulk, 'stopped');
   channel.isUp = true;
-  channel.handler.event?.({ type: 'up', session: 1, peerFrameBytesMax: 1500 });
+  channel.handler.event?.({ type: 'up', session: 1, path: 0, peerFrameBytesMax: 1500 });
   channel.acked(9);
   assert.equal(channel.sent, [], 'what waited for the old link is not said on the new one');
   channel.handler.event?.({ type: 'link', up: false });

@@ -137,7 +137,7 @@ export class TestBoard {
         ...plan,
         disks: plan.disks.map((disk) => ({ ...disk, path: disk.path || this.disk })),
       },
-      makeChannel: (handler) => new Channel({ ...testChannelOptions, port, handler }),
+      makeChannel: (handler) => new Channel({ ...testChannelOptions, paths: [{ port }], handler }),
       events: {
         arbiter: (event) => {
           this.arbiter.push(event);
