@@ -95,6 +95,9 @@ export const EVENT_CODES = {
   'LINK-UP': info('the log link stands'),
   'LINK-DOWN': warning('the log link is down'),
   'LINK-REFUSED': lasting(error('the log link cannot be had')),
+  'LOG-PATH-TAKEN': warning('the log goes another way to the peer'),
+  'LOG-PATH-LOST': warning('one of the ways of the log is lost'),
+  'LOG-PATH-BACK': info('one of the ways of the log is there again'),
 
   // What the operator asked for.
   'REQUEST-TAKEN': info('the operator asks'),

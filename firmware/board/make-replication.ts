@@ -1,6 +1,7 @@
 // Replication of this board on this host: guest and log link as the configuration names them.
-import { Channel } from '../../logchan/channel.ts';
+import { Channel, type ChannelPath } from '../../logchan/channel.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
+import { UdpPort } from '../../logchan/udp-port.ts';
 import { watchdog as native } from '../../native/index.ts';
 import type { About } from './about.ts';
 import type { BoardConfig } from './config/types.ts';
@@ -11,13 +12,13 @@ import type { Replication, ReplicationEvents } from './replication/types.ts';
 const CLUSTER = 'twinstep';
 
 export function makeReplication(
-  { guest, log }: BoardConfig,
+  config: BoardConfig,
   pairingKey: Uint8Array,
   about: About,
   events: ReplicationEvents,
 ): Replication {
   return new GuestReplication({
-    plan: guest,
+    plan: config.guest,
     about,
     events,
     nowMs: () => native.bootClockMs(),
@@ -25,8 +26,27 @@ export function makeReplication(
       new Channel({
         pairingKey,
         cluster: CLUSTER,
-        paths: [{ port: new RingPort({ interface: log.interface, mayBeAbsent: true }) }],
+        paths: logWays(config),
         handler,
       }),
   });
+}
+
+const BYTES_PER_MBIT = 1e6 / 8;
+
+/** The cards, the better first; the front LAN is the last resort. Any of them may be missing. */
+function logWays({ log, front }: BoardConfig): ChannelPath[] {
+  const cards = log.interfaces.map((name) => ({
+    port: new RingPort({ interface: name, mayBeAbsent: true }),
+  }));
+  if (log.overFront === null) return cards;
+  const port = new UdpPort({
+    interface: front.interface,
+    address: front.bind,
+    peer: front.peer,
+    // Beside the statements on this LAN, which must not wait behind a sync-up in one socket.
+    port: front.port + 1,
+  });
+  const rateBytesPerSecond = log.overFront.rateMbit * BYTES_PER_MBIT;
+  return [...cards, { port, name: 'the front LAN', rateBytesPerSecond }];
 }

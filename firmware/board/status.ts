@@ -20,6 +20,7 @@ import type { ConfigVersion } from './config/load.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { Severity } from './event-codes.ts';
 import type { BoardEvent } from './events.ts';
+import { type LogPathStatus, logPaths } from './log-paths.ts';
 import type { PathCounters } from './paths.ts';
 import type { Redundancy } from './redundancy.ts';
 import type { NetFacts, ReplicationFacts, SyncFacts } from './replication/types.ts';
@@ -62,7 +63,7 @@ export interface Status {
   readonly lagMs: number | null;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
-  readonly link: ReplicationFacts['link'];
+  readonly link: LinkStatus;
   readonly sync: SyncFacts & { readonly isAllowed: boolean };
   readonly lastTakeover: TakeoverStatus | null;
   readonly guest: {
@@ -90,6 +91,15 @@ export interface Status {
   readonly scada: ScadaStatus | null;
   /** The wall clock. Null: not looked at. */
   readonly clock: ClockStatus | null;
+}
+
+export interface LinkStatus {
+  readonly up: boolean;
+  /** Of the way in use. */
+  readonly rttUs: number;
+  readonly frameBytes: number;
+  /** The ways of the log, the best first. */
+  readonly paths: readonly LogPathStatus[];
 }
 
 export interface PathStatus {
@@ -208,7 +218,7 @@ export function statusOf(parts: StatusParts): Status {
     lagMs: facts.lagMs,
     logKbps: facts.logKbps,
     gate: facts.gate,
-    link: facts.link,
+    link: { ...facts.link, paths: logPaths(facts.link.paths) },
     sync: { ...facts.sync, isAllowed: state.config.syncAllowed },
     lastTakeover: parts.takeover,
     guest: {

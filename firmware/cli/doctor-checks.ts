@@ -65,7 +65,7 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...checkState(options),
     ...checkKey(options),
     ...(await checkSerial(options)),
-    ...checkNic(options, 'log link', options.log, '--log'),
+    ...logCards(options).flatMap((card) => checkNic(options, 'log link', card, '--log')),
     ...checkNic(options, 'front LAN', options.front, '--front'),
     ...checkSharedNic(options),
     ...(await checkGateway(options)),
@@ -333,8 +333,17 @@ function hasNetRaw(proc: string): boolean {
   return effective === undefined || ((BigInt(`0x${effective}`) >> CAP_NET_RAW) & 1n) === 1n;
 }
 
+/** Those named, or the one that should have been. */
+function logCards({ log }: DoctorOptions): (string | undefined)[] {
+  return log === undefined ? [undefined] : log.split(',');
+}
+
+function checkSharedNic(options: DoctorOptions): Finding[] {
+  return logCards(options).flatMap((card) => checkShared(card, options));
+}
+
 /** One chip that fails must not take two paths with it. */
-function checkSharedNic({ log, front, sys }: DoctorOptions): Finding[] {
+function checkShared(log: string | undefined, { front, sys }: DoctorOptions): Finding[] {
   if (log === undefined || front === undefined) return [];
   const area = 'independence';
   if (log === front) {

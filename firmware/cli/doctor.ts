@@ -11,7 +11,7 @@ export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]
   --key FILE         pairing key
   --serial PORT      heartbeat line, for example /dev/ttyS1
   --baud N           its rate (115200)
-  --log IFACE        interface of the log link
+  --log IFACE[,IFACE] interfaces of the log link
   --front IFACE      interface of the plant LAN
   --gateway ADDRESS  witness on the plant LAN
   --watchdog PATH    hardware watchdog (/dev/watchdog)
@@ -83,7 +83,7 @@ async function fromConfig(file: string | undefined): Promise<Given> {
     state: config.stateDir,
     key: config.pairingKeyFile,
     ...(serial === null ? {} : { serial: serial.port, baud: String(serial.baud) }),
-    log: config.log.interface,
+    log: config.log.interfaces.join(','),
     front: front.interface,
     ...(front.gateway === null ? {} : { gateway: front.gateway }),
     watchdog: watchdog.device,

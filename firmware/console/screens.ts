@@ -3,6 +3,7 @@
 import type { AlarmChange } from '../board/alarms/book.ts';
 import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
+import type { LogPathState, LogPathStatus } from '../board/log-paths.ts';
 import { PATH_WORDS } from '../board/notices.ts';
 import type { NetFacts } from '../board/replication/types.ts';
 import type { AlarmView, Status } from '../board/status.ts';
@@ -35,11 +36,30 @@ export function linksScreen(status: Status): string {
     head,
     ...rows,
     row('log link', link.up ? `up, round trip ${link.rttUs.toFixed(0)} us` : 'DOWN'),
+    ...logPathRows(link.paths),
     row('log', `${logKbps.toFixed(0)} kbit/s`),
     row('backup', lagMs === null ? 'none' : `${lagMs.toFixed(1)} ms behind`),
     row('gateway', gateway),
     '',
   ].join('\n');
+}
+
+const LOG_PATH_WORDS: Readonly<Record<LogPathState, string>> = {
+  'in-use': 'in use',
+  ready: 'ready',
+  'no-carrier': 'NO CARRIER',
+  'no-answer': 'NO ANSWER',
+  unknown: '?',
+};
+
+/** Each way of the log, and what would happen if it went now. */
+function logPathRows(paths: readonly LogPathStatus[]): string[] {
+  return paths.flatMap(({ name, state, rttUs, sharePercent, ifLost }) => {
+    const rtt = rttUs === null ? '' : `${rttUs.toFixed(0)} us`;
+    const share = `${sharePercent.toFixed(0)} % of the log`;
+    const head = `  ${name.padEnd(16)}${LOG_PATH_WORDS[state].padEnd(12)}${rtt.padEnd(10)}${share}`;
+    return [clip(head, COLUMNS), `    if it went now: ${ifLost}`];
+  });
 }
 
 export function redundancyScreen({ redundancy, pairState }: Status): string {

@@ -68,12 +68,20 @@ function guestWords({ guest }: Status): string {
   return `${guest.state}, up ${span(Number(BigInt(guest.virtualNs) / 1_000_000n))}${life}`;
 }
 
-function pathRow({ paths }: Status, path: 'log' | 'serial' | 'front'): string {
+function pathRow({ paths, link }: Status, path: 'log' | 'serial' | 'front'): string {
   const { state, peerHears, heardMs } = paths[path];
   const words = { talks: 'ok', silent: 'SILENT', none: 'not used' }[state];
   const ago =
     state !== 'silent' ? '' : heardMs === null ? ', never heard' : ` for ${span(heardMs)}`;
-  return row(PATH_WORDS[path], `${words}${ago}${peerHears === false ? ', NOT HEARD THERE' : ''}`);
+  const way = path === 'log' && state === 'talks' ? wayWords(link) : '';
+  const there = peerHears === false ? ', NOT HEARD THERE' : '';
+  return row(PATH_WORDS[path], `${words}${way}${ago}${there}`);
+}
+
+/** Where the log has more ways than one. */
+function wayWords({ paths }: Status['link']): string {
+  const inUse = paths.find(({ state }) => state === 'in-use');
+  return inUse === undefined || paths.length === 1 ? '' : `, over ${inUse.name}`;
 }
 
 function witnessWords({ witness }: Status): string {

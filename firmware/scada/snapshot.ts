@@ -139,6 +139,7 @@ function ways({ paths, witness, link }: Status): Reading[] {
     text('Paths/Front LAN', paths.front.state),
     flag('Paths/Gateway Answers', witness.answers),
     flag('Paths/Log Link Up', link.up),
+    text('Paths/Log Goes Over', link.paths.find(({ state }) => state === 'in-use')?.name ?? null),
   ];
 }
 

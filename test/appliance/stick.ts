@@ -61,6 +61,7 @@ const board = (plan: StickPlan): string[] => [
   ...(plan.boardLines ?? []),
   '[log]',
   'interface = "log0"',
+  'over-front = false',
   '[serial]',
   'port = "/dev/ttyS1"',
   '[front]',

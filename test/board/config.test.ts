@@ -43,7 +43,7 @@ test('the shortest file is enough', () => {
     pairingKeyFile: '/etc/twinstep/pairing.key',
     eventsFile: null,
     syncAllowed: true,
-    log: { interface: 'eth1' },
+    log: { interfaces: ['eth1'], overFront: { rateMbit: 20 } },
     serial: { port: '/dev/ttyS0', baud: 115200 },
     front: {
       interface: 'eth0',
@@ -120,7 +120,7 @@ test('every mistake at once, in the order of the file', () => {
     '4: [board] side "left" must be "a" or "b"',
     '5: unknown key "state_dir" in [board]; did you mean "state-dir"?',
     '6: unknown key "baud" in [board]; it belongs to [serial]',
-    '8: [log] interface must be text in quotes',
+    '8: [log] interface must be text in quotes, or a list of such',
     '14: [front] peer is the address of this board itself',
     '15: [front] gateway "192.168.10" must be an IPv4 address, as 192.168.10.2',
     '17: [guest] kernel must be text in quotes',
@@ -130,6 +130,35 @@ test('every mistake at once, in the order of the file', () => {
     '22: unknown table "gest"; did you mean "guest"?',
     '24: [limits] pet-ms must be a whole number, 1 to 600000',
   ]);
+});
+
+test('the ways of the log: one card or two, and the front LAN unless it is not wanted', () => {
+  const withLog = (lines: string) => SMALL.replace('interface = "eth1"', lines);
+  const two = parseConfig(
+    withLog('interface = ["eth1", "eth2"]\nover-front = false'),
+    '/etc/twinstep',
+  );
+  assert.equal(two.problems, []);
+  assert.equal(two.config.log, { interfaces: ['eth1', 'eth2'], overFront: null });
+  const fast = parseConfig(withLog('interface = "eth1"\nfront-rate-mbit = 200'), '/etc/twinstep');
+  assert.equal(fast.config.log.overFront, { rateMbit: 200 });
+  const wrong: [string, string][] = [
+    ['interface = ["eth1", "eth1"]', '[log] interface names an interface twice'],
+    ['interface = ["eth1", "eth2", "eth3"]', '[log] interface names more than 2 interfaces'],
+    ['interface = ["eth1", "eth0"]', '[log] and [front] must have an interface each'],
+    ['interface = ["eth1", "a/b"]', '[log] interface "a/b" must be'],
+    ['interface = []', '[log] interface is missing'],
+    ['interface = "eth1"\nover-front = "yes"', '[log] over-front must be true or false'],
+    ['interface = "eth1"\nfront-rate-mbit = 0', '[log] front-rate-mbit must be a whole number'],
+  ];
+  for (const [lines, words] of wrong) {
+    const problems = problemsOf(withLog(lines));
+    assert.is(problems.length, 1, lines);
+    assert.match(problems[0] as string, words);
+  }
+  const last = SMALL.replace('gateway', 'port = 65535\ngateway');
+  assert.match(problemsOf(last)[0] ?? '', 'must leave the next one to [log] over-front');
+  assert.equal(problemsOf(last.replace('"eth1"', '"eth1"\nover-front = false')), []);
 });
 
 test('the line to the other board is no serial line of the guest', () => {

@@ -159,7 +159,7 @@ export class FakeReplication implements Replication {
       isFarBehind: (this.lagMs ?? 0) > 1000,
       logKbps: 0,
       gate: { mode: this.gateIs, waiting: 0, oldestMs: 0 },
-      link: { up: this.link.isUp, rttUs: 50, frameBytes: 1500 },
+      link: { up: this.link.isUp, rttUs: 50, frameBytes: 1500, paths: [] },
       sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] },
       lastTakeover: this.takeover,
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],

@@ -25,7 +25,7 @@ export function loneConfig(lone: Lone): string {
   return [
     ...['', '[board]', `name = "${name}"`, 'side = "a"', `state-dir = "${stateDir}"`],
     ...['pairing-key-file = "key"', ...board],
-    ...['[log]', 'interface = "none"', '[serial]', 'port = "none"'],
+    ...['[log]', 'interface = "none"', 'over-front = false', '[serial]', 'port = "none"'],
     ...['[front]', 'interface = "lo"', `bind = "127.0.0.${host}"`, `peer = "127.0.0.${host + 1}"`],
     ...(port === undefined ? [] : [`port = ${port}`]),
     'gateway = "none"',

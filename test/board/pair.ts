@@ -170,6 +170,7 @@ side = "${side}"
 state-dir = "${folder}"
 [log]
 interface = "none"
+over-front = false
 [serial]
 port = "${tty}"
 [front]

@@ -238,7 +238,7 @@ test('the screen holds whatever there is to say', () => {
     lagMs: 1e6,
     logKbps: 1e6,
     gate: { mode: 'closed', waiting: 1e6, oldestMs: 1e6 },
-    link: { up: true, rttUs: 1e6, frameBytes: 9000 },
+    link: { up: true, rttUs: 1e6, frameBytes: 9000, paths: [] },
     sync: { phase: 'refused', refusals: [long, long], percent: 0, etaS: 1e9, isAllowed: false },
     lastTakeover: { kind: 'takeover', blackoutMs: 1e9, cause: long, wallMs: 1 },
     guest: {

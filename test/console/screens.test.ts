@@ -1,10 +1,11 @@
 // What the screens show: SCADA, the clock, the status of a healthy and of a sorry board; all in ASCII, none too wide.
 import type { ClockStatus } from '../../firmware/board/clock-watch.ts';
+import { logPaths } from '../../firmware/board/log-paths.ts';
 import { redundancyOf } from '../../firmware/board/redundancy.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import type { TimeText } from '../../firmware/console/needs.ts';
-import { guestScreen } from '../../firmware/console/screens.ts';
+import { guestScreen, linksScreen } from '../../firmware/console/screens.ts';
 import { statusLines } from '../../firmware/console/status-screen.ts';
 import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, suite } from '../harness/index.ts';
@@ -202,6 +203,42 @@ test('a card says what was dropped before the guest, and whose it was', () => {
   const screen = guestScreen({ ...healthy, nets: [flooded] });
   assert.match(screen, /FLOODED, 29500 a second now; dropped 30000, 29500 of them broadcast/);
   assert.match(screen, /most from 02:bd:00:00:00:07/);
+});
+
+test('show links: each way of the log, its share, and what would happen if it went now', () => {
+  const healthy = healthyStatus();
+  const paths = logPaths([
+    {
+      ...{ name: 'eth1', hasCarrier: false, isActive: false, isLost: true },
+      rttUs: 0,
+      logBytes: 900,
+    },
+    {
+      ...{ name: 'eth2', hasCarrier: true, isActive: true, isLost: false },
+      rttUs: 81,
+      logBytes: 100,
+    },
+    {
+      ...{ name: 'the front LAN', hasCarrier: true, isActive: false, isLost: false },
+      ...{ rttUs: 312, logBytes: 0 },
+    },
+  ]);
+  const status = { ...healthy, link: { ...healthy.link, paths } };
+  const lines = linksScreen(status).split('\n');
+  assert.equal(
+    lines.filter((line) => line.startsWith('  ')),
+    [
+      '  eth1            NO CARRIER            90 % of the log',
+      '    if it went now: nothing changes',
+      '  eth2            in use      81 us     10 % of the log',
+      '    if it went now: the log goes on over the front LAN',
+      '  the front LAN   ready       312 us    0 % of the log',
+      '    if it went now: no other way is left for the log',
+    ],
+  );
+  for (const line of lines) assert.ok(line.length <= 80, line);
+  const row = statusLines(status).find((line) => line.startsWith('log link'));
+  assert.match(row ?? '', 'ok, over eth2');
 });
 
 test.run();

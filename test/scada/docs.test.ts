@@ -27,7 +27,7 @@ test('every metric is explained', () => {
     health: { ok: true, words: [] },
     versions: { firmware: '' },
     paths: { log: { state: '' }, serial: { state: '' }, front: { state: '' } },
-    ...{ witness: { answers: true }, link: { up: true }, lagMs: 0, logKbps: 0 },
+    ...{ witness: { answers: true }, link: { up: true, paths: [] }, lagMs: 0, logKbps: 0 },
     sync: { phase: 'none', percent: 0, etaS: null, refusals: [] },
     ...{ alarms: [], gate: { mode: 'open' }, lastTakeover: null, peer: null },
     ...{ guest: { state: 'leading', lives: 1 }, disks: [] },

@@ -151,6 +151,7 @@ state-dir = ${text('state')}
 pairing-key-file = ${text('key')}
 [log]
 interface = "${LOG_INTERFACE}"
+over-front = false
 [serial]
 port = ${text('serial')}
 [front]

@@ -314,7 +314,7 @@ const FACTS: ReplicationFacts = {
   engine: { kind: 'soft', why: 'asked for' },
   ...{ isFarBehind: false, logKbps: 0, isReady: true, missing: null, lastTakeover: null },
   gate: { mode: 'closed', waiting: 0, oldestMs: 0 },
-  link: { up: true, rttUs: 0, frameBytes: 0 },
+  link: { up: true, rttUs: 0, frameBytes: 0, paths: [] },
   sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] },
   ...{ disks: [], diskBusySinceMs: null, nets: [], peerAbout: null },
 };

@@ -3,6 +3,7 @@
 import { DEFAULT_LIMITS, type Limits } from '../../../watchdog/limits.ts';
 import type { EventCode } from '../event-codes.ts';
 import type { Occurrence } from '../events.ts';
+import { logPathTrouble } from '../log-paths.ts';
 import type { NetFacts } from '../replication/types.ts';
 import type { Status } from '../status.ts';
 import { ALARM_CODES, type AlarmCode } from './codes.ts';
@@ -246,9 +247,11 @@ function noteClock(
 }
 
 function notePaths(
-  { paths }: Status,
+  { paths, link }: Status,
   note: (code: AlarmCode, isSo: boolean, text?: string) => void,
 ): void {
+  const trouble = logPathTrouble(link.paths);
+  if (trouble !== null) note('PATH-LOG', true, trouble);
   note('PATH-LOG', paths.log.state === 'silent');
   note('PATH-SERIAL', paths.serial.state === 'silent');
   note('PATH-FRONT', paths.front.state === 'silent');

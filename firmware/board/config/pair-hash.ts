@@ -15,13 +15,15 @@ const GUEST: { readonly [Name in PropertyAt<'pair'>]: (guest: GuestPlan) => obje
   lines: ({ com1, com2 }) => ({ lines: [com1.kind, com2.kind] }),
 };
 
-export function pairHashOf({ guest, limits, front, serial, mqtt }: BoardConfig): string {
+export function pairHashOf({ guest, limits, front, log, serial, mqtt }: BoardConfig): string {
   const shared = {
     guest: Object.assign({}, ...Object.values(GUEST).map((part) => part(guest))),
     limits,
     front: { port: front.port, gateway: front.gateway },
     serial: serial?.baud ?? null,
     mqtt: mqtt === null ? null : { group: mqtt.group, device: mqtt.device },
+    // As it was before there was a choice, where the usual one is made.
+    ...(log.overFront === null && { log: 'cards' }),
   };
   return createHash('sha256').update(JSON.stringify(shared)).digest('hex');
 }

@@ -16,7 +16,7 @@ import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
 import { type Problem, readToml, type TomlDocument } from './toml.ts';
-import type { BoardConfig, GuestLine, GuestNic, GuestPlan } from './types.ts';
+import type { BoardConfig, GuestLine, GuestNic, GuestPlan, LogConfig } from './types.ts';
 
 export interface Parsed {
   readonly config: BoardConfig;
@@ -31,6 +31,9 @@ const INTERFACE_WORDS = 'the name of a network interface, 1 to 15 letters';
 const GROUP = /^[a-z_][a-z0-9_-]{0,30}$/;
 const BAUDS = { min: 9_600, max: 4_000_000 };
 const PORTS = { min: 1, max: 65_535 };
+/** What bulk data may use of the front LAN: a sync-up is not to be felt there. */
+const FRONT_RATE_MBIT = { min: 1, max: 100_000, usual: 20 };
+const LOG_CARDS_MAX = 2;
 const FRAMES_PER_S = { min: 0, max: 10_000_000 };
 const MIB = 1 << 20;
 
@@ -56,7 +59,7 @@ function readTables(reader: ConfigReader): BoardConfig {
   };
   const config: BoardConfig = {
     ...head,
-    log: { interface: reader.table('log').matching('interface', INTERFACE, INTERFACE_WORDS) },
+    log: log(reader.table('log')),
     serial: serial(reader.table('serial')),
     front: front(reader.table('front')),
     watchdog: watchdog(reader.table('watchdog')),
@@ -64,8 +67,7 @@ function readTables(reader: ConfigReader): BoardConfig {
     limits: limits(reader),
     mqtt: mqtt(reader, name),
   };
-  if (config.front.interface !== '' && config.front.interface === config.log.interface)
-    reader.problem('log.interface', '[log] and [front] must have an interface each');
+  checkLog(reader, config);
   for (const port of ['com1', 'com2'] as const) {
     const line = config.guest[port];
     if (line.kind === 'tty' && line.path === config.serial?.port)
@@ -75,6 +77,29 @@ function readTables(reader: ConfigReader): BoardConfig {
       );
   }
   return config;
+}
+
+function log(table: TableReader): LogConfig {
+  const interfaces = table.texts('interface');
+  const isGiven = table.raw('interface') !== undefined;
+  if (!isGiven || (interfaces.length === 0 && Array.isArray(table.raw('interface'))))
+    table.problem('interface', 'is missing');
+  if (interfaces.length > LOG_CARDS_MAX)
+    table.problem('interface', `names more than ${LOG_CARDS_MAX} interfaces`);
+  if (new Set(interfaces).size < interfaces.length)
+    table.problem('interface', 'names an interface twice');
+  for (const name of interfaces)
+    if (!INTERFACE.test(name)) table.problem('interface', `"${name}" must be ${INTERFACE_WORDS}`);
+  const isOverFront = table.flag('over-front', true);
+  const rateMbit = table.whole('front-rate-mbit', FRONT_RATE_MBIT, FRONT_RATE_MBIT.usual);
+  return { interfaces, overFront: isOverFront ? { rateMbit } : null };
+}
+
+function checkLog(reader: ConfigReader, { front, log }: BoardConfig): void {
+  if (log.interfaces.includes(front.interface))
+    reader.problem('log.interface', '[log] and [front] must have an interface each');
+  if (log.overFront !== null && front.port === PORTS.max)
+    reader.problem('front.port', '[front] port must leave the next one to [log] over-front');
 }
 
 function groupName(table: TableReader, key: string): string | null {

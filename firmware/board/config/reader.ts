@@ -153,6 +153,13 @@ export class TableReader {
     return usual;
   }
 
+  flag(key: string, usual: boolean): boolean {
+    const value = this.raw(key);
+    if (value === undefined || typeof value === 'boolean') return value ?? usual;
+    this.problem(key, 'must be true or false, without quotes');
+    return usual;
+  }
+
   /** One text or a list of them. */
   texts(key: string): string[] {
     const value = this.raw(key);

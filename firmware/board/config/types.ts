@@ -21,7 +21,7 @@ export interface BoardConfig {
   /** Whose members may use the socket that only reads. Null: that of READ_GROUP, where there is one. */
   readonly readGroup: string | null;
   readonly syncAllowed: boolean;
-  readonly log: { readonly interface: string };
+  readonly log: LogConfig;
   /** Null: this pair has no serial line. */
   readonly serial: { readonly port: string; readonly baud: number } | null;
   readonly front: FrontConfig;
@@ -30,6 +30,13 @@ export interface BoardConfig {
   readonly limits: Limits;
   /** Null: nothing is told to SCADA. */
   readonly mqtt: ScadaConfig | null;
+}
+
+export interface LogConfig {
+  /** Cards with a cable to the other board, the better first. */
+  readonly interfaces: readonly string[];
+  /** Where no cable passes, the log goes over the front LAN; null: never. */
+  readonly overFront: { readonly rateMbit: number } | null;
 }
 
 export interface FrontConfig {

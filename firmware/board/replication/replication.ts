@@ -4,7 +4,9 @@
 //
 // A gate order takes effect before it returns. What changes the guest runs in a queue of tasks, one after
 // the other. Everything that comes from the channel is worked off in the turn in which it comes.
+import type { ChannelPathFacts } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
+import type { PathChange } from '../../../logchan/paths.ts';
 import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
@@ -29,6 +31,7 @@ import { TakeoverMarks } from './takeover-marks.ts';
 import { TaskQueue } from './task-queue.ts';
 import type {
   CurrentRole,
+  LogPathFacts,
   Replication,
   ReplicationEvents,
   ReplicationFacts,
@@ -395,7 +398,33 @@ export class GuestReplication implements Replication {
         return;
       case 'link':
         if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
+        return;
+      case 'active':
+      case 'path-lost':
+      case 'path-back':
+        this.tellOfPath(event);
     }
+  }
+
+  private tellOfPath(event: PathChange): void {
+    const names = this.link.channel.paths().map(({ name }) => name);
+    const path = names[event.path] ?? '';
+    if (event.type === 'path-back') {
+      this.event('LOG-PATH-BACK', `the log can go over ${path} again`, { path });
+      return;
+    }
+    if (event.type === 'path-lost') {
+      const why = event.why === 'carrier' ? 'no carrier' : 'no answer';
+      this.event('LOG-PATH-LOST', `the log cannot go over ${path}: ${why}`, { path, why });
+      return;
+    }
+    const was = names[event.was] ?? '';
+    const why = {
+      carrier: `${was} has no carrier`,
+      silent: `${was} gives no answer`,
+      better: `${path} is good`,
+    }[event.why];
+    this.event('LOG-PATH-TAKEN', `the log goes over ${path} now: ${why}`, { path, was, why });
   }
 
   private message(message: LogMessage): void {
@@ -489,6 +518,7 @@ export class GuestReplication implements Replication {
         up: channel.isUp && channel.linkUp,
         rttUs: channel.rttUs,
         frameBytes: channel.frameBytes,
+        paths: channel.paths().map(pathFacts),
       },
       sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
       lastTakeover: this.takeover?.facts() ?? null,
@@ -516,4 +546,10 @@ export class GuestReplication implements Replication {
   private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {
     this.options.events.event({ code, text, ...(data === undefined ? {} : { data }) });
   }
+}
+
+function pathFacts(path: ChannelPathFacts): LogPathFacts {
+  const { name, linkUp, isActive, isLost, rttUs, logBytesSent } = path;
+  const lost = isLost ?? null;
+  return { name, hasCarrier: linkUp, isActive, isLost: lost, rttUs, logBytes: logBytesSent };
 }

@@ -86,6 +86,28 @@ export interface NetFacts extends StormFacts {
   readonly tap: string;
 }
 
+/** A way of the log, the best first; what is measured is of the session that stands. */
+export interface LogPathFacts {
+  /** For people. */
+  readonly name: string;
+  readonly hasCarrier: boolean;
+  /** What this board sends goes over it. */
+  readonly isActive: boolean;
+  /** No answer comes over it; null: no session stands. */
+  readonly isLost: boolean | null;
+  readonly rttUs: number;
+  /** Sent of the log. */
+  readonly logBytes: number;
+}
+
+export interface LinkFacts {
+  readonly up: boolean;
+  /** Of the path in use. */
+  readonly rttUs: number;
+  readonly frameBytes: number;
+  readonly paths: readonly LogPathFacts[];
+}
+
 export interface ReplicationFacts {
   readonly guest: 'none' | 'starting' | 'leading' | 'paused' | 'following' | 'ended' | 'failed';
   readonly position: bigint;
@@ -101,7 +123,7 @@ export interface ReplicationFacts {
   readonly isFarBehind: boolean;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
-  readonly link: { readonly up: boolean; readonly rttUs: number; readonly frameBytes: number };
+  readonly link: LinkFacts;
   readonly sync: SyncFacts;
   readonly lastTakeover: Takeover | null;
   readonly disks: readonly { readonly path: string; readonly trouble: string | null }[];

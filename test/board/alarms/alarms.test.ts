@@ -147,6 +147,32 @@ test('a path that flickers is one alarm; a hand-over is none; a start is none', 
   assert.equal(young.said, []);
 });
 
+test('the log on a way that is not its best, or with one way lost: PATH-LOG says which', () => {
+  const healthy = healthyStatus();
+  const way = { rttUs: 80, sharePercent: 50, ifLost: '' };
+  const status = {
+    ...healthy,
+    link: {
+      ...healthy.link,
+      paths: [
+        { ...way, name: 'eth1', state: 'no-carrier' as const },
+        { ...way, name: 'the front LAN', state: 'in-use' as const },
+      ],
+    },
+  };
+  const raised: string[] = [];
+  const watch = new AlarmWatch({
+    raise: (code, text) => raised.push(`${code}: ${text}`),
+    clear: (code) => raised.push(`-${code}`),
+  });
+  lookFor(watch, status, 2_000);
+  lookFor(watch, healthy, 5_000);
+  assert.equal(raised, [
+    'PATH-LOG: the log goes over the front LAN: eth1 has no carrier; one more fault there, and redundancy is gone',
+    '-PATH-LOG',
+  ]);
+});
+
 test('events that happened, events that begin and end a state, and what fades', () => {
   const { watch, said } = watched();
   const events = new EventLog({ wallMs: () => 1, monoMs: () => nowMs });

@@ -48,7 +48,7 @@ export function healthyStatus(): Status {
     lagMs: 2.4,
     logKbps: 38,
     gate: { mode: 'acked', waiting: 0, oldestMs: 0 },
-    link: { up: true, rttUs: 92, frameBytes: 1_500 },
+    link: { up: true, rttUs: 92, frameBytes: 1_500, paths: [] },
     sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
     lastTakeover: {
       cause: 'the log link and both other paths fell silent',

@@ -20,11 +20,15 @@ const GUEST: GuestPlan = {
   onPowerOff: 'stop',
 };
 
-const hashOf = (guest: Partial<GuestPlan> = {}): string =>
+const hashOf = (
+  guest: Partial<GuestPlan> = {},
+  overFront: BoardConfig['log']['overFront'] = { rateMbit: 20 },
+): string =>
   pairHashOf({
     guest: { ...GUEST, ...guest },
     limits: { silentMs: 1 },
     front: { port: 7, gateway: null },
+    log: { interfaces: ['eth1'], overFront },
     serial: null,
     mqtt: null,
   } as unknown as BoardConfig);
@@ -35,6 +39,11 @@ test('the number is of these words', () => {
     '"macs":[[2,0,0,0,0,1]],"disks":[true],"lines":["none","socket"]},"limits":{"silentMs":1},' +
     '"front":{"port":7,"gateway":null},"serial":null,"mqtt":null}';
   assert.is(hashOf(), createHash('sha256').update(words).digest('hex'));
+});
+
+test('whether the log may go over the front LAN counts, what it may use of it does not', () => {
+  assert.is.not(hashOf({}, null), hashOf());
+  assert.is(hashOf({}, { rateMbit: 100 }), hashOf());
 });
 
 test('each property of the guest that counts changes it, and paths do not', () => {
