@@ -2,7 +2,7 @@
 // last words true and false, hangs, sleeps, cut cables (also one way) and a dead gateway. In each world reached:
 // never two open gates, never a reign that begins behind what the plant has seen, never a release
 // the newer reign does not hold; after one fault someone serves; after repair the pair is redundant.
-// The deeper runs are in arbiter-explore.long.ts. All of it is 18 s of one core; on a host that others
+// The deeper runs are in arbiter-explore.long.ts. All of it is a minute of one core; on a host that others
 // use it has taken 100 s, hence the long time-outs.
 import { assert, suite } from '../harness/index.ts';
 import { explore, type Task, transcript, untaken } from './arbiter/explore.ts';

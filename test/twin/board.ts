@@ -29,6 +29,7 @@ import {
   GUEST_MAC,
   LOG_INTERFACE,
   other,
+  SECOND_LOG_INTERFACE,
   type Side,
   TAP,
 } from './network.ts';
@@ -51,6 +52,12 @@ plaintext = "allowed"
 keepalive-s = 2
 `;
 
+/** Most faults are of a pair whose log has one cable and no other way. */
+export interface LogWays {
+  readonly secondCard?: boolean;
+  readonly overFront?: boolean;
+}
+
 export interface BoardOptions {
   readonly side: Side;
   readonly namespace: Namespace;
@@ -59,6 +66,7 @@ export interface BoardOptions {
   readonly guest: PlantGuest;
   readonly pairingKeyFile: string;
   readonly serialPort: string;
+  readonly ways?: LogWays;
   /** Lines for [limits]. */
   readonly more?: string;
   /** For the guest's command line. */
@@ -114,7 +122,8 @@ export class BoardUnderTest {
 
   private configuration(): string {
     const { side, folder, guest, pairingKeyFile } = this.options;
-    const { more = '', append: words = '', broker } = this.options;
+    const { more = '', append: words = '', broker, ways = {} } = this.options;
+    const cards = [LOG_INTERFACE, ...(ways.secondCard === true ? [SECOND_LOG_INTERFACE] : [])];
     const scada = broker === undefined ? '' : SCADA.replace('BROKER', broker);
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
     const text = (value: string) => JSON.stringify(value);
@@ -125,7 +134,8 @@ side = "${side}"
 state-dir = ${inside('state')}
 pairing-key-file = ${text(pairingKeyFile)}
 [log]
-interface = "${LOG_INTERFACE}"
+interface = ${JSON.stringify(cards)}
+over-front = ${ways.overFront === true}
 [serial]
 port = ${inside(SERIAL_PORT)}
 [front]

@@ -88,6 +88,11 @@ async function dieInPieces({ rig, random }: FaultContext, side: Side) {
     await lose();
   }
   await waitUntil(windowMs);
+  return powerOff(rig, side);
+}
+
+/** The last piece. */
+async function powerOff(rig: FaultContext['rig'], side: Side) {
   await rig.cutPower(side);
   // A cable carries when both its ends have power.
   return async () => {
@@ -100,6 +105,26 @@ async function dieInPieces({ rig, random }: FaultContext, side: Side) {
     await Promise.all([...cables, rig.restorePower(side)]);
   };
 }
+
+/** A hand pulls log, front and serial cable of the primary, in any order, and its power last: two seconds in all. */
+export const PLUGS: Fault = single('plugs of the primary pulled one by one', async (at) => {
+  const { rig, random, primary } = at;
+  const plugs = [
+    () => rig.network.pull('log', primary),
+    () => rig.network.pull('front', primary),
+    () => rig.serial.set('cut'),
+  ];
+  while (plugs.length > 0) {
+    const [pull] = plugs.splice(random.int(plugs.length), 1);
+    await pull!();
+    await new Promise((resolve) => setTimeout(resolve, random.int(HAND_MS / 3)));
+  }
+  const mend = await powerOff(rig, primary);
+  await takenOver(at);
+  return mend;
+});
+
+const HAND_MS = 2_000;
 
 /** All of it within this time (docs/PROMISES.md); the arbiter waits for longer. */
 const DEATH_MS = 500;

@@ -12,7 +12,8 @@
 // power; then the cards at both of its ends have no carrier. The end of a veth pair that is switched
 // off is no picture of a card whose cable was pulled: that one stays switched on, and only its carrier
 // goes. So the log cards are macvlan interfaces upon the ends of the pair: they have a carrier while the
-// pair has one, and pass its frames on as they are.
+// pair has one, and pass its frames on as they are. A second log cable, where it is asked for, is a second
+// such pair.
 import { writeFileSync } from 'node:fs';
 import { ip, type Namespace, newNamespace } from '../harness/netns.ts';
 import { BadCable, type Trouble } from './bad-cable.ts';
@@ -29,21 +30,29 @@ export const GUEST_MAC = '02:77:00:00:00:50';
 export const BOARD_IP: Readonly<Record<Side, string>> = { a: '10.77.0.11', b: '10.77.0.12' };
 /** As a board sees its interfaces. */
 export const LOG_INTERFACE = 'log0';
+export const SECOND_LOG_INTERFACE = 'log1';
 export const FRONT_INTERFACE = 'br0';
 export const TAP = 'tap0';
-export type Cable = 'front' | 'log';
+export type Cable = 'front' | 'log' | 'log2';
 const CABLES: readonly Cable[] = ['front', 'log'];
-const CARD: Readonly<Record<Cable, string>> = { front: 'front0', log: LOG_INTERFACE };
+const CARD: Readonly<Record<Cable, string>> = {
+  front: 'front0',
+  log: LOG_INTERFACE,
+  log2: SECOND_LOG_INTERFACE,
+};
+const isLog = (cable: Cable): boolean => cable !== 'front';
 /**
  * Unlike every number here: the kernel tells of a carrier at once only where an interface and what it
  * hangs on have different ones (linkwatch_urgent_event), else up to a second late.
  */
-const CARD_NUMBER: Readonly<Record<Cable, string>> = { front: '1001', log: '1002' };
+const CARD_NUMBER: Readonly<Record<Cable, string>> = {
+  ...{ front: '1001', log: '1002', log2: '1003' },
+};
 const ANSWER_ONLY_THERE = '/proc/sys/net/ipv4/conf/all/arp_ignore';
 const CARRIER_POLL_MS = 10;
 export const PLANT_INTERFACE = 'plant';
 const PLANT_MAC = '02:77:00:00:00:01';
-const MTU = { front: '1500', log: '9000' } as const;
+const MTU = { front: '1500', log: '9000', log2: '9000' } as const;
 const QUIET_IPV6 = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 /** Linux clients repeat a lost segment after 200 ms at the earliest, unless the route says otherwise. */
 export const RTO_MIN_MS = 10;
@@ -53,10 +62,10 @@ export const port = (cable: Cable, side: Side): string => `${cable}-${side}`;
 
 /** Where what this board says on this cable comes in. */
 export const earshot = (cable: Cable, side: Side): string =>
-  port(cable, cable === 'log' ? other(side) : side);
+  port(cable, isLog(cable) ? other(side) : side);
 
-/** The log link is one cable. */
-const nameOf = (cable: Cable, side: Side): string => (cable === 'log' ? cable : port(cable, side));
+/** A log cable is one for both boards. */
+const nameOf = (cable: Cable, side: Side): string => (isLog(cable) ? cable : port(cable, side));
 
 export class Network {
   readonly boards: Readonly<Record<Side, Namespace>>;
@@ -67,12 +76,15 @@ export class Network {
   /** Our ends that are switched on. */
   private readonly on = new Set<string>();
 
-  private constructor(boards: Record<Side, Namespace>) {
+  private readonly cables: readonly Cable[];
+
+  private constructor(boards: Record<Side, Namespace>, cables: readonly Cable[]) {
     this.boards = boards;
+    this.cables = cables;
   }
 
   /** Needs a namespace of its own (enterNamespace). */
-  static async make(): Promise<Network> {
+  static async make({ hasSecondLog = false } = {}): Promise<Network> {
     // A power cut waits for no compiler.
     wire('power');
     writeFileSync(QUIET_IPV6, '1');
@@ -83,10 +95,13 @@ export class Network {
       a: await newNamespace({ mounts: true }),
       b: await newNamespace({ mounts: true }),
     };
-    const mtu = ['mtu', MTU.log];
-    const [a, b] = [port('log', 'a'), port('log', 'b')];
-    ip('link', 'add', a, ...mtu, 'type', 'veth', 'peer', 'name', b, ...mtu);
-    const network = new Network(boards);
+    const cables: readonly Cable[] = hasSecondLog ? [...CABLES, 'log2'] : CABLES;
+    for (const cable of cables.filter(isLog)) {
+      const mtu = ['mtu', MTU[cable]];
+      const [a, b] = [port(cable, 'a'), port(cable, 'b')];
+      ip('link', 'add', a, ...mtu, 'type', 'veth', 'peer', 'name', b, ...mtu);
+    }
+    const network = new Network(boards, cables);
     for (const side of SIDES) network.equip(side);
     network.settle();
     return network;
@@ -95,19 +110,24 @@ export class Network {
   private equip(side: Side): void {
     const board = this.boards[side];
     board.run('sh', '-c', `echo 1 > ${QUIET_IPV6}`);
-    const [front, log] = [port('front', side), port('log', side)];
+    const front = port('front', side);
+    const logs = this.cables.filter(isLog);
     const card = (cable: Cable) => {
       const inside = ['index', CARD_NUMBER[cable], 'mtu', MTU[cable]];
       return [...inside, 'netns', String(board.pid), 'type'];
     };
     ip('link', 'add', CARD.front, ...card('front'), 'veth', 'peer', 'name', front);
-    ip('link', 'add', CARD.log, 'link', log, ...card('log'), 'macvlan', 'mode', 'passthru');
+    for (const log of logs) {
+      const on = ['link', port(log, side)];
+      ip('link', 'add', CARD[log], ...on, ...card(log), 'macvlan', 'mode', 'passthru');
+    }
     ip('link', 'set', front, 'mtu', MTU.front, 'master', PLANT_INTERFACE);
-    for (const name of [front, log]) ip('link', 'set', name, 'addrgenmode', 'none');
+    for (const name of [front, ...logs.map((log) => port(log, side))])
+      ip('link', 'set', name, 'addrgenmode', 'none');
     const link = (...args: string[]) => board.run('ip', 'link', ...args);
     link('add', FRONT_INTERFACE, 'type', 'bridge', 'stp_state', '0', 'mcast_snooping', '0');
     link('set', FRONT_INTERFACE, 'addrgenmode', 'none', 'up');
-    link('set', CARD.log, 'addrgenmode', 'none', 'up');
+    for (const log of logs) link('set', CARD[log], 'addrgenmode', 'none', 'up');
     link('set', CARD.front, 'addrgenmode', 'none', 'master', FRONT_INTERFACE, 'up');
     this.addTap(side);
     board.run('ip', 'address', 'add', `${BOARD_IP[side]}/24`, 'dev', FRONT_INTERFACE);
@@ -130,7 +150,7 @@ export class Network {
   /** Every end of ours on or off, as it must be now. */
   private settle(): void {
     for (const side of SIDES)
-      for (const cable of CABLES) {
+      for (const cable of this.cables) {
         const [end, isOn] = [port(cable, side), this.isOn(cable, side)];
         if (isOn === this.on.has(end)) continue;
         ip('link', 'set', end, isOn ? 'up' : 'down');
@@ -160,16 +180,15 @@ export class Network {
     const name = nameOf(cable, side);
     if (this.bad.has(name)) throw new Error(`${name} is bad already`);
     const end = port(cable, side);
-    const made =
-      cable === 'log'
-        ? BadCable.inPair(end, port(cable, other(side)), trouble)
-        : BadCable.atBridge(end, PLANT_INTERFACE, trouble);
+    const made = isLog(cable)
+      ? BadCable.inPair(end, port(cable, other(side)), trouble)
+      : BadCable.atBridge(end, PLANT_INTERFACE, trouble);
     this.bad.set(name, await made);
   }
 
   /** These processes and the carriers of these boards' cards end in one go. */
   async cutPower(sides: readonly Side[], processes: readonly number[]): Promise<void> {
-    const ends = sides.flatMap((side) => CABLES.map((cable) => port(cable, side)));
+    const ends = sides.flatMap((side) => this.cables.map((cable) => port(cable, side)));
     const down = ends.filter((end) => this.on.delete(end));
     for (const side of sides) this.dark.add(side);
     // Ending a process takes no time; taking a carrier may wait for the kernel, by milliseconds.
@@ -183,7 +202,7 @@ export class Network {
   async restorePower(sides: readonly Side[]): Promise<void> {
     for (const side of sides) this.dark.delete(side);
     this.settle();
-    for (const side of sides) for (const cable of CABLES) await this.carries(cable, side);
+    for (const side of sides) for (const cable of this.cables) await this.carries(cable, side);
   }
 
   /** As the card of this board finds it. */
@@ -193,7 +212,7 @@ export class Network {
 
   /** Until both ends of this cable know that they have a carrier, if they can have one. */
   private async carries(cable: Cable, side: Side): Promise<void> {
-    const ends = cable === 'log' ? SIDES : [side];
+    const ends = isLog(cable) ? SIDES : [side];
     if (!ends.every((end) => this.isOn(cable, end))) return;
     const isThere = () =>
       ends.every(
@@ -212,7 +231,7 @@ export class Network {
     for (const side of SIDES) await this.boards[side].close();
     // A cable goes with either of its ends; the kernel may have come to it first.
     for (const side of SIDES)
-      for (const cable of CABLES)
+      for (const cable of this.cables)
         for (const name of [port(cable, side), `${port(cable, side)}-x`]) removed(name);
     ip('link', 'delete', PLANT_INTERFACE);
   }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { PlantGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
-import { BoardUnderTest } from './board.ts';
+import { BoardUnderTest, type LogWays } from './board.ts';
 import { type ClientOptions, PlantClient } from './client.ts';
 import { Network, other, SIDES, type Side } from './network.ts';
 import { PlantScada } from './plant-scada.ts';
@@ -20,6 +20,8 @@ export interface RigOptions {
   readonly client?: ClientOptions;
   /** More lines of each board's configuration, behind [limits]. */
   readonly more?: string;
+  /** Ways of the log beside its one cable. @default none */
+  readonly ways?: LogWays;
   /** More words of the guest's command line. */
   readonly append?: string;
   /** With a broker on the plant LAN, which both boards tell. */
@@ -55,18 +57,18 @@ export class TwinRig {
 
   /** Needs a network namespace of its own. Nothing runs yet. */
   static async make(options: RigOptions): Promise<TwinRig> {
-    const { guest, client, more, append, onEvent, onRig } = options;
+    const { guest, client, more, append, onEvent, onRig, ways = {} } = options;
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
-    const network = await Network.make();
+    const network = await Network.make({ hasSecondLog: ways.secondCard === true });
     const scada = options.hasScada === true ? await PlantScada.start() : undefined;
     const serial = await SerialCable.make();
     const board = (side: Side) => {
       const own = join(folder, side);
       mkdirSync(own);
       const made = new BoardUnderTest({
-        ...{ side, guest, pairingKeyFile, folder: own },
+        ...{ side, guest, pairingKeyFile, folder: own, ways },
         ...(more === undefined ? {} : { more }),
         ...(append === undefined ? {} : { append }),
         ...(scada === undefined ? {} : { broker: scada.url }),

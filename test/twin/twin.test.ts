@@ -35,6 +35,7 @@ for (const name of [
   'log cable',
   'serial cable',
   'power cut of the primary',
+  'death in pieces of the primary',
   'front cable of the primary',
   'TAP of the primary deleted',
   'losses and wrong order on the log link',
