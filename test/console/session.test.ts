@@ -153,7 +153,7 @@ test(
       await technician.sees('look there before you switch this one off');
       const text = technician.screen.all.replaceAll(folder, '/etc/twinstep');
       assert.match(text, 'board.toml:4: [board] side "x" must be');
-      assert.match(text, 'board.toml:12: [front] interface');
+      assert.match(text, 'board.toml:13: [front] interface');
       assert.match(text, 'No supervisor runs');
       await technician.at('NO-BOARD# ', 'request switch-over\r');
       await technician.sees('THE BOARD DOES NOT ANSWER');

@@ -79,18 +79,6 @@ clean('a death in pieces, every order of every step', {
   liveness: true,
 });
 
-clean('a death in pieces and another fault, unit by unit', {
-  menu: {
-    faults: ['death', 'crash', 'hang', 'log', 'front-a'],
-    atOnce: 2,
-    repairs: false,
-    grain: 'units',
-  },
-  budget: { faults: 2, words: 0, losses: 0, delays: 0 },
-  from: 'redundant',
-  liveness: true,
-});
-
 clean(
   'a hand that pulls plug after plug, the power last, unit by unit',
   {

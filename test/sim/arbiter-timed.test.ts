@@ -37,7 +37,7 @@ test(
 const calm = (name: string) =>
   new TimedPair({ random: seededRandom(name), faults: 0, atOnce: 0, kinds: [], log: null });
 const SEEDS = 10;
-const DEATHS = 200;
+const DEATHS = 60;
 
 test(
   'a primary that limps hands over once, and does not get the guest back while it rests',
