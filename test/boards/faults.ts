@@ -80,6 +80,9 @@ const unanswered = ({ rig, primary }: Scene, command: string): void => {
   rig.boards[primary].machine.shell(command).catch(() => {});
 };
 
+/** From one plug to the next. */
+const aHandLater = () => new Promise((resolve) => setTimeout(resolve, 500));
+
 export const FAULTS: readonly Fault[] = [
   {
     name: 'the primary loses its power',
@@ -91,6 +94,28 @@ export const FAULTS: readonly Fault[] = [
     mend: async (scene) => {
       await scene.rig.powerOn(scene.primary);
       await startsAgain(scene, scene.primary);
+    },
+  },
+  {
+    name: 'log cable, front cable and serial cable of the primary are pulled one by one, then its power',
+    id: 'plugs',
+    happen: async (scene) => {
+      const { rig, primary, backup } = scene;
+      await rig.logCable(false);
+      await aHandLater();
+      await rig.boards[primary].carrier('front', false);
+      await aHandLater();
+      rig.serial.isWhole = false;
+      await aHandLater();
+      await rig.powerCut(primary);
+      await leads(scene, backup);
+    },
+    mend: async (scene) => {
+      const { rig, primary } = scene;
+      rig.serial.isWhole = true;
+      await rig.logCable(true);
+      await rig.powerOn(primary);
+      await startsAgain(scene, primary);
     },
   },
   {
