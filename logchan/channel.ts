@@ -45,6 +45,8 @@ export interface ChannelPathFacts {
   name: string;
   /** It has a carrier. */
   linkUp: boolean;
+  /** Why not, where that is not the carrier. */
+  trouble: string | null;
   /** What this end sends goes over it. */
   isActive: boolean;
   /** No carrier, or no answer. Undefined: no session stands. */
@@ -240,6 +242,7 @@ export class Channel {
     return {
       name,
       linkUp: this.carriers[index] ?? false,
+      trouble: port.trouble ?? null,
       isActive: paths !== undefined && paths.active === path,
       isLost: path?.isLost,
       rttUs: path === undefined || path.rtt.samples === 0 ? 0 : path.rtt.smoothedUs,

@@ -43,6 +43,8 @@ export function portCounters(): PortCounters {
 export interface Port {
   /** For people: "eth1", "10.0.0.2 over eth1". */
   readonly name: string;
+  /** Why it has no link, where that is not the carrier: in words. */
+  readonly trouble?: string | undefined;
   /** Touches the world. Called once. */
   start(handler: PortHandler): LinkState;
   slot(): Uint8Array | undefined;

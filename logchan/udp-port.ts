@@ -36,6 +36,7 @@ const NO_LINK: LinkState = { up: false, frameBytesMax: FRAME_BYTES_BASE };
 
 export class UdpPort implements Port {
   readonly name: string;
+  trouble: string | undefined;
   private readonly options: UdpPortOptions;
   private readonly count = portCounters();
   private readonly slots: Uint8Array[];
@@ -81,22 +82,24 @@ export class UdpPort implements Port {
     const socket = createSocket({ type: 'udp4', lookup: lookup as never });
     this.socket = socket;
     socket.on('message', (bytes, from) => this.receive(bytes, from.address));
-    socket.on('error', () => this.failed(socket));
+    socket.on('error', (error) => this.failed(socket, error));
     socket.bind({ address: this.options.address, port: this.options.port, exclusive: true }, () => {
       if (this.socket !== socket) return;
       this.isBound = true;
+      this.trouble = undefined;
       widen(socket);
       this.look();
     });
   }
 
   /** No such address, as yet; or the port is taken. */
-  private failed(socket: Socket): void {
+  private failed(socket: Socket, error: Error): void {
     if (this.socket !== socket) return;
     if (this.isBound) {
       this.count.unsent++;
       return;
     }
+    this.trouble = error.message;
     this.shut();
   }
 

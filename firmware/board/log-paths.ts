@@ -9,6 +9,8 @@ export interface LogPathStatus {
   /** "eth1", "the front LAN". */
   readonly name: string;
   readonly state: LogPathState;
+  /** Why it has no link, where that is not the carrier. */
+  readonly trouble: string | null;
   /** Null: not measured. */
   readonly rttUs: number | null;
   /** Of what was sent of the log since the link stands. */
@@ -22,6 +24,7 @@ export function logPaths(facts: readonly LogPathFacts[]): LogPathStatus[] {
   return facts.map((path, index) => ({
     name: path.name,
     state: stateOf(path),
+    trouble: path.trouble,
     rttUs: path.rttUs > 0 ? path.rttUs : null,
     sharePercent: total === 0 ? 0 : (100 * path.logBytes) / total,
     ifLost: ifLost(facts, index),
@@ -53,8 +56,9 @@ export function logPathTrouble(paths: readonly LogPathStatus[]): string | null {
     if (inUse === undefined || inUse === paths[0]) return null;
     return `the log goes over ${inUse.name}; ${paths[0]?.name} answers again and is watched for a while`;
   }
-  const missing = paths.flatMap(({ name, state }) => {
-    if (state === 'no-carrier') return [`${name} has no carrier`];
+  const missing = paths.flatMap(({ name, state, trouble }) => {
+    if (state === 'no-carrier')
+      return [trouble === null ? `${name} has no carrier` : `${name} has no link (${trouble})`];
     return state === 'no-answer' ? [`${name} gives no answer`] : [];
   });
   return `the log goes over ${inUse.name}: ${missing.join(', ')}; ${onWords(paths)}`;

@@ -54,11 +54,12 @@ const LOG_PATH_WORDS: Readonly<Record<LogPathState, string>> = {
 
 /** Each way of the log, and what would happen if it went now. */
 function logPathRows(paths: readonly LogPathStatus[]): string[] {
-  return paths.flatMap(({ name, state, rttUs, sharePercent, ifLost }) => {
+  return paths.flatMap(({ name, state, trouble, rttUs, sharePercent, ifLost }) => {
     const rtt = rttUs === null ? '' : `${rttUs.toFixed(0)} us`;
     const share = `${sharePercent.toFixed(0)} % of the log`;
     const head = `  ${name.padEnd(16)}${LOG_PATH_WORDS[state].padEnd(12)}${rtt.padEnd(10)}${share}`;
-    return [clip(head, COLUMNS), `    if it went now: ${ifLost}`];
+    const why = trouble === null ? [] : [`    ${trouble}`];
+    return [head, ...why, `    if it went now: ${ifLost}`].map((line) => clip(line, COLUMNS));
   });
 }
 

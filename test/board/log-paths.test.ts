@@ -5,7 +5,10 @@ import { assert, suite } from '../harness/index.ts';
 
 const test = suite('board/log-paths');
 
-const GOOD = { hasCarrier: true, isActive: false, isLost: false, rttUs: 80, logBytes: 0 };
+const GOOD = {
+  ...{ hasCarrier: true, trouble: null, isActive: false, isLost: false },
+  ...{ rttUs: 80, logBytes: 0 },
+};
 const NAMES = ['eth1', 'eth2', 'the front LAN'];
 
 function facts(...changes: Partial<LogPathFacts>[]): LogPathFacts[] {
@@ -49,6 +52,8 @@ test('what to mend', () => {
     'the log goes over eth1: eth2 has no carrier; one more fault there, and it goes over the front LAN',
   );
   assert.match(trouble({}, ACTIVE) ?? '', 'eth1 answers again');
+  const taken = { ...PULLED, trouble: 'bind EADDRINUSE 10.0.0.2:47609' };
+  assert.match(trouble(ACTIVE, {}, taken) ?? '', 'the front LAN has no link (bind EADDRINUSE');
 });
 
 test('one way, or no session: the alarm of a silent path tells', () => {

@@ -209,17 +209,17 @@ test('show links: each way of the log, its share, and what would happen if it we
   const healthy = healthyStatus();
   const paths = logPaths([
     {
-      ...{ name: 'eth1', hasCarrier: false, isActive: false, isLost: true },
+      ...{ name: 'eth1', trouble: null, hasCarrier: false, isActive: false, isLost: true },
       rttUs: 0,
       logBytes: 900,
     },
     {
-      ...{ name: 'eth2', hasCarrier: true, isActive: true, isLost: false },
+      ...{ name: 'eth2', trouble: null, hasCarrier: true, isActive: true, isLost: false },
       rttUs: 81,
       logBytes: 100,
     },
     {
-      ...{ name: 'the front LAN', hasCarrier: true, isActive: false, isLost: false },
+      ...{ name: 'the front LAN', trouble: null, hasCarrier: true, isActive: false, isLost: false },
       ...{ rttUs: 312, logBytes: 0 },
     },
   ]);

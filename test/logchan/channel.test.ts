@@ -20,7 +20,7 @@ class Board {
   readonly messages: Uint8Array[] = [];
   private wakes: (() => void)[] = [];
 
-  constructor(port: Port, options: Partial<ChannelOptions> = {}, takes = true) {
+  constructor(port: Port, options: Partial<ChannelOptions> = {}, takes = true, more: Port[] = []) {
     const told = () => {
       for (const wake of this.wakes.splice(0)) wake();
     };
@@ -39,7 +39,12 @@ class Board {
         told();
       },
     };
-    this.channel = new Channel({ ...testChannelOptions, ...options, paths: [{ port }], handler });
+    this.channel = new Channel({
+      ...testChannelOptions,
+      ...options,
+      paths: [port, ...more].map((each) => ({ port: each })),
+      handler,
+    });
     started.push(this.channel);
     this.channel.start();
   }
@@ -179,6 +184,45 @@ test('a link that is down at the start, and comes up', async () => {
   assert.equal(boards[0].events, [{ type: 'link', up: false }]);
   a.setLink({ up: true, frameBytesMax: 1500 });
   await meet(...boards);
+});
+
+test('two ports: messages go over the first, over the second when its link is down, and both know the peer', async () => {
+  const [[a0, b0], [a1, b1]] = [MemoryPort.pair(9000), MemoryPort.pair(1500)] as const;
+  let adopted = 0;
+  a1.adoptSender = () => {
+    adopted++;
+  };
+  const board = (...ports: Port[]) =>
+    new Board(ports[0] as Port, {}, true, ports.slice(1) as Port[]);
+  const [a, b] = await meet(board(a0, a1), board(b0, b1));
+  const active = (of: Board) => of.channel.paths().findIndex(({ isActive }) => isActive);
+  await a.until(() => a.events.some((event) => event.type === 'joined' && event.path === 1));
+  assert.is(adopted, 1);
+  a.channel.append(new Uint8Array(10), { urgent: true });
+  await b.until(() => b.messages.length === 1);
+  for (const port of [a0, b0]) port.setLink({ up: false, frameBytesMax: 9000 });
+  assert.ok(a.channel.linkUp && active(a) === 1);
+  for (let i = 0; i < 20; i++) a.channel.append(new Uint8Array(4000), { urgent: true });
+  await b.until(() => b.messages.length === 21);
+  await a.until(() => a.channel.ackedThrough === 21);
+  assert.not.ok(a.events.some(({ type }) => type === 'link'));
+  const [first, second] = a.channel.state().paths;
+  assert.equal([first?.linkUp, first?.isLost, second?.isLost], [false, true, false]);
+  assert.ok((second?.logBytesSent ?? 0) >= 80_000 && (second?.port.sent ?? 0) > 50);
+  a1.setLink({ up: false, frameBytesMax: 1500 });
+  assert.not.ok(a.channel.linkUp);
+  assert.ok(a.events.some((event) => event.type === 'link' && !event.up));
+});
+
+test('where one port cannot be opened, none stays open', () => {
+  const [good] = MemoryPort.pair();
+  const [small] = MemoryPort.pair(1000);
+  let closed = 0;
+  good.close = () => {
+    closed++;
+  };
+  assert.throws(() => new Board(good, {}, true, [small]), /MTU is too small/);
+  assert.is(closed, 1);
 });
 
 test.run();

@@ -148,9 +148,12 @@ udp('UDP: an address that comes later than the board', async () => {
   const { news, handler, until } = linkWatch();
   assert.not.ok(port.start(handler).up);
   assert.is(port.slot(), undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.match(port.trouble ?? '', 'EADDRNOTAVAIL');
   ip('address', 'add', '10.55.0.1/24', 'dev', near);
   await until(1);
   assert.equal(news, [true]);
+  assert.is(port.trouble, undefined);
   assert.is(port.slot()?.length, 1472);
   port.close();
   ip('link', 'delete', near);

@@ -6,7 +6,6 @@
 // the other. Everything that comes from the channel is worked off in the turn in which it comes.
 import type { ChannelPathFacts } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
-import type { PathChange } from '../../../logchan/paths.ts';
 import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
@@ -16,6 +15,7 @@ import type { GuestPlan } from '../config/types.ts';
 import type { EventCode } from '../event-codes.ts';
 import { Announcer } from './announcer.ts';
 import { factsOf } from './board-facts.ts';
+import { channelNews } from './channel-news.ts';
 import type { BoardFacts } from './compat.ts';
 import { DiskCare } from './disk-care.ts';
 import { Following } from './following.ts';
@@ -386,45 +386,8 @@ export class GuestReplication implements Replication {
   }
 
   private tellOfChannel(event: ChannelEvent): void {
-    switch (event.type) {
-      case 'up':
-        this.event('LINK-UP', 'the log link stands');
-        return;
-      case 'down':
-        this.event('LINK-DOWN', `the log link has ended: ${event.why}`, { why: event.why });
-        return;
-      case 'refused':
-        this.event('LINK-REFUSED', `the peer is refused: ${event.why}`, { why: event.why });
-        return;
-      case 'link':
-        if (!event.up) this.event('LINK-DOWN', 'no carrier on the log link', { why: 'carrier' });
-        return;
-      case 'active':
-      case 'path-lost':
-      case 'path-back':
-        this.tellOfPath(event);
-    }
-  }
-
-  private tellOfPath(event: PathChange): void {
-    const names = this.link.channel.paths().map(({ name }) => name);
-    const path = names[event.path] ?? '';
-    if (event.type === 'path-back') {
-      this.event('LOG-PATH-BACK', `the log can go over ${path} again`, { path });
-      return;
-    }
-    if (event.type === 'path-lost') {
-      const why = event.why === 'carrier' ? 'no carrier' : 'no answer';
-      this.event('LOG-PATH-LOST', `the log cannot go over ${path}: ${why}`, { path, why });
-      return;
-    }
-    const was = names[event.was] ?? '';
-    const why = {
-      carrier: `${was} has no carrier`,
-      silent: `${was} gives no answer`,
-      better: `${path} is good`,
-    }[event.why];
-    this.event('LOG-PATH-TAKEN', `the log goes over ${path} now: ${why}`, { path, was, why });
+    const news = channelNews(event, () => this.link.channel.paths().map(({ name }) => name));
+    if (news !== undefined) this.options.events.event(news);
   }
 
   private message(message: LogMessage): void {
@@ -549,7 +512,7 @@ export class GuestReplication implements Replication {
 }
 
 function pathFacts(path: ChannelPathFacts): LogPathFacts {
-  const { name, linkUp, isActive, isLost, rttUs, logBytesSent } = path;
-  const lost = isLost ?? null;
-  return { name, hasCarrier: linkUp, isActive, isLost: lost, rttUs, logBytes: logBytesSent };
+  const { name, linkUp, trouble, isActive, rttUs, logBytesSent } = path;
+  const isLost = path.isLost ?? null;
+  return { name, hasCarrier: linkUp, trouble, isActive, isLost, rttUs, logBytes: logBytesSent };
 }

@@ -91,6 +91,8 @@ export interface LogPathFacts {
   /** For people. */
   readonly name: string;
   readonly hasCarrier: boolean;
+  /** Why not, where that is not the carrier. */
+  readonly trouble: string | null;
   /** What this board sends goes over it. */
   readonly isActive: boolean;
   /** No answer comes over it; null: no session stands. */

@@ -149,7 +149,7 @@ test('a path that flickers is one alarm; a hand-over is none; a start is none', 
 
 test('the log on a way that is not its best, or with one way lost: PATH-LOG says which', () => {
   const healthy = healthyStatus();
-  const way = { rttUs: 80, sharePercent: 50, ifLost: '' };
+  const way = { rttUs: 80, sharePercent: 50, ifLost: '', trouble: null };
   const status = {
     ...healthy,
     link: {
