@@ -102,11 +102,12 @@ async function steady(rig: TwinRig): Promise<{ latencyUs: number; logKbps: numbe
 async function idleRate(rig: TwinRig): Promise<number> {
   await rig.redundant();
   const bytes = () => {
-    const folder = `/sys/class/net/${port('log2', 'a')}/statistics`;
-    const [sent, heard] = ['tx_bytes', 'rx_bytes'].map((name) =>
-      Number(readFileSync(`${folder}/${name}`, 'utf8')),
-    );
-    return (sent ?? 0) + (heard ?? 0);
+    // Of this namespace; /sys shows that in which it was mounted.
+    const lines = readFileSync('/proc/net/dev', 'utf8').split('\n');
+    const line = lines.find((one) => one.trim().startsWith(`${port('log2', 'a')}:`)) ?? '';
+    const counters = line.replace(/^.*:/, '').trim().split(/\s+/).map(Number);
+    const [heard = Number.NaN] = counters;
+    return heard + (counters[8] ?? Number.NaN);
   };
   const [before, startMs] = [bytes(), performance.now()];
   await new Promise((resolve) => setTimeout(resolve, IDLE_MS));

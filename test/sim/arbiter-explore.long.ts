@@ -64,6 +64,19 @@ for (const [fault, overFront] of [
 }
 
 clean(
+  'a hand that pulls plug after plug, the power last, every order of every step',
+  {
+    menu: { faults: ['hand'], atOnce: 1, repairs: false, grain: 'all' },
+    budget: { faults: 1, words: 0, losses: 0, delays: 0 },
+    from: 'redundant',
+    statesMax: 2_000_000,
+    liveness: true,
+  },
+  true,
+  { ...model, overFront: true },
+);
+
+clean(
   'a board that comes back with a lower count of starts, and another fault, unit by unit',
   {
     menu: {
