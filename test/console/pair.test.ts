@@ -25,14 +25,18 @@ let at: Record<Side, Technician>;
 
 /** What changes from run to run, and which alarms a busy machine has. */
 function masked(screen: string): string {
-  return screen
-    .replace(/^alarms? .*(\n {11}.*)*/im, 'alarms     MASKED')
-    .replace(/\d+ (d|h|min|s)( \d+ (h|min|s))?\b/g, 'SPAN')
-    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')
-    .replace(/\b[0-9a-f]{8}\b/g, 'HASH')
-    .replace(/\d+(\.\d+)?/g, '#')
-    .replace(/(# kbit\/s|# ms|leaves .*log),? .*waiting.*/g, '$1')
-    .replace(/ +$/gm, '');
+  return (
+    screen
+      .replace(/^alarms? .*(\n {11}.*)*/im, 'alarms     MASKED')
+      .replace(/\d+ (d|h|min|s)( \d+ (h|min|s))?\b/g, 'SPAN')
+      .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')
+      // The first number of a start is drawn, and may have eight digits.
+      .replace(/\bnumber \d+/g, 'number #')
+      .replace(/\b[0-9a-f]{8}\b/g, 'HASH')
+      .replace(/\d+(\.\d+)?/g, '#')
+      .replace(/(# kbit\/s|# ms|leaves .*log),? .*waiting.*/g, '$1')
+      .replace(/ +$/gm, '')
+  );
 }
 
 /** From the newest prompt with this command on. */

@@ -16,7 +16,7 @@ test.needs(needs.device('/dev/net/tun'));
 test.needs({ met: guest !== undefined, why });
 
 const random = seededRandom();
-const HANDS = 2;
+const HANDS = 1;
 const ANSWERS = 50;
 const WAIT_MS = 20_000;
 const NAMES = ['log0', 'log1', 'the front LAN'];
