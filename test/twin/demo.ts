@@ -38,7 +38,7 @@ async function demo(guest: PlantGuest): Promise<number> {
   try {
     story.step('the guest boots on board a, board b comes into step');
     chaos = await Chaos.start(guest, {
-      more: busy ? PATIENT : '',
+      ...{ more: busy ? PATIENT : '', ways: { overFront: true } },
       hasScada: true,
       onRig: (rig) => {
         screen.watch(rig);

@@ -106,6 +106,14 @@ async function powerOff(rig: FaultContext['rig'], side: Side) {
   };
 }
 
+/** The log goes on over the front LAN. */
+const LOG_GOES_ROUND: Fault = single('log cable, with another way for the log', async ({ rig }) => {
+  rig.network.pull('log', 'a');
+  const goesRound = (side: Side) => rig.boards[side].status?.link.paths[1]?.state === 'in-use';
+  await rig.until('the log goes another way', () => goesRound('a') && goesRound('b'), START_MS);
+  return () => rig.network.mend('log', 'a');
+});
+
 /** A hand pulls log, front and serial cable of the primary, in any order, and its power last: two seconds in all. */
 export const PLUGS: Fault = single('plugs of the primary pulled one by one', async (at) => {
   const { rig, random, primary } = at;
@@ -125,6 +133,9 @@ export const PLUGS: Fault = single('plugs of the primary pulled one by one', asy
 });
 
 const HAND_MS = 2_000;
+
+/** Of a pair whose log also goes over the front LAN. */
+const WITH_WAYS: readonly Fault[] = [LOG_GOES_ROUND, PLUGS];
 
 /** All of it within this time (docs/PROMISES.md); the arbiter waits for longer. */
 const DEATH_MS = 500;
@@ -348,7 +359,7 @@ export const FAULTS: readonly Fault[] = [
 ];
 
 export function faultNamed(name: string): Fault {
-  const found = FAULTS.find((fault) => fault.name === name);
+  const found = [...FAULTS, ...WITH_WAYS].find((fault) => fault.name === name);
   if (found === undefined) throw new Error(`no fault "${name}"`);
   return found;
 }

@@ -13,7 +13,7 @@ import type { Talking } from './talkers.ts';
 export const CHAPTERS = [
   { fault: 'crash of the primary', words: 'the primary crashes (kill -9)' },
   { fault: 'switch-over', words: 'a planned switch-over' },
-  { fault: 'log cable', words: 'the log cable is pulled' },
+  { fault: 'log cable, with another way for the log', words: 'the log cable is pulled' },
   { fault: 'hang of the primary', words: 'the primary hangs (SIGSTOP), its watchdog ends it' },
   { fault: 'power cut of the primary', words: 'the primary loses its power' },
 ] as const;
