@@ -88,3 +88,8 @@ export function format(value: number): string {
   const digits = Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))) - 1);
   return value.toLocaleString('en', { maximumFractionDigits: Math.min(6, digits) });
 }
+
+/** One figure that has been measured, against one that is given. */
+export function valueAgainst(name: string, value: number) {
+  return { better: 'lower', rounds: 1, peer: { name, run: () => value } } as const;
+}

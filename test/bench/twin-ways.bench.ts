@@ -1,26 +1,15 @@
 // What a pulled log cable costs a pair whose log has another way: the front LAN, or a second card. With the usual
 // limits; so a host that is busy with other things shows in the figures. twin-ways-run.ts measures.
-import { spawnSync } from 'node:child_process';
-import { needs, repoPath } from '../harness/index.ts';
-import { plantOrWhy } from '../twin/plant-guest.ts';
-import { type Comparison, quantile } from './frame.ts';
+import { type Comparison, quantile, valueAgainst } from './frame.ts';
+import { measuredBy } from './twin-child.ts';
 import type { AllWays, WaysMeasured } from './twin-ways-run.ts';
 
 const BAR = { pulledMs: 25, idleBps: 1000 } as const;
 
 export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
-  const { guest, why } = plantOrWhy();
-  const missing = [needs.networkNamespaces(), needs.device('/dev/net/tun')].find(({ met }) => !met);
-  if (guest === undefined || missing !== undefined)
-    return { skipped: why ?? missing?.why ?? 'no guest' };
-  const script = repoPath('dist/test/bench/twin-ways-run.js');
-  const run = spawnSync(process.execPath, ['--enable-source-maps', script], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const line = run.stdout.trim().split('\n').at(-1) ?? '';
-  if (run.status !== 0) throw new Error(`the ways of the log could not be measured: ${run.stdout}`);
-  const { front, cards } = JSON.parse(line) as AllWays;
+  const run = measuredBy<AllWays>('twin-ways-run');
+  if ('skipped' in run) return run;
+  const { front, cards } = run.measured;
   return [...rows('the front LAN', front), ...rows('a second card', cards), ...idleRow(cards)];
 }
 
@@ -65,9 +54,4 @@ function idleRow({ idleBps }: WaysMeasured): Comparison[] {
       ours: { name: 'rate', run: () => idleBps },
     },
   ];
-}
-
-/** One figure that has been measured, against one that is given. */
-function valueAgainst(name: string, value: number) {
-  return { better: 'lower', rounds: 1, peer: { name, run: () => value } } as const;
 }

@@ -1,11 +1,9 @@
 // The twin as the plant sees it, everything in one run on one pair: blackout per kind of fault, what
 // protection costs (throughput, latency), log rate, sync-up, lag. With the usual limits; so a host
 // that is busy with other things shows in the figures. twin-run.ts measures.
-import { spawnSync } from 'node:child_process';
 import { PLANT_MIB } from '../guests/plant/plant.ts';
-import { needs, repoPath } from '../harness/index.ts';
-import { plantOrWhy } from '../twin/plant-guest.ts';
-import { type Comparison, quantile } from './frame.ts';
+import { type Comparison, quantile, valueAgainst } from './frame.ts';
+import { measuredBy } from './twin-child.ts';
 import { FAULTS, type Measured } from './twin-run.ts';
 
 /** What we promise ourselves (docs/PROMISES.md). */
@@ -19,18 +17,9 @@ const BAR = {
 const MEBIBYTES_PER_GIB = 1024;
 
 export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
-  const { guest, why } = plantOrWhy();
-  const missing = [needs.networkNamespaces(), needs.device('/dev/net/tun')].find(({ met }) => !met);
-  if (guest === undefined || missing !== undefined)
-    return { skipped: why ?? missing?.why ?? 'no guest' };
-  const script = repoPath('dist/test/bench/twin-run.js');
-  const run = spawnSync(process.execPath, ['--enable-source-maps', script], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const line = run.stdout.trim().split('\n').at(-1) ?? '';
-  if (run.status !== 0) throw new Error(`the twin could not be measured: ${run.stdout}`);
-  const measured = JSON.parse(line) as Measured;
+  const run = measuredBy<Measured>('twin-run');
+  if ('skipped' in run) return run;
+  const { measured } = run;
   return [
     ...blackoutComparisons(measured),
     ...costComparisons(measured),
@@ -111,9 +100,4 @@ function syncComparisons({ syncUps, blackouts }: Measured): Comparison[] {
       ours: { name: 'p50', run: () => quantile(perGib, 0.5) / 1000 },
     },
   ];
-}
-
-/** One figure that has been measured, against one that is given. */
-function valueAgainst(name: string, value: number) {
-  return { better: 'lower', rounds: 1, peer: { name, run: () => value } } as const;
 }

@@ -1,6 +1,7 @@
 // The timed pair over thousands of seeds. TWINSTEP_PAIRS sets how many (default 5000).
 import { assert, seededRandom, suite } from '../harness/index.ts';
-import { TIMED_FAULTS, TimedPair } from './arbiter/timed.ts';
+import { TimedPair } from './arbiter/timed.ts';
+import { TIMED_FAULTS } from './arbiter/timed-faults.ts';
 
 const test = suite('sim/arbiter-timed-long');
 
@@ -11,7 +12,8 @@ test(
     let steps = 0;
     for (let run = 0; run < runs; run++) {
       const random = seededRandom(`pair ${run}`);
-      const options = { random, faults: 12, atOnce: 2, kinds: TIMED_FAULTS, log: null };
+      const overFront = run % 2 === 1;
+      const options = { random, faults: 12, atOnce: 2, kinds: TIMED_FAULTS, overFront, log: null };
       const result = new TimedPair(options).run();
       assert.is(result.violation, null, `pair ${run}`);
       assert.ok(result.redundantAtEnd, `pair ${run}: redundant when all is repaired`);

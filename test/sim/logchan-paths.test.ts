@@ -13,51 +13,24 @@ import {
 } from '../../logchan/limits.ts';
 import { LANE } from '../../logchan/sections.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
-import { SIDES, type SideIndex, World, type WorldOptions } from './logchan-world.ts';
+import { makeWorld, metWorld, settle, takeAll } from './logchan-stories.ts';
+import { SIDES, type SideIndex, type World, type WorldOptions } from './logchan-world.ts';
 
 const test = suite('sim/logchan-paths');
 
-const ROOMY = { bytes: 1 << 20, messages: 4096 };
 const FRONT = { frameBytesMax: [1472, 1472] } as const;
 const CARD = { frameBytesMax: [9000, 9000] } as const;
 /** Until a path that gives no answer is left, when nothing but time tells. */
 const NO_ANSWER_US = PATH_ANSWER_US_MIN + PATH_LOOK_AGAIN_US + PATH_SETTLE_US;
 
-function makeWorld(label: string, more: WorldOptions['more'] = [FRONT]): World {
-  return new World(seededRandom(label), {
-    buffers: { send: [ROOMY, ROOMY], receive: [ROOMY, ROOMY] },
-    frameBytesMax: [9000, 9000],
-    more: more ?? [],
-  });
-}
-
 /** Both boards have met, and know all paths. */
-function metWorld(label: string, more?: WorldOptions['more']): World {
-  const world = makeWorld(label, more);
-  world.run(100_000);
-  assert.ok(world.settled, world.describe());
+function metOver(label: string, more: WorldOptions['more'] = [FRONT]): World {
+  const world = metWorld(label, { more: more ?? [] });
   assert.equal(active(world), [0, 0]);
   return world;
 }
 
 const active = (world: World) => world.ends.map(({ session }) => session?.paths.active.index);
-
-function takeAll(world: World): void {
-  for (const side of SIDES) {
-    for (const lane of [LANE.log, LANE.bulk]) world.take(side, lane, Number.POSITIVE_INFINITY);
-  }
-}
-
-/** Runs until everything is acknowledged and taken; the virtual time it took. */
-function settle(world: World, limitUs: number): number {
-  const startUs = world.nowUs;
-  while (!world.settled) {
-    assert.ok(world.nowUs < startUs + limitUs, `not settled: ${world.describe()}`);
-    world.run(world.nowUs + 100);
-    takeAll(world);
-  }
-  return world.nowUs - startUs;
-}
 
 /** An urgent message; the time until its acknowledgement. */
 function latency(world: World, side: SideIndex, limitUs = 200_000): number {
@@ -91,7 +64,7 @@ const repeated = (world: World, side: SideIndex) =>
   world.ends[side].session?.out[LANE.log].repeatedBytes ?? 0;
 
 test('the best path carries, the others are known to be there', () => {
-  const world = metWorld('met', [CARD, FRONT]);
+  const world = metOver('met', [CARD, FRONT]);
   for (const { session } of world.ends) {
     assert.equal(
       session?.paths.all.map(({ isLost, isSound }) => [isLost, isSound]),
@@ -107,7 +80,7 @@ test('the best path carries, the others are known to be there', () => {
 });
 
 test('the boards meet over whatever path passes, and go to the best at once when it does', () => {
-  const world = makeWorld('meet on the last', [CARD, FRONT]);
+  const world = makeWorld('meet on the last', { more: [CARD, FRONT] });
   for (const path of [0, 1]) world.cut(path, true);
   world.run(300_000);
   assert.ok(world.settled, world.describe());
@@ -120,7 +93,7 @@ test('the boards meet over whatever path passes, and go to the best at once when
 });
 
 test('a board that starts while a better path is slower to answer comes to it at once', () => {
-  const world = makeWorld('slow best');
+  const world = makeWorld('slow best', { more: [FRONT] });
   for (const line of world.lines) line.faults = { ...NO_FAULTS, delayUs: 3_000 };
   world.run(30_000);
   world.run(400_000);
@@ -128,7 +101,7 @@ test('a board that starts while a better path is slower to answer comes to it at
 });
 
 test('a pulled cable: what was under way is there after one round trip more', () => {
-  const world = metWorld('pulled');
+  const world = metOver('pulled');
   talk(world, 30_000);
   for (let i = 0; i < 40; i++) world.append(0, LANE.log, 1000, true);
   world.append(0, LANE.bulk, 100_000, false);
@@ -151,7 +124,7 @@ test('a pulled cable: what was under way is there after one round trip more', ()
 
 test('one end alone sees the carrier go: the other follows it', () => {
   for (const side of SIDES) {
-    const world = metWorld(`pulled at ${side}`);
+    const world = metOver(`pulled at ${side}`);
     talk(world, 30_000);
     world.cut(0, true);
     world.link(0, false, [side]);
@@ -164,7 +137,7 @@ test('one end alone sees the carrier go: the other follows it', () => {
 
 test('a path dead in one direction, or in both, without a word: another is found', () => {
   for (const sides of [[0], [1], [0, 1]] as SideIndex[][]) {
-    const world = metWorld(`half-open ${sides}`);
+    const world = metOver(`half-open ${sides}`);
     talk(world, 30_000);
     world.cut(0, true, sides);
     const longestUs = talk(world, 300_000);
@@ -179,7 +152,7 @@ test('a path dead in one direction, or in both, without a word: another is found
 });
 
 test('boards with nothing to say notice it as well', () => {
-  const world = metWorld('idle and dead');
+  const world = metOver('idle and dead');
   world.cut(0, true);
   world.run(world.nowUs + 3 * SILENT_US);
   assert.equal(active(world), [1, 1]);
@@ -187,7 +160,7 @@ test('boards with nothing to say notice it as well', () => {
 });
 
 test('a cable plugged in again carries after it was good for its time, without a repeat', () => {
-  const world = metWorld('back');
+  const world = metOver('back');
   talk(world, 20_000);
   world.link(0, false);
   talk(world, 50_000);
@@ -215,7 +188,7 @@ test('a cable plugged in again carries after it was good for its time, without a
 });
 
 test('a cable that comes and goes is not gone back to', () => {
-  const world = metWorld('flapping');
+  const world = metOver('flapping');
   for (let times = 0; times < 6; times++) {
     world.link(0, false);
     talk(world, 50_000);
@@ -234,7 +207,7 @@ test('a cable that comes and goes is not gone back to', () => {
 });
 
 test('what was cut for large frames is cut anew for small ones', () => {
-  const world = metWorld('sizes', [{ frameBytesMax: [1300, 1472] }]);
+  const world = metOver('sizes', [{ frameBytesMax: [1300, 1472] }]);
   assert.is(world.ends[0].session?.paths.active.size.bytes, 9000);
   for (let i = 0; i < 30; i++) world.append(0, LANE.log, 20_000, true);
   world.flush(0);
@@ -246,7 +219,7 @@ test('what was cut for large frames is cut anew for small ones', () => {
 });
 
 test('a board that stands still for a while stays on its path, and so does its peer', () => {
-  const world = metWorld('busy', [CARD, FRONT]);
+  const world = metOver('busy', [CARD, FRONT]);
   for (let times = 0; times < 30; times++) {
     talk(world, 30_000);
     const side = SIDES[times % 2] as SideIndex;
@@ -264,7 +237,7 @@ test('a board that stands still for a while stays on its path, and so does its p
 });
 
 test('three paths: one pulled, one dead without a word, the third carries', () => {
-  const world = metWorld('three', [CARD, FRONT]);
+  const world = metOver('three', [CARD, FRONT]);
   world.cut(1, true);
   talk(world, 20_000);
   world.link(0, false);
@@ -276,7 +249,7 @@ test('three paths: one pulled, one dead without a word, the third carries', () =
 });
 
 test('of two spare paths that answer, the better carries, though it be slower', () => {
-  const world = metWorld('better', [CARD, FRONT]);
+  const world = metOver('better', [CARD, FRONT]);
   for (const line of world.paths[1] ?? []) line.faults = { ...NO_FAULTS, delayUs: 900 };
   talk(world, 20_000);
   world.link(0, false);
@@ -285,7 +258,7 @@ test('of two spare paths that answer, the better carries, though it be slower', 
 });
 
 test('the link is down when no path has a carrier, and silent when nothing comes over any', () => {
-  const world = metWorld('all');
+  const world = metOver('all');
   world.link(0, false);
   talk(world, 20_000);
   world.link(1, false);
@@ -304,7 +277,7 @@ test('the link is down when no path has a carrier, and silent when nothing comes
 });
 
 test('an idle spare path costs less than a kilobit a second in all', () => {
-  const world = metWorld('idle', [FRONT]);
+  const world = metOver('idle', [FRONT]);
   world.run(world.nowUs + 5_000_000);
   const sent = () => world.ends.map(({ session }) => session?.paths.all[1]);
   const total = (of: 'bytesSent' | 'framesSent') =>
@@ -320,7 +293,7 @@ test('an idle spare path costs less than a kilobit a second in all', () => {
 });
 
 test('a spare path that dies without a word is told, and so is its return', () => {
-  const world = metWorld('spare dies');
+  const world = metOver('spare dies');
   world.cut(1, true, [1]);
   talk(world, 10_000_000);
   for (const side of SIDES) {
@@ -334,7 +307,7 @@ test('a spare path that dies without a word is told, and so is its return', () =
 
 test('a limited path: bulk keeps to its rate, messages go as if there were none', () => {
   const rateBytesPerSecond = 1_000_000;
-  const world = metWorld('rate', [{ ...FRONT, rateBytesPerSecond }]);
+  const world = metOver('rate', [{ ...FRONT, rateBytesPerSecond }]);
   for (const line of world.paths[1] ?? []) {
     line.faults = { ...NO_FAULTS, bytesPerUs: 12.5, queueBytesMax: 1 << 20 };
   }
@@ -367,7 +340,9 @@ test(
     for (let i = 0; i < 60; i++) {
       const seed = runSeed() * 1000 + i;
       const random = seededRandom('one path is whole', seed);
-      const world = makeWorld(`whole ${seed}`, random.chance(0.5) ? [FRONT] : [CARD, FRONT]);
+      const world = makeWorld(`whole ${seed}`, {
+        more: random.chance(0.5) ? [FRONT] : [CARD, FRONT],
+      });
       try {
         world.run(100_000);
         let whole = 0;

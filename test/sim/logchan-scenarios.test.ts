@@ -2,45 +2,11 @@
 import { NO_FAULTS } from '../../logchan/faulty-line.ts';
 import { IN_FLIGHT_FRAMES_MAX, KEEPALIVE_US, SILENT_US } from '../../logchan/limits.ts';
 import { LANE } from '../../logchan/sections.ts';
-import { assert, seededRandom, suite } from '../harness/index.ts';
-import { SIDES, World, type WorldOptions } from './logchan-world.ts';
+import { assert, suite } from '../harness/index.ts';
+import { metWorld, ROOMY, settle, takeAll } from './logchan-stories.ts';
+import { SIDES, type World } from './logchan-world.ts';
 
 const test = suite('sim/logchan-scenarios');
-
-const ROOMY = { bytes: 1 << 20, messages: 4096 };
-
-function makeWorld(label: string, options: Partial<WorldOptions> = {}): World {
-  return new World(seededRandom(label), {
-    buffers: { send: [ROOMY, ROOMY], receive: [ROOMY, ROOMY] },
-    frameBytesMax: [9000, 9000],
-    ...options,
-  });
-}
-
-/** Both boards have met and know the path. */
-function metWorld(label: string, options: Partial<WorldOptions> = {}): World {
-  const world = makeWorld(label, options);
-  world.run(100_000);
-  assert.ok(world.settled, world.describe());
-  return world;
-}
-
-function takeAll(world: World): void {
-  for (const side of SIDES) {
-    for (const lane of [LANE.log, LANE.bulk]) world.take(side, lane, Number.POSITIVE_INFINITY);
-  }
-}
-
-/** Runs until everything is acknowledged and taken; the virtual time it took. */
-function settle(world: World, limitUs: number): number {
-  const startUs = world.nowUs;
-  while (!world.settled) {
-    assert.ok(world.nowUs < startUs + limitUs, `not settled: ${world.describe()}`);
-    world.run(world.nowUs + 100);
-    takeAll(world);
-  }
-  return world.nowUs - startUs;
-}
 
 const events = (world: World, type: string) =>
   world.events.filter(({ event }) => event.type === type);

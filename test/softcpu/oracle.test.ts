@@ -7,7 +7,7 @@ test.needs(needs.command('g++'));
 // A dozen files in one call of the compiler: a minute alone under the sanitizers, many on a busy host.
 test('the oracle compiles', () => void oracleProgram(), { timeoutMs: 900_000 });
 
-const CASES = process.env.TWINSTEP_ADDON === 'Debug' ? 10_000 : 90_000;
+const CASES = process.env.TWINSTEP_ADDON === 'Debug' ? 10_000 : 150_000;
 for (const family of FAMILIES) {
   test(`${family}, ${CASES} cases`, () => void runOracle(family, runSeed(), CASES), {
     timeoutMs: 60_000,

@@ -16,45 +16,18 @@ import { afterDelivery } from '../../../watchdog/path-frame.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import { Board, logPart, nothingDelivered } from './timed-board.ts';
-import { type DeathKind, dieInPieces } from './timed-death.ts';
+import { type FaultOptions, TimedFaults } from './timed-faults.ts';
 import { Timeline } from './timeline.ts';
 import { type LogPart, NAME, other, type Side, WORD_PATHS } from './world-types.ts';
 
-export const TIMED_FAULTS = [
-  'crash',
-  'gasp',
-  'wipe',
-  'slander',
-  'hang',
-  'stall',
-  'limp',
-  'log',
-  'serial',
-  'one-way',
-  'front',
-  'witness',
-  'death',
-  'hand',
-] as const;
-export type TimedFault = (typeof TIMED_FAULTS)[number];
-
-/** Longer than any path takes. */
-const WORD_ON_ITS_WAY_MS = 50;
-const WIPED_QUIET_MS = 400;
-
-export interface TimedOptions {
-  readonly random: SeededRandom;
+export interface TimedOptions extends FaultOptions {
   readonly faults: number;
-  /** Faults in force at the same time. */
-  readonly atOnce: number;
-  readonly kinds: readonly TimedFault[];
   /** No stalls of the scheduler beyond what a fault makes. */
   readonly isCalm?: boolean;
   /** Of both boards; the gateway unless said otherwise. */
   readonly witness?: 'gateway' | 'none';
-  /** The log goes over the front LAN where its cable carries nothing, as it does unless that is switched off. */
+  /** The log goes over the front LAN where its cable carries nothing. */
   readonly overFront?: boolean;
-  readonly log: ((line: string) => void) | null;
 }
 
 export interface TimedResult {
@@ -71,13 +44,12 @@ export class TimedPair {
   violation: string | null = null;
   readonly boards: readonly [Board, Board];
   readonly cuts = new Set<string>();
+  readonly faults: TimedFaults;
   witnessUp = true;
   takeoversMs: number[] = [];
   handOvers = 0;
   syncUps = 0;
   private crashedMs: number | null = null;
-  /** A board that dies in pieces, or has; what went with it counts as one fault until it starts again. */
-  private death: { readonly side: Side; readonly cuts: Set<string> } | null = null;
   private readonly timeline = new Timeline();
   private readonly random: SeededRandom;
   private readonly options: TimedOptions;
@@ -87,6 +59,7 @@ export class TimedPair {
   constructor(options: TimedOptions) {
     this.options = options;
     this.random = options.random;
+    this.faults = new TimedFaults(this, options);
     const config = (id: 'a' | 'b'): ArbiterConfig => ({
       id,
       // Stories of seconds: what takes minutes in a plant is shorter.
@@ -132,9 +105,9 @@ export class TimedPair {
 
   run(): TimedResult {
     this.form();
-    for (let fault = 0; fault < this.options.faults; fault++) this.oneFault();
+    for (let fault = 0; fault < this.options.faults; fault++) this.faults.one();
     this.until(this.nowMs + 1_000);
-    this.repairAll();
+    this.faults.repairAll();
     this.until(this.nowMs + 12_000);
     // A stall in the very last moment is not what is asked; that it lasts is asked elsewhere.
     const redundant = () =>
@@ -161,7 +134,7 @@ export class TimedPair {
     return this.timeline.nowMs;
   }
 
-  private at(delayMs: number, run: () => void): void {
+  at(delayMs: number, run: () => void): void {
     this.timeline.in(delayMs, run);
   }
 
@@ -180,7 +153,7 @@ export class TimedPair {
     run();
   }
 
-  private freeze(side: Side, forMs: number): void {
+  freeze(side: Side, forMs: number): void {
     const board = this.boards[side];
     const untilMs = this.nowMs + forMs;
     if (untilMs <= board.frozenUntilMs) return;
@@ -193,7 +166,7 @@ export class TimedPair {
     });
   }
 
-  private thaw(side: Side): void {
+  thaw(side: Side): void {
     const board = this.boards[side];
     board.frozenUntilMs = 0;
     for (const run of board.frozen.splice(0)) if (board.up) run();
@@ -201,9 +174,9 @@ export class TimedPair {
 
   // --- a board -----------------------------------------------------------------------------------
 
-  private start(side: Side): void {
+  start(side: Side): void {
     const board = this.boards[side];
-    if (this.death?.side === side) this.endDeath();
+    this.faults.startsAgain(side);
     board.up = true;
     board.life += 1;
     board.boot += 1;
@@ -424,7 +397,7 @@ export class TimedPair {
   private isCut(path: Path, to: Side): boolean {
     const front = this.cuts.has('front-a') || this.cuts.has('front-b');
     if (path === 'front') return front;
-    const isWayRound = path === 'log' && this.options.overFront !== false && !front;
+    const isWayRound = path === 'log' && this.options.overFront === true && !front;
     return this.cuts.has(`${path}>${NAME[to]}`) && !isWayRound;
   }
 
@@ -454,7 +427,7 @@ export class TimedPair {
     if (gate === 'acked' && granted && part.position >= board.at) this.release(to);
   }
 
-  // --- faults ------------------------------------------------------------------------------------
+  // --- what faults do ----------------------------------------------------------------------------
 
   crash(side: Side, gasp: boolean): void {
     const board = this.boards[side];
@@ -470,164 +443,15 @@ export class TimedPair {
     if (gasp) this.lastWord(side, board.arbiter.boot);
   }
 
-  /**
-   * A power cut that the state folder does not survive, while the other board holds the machine; that one
-   * lives until its own disk says so, or nobody but an operator could go on.
-   */
-  private wipe(side: Side): void {
-    const board = this.boards[side];
-    const heir = this.boards[other(side)];
-    const { role } = heir.arbiter;
-    if (!heir.up || !(role === 'backup' || role === 'protected' || role === 'solo')) return;
-    if (!board.up || this.inForce() > 0) return;
-    this.crash(side, false);
-    this.until(this.nowMs + WIPED_QUIET_MS);
-    board.disk = { generation: 0, standing: 'unknown' };
-    board.boot = this.random.int(3);
-  }
-
-  private lastWord(side: Side, boot: number): void {
+  lastWord(side: Side, boot: number): void {
     const word = lastGaspOf(boot, this.boards[side].disk);
     for (const path of WORD_PATHS) this.send(side, path, word, null);
   }
 
-  /** A false last word of a board that lives, now and then of a start that it did not take. */
-  private slander(side: Side): void {
-    const board = this.boards[side];
-    if (!board.up) return;
-    board.slanderedMs = this.nowMs;
-    const next = this.random.chance(0.3);
-    if (next) board.boot += 1;
-    this.lastWord(side, next ? board.boot : board.arbiter.boot);
-  }
-
-  /** A false last word is in force while it is on its way or believed. */
-  private isSlandered(side: Side): boolean {
-    const board = this.boards[side];
-    const listener = this.boards[other(side)];
-    const { peer } = listener.arbiter;
-    const believed = listener.up && peer?.role === 'dead' && peer.boot >= board.arbiter.boot;
-    return board.up && (believed || this.nowMs - board.slanderedMs < WORD_ON_ITS_WAY_MS);
-  }
-
-  private inForce(): number {
-    const { death } = this;
-    const down = this.boards.filter(
-      (board, side) =>
-        side !== death?.side && (!board.up || board.frozenUntilMs > this.nowMs + 1000),
-    );
-    const others = [...this.cuts].filter((cut) => !death?.cuts.has(cut));
-    const links = new Set(others.map((cut) => cut.replace(/>.*/, '')));
-    const words = ([0, 1] as const).filter((side) => this.isSlandered(side));
-    const limps = this.boards.filter((board) => board.limpsUntilMs > this.nowMs);
-    const more = (this.witnessUp ? 0 : 1) + (death === null ? 0 : 1);
-    return down.length + links.size + limps.length + words.length + more;
-  }
-
-  /** One more fault, or the repair of one; then some time, now and then very little. */
-  private oneFault(): void {
-    const { random } = this;
-    if (this.inForce() >= this.options.atOnce || (this.inForce() > 0 && random.chance(0.35))) {
-      this.repairOne();
-    } else {
-      this.breakOne();
-    }
-    this.until(this.nowMs + (random.chance(0.4) ? random.int(120) : random.int(1500)));
-  }
-
-  private breakOne(): void {
-    const { random } = this;
-    const side = random.pick([0, 1] as const);
-    const kind = random.pick(this.options.kinds);
-    this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} fault ${kind} ${NAME[side]}`);
-    if (kind === 'crash' || kind === 'gasp') this.crash(side, kind === 'gasp');
-    else if (kind === 'wipe') this.wipe(side);
-    else if (kind === 'slander') this.slander(side);
-    else if (kind === 'hang') this.freeze(side, Number.POSITIVE_INFINITY);
-    else if (kind === 'stall') this.freeze(side, 50 + random.int(400));
-    else if (kind === 'limp') this.limp(side, 50 + random.int(30), 20, 500 + random.int(4_000));
-    else if (kind === 'front') this.cuts.add(`front-${NAME[side]}`);
-    else if (kind === 'witness') this.witnessUp = false;
-    else if (kind === 'death' || kind === 'hand') this.die(side, kind);
-    else {
-      const link = kind === 'one-way' ? random.pick(['log', 'serial']) : kind;
-      this.cuts.add(`${link}>${NAME[side]}`);
-      if (kind !== 'one-way') this.cuts.add(`${link}>${NAME[other(side)]}`);
-    }
-  }
-
-  /** Begins a death in pieces where none is under way. Answers how long it takes. */
-  die(side: Side, kind: DeathKind): number {
-    const board = this.boards[side];
-    if (this.death !== null || !board.up) return 0;
-    const death = { side, cuts: new Set<string>() };
-    this.death = death;
-    const { life } = board;
-    const alive = (run: () => void) => () => {
-      if (this.death === death && board.life === life) run();
-    };
-    const dying = {
-      cut: (name: string) => {
-        if (!this.cuts.has(name)) death.cuts.add(name);
-        this.cuts.add(name);
-      },
-      carrierLost: () => {
-        for (const at of [0, 1] as const)
-          if (this.isCut('log', at))
-            this.on(at, () => this.fire(at, { type: 'path-down', path: 'log' }));
-      },
-      freeze: (at: Side, forMs: number) => this.freeze(at, forMs),
-      end: (at: Side) => this.crash(at, false),
-      inMs: (delayMs: number, run: () => void) => this.at(delayMs, alive(run)),
-    };
-    return dieInPieces(dying, side, kind, this.random);
-  }
-
-  /** Stands still again and again, for a while. */
-  limp(side: Side, offMs: number, onMs: number, forMs: number): void {
-    if (forMs <= 0) return;
-    this.boards[side].limpsUntilMs = this.nowMs + forMs;
-    if (this.boards[side].frozenUntilMs !== Number.POSITIVE_INFINITY) this.freeze(side, offMs);
-    this.at(offMs + onMs, () => this.limp(side, offMs, onMs, forMs - offMs - onMs));
-  }
-
-  private repairOne(): void {
-    const choices: (() => void)[] = [];
-    for (const side of [0, 1] as const) {
-      const board = this.boards[side];
-      if (!board.up) choices.push(() => this.start(side));
-      else if (board.frozenUntilMs === Number.POSITIVE_INFINITY)
-        choices.push(() => this.thaw(side));
-    }
-    const links = new Set([...this.cuts].map((cut) => cut.replace(/>.*/, '')));
-    for (const link of links) choices.push(() => this.heal(link));
-    if (!this.witnessUp) {
-      choices.push(() => {
-        this.witnessUp = true;
-      });
-    }
-    if (choices.length > 0) this.random.pick(choices)();
-  }
-
-  /** With the power its cables carry again. */
-  private endDeath(): void {
-    for (const cut of this.death?.cuts ?? []) this.cuts.delete(cut);
-    this.death = null;
-  }
-
-  private heal(link: string): void {
-    this.options.log?.(`${this.nowMs.toFixed(1).padStart(9)} heal ${link}`);
-    for (const cut of [...this.cuts]) if (cut.replace(/>.*/, '') === link) this.cuts.delete(cut);
-  }
-
-  private repairAll(): void {
-    this.cuts.clear();
-    this.death = null;
-    this.witnessUp = true;
-    for (const side of [0, 1] as const) {
-      const board = this.boards[side];
-      if (!board.up) this.start(side);
-      else if (board.frozenUntilMs === Number.POSITIVE_INFINITY) this.thaw(side);
-    }
+  /** The log cable lost its carrier: both boards see it at once, where the log has no other way. */
+  carrierLost(): void {
+    for (const at of [0, 1] as const)
+      if (this.isCut('log', at))
+        this.on(at, () => this.fire(at, { type: 'path-down', path: 'log' }));
   }
 }
