@@ -6,13 +6,23 @@ import type { ArbiterState, Statement } from './arbiter-types.ts';
 import { LEADING } from './arbiter-types.ts';
 import { PATHS, type Path } from './limits.ts';
 
-/** Every tick and message passes here first: a gap means this board slept. */
+/**
+ * Every tick and message passes here first: a gap means this board stood still. What was said meanwhile waits
+ * in its buffers, and is read while silence counts from waking; after a longer gap it may be lost.
+ */
 export function noticeSleep(turn: Turn): Done {
   const { state, nowMs } = turn;
-  if (nowMs - state.tickedMs <= state.config.limits.stallMs) return;
+  const { stallMs, bufferedMs } = state.config.limits;
+  if (nowMs - state.tickedMs <= stallMs) return;
+  // One stall after another leaves no time to read.
+  const isAnother = state.tickedMs - state.awakeMs <= stallMs;
+  if (!isAnother) state.stalledMs = state.tickedMs;
   state.tickedMs = nowMs;
   if (holds(turn, 'awake-for-the-window')) state.awakeMs = nowMs;
-  if (holds(turn, 'sleeper-doubts')) beginDoubt(state);
+  if (!holds(turn, 'sleeper-doubts')) return;
+  beginDoubt(state);
+  const isMissed = nowMs - state.stalledMs > bufferedMs;
+  if (isMissed && holds(turn, 'long-sleeper-misses')) state.hasMissed = true;
 }
 
 /** Hearing neither the peer nor the witness is as good as sleeping: the world went on without me. */
@@ -20,12 +30,27 @@ export function noticeIsolation(turn: Turn): Done {
   const { state, nowMs } = turn;
   if (state.config.witness === 'none' || !silentEverywhere(turn)) return;
   if (nowMs - state.witnessMs <= state.config.limits.witnessSilentMs) return;
-  if (holds(turn, 'isolated-doubts')) beginDoubt(state);
+  if (!holds(turn, 'isolated-doubts')) return;
+  beginDoubt(state);
+  state.hasMissed = true;
 }
 
 function beginDoubt(state: ArbiterState): Done {
   // The answer must be to a statement not yet written.
   state.doubt ??= state.seq + 1;
+}
+
+function endDoubt(state: ArbiterState): Done {
+  state.doubt = null;
+  state.hasMissed = false;
+}
+
+/**
+ * Nothing the peer said was missed. Who goes on alone has a whole front LAN and says so on every path before
+ * its gate opens, so a peer that is silent now, and of which nothing like it was read, has not gone on.
+ */
+export function hasHeardAll({ doubt, hasMissed }: ArbiterState): boolean {
+  return doubt === null || !hasMissed;
 }
 
 /**
@@ -46,7 +71,7 @@ export function takeStatement(turn: Turn, path: Path, statement: Statement): Don
   if (isSilenced(turn, statement)) return;
   state.peer = statement;
   const answered = statement.echoBoot === state.boot && statement.echoSeq >= (state.doubt ?? 0);
-  if (state.doubt !== null && answered && relationStands(state, statement)) state.doubt = null;
+  if (state.doubt !== null && answered && relationStands(state, statement)) endDoubt(state);
 }
 
 /**
@@ -116,6 +141,17 @@ export function witnessSpeaksForMe(turn: Turn): boolean {
   const recent = nowMs - state.witnessMs <= limits.witnessSilentMs;
   const steady = nowMs - state.witnessRunMs > limits.silentMs.front;
   return recent && steady && state.witnessMs - lastHeardMs(state) > limits.silentMs.front;
+}
+
+/**
+ * A peer that only stood still finds in its buffers that this board goes on: the front LAN carried it, for the
+ * witness has answered since.
+ */
+export function isAnswered(turn: Turn): boolean {
+  const { bySilence, role, witnessMs, sinceMs, config } = turn.state;
+  const needs = role === 'soloing' ? 'solo-needs-witness' : 'promote-needs-witness';
+  if (!bySilence || config.witness === 'none' || !holds(turn, needs)) return true;
+  return witnessMs > sinceMs || !holds(turn, 'silence-is-answered');
 }
 
 /** The log link carries both ways. */

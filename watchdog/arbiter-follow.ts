@@ -2,6 +2,8 @@
 // In step is a claim that the primary granted; only what this file says takes it back.
 
 import {
+  hasHeardAll,
+  isAnswered,
   isHearsay,
   leads,
   logWorks,
@@ -77,6 +79,7 @@ export function backup(turn: Turn): Done {
   }
   if (!deadBySilence(turn)) return;
   promote(turn, 'go-live', 'in step, every path silent, the front LAN answers me');
+  state.bySilence = true;
 }
 
 /**
@@ -127,7 +130,12 @@ function deadBySilence(turn: Turn): boolean {
     const { log } = state.config.limits.silentMs;
     if (nowMs - Math.max(state.heardMs.log, state.awakeMs) > log) return true;
   }
-  return state.doubt === null && isSilenceOfThePeer(turn);
+  return isSilentForCertain(turn);
+}
+
+/** The peer is silent, and I missed nothing of what it said. */
+function isSilentForCertain(turn: Turn): boolean {
+  return hasHeardAll(turn.state) && isSilenceOfThePeer(turn);
 }
 
 function isSilenceOfThePeer(turn: Turn): boolean {
@@ -142,6 +150,7 @@ export function promote(turn: Turn, plan: 'go-live' | 'swap' | 'take', why: stri
   const { peer } = state;
   state.generation += 1;
   state.plan = plan;
+  state.bySilence = false;
   state.grant = null;
   state.spent = null;
   // Who hands over stays in step as what it is now, whatever is heard of it until the disk has my reign.
@@ -160,10 +169,12 @@ export function promoting(turn: Turn): Done {
   const standing = state.plan === 'swap' ? 'shared' : 'sole';
   const written = onDisk(state, state.generation, standing);
   if (!written && holds(turn, 'persist-before-open')) return;
-  // Who offered may have taken me for dead while I slept, and have gone on by itself.
+  if (!isAnswered(turn)) return;
+  // Who offered may have taken me for dead while I slept, and have gone on by itself: not without a word.
   const isOffered = state.plan === 'swap' || state.plan === 'take';
-  const hasSlept = isOffered && state.doubt !== null;
-  if (hasSlept && holds(turn, 'offer-must-be-fresh')) return;
+  const isStale = isOffered && state.doubt !== null && !isSilentForCertain(turn);
+  if (isStale && holds(turn, 'offer-must-be-fresh')) return;
+  state.bySilence = false;
   if (state.plan === 'boot') turn.actions.push({ do: 'boot-guest' });
   turn.actions.push({ do: 'announce-guest' });
   if (state.partner !== null) {

@@ -3,6 +3,8 @@
 // promote: before a grant is given, or after it is void.
 
 import {
+  hasHeardAll,
+  isAnswered,
   isHearsay,
   lastHeardMs,
   leads,
@@ -153,23 +155,30 @@ function isTold(turn: Turn): boolean {
  * Why the peer is dead for certain, or null. A last word alone does not do: if it is false, and of me
  * they say the same, the peer is taking over just now.
  */
-function proofOfDeath(turn: Turn): string | null {
+function proofOfDeath(turn: Turn): Proof | null {
   const { state, nowMs } = turn;
   const quietMs = nowMs - lastHeardMs(state);
   const isQuiet = quietMs > state.config.limits.stallMs || !holds(turn, 'solo-needs-quiet');
   if (isTold(turn) && isQuiet && !isHearsay(turn))
-    return 'the peer is dead: its supervisor says so';
-  const isSure = state.doubt === null || isTold(turn);
+    return { why: 'the peer is dead: its supervisor says so', bySilence: false };
+  const isSure = hasHeardAll(state) || isTold(turn);
   if (!isSure || !silentEverywhere(turn) || !hasWitness(turn)) return null;
-  return 'the peer is silent everywhere and the front LAN answers me';
+  return { why: 'the peer is silent everywhere and the front LAN answers me', bySilence: true };
 }
 
-function outlive(turn: Turn, why: string): Done {
+interface Proof {
+  readonly why: string;
+  /** Of the peer, and nothing else. */
+  readonly bySilence: boolean;
+}
+
+function outlive(turn: Turn, { why, bySilence }: Proof): Done {
   const { state } = turn;
-  if (state.role !== 'leaving') return goAlone(turn, why);
+  if (state.role !== 'leaving') return goAlone(turn, why, bySilence);
   // Who is handing over may have been taken over from: its next reign must be newer than that.
   state.generation += 1;
   promote(turn, 'go-live', 'the peer died while taking over');
+  state.bySilence = bySilence;
 }
 
 function silence(turn: Turn): Done {
@@ -180,7 +189,7 @@ function silence(turn: Turn): Done {
     return;
   }
   const cutOff = nowMs - state.witnessMs > limits.witnessSilentMs || witness === 'none';
-  if (state.doubt !== null || cutOff)
+  if (!hasHeardAll(state) || cutOff)
     enter(turn, 'isolated', 'hears nobody, or slept: holds outputs');
 }
 
@@ -324,8 +333,9 @@ export function takenOver(turn: Turn): boolean {
 }
 
 /** Certain that the peer cannot promote: `sole` goes to the disk, then the gate opens. */
-export function goAlone(turn: Turn, why: string): Done {
+export function goAlone(turn: Turn, why: string, bySilence = false): Done {
   const { state } = turn;
+  state.bySilence = bySilence;
   if (state.partner !== null) syncFailed(turn);
   state.spent = state.grant ?? state.spent;
   state.grant = null;
@@ -342,6 +352,8 @@ export function soloing(turn: Turn): Done {
   const { state } = turn;
   const written = onDisk(state, state.generation, 'sole');
   if (!written && holds(turn, 'persist-before-open')) return;
+  if (!isAnswered(turn)) return;
+  state.bySilence = false;
   setGate(turn, 'open');
   enter(turn, 'solo', state.why);
 }

@@ -19,6 +19,12 @@ export interface Limits {
   readonly witnessSilentMs: number;
   /** A longer gap between two ticks means: I slept, and others may have acted on my silence. */
   readonly stallMs: number;
+  /**
+   * What is said to a board that stands still for no longer waits in its buffers, and is read before the silence
+   * of the peer is believed. A socket's default buffer holds five times as much, a card's ring of 256 frames this
+   * beside a thousand frames a second of others.
+   */
+  readonly bufferedMs: number;
   /** Cold start: how long to look for the peer before a board whose record is `sole` leads alone. */
   readonly seekMs: number;
   /** A hand-over the peer does not take within this is called off. */
@@ -56,6 +62,7 @@ export const DEFAULT_LIMITS: Limits = checkLimits({
   witnessProbeMs: 10,
   witnessSilentMs: 60,
   stallMs: 30,
+  bufferedMs: 200,
   seekMs: 10_000,
   leaveMs: 500,
   deathMs: 500,

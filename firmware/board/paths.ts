@@ -130,6 +130,12 @@ export class Paths {
     if (this.witness.probe()) this.events.witnessAnswered();
   }
 
+  /** Asks at once; what came before is no answer, and the next tick looks for one. */
+  askWitness(): void {
+    this.witness?.probe();
+    this.probedMs = Number.NEGATIVE_INFINITY;
+  }
+
   get witnessTrouble(): string | null {
     return this.witness?.trouble ?? null;
   }

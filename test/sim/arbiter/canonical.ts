@@ -8,7 +8,15 @@
 import type { ArbiterState, Grant, Statement } from '../../../watchdog/arbiter-types.ts';
 import { ROLES } from '../../../watchdog/arbiter-types.ts';
 import { PATHS } from '../../../watchdog/limits.ts';
-import { type Board, type LogPart, SIDES, type Side, UNIT_MS, type World } from './world-types.ts';
+import {
+  type Board,
+  type LogPart,
+  MODEL_LIMITS,
+  SIDES,
+  type Side,
+  UNIT_MS,
+  type World,
+} from './world-types.ts';
 
 const ROLE_NUMBER = new Map<string, number>([...ROLES, 'dead'].map((role, index) => [role, index]));
 const STANDINGS = ['sole', 'shared', 'behind', 'unknown', 'pending'];
@@ -200,6 +208,7 @@ function encodeArbiter(
     arbiter.writing === null ? -1 : STANDINGS.indexOf(arbiter.writing.standing),
     arbiter.writing === null ? -1 : arbiter.writing.generation - ranks.generationMin,
     ['boot', 'go-live', 'swap', 'take'].indexOf(arbiter.plan),
+    arbiter.bySilence ? (arbiter.witnessMs > arbiter.sinceMs ? 2 : 1) : 0,
     ranks.rankBoot(peer, arbiter.followBoot),
     ranks.rankSession(side, arbiter.boot, arbiter.session),
     MARKS.indexOf(arbiter.mark),
@@ -214,8 +223,12 @@ function encodeArbiter(
     age(arbiter.witnessRunMs),
     Math.min(AGE_MAX, witnessAfterWord(arbiter)),
     age(arbiter.awakeMs, arbiter.role === 'seeking' ? LONG_AGE_MAX : AGE_MAX),
-    age(arbiter.tickedMs),
+    age(arbiter.tickedMs, LONG_AGE_MAX),
+    arbiter.tickedMs - arbiter.awakeMs > MODEL_LIMITS.stallMs
+      ? 0
+      : age(arbiter.stalledMs, LONG_AGE_MAX),
     arbiter.doubt === null ? -1 : ranks.rankSeq(side, arbiter.boot, arbiter.doubt),
+    arbiter.hasMissed ? 1 : 0,
     arbiter.peer === null ? 0 : 1,
     arbiter.limp === null ? 0 : 1,
     age(arbiter.swappedMs),

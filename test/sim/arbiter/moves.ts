@@ -24,11 +24,13 @@ import {
 import {
   type Cut,
   type Message,
+  MODEL_LIMITS,
   type Model,
   NAME,
   other,
   SIDES,
   type Side,
+  UNIT_MS,
   type World,
 } from './world-types.ts';
 
@@ -255,7 +257,7 @@ function repairMoves(world: World, moves: string[]): void {
   for (const side of SIDES) {
     const board = world.boards[side];
     if (!board.up) moves.push(`start ${NAME[side]}`);
-    if (board.hung) moves.push(`wake ${NAME[side]}`);
+    if (board.hung && !isHalfAsleep(world, side)) moves.push(`wake ${NAME[side]}`);
     if (board.limps && !board.hung) moves.push(`steady ${NAME[side]}`);
   }
   if (!world.witnessUp) moves.push('witness up');
@@ -265,6 +267,17 @@ function repairMoves(world: World, moves: string[]): void {
   for (const cut of ['front-a', 'front-b', 'split'] as const) {
     if (world.cuts.has(cut)) moves.push(`heal ${cut}`);
   }
+}
+
+/**
+ * What a machine loses that is said to it is a matter of suspending it, which takes longer than its buffers
+ * hold; or of a moment shorter than a stall.
+ */
+function isHalfAsleep({ boards, unit }: World, side: Side): boolean {
+  const { asleep, arbiter } = boards[side];
+  const { stallMs, bufferedMs } = MODEL_LIMITS;
+  const standsMs = unit * UNIT_MS - arbiter.tickedMs;
+  return asleep && standsMs > stallMs && standsMs <= bufferedMs;
 }
 
 /** Performs a move. Also understands `run N`: N fair units, for scenario files. */
@@ -374,6 +387,7 @@ export function fairUnit(model: Model, world: World, first: Side = 0, slowDisks 
 /** Everything repaired and everyone started, nothing else changed. */
 export function repairAll(model: Model, world: World): World {
   let now: World = { ...setCuts(endDeath(world, false), new Set()), witnessUp: true };
+  while (SIDES.some((side) => isHalfAsleep(now, side))) now = fairUnit(model, now);
   for (const side of SIDES) {
     if (!now.boards[side].up) now = start(model, now, side);
     else if (now.boards[side].hung) now = setHung(now, side, false, false);

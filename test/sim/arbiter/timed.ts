@@ -1,7 +1,7 @@
 // The pair in simulated milliseconds with the real time constants: clocks that drift, ticks that come
 // late, stalls of the scheduler, delays, losses, slow disks, and faults at random moments, at most two
 // at once. The same ghost as in world.ts watches: who releases what, and from where a reign begins.
-import { arbitrate, initialState } from '../../../watchdog/arbiter.ts';
+import { arbitrateWith, initialState } from '../../../watchdog/arbiter.ts';
 import {
   type Action,
   type ArbiterConfig,
@@ -13,6 +13,7 @@ import {
 import { DEFAULT_LIMITS, PATHS, type Path } from '../../../watchdog/limits.ts';
 import { Limp } from '../../../watchdog/limp.ts';
 import { afterDelivery } from '../../../watchdog/path-frame.ts';
+import { ALL_RULES, type RulesOff } from '../../../watchdog/rules.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import { Board, logPart, nothingDelivered } from './timed-board.ts';
@@ -28,6 +29,7 @@ export interface TimedOptions extends FaultOptions {
   readonly witness?: 'gateway' | 'none';
   /** The log goes over the front LAN where its cable carries nothing. */
   readonly overFront?: boolean;
+  readonly rulesOff?: RulesOff;
 }
 
 export interface TimedResult {
@@ -227,20 +229,28 @@ export class TimedPair {
     const board = this.boards[side];
     if (board.life !== life || !board.up) return;
     if (board.arbiter.config.witness === 'none') return;
-    const reaches = () => this.witnessUp && !this.cuts.has(`front-${NAME[side]}`);
-    if (reaches() && !this.random.chance(0.01)) {
-      this.at(0.2 + this.random.float() * 2, () => {
-        if (reaches()) this.on(side, () => this.fire(side, { type: 'witness-answered' }));
-      });
-    }
+    if (!this.random.chance(0.01)) this.askWitness(side);
     this.at(DEFAULT_LIMITS.witnessProbeMs, () => this.probe(side, life));
+  }
+
+  private askWitness(side: Side): void {
+    const reaches = () => this.witnessUp && !this.cuts.has(`front-${NAME[side]}`);
+    if (!reaches()) return;
+    this.at(0.2 + this.random.float() * 2, () => {
+      if (reaches()) this.on(side, () => this.fire(side, { type: 'witness-answered' }));
+    });
   }
 
   private fire(side: Side, event: ArbiterEvent): void {
     const board = this.boards[side];
     if (!board.up) return;
     this.steps += 1;
-    const outcome = arbitrate(board.arbiter, event, this.localMs(side));
+    const outcome = arbitrateWith(
+      this.options.rulesOff ?? ALL_RULES,
+      board.arbiter,
+      event,
+      this.localMs(side),
+    );
     board.arbiter = outcome.state;
     for (const action of outcome.actions) this.perform(side, action);
     this.check();
@@ -267,6 +277,9 @@ export class TimedPair {
         return;
       case 'gate':
         this.gate(side, action.gate);
+        return;
+      case 'ask-witness':
+        this.askWitness(side);
         return;
       case 'boot-guest':
         board.at = board.diskAt;

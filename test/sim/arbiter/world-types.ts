@@ -29,6 +29,7 @@ export const MODEL_LIMITS: Limits = {
   witnessProbeMs: 10,
   witnessSilentMs: 45,
   stallMs: 20,
+  bufferedMs: 80,
   seekMs: 80,
   leaveMs: 50,
   deathMs: 50,

@@ -405,6 +405,8 @@ export function setLimp(model: Model, world: World, side: Side, limps: boolean):
 export function setCuts(world: World, cuts: ReadonlySet<Cut>): World {
   let next: World = { ...world, cuts };
   for (const to of SIDES) {
+    // What has reached the buffers of a board that stands still waits there, whatever becomes of the cable.
+    if (next.boards[to].hung) continue;
     const queues = { ...next.queues[to] };
     for (const path of PATHS) if (isCut(next, path, to)) queues[path] = [];
     next = putQueues(next, to, queues);
