@@ -164,7 +164,9 @@ export type Input =
       // The bytes read; required for 'ok' reads, ignored otherwise.
       readonly data: Uint8Array | undefined;
     }
-  | { readonly kind: 'control'; readonly action: 'reset' | 'power-button' | 'nmi' };
+  | { readonly kind: 'control'; readonly action: 'reset' | 'power-button' | 'nmi' }
+  // The time of day outside, ns since 1970: what the CMOS clock follows.
+  | { readonly kind: 'wall-clock'; readonly wallNs: bigint };
 
 // The input side of devices that talk to the outside; the machine routes inputs by index or name.
 export interface NetEndpoint {

@@ -26,7 +26,7 @@ export class EntryContext {
 }
 
 interface Codec<Body> {
-  /** Of the kind; at most 15. 7 and 11 are free: nobody ever wrote one. */
+  /** Of the kind; at most 15. 11 is free: nobody ever wrote one. */
   readonly number: number;
   /** The four bits beside it. */
   aux(body: Body): number;
@@ -127,6 +127,12 @@ const CODECS: Codecs = {
       const action = ACTIONS[aux];
       return action === undefined ? 'aux' : { kind: 'control', action };
     },
+  },
+  'wall-clock': {
+    number: 7,
+    aux: noAux,
+    write: (out, { wallNs }) => out.varint(wallNs),
+    read: (aux, reader) => (aux === 0 ? { kind: 'wall-clock', wallNs: reader.varint() } : 'aux'),
   },
   output: {
     number: 9,

@@ -51,6 +51,9 @@ export function toDiskInput(entry: DiskCompletion, local: LocalCompletion): Disk
     : { kind: 'replica', why: 'its data differs from the primary’s' };
 }
 
+/** The year 9999: what a CMOS clock can show. */
+const WALL_MAX_NS = 253_402_300_799n * 1_000_000_000n;
+
 /** What a machine has that an entry can name. */
 export interface EntryTargets {
   readonly nics: number;
@@ -82,6 +85,8 @@ export function inputProblem(
       return body.port === 'console' ? 'modem lines of a console' : undefined;
     case 'control':
       return undefined;
+    case 'wall-clock':
+      return body.wallNs <= WALL_MAX_NS ? undefined : `a time of day of ${body.wallNs} ns`;
     default:
       return assertNever(body);
   }

@@ -34,6 +34,8 @@ function bodyText(body: Entry['body'], unit: PositionUnit): string {
       return `disk ${body.disk} request ${body.id} ${body.status}, data from ${body.data.from}`;
     case 'control':
       return body.action;
+    case 'wall-clock':
+      return `${new Date(Number(body.wallNs / 1_000_000n)).toISOString()}`;
     case 'output':
       return `up to output ${body.sequence}, hash ${hex(body.hash)}`;
     case 'digest':

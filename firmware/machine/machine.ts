@@ -23,6 +23,7 @@ import type {
 } from '../devices/contracts.ts';
 import type { PciHost } from '../devices/pci/host.ts';
 import type { Pic } from '../devices/pic/pic.ts';
+import type { Rtc } from '../devices/rtc/rtc.ts';
 import type { Uart } from '../devices/uart/uart.ts';
 import { Bus } from './bus.ts';
 import { Clock } from './clock.ts';
@@ -43,7 +44,7 @@ import { Ram } from './ram.ts';
 import { Schedule } from './schedule.ts';
 
 export const RAM_BYTES_MIN = 4 * MIB;
-const STATE_VERSION = 1;
+const STATE_VERSION = 2;
 // A guest can build an interrupt handler that interrupts itself without executing anything. After so
 // many deliveries at one position it has to execute an instruction first.
 const DELIVERIES_PER_POSITION_MAX = 8;
@@ -60,6 +61,7 @@ export class Machine {
   private readonly entropy: Entropy;
   private readonly schedule: Schedule;
   private readonly serial: Record<'com1' | 'com2', Uart>;
+  private readonly rtc: Rtc;
   private readonly endpoints: Endpoints;
   private readonly output: OutputSink;
   private stopped: StopReason | undefined;
@@ -95,6 +97,7 @@ export class Machine {
     this.pic = pc.pic;
     this.pci = pc.pci;
     this.serial = { com1: pc.com1, com2: pc.com2 };
+    this.rtc = pc.rtc;
     for (const device of pc.devices) this.bus.add(device);
     this.endpoints = options.plug?.(this.plugContext()) ?? NO_ENDPOINTS;
   }
@@ -270,6 +273,9 @@ export class Machine {
         return;
       case 'control':
         this.control(input.action);
+        return;
+      case 'wall-clock':
+        this.rtc.tellWallClock(input.wallNs);
         return;
       default:
         assertNever(input);

@@ -26,6 +26,7 @@ export type Pc = {
   readonly pci: PciHost;
   readonly com1: Uart;
   readonly com2: Uart;
+  readonly rtc: Rtc;
   // All of them; the interrupt controller last, so that its saved pins overrule what the others
   // drive while they are restored.
   readonly devices: readonly Device[];
@@ -50,5 +51,5 @@ export function buildPc(options: PcOptions): Pc {
   });
   const debug = new DebugPorts({ onExit: options.onDebugExit });
   const devices = [pit, rtc, com1, com2, new PmTimer(), reset, debug, pci, pic];
-  return { pic, pci, com1, com2, devices };
+  return { pic, pci, com1, com2, rtc, devices };
 }

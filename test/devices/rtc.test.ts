@@ -218,4 +218,60 @@ test('reset keeps time and memory, ends interrupts', () => {
   assert.is(read(0), 0x59);
 });
 
+test('it follows the time of day outside, second by second', () => {
+  const { rtc, time } = setUp();
+  rtc.advanceTo(SECOND / 2n);
+  // The host's clock was set: twelve and a quarter seconds on.
+  rtc.tellWallClock(BigInt(EPOCH + 12) * SECOND + (3n * SECOND) / 4n);
+  assert.equal(time(), ['20', '24', '02', '29', '00', '00', '10']);
+  rtc.advanceTo(SECOND / 2n + SECOND / 4n);
+  assert.equal(time().at(-1), '11', 'its seconds are those outside');
+  // And back.
+  rtc.tellWallClock(BigInt(EPOCH - 1) * SECOND);
+  assert.equal(time(), ['20', '24', '02', '28', '23', '59', '57']);
+  rtc.advanceTo(2n * SECOND);
+  assert.equal(time().at(-1), '58');
+});
+
+test('one that the guest set stays as far from it as it was set', () => {
+  const { rtc, write, time } = setUp();
+  // Local time, two hours on, as Linux sets it: with the divider held.
+  rtc.advanceTo(SECOND / 4n);
+  write(0x0b, 0x82);
+  write(0x0a, 0x76);
+  write(4, 0x01);
+  write(7, 0x29);
+  rtc.tellWallClock(BigInt(EPOCH + 100) * SECOND);
+  assert.equal(time().slice(3, 5), ['29', '01'], 'not while it is being set');
+  rtc.tellWallClock(BigInt(EPOCH) * SECOND + SECOND / 4n);
+  write(0x0a, 0x26);
+  write(0x0b, 0x02);
+  assert.equal(time(), ['20', '24', '02', '29', '01', '59', '58']);
+  rtc.advanceTo(SECOND / 4n + 10n * SECOND);
+  // The host was corrected by 20 s meanwhile.
+  rtc.tellWallClock(BigInt(EPOCH + 30) * SECOND + SECOND / 4n);
+  assert.equal(time(), ['20', '24', '02', '29', '02', '00', '28']);
+});
+
+test('an alarm and an update that a correction passes over are not lost', () => {
+  const { rtc, irq, read, write } = setUp();
+  write(0x0b, 0x32);
+  write(1, 0x05);
+  write(3, 0x00);
+  write(5, 0x00);
+  rtc.tellWallClock(BigInt(EPOCH + 60) * SECOND);
+  assert.ok(irq.isHigh);
+  assert.is(read(0x0c), 0xb0);
+});
+
+test('what the world told is part of its state', () => {
+  const { rtc } = setUp();
+  rtc.advanceTo(SECOND);
+  rtc.tellWallClock(BigInt(EPOCH + 7) * SECOND);
+  const { rtc: other, time } = setUp({ epoch: 0 });
+  other.restore(rtc.state());
+  assert.equal(time().at(-1), '05');
+  assert.equal(other.state(), rtc.state());
+});
+
 test.run();

@@ -47,6 +47,7 @@ const VECTOR_LOG: Entry[] = [
   },
   { position: 1n << 40n, body: { kind: 'control', action: 'nmi' } },
   { position: 1n << 40n, body: { kind: 'digest', state: 0x0123456789abcdefn, memory: 1n } },
+  { position: 1n << 40n, body: { kind: 'wall-clock', wallNs: 1n } },
   {
     position: 1n << 40n,
     body: { kind: 'slice-close', state: Uint8Array.of(1, 2), pages: Uint8Array.of(3) },
@@ -107,6 +108,7 @@ const RANDOM_BODIES: RandomBodies = {
     kind: 'control',
     action: random.pick(['reset', 'power-button', 'nmi'] as const),
   }),
+  'wall-clock': (random) => ({ kind: 'wall-clock', wallNs: random.bigint(63) }),
   output(random, at) {
     at.sequence += BigInt(random.int(300));
     return { kind: 'output', sequence: at.sequence, hash: random.u32() };
@@ -229,7 +231,7 @@ test('each refusal has its reason', () => {
   refuse('', 'cut');
   refuse('0000', 'kind');
   refuse('0e00', 'kind');
-  refuse(`0700${'55'.repeat(32)}`, 'kind'); // a number that is free
+  refuse('1700', 'aux');
   refuse('0b0001', 'kind');
   refuse('1e00', 'kind');
   refuse('1c00', 'aux');

@@ -41,6 +41,8 @@ export function naiveEncode(entries: readonly Entry[]): string[] {
         }
         case 'control':
           return head(8, { reset: 0, 'power-button': 1, nmi: 2 }[body.action]);
+        case 'wall-clock':
+          return head(7) + varint(body.wallNs);
         case 'output': {
           const since = body.sequence - outputs;
           outputs = body.sequence;

@@ -3,6 +3,9 @@
 // Time is a function of virtual time: the divider chain started at `chainNs`, seconds pass at whole
 // seconds after it, and `baseSeconds` says which second that was. While the guest sets the clock (SET,
 // or a stopped divider) the time registers are plain bytes; when it lets go they become the new base.
+//
+// The world tells now and then what time it is (`tellWallClock`), and the clock follows it. One that the guest
+// set stays as far from the world's as the guest set it: local time, say.
 
 import type { Device, IrqLine, StateObject } from '../contracts.ts';
 import { dateTimeOf, dayOfWeek, epochSecondsOf } from './calendar.ts';
@@ -29,6 +32,8 @@ export type RtcState = {
   readonly baseSeconds: number;
   readonly chainNs: bigint;
   readonly nowNs: bigint;
+  readonly wallLineNs: bigint;
+  readonly setOffNs: bigint;
 };
 
 export type RtcOptions = {
@@ -50,10 +55,15 @@ export class Rtc implements Device {
   private baseSeconds: number;
   private chainNs = 0n;
   private nowNs = 0n;
+  // The world's time of day minus virtual time, as told last, in ns since 1970.
+  private wallLineNs: bigint;
+  // How far the guest set this clock from the world's.
+  private setOffNs = 0n;
 
   constructor(options: RtcOptions) {
     this.irq = options.irq;
     this.baseSeconds = options.epochSeconds;
+    this.wallLineNs = BigInt(options.epochSeconds) * NS_PER_SECOND;
     this.cmos[At.a] = A.dividerRunning | 6; // 1024 Hz, as a BIOS sets it
     this.cmos[At.b] = B.hours24;
     for (const [offset, value] of options.presets) this.cmos[offset] = value;
@@ -105,11 +115,21 @@ export class Rtc implements Device {
     const periodsBefore = this.periods;
     this.nowNs = nowNs;
     if (this.periods > periodsBefore) this.flags |= C.periodic;
-    if (this.isRunning && this.secondsNow > secondsBefore) {
-      this.flags |= C.update;
-      const alarm = this.nextAlarm(secondsBefore);
-      if (alarm !== undefined && alarm <= this.secondsNow) this.flags |= C.alarm;
-    }
+    this.noteSeconds(secondsBefore);
+    this.update();
+  }
+
+  // It is `wallNs` since 1970 in the world now.
+  tellWallClock(wallNs: bigint): void {
+    this.wallLineNs = wallNs - this.nowNs;
+    // One that stands keeps what the guest is just setting.
+    if (!this.isRunning) return;
+    const secondsBefore = this.secondsNow;
+    const shown = wallNs + this.setOffNs;
+    const inSecond = ((shown % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND;
+    this.chainNs = this.nowNs - inSecond;
+    this.baseSeconds = Number((shown - inSecond) / NS_PER_SECOND);
+    this.noteSeconds(secondsBefore);
     this.update();
   }
 
@@ -121,6 +141,8 @@ export class Rtc implements Device {
       baseSeconds: this.baseSeconds,
       chainNs: this.chainNs,
       nowNs: this.nowNs,
+      wallLineNs: this.wallLineNs,
+      setOffNs: this.setOffNs,
     };
   }
 
@@ -132,6 +154,8 @@ export class Rtc implements Device {
     this.baseSeconds = from.baseSeconds;
     this.chainNs = from.chainNs;
     this.nowNs = from.nowNs;
+    this.wallLineNs = from.wallLineNs;
+    this.setOffNs = from.setOffNs;
     this.update();
   }
 
@@ -149,6 +173,13 @@ export class Rtc implements Device {
   }
 
   // ---- time ---------------------------------------------------------------------------------
+
+  private noteSeconds(before: number): void {
+    if (!this.isRunning || this.secondsNow <= before) return;
+    this.flags |= C.update;
+    const alarm = this.nextAlarm(before);
+    if (alarm !== undefined && alarm <= this.secondsNow) this.flags |= C.alarm;
+  }
 
   private get isDividing(): boolean {
     return (this.cmos[At.a]! & A.divider) === A.dividerRunning;
@@ -229,7 +260,7 @@ export class Rtc implements Device {
     this.cmos[at] = at === At.b && (value & B.set) !== 0 ? value & ~B.updateInterrupt : value;
     // A restarted divider makes its first update after half a second.
     if (this.isDividing && !wasDividing) this.chainNs = this.nowNs - NS_PER_SECOND / 2n;
-    if (this.isRunning && !wasRunning) this.baseSeconds = this.heldSeconds() - this.chainSeconds;
+    if (this.isRunning && !wasRunning) this.startFromHeld();
   }
 
   private runsWith(at: number, value: number): boolean {
@@ -241,7 +272,13 @@ export class Rtc implements Device {
   private writeRunningTime(at: number, value: number): void {
     this.holdTime(this.secondsNow);
     this.cmos[at] = value;
+    this.startFromHeld();
+  }
+
+  private startFromHeld(): void {
     this.baseSeconds = this.heldSeconds() - this.chainSeconds;
+    const shown = BigInt(this.baseSeconds) * NS_PER_SECOND + (this.nowNs - this.chainNs);
+    this.setOffNs = shown - (this.nowNs + this.wallLineNs);
   }
 
   private holdTime(seconds: number): void {
