@@ -23,7 +23,12 @@ import type { BoardEvent } from './events.ts';
 import { type LogPathStatus, logPaths } from './log-paths.ts';
 import type { PathCounters } from './paths.ts';
 import type { Redundancy } from './redundancy.ts';
-import type { NetFacts, ReplicationFacts, SyncFacts } from './replication/types.ts';
+import type {
+  GuestClockFacts,
+  NetFacts,
+  ReplicationFacts,
+  SyncFacts,
+} from './replication/types.ts';
 import type { ScadaStatus } from './scada-desk.ts';
 import { hearsPeer, type SafeToRemove, safeToRemove } from './service-rules.ts';
 import type { TakeoverStatus } from './takeover-timeline.ts';
@@ -74,6 +79,8 @@ export interface Status {
     readonly icount: string;
     readonly virtualNs: string;
     readonly lives: number;
+    /** How right its clock is: docs/GUEST.md. */
+    readonly clock: GuestClockFacts;
     /** What runs it, and why that. */
     readonly engine: { readonly kind: EngineKind; readonly why: string };
   };
@@ -227,6 +234,7 @@ export function statusOf(parts: StatusParts): Status {
       icount: facts.position.toString(),
       virtualNs: facts.virtualNs.toString(),
       lives: facts.lives,
+      clock: facts.clock,
       engine: facts.engine,
     },
     disks: facts.disks,

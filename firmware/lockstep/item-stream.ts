@@ -1,5 +1,5 @@
-// The stream from a leading board to a following one: the entries of one log and the lives of the
-// guest they belong to, as items. STREAM.md has the byte diagram. Bytes come from a peer: reading
+// The stream from a leading board to a following one: the entries of one log, the lives of the guest they
+// belong to, and the line of its clock, as items. STREAM.md has the byte diagram. Bytes come from a peer: reading
 // never throws, it stops with a reason in words.
 import type { Entry } from './entry.ts';
 import { EntryDecoder, EntryEncoder } from './entry-codec.ts';
@@ -8,7 +8,7 @@ import { ByteReader, ByteWriter } from './varint.ts';
 /** Pieces are given out in about this size; a log-lane message holds one whole. */
 export const STREAM_PIECE_BYTES_MAX = 256 << 10;
 
-const KIND = { entry: 1, life: 2 } as const;
+const KIND = { entry: 1, life: 2, line: 3 } as const;
 const SEED_BYTES = 32;
 const MULTIPLIER_MAX = 1n << 52n;
 const EPOCH_MAX = BigInt(Number.MAX_SAFE_INTEGER);
@@ -28,7 +28,9 @@ export interface Birth {
 export type Item =
   | { readonly kind: 'entry'; readonly entry: Entry }
   /** The machine has stopped; the guest is switched on again like this. */
-  | { readonly kind: 'life'; readonly birth: Birth };
+  | { readonly kind: 'life'; readonly birth: Birth }
+  /** Real minus virtual time in this life as they should stay apart, by the leader's clock. */
+  | { readonly kind: 'line'; readonly offsetNs: bigint };
 
 /** Items as pieces of bytes, each of whole items. */
 export class ItemWriter {
@@ -55,6 +57,12 @@ export class ItemWriter {
     out.varint(multiplier);
     out.raw(entropySeed);
     this.add(KIND.life, out.take());
+  }
+
+  line(offsetNs: bigint): void {
+    const out = new ByteWriter();
+    out.zigzag(offsetNs);
+    this.add(KIND.line, out.take());
   }
 
   get isEmpty(): boolean {
@@ -102,6 +110,7 @@ export class ItemReader {
       const kind = piece[at];
       if (kind === KIND.entry) at = this.readEntry(piece, at + 1, items);
       else if (kind === KIND.life) at = this.readLife(piece, at + 1, items);
+      else if (kind === KIND.line) at = this.readLine(piece, at + 1, items);
       else this.problem = `an item of kind ${kind}, which is unknown here`;
     }
     return items;
@@ -115,6 +124,14 @@ export class ItemReader {
     }
     items.push({ kind: 'entry', entry: decoded.entry });
     return at + decoded.bytes;
+  }
+
+  private readLine(piece: Uint8Array, at: number, items: Item[]): number {
+    const reader = new ByteReader(piece, at);
+    const offsetNs = reader.zigzag();
+    if (reader.ok) items.push({ kind: 'line', offsetNs });
+    else this.problem = 'a line of the clock that cannot be read';
+    return reader.position;
   }
 
   private readLife(piece: Uint8Array, at: number, items: Item[]): number {

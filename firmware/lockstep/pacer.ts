@@ -1,21 +1,33 @@
 // Virtual time follows real time: the rule, without a clock. The driver tells it real time whenever a
 // slice ended; it answers with the clock step to inject, if one is due.
 //
-// A busy guest's time passes with its position, at a rate (multiplier) that is the measured speed
-// of this host, so it is nearly right by itself and a step every few milliseconds corrects the rest.
-// Time never goes back: a guest that is ahead gets a slower clock until real time has caught up. An
-// idle guest's time stands still until a step says how late it is. Integers only.
+// The guest's time is one line: real time minus `offsetNs`, from its power-on to its power-off. A busy guest's
+// time passes with its position, at a rate (multiplier) that is the measured speed of this host, so it is
+// nearly right by itself and a step every few milliseconds corrects the rest. An idle guest's time stands
+// still until a step says how late it is.
+//
+// Time never goes back, and never passes faster than a bound. A guest ahead of its line gets a slower clock. One
+// behind it (its host stood still, another board led) gets a faster one: a quarter to twice as fast, about
+// two seconds for what is missing. Every clock in the guest is made of this one, so Linux has nothing to find it
+// wrong by; only what it measures against the world is so much off meanwhile, and no timer fires for several
+// periods at once, as after a jump. A short pause of the host is no loss: a guest under any hypervisor finds
+// that time has passed while it did not run. Integers only.
 import type { VirtualNs } from '../devices/contracts.ts';
 import type { Position } from '../machine/engine.ts';
 
 export interface PacerLimits {
   /** Between two steps of a busy guest. */
   readonly stepIntervalNs: bigint;
-  /** A busy guest that is behind jumps at most so far a step: a stall is made good smoothly. */
-  readonly jumpMaxNs: bigint;
-  /** But always as far as the slice itself took, up to here: a starved host must not lose time. */
-  readonly sliceMaxNs: bigint;
-  /** How much of the error one interval removes when the guest is ahead: 1/this. */
+  /** A busy guest further ahead than this gets its step at once. */
+  readonly aheadMaxNs: bigint;
+  /** So much of a pause of the host passes in the guest as it did outside; the rest is made good. */
+  readonly pauseMaxNs: bigint;
+  /** What is missing is made good in about this time, within the bounds of the gain. */
+  readonly makeGoodNs: bigint;
+  /** How much faster than real time the clock of a guest that is behind passes, in 1/1024. */
+  readonly gainMin: bigint;
+  readonly gainMax: bigint;
+  /** How much of the lead one interval removes when the guest is ahead: 1/this. */
   readonly catchUpIntervals: bigint;
   /** Bounds of the clock rate, 32.32 ns a position. */
   readonly multiplierMin: bigint;
@@ -23,44 +35,66 @@ export interface PacerLimits {
 }
 
 const ONE = 1n << 32n;
+const GAIN_ONE = 1024n;
 
 export const PACER_LIMITS: PacerLimits = {
   stepIntervalNs: 4_000_000n,
-  jumpMaxNs: 20_000_000n,
-  sliceMaxNs: 250_000_000n,
+  aheadMaxNs: 2_000_000n,
+  pauseMaxNs: 250_000_000n,
+  makeGoodNs: 2_000_000_000n,
+  gainMin: GAIN_ONE / 4n,
+  gainMax: GAIN_ONE,
   catchUpIntervals: 4n,
   multiplierMin: ONE / 8n,
   multiplierMax: 1024n * ONE,
 };
+
+/** What ran for less says little about the speed of this host. */
+const SAMPLE_NS = 1_000_000n;
 
 export interface ClockStep {
   readonly ns: VirtualNs;
   readonly multiplier: bigint;
 }
 
+export interface PacerNow {
+  readonly realNs: bigint;
+  readonly virtualNs: VirtualNs;
+  readonly position: Position;
+}
+
 export class Pacer {
-  private readonly limits: PacerLimits;
-  /** Real minus virtual time at the start: afterwards they should stay this far apart. */
+  /** Real minus virtual time, as they should stay apart: the line. */
   readonly offsetNs: bigint;
-  private lastNs: bigint;
-  private lastPosition: Position;
+  /** Virtual time beyond its line when the guest last looked; negative: it is behind. */
+  errorNs = 0n;
+  /** The furthest from the line it has been. */
+  worstNs = 0n;
+  private readonly limits: PacerLimits;
+  /** The last step, or the start. */
+  private mark: PacerNow;
+  /** Since then virtual time may pass so much faster than real time, in 1/1024. */
+  private gain: bigint;
   /** Measured rate, smoothed; the machine's own before there is a measurement. */
   private rate: bigint;
+  /** What ran and is not in the rate yet. */
+  private ran = { ns: 0n, positions: 0n };
 
-  constructor(options: {
-    realNs: bigint;
-    virtualNs: VirtualNs;
-    position: Position;
-    multiplier: bigint;
-    /** Where the guest is behind already: what the offset should become. */
-    offsetNs?: bigint | undefined;
-    limits?: PacerLimits;
-  }) {
-    this.limits = options.limits ?? PACER_LIMITS;
-    this.offsetNs = options.offsetNs ?? options.realNs - options.virtualNs;
-    this.lastNs = options.realNs;
-    this.lastPosition = options.position;
-    this.rate = options.multiplier;
+  constructor(
+    options: PacerNow & {
+      multiplier: bigint;
+      /** Where the guest had a line before; undefined: it begins here. */
+      offsetNs?: bigint | undefined;
+      limits?: PacerLimits;
+    },
+  ) {
+    const { realNs, virtualNs, position, multiplier, offsetNs, limits } = options;
+    this.limits = limits ?? PACER_LIMITS;
+    this.offsetNs = offsetNs ?? realNs - virtualNs;
+    this.mark = { realNs, virtualNs, position };
+    this.gain = this.gainFor(this.targetNs(realNs) - virtualNs);
+    this.rate = multiplier;
+    this.observe(this.mark);
   }
 
   /** Where virtual time should be at this real time. */
@@ -68,56 +102,93 @@ export class Pacer {
     return realNs - this.offsetNs;
   }
 
-  /** Real time at which virtual time should reach `ns`: how long an idle guest may sleep. */
+  /** Real time at which virtual time reaches `ns` if the guest idles: how long it may sleep. */
   realNsOf(ns: VirtualNs): bigint {
-    return ns + this.offsetNs;
+    const onLine = ns + this.offsetNs;
+    if (this.gain === 0n) return onLine;
+    // Rounded up: at that time it must have been reached.
+    const per = GAIN_ONE + this.gain;
+    const made = this.mark.realNs + ((ns - this.mark.virtualNs) * GAIN_ONE + per - 1n) / per + 1n;
+    return made > onLine ? made : onLine;
   }
 
-  /** The step for a busy guest at the end of a slice, at most one an interval. */
-  busy(now: { realNs: bigint; virtualNs: VirtualNs; position: Position }): ClockStep | undefined {
-    const elapsed = now.realNs - this.lastNs;
-    if (elapsed < this.limits.stepIntervalNs) return undefined;
-    const retired = now.position - this.lastPosition;
-    // A long interval is a stall of the host, not its speed.
-    const isStall = elapsed > 4n * this.limits.stepIntervalNs;
-    if (retired > 0n && !isStall)
-      this.rate = (this.rate * 3n + this.clamp((elapsed << 32n) / retired)) / 4n;
-    this.mark(now);
-    const { jumpMaxNs, sliceMaxNs } = this.limits;
-    const within = elapsed > jumpMaxNs && elapsed <= sliceMaxNs;
-    const capped = elapsed > sliceMaxNs ? sliceMaxNs : jumpMaxNs;
-    return this.step(now, elapsed, within ? elapsed : capped);
+  /** What the guest sees now; call it where it begins to run and where it stopped. */
+  observe({ realNs, virtualNs }: Pick<PacerNow, 'realNs' | 'virtualNs'>): void {
+    this.errorNs = virtualNs - this.targetNs(realNs);
+    if (size(this.errorNs) > size(this.worstNs)) this.worstNs = this.errorNs;
   }
 
-  /** The step that wakes an idle guest: to where real time is, never back. */
-  wake(now: { realNs: bigint; virtualNs: VirtualNs; position: Position }): ClockStep {
-    this.mark(now);
-    return this.step(now, this.limits.stepIntervalNs, undefined);
-  }
-
-  private step(
-    now: { realNs: bigint; virtualNs: VirtualNs },
-    intervalNs: bigint,
-    jumpMaxNs: bigint | undefined,
-  ): ClockStep {
+  /** The step for a busy guest at the end of a slice, at most one an interval unless it runs ahead. */
+  busy(now: PacerNow): ClockStep | undefined {
+    const elapsed = now.realNs - this.mark.realNs;
     const ahead = now.virtualNs - this.targetNs(now.realNs);
-    if (ahead <= 0n) {
-      const jump = jumpMaxNs !== undefined && -ahead > jumpMaxNs ? jumpMaxNs : -ahead;
-      return { ns: now.virtualNs + jump, multiplier: this.clamp(this.rate) };
-    }
-    // Pass slower than real time, so that the lead shrinks by a part each interval.
-    const horizon = intervalNs * this.limits.catchUpIntervals;
-    return { ns: now.virtualNs, multiplier: this.clamp((this.rate * horizon) / (horizon + ahead)) };
+    const { stepIntervalNs, aheadMaxNs, pauseMaxNs } = this.limits;
+    if (elapsed < stepIntervalNs && (ahead <= aheadMaxNs || elapsed < SAMPLE_NS)) return undefined;
+    this.measure(now);
+    return this.step(now, least(elapsed, pauseMaxNs));
   }
 
-  private mark(now: { realNs: bigint; position: Position }): void {
-    this.lastNs = now.realNs;
-    this.lastPosition = now.position;
+  /** The guest idles from here on: until it wakes, its speed cannot be seen. */
+  idles(now: PacerNow): void {
+    this.measure(now);
+  }
+
+  /** The step that wakes an idle guest. `dueNs`: real time at which it was to wake by itself. */
+  wake(now: PacerNow, dueNs: bigint | undefined): ClockStep {
+    const elapsed = now.realNs - this.mark.realNs;
+    const planned = dueNs === undefined ? elapsed : dueNs - this.mark.realNs;
+    return this.step(now, least(elapsed, most(planned, 0n) + this.limits.pauseMaxNs));
+  }
+
+  /** `passedNs`: of the real time since the last step, what the guest may find to have passed. */
+  private step(now: PacerNow, passedNs: bigint): ClockStep {
+    const { realNs, virtualNs, position } = now;
+    const target = this.targetNs(realNs);
+    const reached = this.mark.virtualNs + passedNs + (passedNs * this.gain) / GAIN_ONE;
+    const ns = most(virtualNs, least(target, reached));
+    this.gain = this.gainFor(target - ns);
+    this.mark = { realNs, virtualNs: ns, position };
+    const faster = (this.rate * (GAIN_ONE + this.gain)) / GAIN_ONE;
+    return { ns, multiplier: this.clamp(ns > target ? this.slower(ns - target) : faster) };
+  }
+
+  private gainFor(missingNs: bigint): bigint {
+    if (missingNs <= 0n) return 0n;
+    const { makeGoodNs, gainMin, gainMax } = this.limits;
+    return least(gainMax, most(gainMin, (missingNs * GAIN_ONE) / makeGoodNs));
+  }
+
+  /** Slower than real time, so that the lead shrinks by a part each interval; half as fast at least. */
+  private slower(aheadNs: bigint): bigint {
+    const horizon = this.limits.stepIntervalNs * this.limits.catchUpIntervals;
+    return most(this.rate / 2n, (this.rate * horizon) / (horizon + aheadNs));
+  }
+
+  /** Takes in what ran since the last step. A long interval is a stall of the host, not its speed. */
+  private measure({ realNs, position }: PacerNow): void {
+    const elapsed = realNs - this.mark.realNs;
+    if (elapsed > 4n * this.limits.stepIntervalNs) return;
+    const ns = this.ran.ns + elapsed;
+    const positions = this.ran.positions + (position - this.mark.position);
+    if (ns < SAMPLE_NS || positions <= 0n) {
+      this.ran = { ns, positions };
+      return;
+    }
+    this.ran = { ns: 0n, positions: 0n };
+    const sample = this.clamp((ns << 32n) / positions);
+    // A guest that is faster than thought runs ahead, and time cannot go back: believed sooner.
+    this.rate =
+      sample < this.rate
+        ? (this.rate + sample) / 2n
+        : (this.rate * 3n + least(sample, 2n * this.rate)) / 4n;
   }
 
   private clamp(multiplier: bigint): bigint {
     const { multiplierMin, multiplierMax } = this.limits;
-    if (multiplier < multiplierMin) return multiplierMin;
-    return multiplier > multiplierMax ? multiplierMax : multiplier;
+    return most(multiplierMin, least(multiplierMax, multiplier));
   }
 }
+
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const most = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const size = (value: bigint): bigint => (value < 0n ? -value : value);

@@ -154,6 +154,7 @@ export class FakeReplication implements Replication {
       virtualNs: 0n,
       runs,
       lives: 1,
+      clock: { offMs: 0, worstMs: 0, peerErrorMs: null },
       engine: { kind: 'soft', why: 'asked for' },
       lagMs: this.lagMs,
       isFarBehind: (this.lagMs ?? 0) > 1000,

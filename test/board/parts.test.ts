@@ -247,6 +247,7 @@ test('the screen holds whatever there is to say', () => {
       icount: '18446744073709551615',
       virtualNs: '9'.repeat(18),
       lives: 9e9,
+      clock: { offMs: -9e9, worstMs: -9e9, peerErrorMs: null },
     },
     disks: [
       { path: long, trouble: long },

@@ -24,6 +24,10 @@ function randomItems(random: SeededRandom, count: number): Item[] {
       const epochSeconds = random.int(2 ** 31);
       return { kind: 'life', birth: { number: ++life, epochSeconds, entropySeed, multiplier } };
     }
+    if (random.chance(0.05)) {
+      const offsetNs = random.bigint(60) * (random.chance(0.5) ? 1n : -1n);
+      return { kind: 'line', offsetNs };
+    }
     position += random.bigint(20);
     const frame = random.bytes(random.int(1500));
     const body: Entry['body'] = random.chance(0.5)
@@ -38,6 +42,7 @@ function write(items: readonly Item[], random: SeededRandom): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   for (const item of items) {
     if (item.kind === 'entry') writer.append(item.entry);
+    else if (item.kind === 'line') writer.line(item.offsetNs);
     else writer.life(item.birth);
     if (random.chance(0.2)) pieces.push(...writer.take());
   }
@@ -95,6 +100,8 @@ test('a life that no leader would begin is refused', () => {
     [2, ...[255, 255, 255, 255, 127], 1, 1, ...new Uint8Array(32)],
     [0],
     [3],
+    [3, 0x80, 0],
+    [4],
   ]) {
     const reader = new ItemReader();
     assert.equal(reader.push(Uint8Array.from(bytes)), []);

@@ -312,6 +312,7 @@ const CONFIG: BoardConfig = (() => {
 const FACTS: ReplicationFacts = {
   ...{ guest: 'none', position: 0n, virtualNs: 0n, runs: false, lives: 0, lagMs: null },
   engine: { kind: 'soft', why: 'asked for' },
+  clock: { offMs: null, worstMs: null, peerErrorMs: null },
   ...{ isFarBehind: false, logKbps: 0, isReady: true, missing: null, lastTakeover: null },
   gate: { mode: 'closed', waiting: 0, oldestMs: 0 },
   link: { up: true, rttUs: 0, frameBytes: 0, paths: [] },

@@ -3,7 +3,7 @@
 import { FieldReader, FieldWriter } from './fields.ts';
 
 /** Bump when an older peer would read a message differently; `want` carries it. */
-export const MESSAGES_VERSION = 1;
+export const MESSAGES_VERSION = 2;
 
 /** Half of what the channel takes as one entry. */
 export const PIECE_BYTES_MAX = 512 << 10;
@@ -47,7 +47,16 @@ export type LogMessage =
   /** For people: about.ts. */
   | { readonly type: 'about'; readonly about: Uint8Array }
   /** What the guest said before this follower heard it: heard.ts. */
-  | { readonly type: 'heard'; readonly heard: Uint8Array };
+  | { readonly type: 'heard'; readonly heard: Uint8Array }
+  /** What is the time there? By the asker's clock. */
+  | { readonly type: 'clock-ask'; readonly askedNs: bigint }
+  /** With the question's own time again, and two of the answerer's clock. */
+  | {
+      readonly type: 'clock';
+      readonly askedNs: bigint;
+      readonly receivedNs: bigint;
+      readonly answeredNs: bigint;
+    };
 
 export interface Ack {
   readonly type: 'ack';
@@ -128,6 +137,8 @@ const LOG_TYPE = {
   drop: 0x0a,
   about: 0x0b,
   heard: 0x0c,
+  'clock-ask': 0x0d,
+  clock: 0x0e,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const BULK_TYPE = {
@@ -192,6 +203,12 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
       return write(message.about.length).raw(message.about).done();
     case 'heard':
       return write(message.heard.length).raw(message.heard).done();
+    case 'clock-ask':
+      return write(8).u64(message.askedNs).done();
+    case 'clock': {
+      const { askedNs, receivedNs, answeredNs } = message;
+      return write(24).u64(askedNs).u64(receivedNs).u64(answeredNs).done();
+    }
   }
 }
 
@@ -247,6 +264,12 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
       return { type: 'about', about: fields.rest() };
     case LOG_TYPE.heard:
       return { type: 'heard', heard: fields.rest() };
+    case LOG_TYPE['clock-ask']:
+      return { type: 'clock-ask', askedNs: fields.u64() };
+    case LOG_TYPE.clock: {
+      const [askedNs, receivedNs, answeredNs] = [fields.u64(), fields.u64(), fields.u64()];
+      return { type: 'clock', askedNs, receivedNs, answeredNs };
+    }
     default:
       return 'type';
   }

@@ -16,9 +16,11 @@ import type { EventCode } from '../event-codes.ts';
 import { Announcer } from './announcer.ts';
 import { factsOf } from './board-facts.ts';
 import { channelNews } from './channel-news.ts';
+import { ClockTalk } from './clock-talk.ts';
 import type { BoardFacts } from './compat.ts';
 import { DiskCare } from './disk-care.ts';
 import { Following } from './following.ts';
+import { GuestClock, toMs } from './guest-clock.ts';
 import { GuestOutput } from './guest-output.ts';
 import { GuestRunner, type OpenBackends, type RunnerEvents } from './guest-runner.ts';
 import { Leading } from './leading.ts';
@@ -71,6 +73,8 @@ export class GuestReplication implements Replication {
   private readonly following: Following;
   private readonly tasks: TaskQueue;
   private readonly announcer: Announcer;
+  private readonly clockTalk: ClockTalk;
+  private readonly guestClock = new GuestClock();
   private readonly nowMs: () => number;
   private readonly rate = new RateMeter();
   private boardFacts: BoardFacts | undefined;
@@ -103,6 +107,10 @@ export class GuestReplication implements Replication {
     this.runner = new GuestRunner(plan, this.runnerEvents(), nowMs, openBackends);
     this.nowMs = nowMs;
     this.link = new LogLink(options.makeChannel, this.linkHandler());
+    this.clockTalk = new ClockTalk(
+      (message) => this.link.sendNow(message),
+      () => process.hrtime.bigint(),
+    );
     this.tasks = new TaskQueue((what, error) => this.failed(what, error));
     this.guestOutput = new GuestOutput({
       macs: options.plan.nics.map(({ mac }) => mac),
@@ -201,7 +209,11 @@ export class GuestReplication implements Replication {
     }
     // The log of the new reign may come before the answer.
     leading.keepLog();
-    const answer = vcpu.goLive({ log: true });
+    const peerClockNs = this.clockTalk.offset?.offsetNs;
+    const answer = vcpu.goLive({
+      log: true,
+      ...(peerClockNs === undefined ? {} : { peerClockNs }),
+    });
     runner.listen();
     const live = await answer;
     this.livePosition = live.position;
@@ -213,6 +225,7 @@ export class GuestReplication implements Replication {
     this.event('GUEST-LIVE', `leads where the log ended, ${takeover.words}`, {
       ...takeover.facts(),
       ...{ entries: live.entries, repeated, position: String(live.position) },
+      clockOffMs: live.clockErrorNs === null ? null : toMs(live.clockErrorNs),
     });
     if (leading.stream.state === 'keeping' && guestOutput.mode !== 'open') return;
     // The gate was opened while it went live: nobody wants this log.
@@ -368,10 +381,12 @@ export class GuestReplication implements Replication {
         this.leading.linkUp();
         this.following.linkUp();
         this.sayAbout();
+        this.clockTalk.linkUp();
       },
       down: () => {
         this.leading.linkDown();
         this.following.linkDown();
+        this.clockTalk.linkDown();
         this.options.events.arbiter({ type: 'path-down', path: 'log' });
       },
       cut: () => this.options.events.arbiter({ type: 'path-down', path: 'log' }),
@@ -428,6 +443,12 @@ export class GuestReplication implements Replication {
       case 'heard':
         this.following.heard(message);
         return;
+      case 'clock-ask':
+        this.clockTalk.asked(message);
+        return;
+      case 'clock':
+        this.clockTalk.answered(message);
+        return;
     }
   }
 
@@ -442,6 +463,8 @@ export class GuestReplication implements Replication {
     this.resources.watch();
     this.diskCare.look();
     this.rate.sample(this.link.logBytes, this.nowMs());
+    this.clockTalk.step();
+    this.guestClock.look(this.runner.vcpu?.facts(), this.runner.leads);
     if (this.runner.leads) this.leading.govern();
     else this.following.progress();
   }
@@ -468,6 +491,7 @@ export class GuestReplication implements Replication {
       virtualNs: facts?.virtualNs ?? 0n,
       runs: facts?.doing === 'runs',
       lives: facts?.life ?? 0,
+      clock: this.guestClock.facts(facts, runner.leads, this.clockTalk.offset),
       engine: runner.engine,
       lagMs: runner.leads ? leading.lagMs : following.lagMs,
       isFarBehind: leading.isFarBehind,

@@ -81,6 +81,16 @@ export interface Takeover {
   readonly firstOutputMs: number | null;
 }
 
+/** The guest's clock against its line: real time as it has passed since the guest's power-on. */
+export interface GuestClockFacts {
+  /** Ahead of it, or behind it (negative); null: no guest is led here. */
+  readonly offMs: number | null;
+  /** The furthest it has been from it while led here, since this board started; null: none was. */
+  readonly worstMs: number | null;
+  /** How well this board knows its peer's clock, which a takeover goes on by; null: it never answered. */
+  readonly peerErrorMs: number | null;
+}
+
 /** A network card of the guest on this board. */
 export interface NetFacts extends StormFacts {
   readonly tap: string;
@@ -117,6 +127,7 @@ export interface ReplicationFacts {
   /** Is it executing (not idle, not paused): then its position must move. */
   readonly runs: boolean;
   readonly lives: number;
+  readonly clock: GuestClockFacts;
   /** What runs the guest, and why that. */
   readonly engine: Chosen;
   /** How far the backup is behind, here or there; null: nobody follows. */

@@ -22,10 +22,17 @@ export interface VcpuFacts {
   readonly doing: Doing;
   /** From 1; grows with every restart of the guest, alike on both boards. */
   readonly life: number;
+  /** Leading: how far the guest's clock is from its line; positive: ahead. */
+  readonly clockErrorNs: bigint;
+  /** The furthest it has been from it since this thread began. */
+  readonly clockWorstNs: bigint;
 }
 
-const WORD = { position: 0, virtualNs: 1, entries: 2, doing: 3, life: 4, pieces: 5 } as const;
-const WORDS = 6;
+const WORD = {
+  ...{ position: 0, virtualNs: 1, entries: 2, doing: 3, life: 4, pieces: 5 },
+  ...{ clockError: 6, clockWorst: 7 },
+} as const;
+const WORDS = 8;
 
 export class FactWords {
   readonly shared: SharedArrayBuffer;
@@ -47,6 +54,8 @@ export class FactWords {
       isIdle: doing !== 'runs',
       doing,
       life: Number(at(WORD.life)),
+      clockErrorNs: at(WORD.clockError),
+      clockWorstNs: at(WORD.clockWorst),
     };
   }
 
@@ -57,6 +66,12 @@ export class FactWords {
     Atomics.store(this.words, WORD.pieces, BigInt(pieces));
   }
 
+  clock({ now, worst }: { readonly now: bigint; readonly worst: bigint }): void {
+    Atomics.store(this.words, WORD.clockError, now);
+    const before = Atomics.load(this.words, WORD.clockWorst);
+    if (size(worst) > size(before)) Atomics.store(this.words, WORD.clockWorst, worst);
+  }
+
   doing(doing: Doing): void {
     Atomics.store(this.words, WORD.doing, BigInt(DOING.indexOf(doing)));
   }
@@ -65,3 +80,5 @@ export class FactWords {
     Atomics.store(this.words, WORD.life, BigInt(life));
   }
 }
+
+const size = (value: bigint): bigint => (value < 0n ? -value : value);

@@ -2,17 +2,17 @@
 // the local disks. It never goes beyond what it was given, and stops for good at the first difference.
 //
 // Lives are items of the log like entries: at one the machine must have stopped, and the caller
-// switches the guest on again (`restart`, then `attach`).
+// switches the guest on again (`restart`, then `attach`). The line of the guest's clock comes with the log, too.
 
 import type { Input, SerialPortName } from '../../devices/contracts.ts';
 import { Fifo } from '../../devices/fifo.ts';
-import { ArrivalOffset } from '../../lockstep/arrival-offset.ts';
 import { type Birth, type Item, ItemReader } from '../../lockstep/item-stream.ts';
 import type { OutputCounter } from '../../lockstep/outputs.ts';
 import { type Divergence, Replayer } from '../../lockstep/replayer.ts';
 import type { StopReason } from '../../machine/machine-types.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { Life } from './life.ts';
+import type { Line } from './line.ts';
 import { Replica } from './replica.ts';
 
 export type FollowNext =
@@ -32,9 +32,11 @@ const WAIT = { log: { kind: 'wait', for: 'log' }, disk: { kind: 'wait', for: 'di
 export class Follow {
   readonly role = 'following';
   readonly outputs: OutputCounter;
-  readonly arrivals = new ArrivalOffset();
   /** Inputs that came after go-live was asked for: they wait for it. */
   readonly early: Input[] = [];
+
+  /** Of the guest's clock; undefined: not told yet in this life. */
+  line: Line | undefined;
 
   private readonly devices: GuestDevices;
   private replica: Replica;
@@ -80,14 +82,10 @@ export class Follow {
     this.reader = new ItemReader();
   }
 
-  push(log: Uint8Array, arrivedNs: bigint): void {
+  push(log: Uint8Array): void {
     for (const item of this.reader.push(log)) {
       this.items.push(item);
       this.itemsPushed++;
-      if (item.kind === 'life') this.arrivals.reset();
-      else if (item.entry.body.kind === 'clock-step') {
-        this.arrivals.note(arrivedNs, item.entry.body.ns);
-      }
     }
     this.pieceEnds.push(this.itemsPushed);
     const { problem } = this.reader;
@@ -115,6 +113,7 @@ export class Follow {
   attach(life: Life): void {
     const { applied } = this.replayer;
     this.life = life;
+    this.line = undefined;
     // The guest that asked for what is still under way is gone.
     this.replica = new Replica([]);
     this.replayer = this.replayerOf(life);
@@ -129,6 +128,10 @@ export class Follow {
       if (item === undefined) return WAIT.log;
       if (item.kind === 'life') return this.restart(item.birth);
       this.items.shift();
+      if (item.kind === 'line') {
+        this.line = { offsetNs: item.offsetNs, by: 'leader' };
+        return RUN;
+      }
       if (item.entry.position - this.life.machine.position > GAP_MAX) {
         replayer.refuse('an entry close by', `one at ${item.entry.position}`);
         return this.diverged();

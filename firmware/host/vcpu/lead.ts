@@ -9,6 +9,7 @@ import type { StopReason } from '../../machine/machine-types.ts';
 import type { Life } from './life.ts';
 import { type LogSink, StreamSink } from './log-sink.ts';
 import { type Next, VcpuLoop } from './loop.ts';
+import type { WallClock } from './wall-clock.ts';
 
 export interface LeadOptions {
   life: Life;
@@ -16,9 +17,10 @@ export interface LeadOptions {
   digestIntervalNs: bigint | undefined;
   /** Counts go on over lives and changes of role. */
   outputs: OutputCounter;
-  /** Real minus virtual time as it should be; undefined: as it is now. */
+  /** The line of the guest's clock, real minus virtual time; undefined: it begins as it is now. */
   offsetNs: bigint | undefined;
   realNs: () => bigint;
+  wallClock?: WallClock | undefined;
 }
 
 export class Lead {
@@ -40,7 +42,8 @@ export class Lead {
   private share = 0;
   private restUntilNs = 0n;
 
-  constructor({ life, sink, digestIntervalNs, outputs, offsetNs, realNs }: LeadOptions) {
+  constructor(options: LeadOptions) {
+    const { life, sink, digestIntervalNs, outputs, offsetNs, realNs, wallClock } = options;
     const { machine, tap, digest, outbox, kickToken, slices } = life;
     this.life = life;
     this.sink = sink;
@@ -63,7 +66,7 @@ export class Lead {
     const virtualNs = machine.nowNs();
     this.pacer = new Pacer({ realNs: realNs(), virtualNs, position, multiplier, offsetNs });
     this.loop = new VcpuLoop({
-      ...{ machine, pacer: this.pacer, realNs, digestIntervalNs },
+      ...{ machine, pacer: this.pacer, realNs, digestIntervalNs, wallClock },
       recorder: {
         inject: (input) => this.recorder.inject(input),
         runSlice: (limit) => this.recorder.runSlice(limit),
@@ -83,6 +86,11 @@ export class Lead {
   /** Real minus virtual time it keeps. */
   get offsetNs(): bigint {
     return this.pacer.offsetNs;
+  }
+
+  /** How far the guest's clock is from its line, and was at worst; positive: ahead. */
+  get clockErrorNs(): { readonly now: bigint; readonly worst: bigint } {
+    return { now: this.pacer.errorNs, worst: this.pacer.worstNs };
   }
 
   push(input: Input): void {
@@ -116,6 +124,7 @@ export class Lead {
   /** A fresh log begins here. Outputs that wait for a marker get theirs in it. */
   startLog(): void {
     this.sink = new StreamSink();
+    this.sink.line(this.offsetNs);
     this.writeDigest();
     this.recorder.markPending();
   }

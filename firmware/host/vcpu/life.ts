@@ -2,7 +2,7 @@
 // primary the power-on was here. On a backup it may have been on the other board, from which the state was
 // adopted. Guest memory outlives a life: the next one clears it and uses it again, so that sync-up, which
 // copies memory, has to know only one.
-import { type GuestMemory, MemoryDigest } from '../../../native/index.ts';
+import { GuestMemory, MemoryDigest } from '../../../native/index.ts';
 import type { DiskRequest, StateValue } from '../../devices/contracts.ts';
 import { DirtyPages, MachineDigest } from '../../lockstep/digest.ts';
 import { LockstepError } from '../../lockstep/errors.ts';
@@ -131,4 +131,16 @@ export class Life {
   close(): void {
     this.engine.close();
   }
+}
+
+/** Memory that another thread has filled. Throws RangeError. */
+export function adoptedMemory(token: number, bytes: number): GuestMemory {
+  let memory: GuestMemory;
+  try {
+    memory = new GuestMemory({ token });
+  } catch (error) {
+    throw new RangeError(`guest memory: ${(error as Error).message}`);
+  }
+  if (memory.buffer.byteLength === bytes) return memory;
+  throw new RangeError(`guest memory of ${memory.buffer.byteLength} bytes, the guest has ${bytes}`);
 }

@@ -12,6 +12,8 @@ export interface LogSink {
   append(entry: Entry): void;
   /** The guest starts over. */
   life(birth: Birth): void;
+  /** Where its clock should be, for who goes on with it. */
+  line(offsetNs: bigint): void;
   /** What has to leave now. `isCovering`: an output leaves, too; `isLast`: there is no later. */
   take(moment: { isCovering: boolean; isLast: boolean }): Uint8Array[];
 }
@@ -40,6 +42,9 @@ export class FileSink implements LogSink {
     throw new Error('a log file holds one life of a guest');
   }
 
+  /** A log is replayed, not gone on with in real time. */
+  line(): void {}
+
   take({ isCovering, isLast }: { isCovering: boolean; isLast: boolean }): Uint8Array[] {
     const { pendingBytes } = this.writer;
     if (pendingBytes === 0) return [];
@@ -65,6 +70,10 @@ export class StreamSink implements LogSink {
 
   life(birth: Birth): void {
     this.writer.life(birth);
+  }
+
+  line(offsetNs: bigint): void {
+    this.writer.line(offsetNs);
   }
 
   take(): Uint8Array[] {

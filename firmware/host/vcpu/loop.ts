@@ -9,14 +9,17 @@
 // A guest that idles is not run at all: its next timer, or an input, wakes it with a clock step.
 
 import type { Input, SerialPortName, VirtualNs } from '../../devices/contracts.ts';
-import type { Pacer } from '../../lockstep/pacer.ts';
+import type { Pacer, PacerNow } from '../../lockstep/pacer.ts';
 import type { Position } from '../../machine/engine.ts';
 import type { SliceEnd, StopReason } from '../../machine/machine-types.ts';
+import type { WallClock } from './wall-clock.ts';
 
 /** What the loop asks of a machine. */
 export interface LoopMachine {
   readonly position: Position;
   readonly stopReason: StopReason | undefined;
+  /** How fast virtual time passes, 32.32 ns a position. */
+  readonly multiplier: bigint;
   nowNs(): VirtualNs;
   nextDeadlineNs(): VirtualNs | undefined;
   /** Bytes that wait on the wire of a serial port because the guest has not read them. */
@@ -38,6 +41,8 @@ export interface LoopOptions {
   realNs: () => bigint;
   /** Virtual time between two digest entries; undefined: none are written. */
   digestIntervalNs: bigint | undefined;
+  /** What the CMOS clock follows; left out: nothing. */
+  wallClock?: WallClock | undefined;
 }
 
 export type Next =
@@ -48,6 +53,8 @@ export type Next =
 
 /** A slice of a busy guest: long enough to cost nothing, and the pacer's interval has passed. */
 export const SLICE_NS = 4_200_000n;
+/** Of virtual time: a guest that is suddenly faster than its clock was set for must not run far ahead. */
+const SLICE_VIRTUAL_NS = 6_000_000n;
 /** So little in front of the guest's UART that more may come: the host keeps the rest. */
 export const SERIAL_BACKLOG_BYTES_MAX = 4096;
 
@@ -104,16 +111,29 @@ export class VcpuLoop {
       if (wakeNs === undefined || before < wakeNs) return { kind: 'sleep', untilRealNs: wakeNs };
     }
     this.setClock(before);
+    this.tellWallClock(before);
     this.injectAll();
     this.writeDigest();
     return machine.stopReason === undefined ? this.runSlice(before) : this.stopped();
   }
 
   private setClock(realNs: bigint): void {
-    const { machine, pacer, recorder } = this.options;
-    const now = { realNs, virtualNs: machine.nowNs(), position: machine.position };
-    const step = this.isIdle ? pacer.wake(now) : pacer.busy(now);
+    const { pacer, recorder } = this.options;
+    const now = this.now(realNs);
+    const step = this.isIdle ? pacer.wake(now, this.wakeRealNs()) : pacer.busy(now);
     if (step !== undefined) recorder.inject({ kind: 'clock-step', ...step });
+    pacer.observe({ realNs, virtualNs: step?.ns ?? now.virtualNs });
+  }
+
+  private tellWallClock(realNs: bigint): void {
+    const { machine, recorder, wallClock } = this.options;
+    const wallNs = wallClock?.due(realNs, machine.nowNs());
+    if (wallNs !== undefined) recorder.inject({ kind: 'wall-clock', wallNs });
+  }
+
+  private now(realNs: bigint): PacerNow {
+    const { machine } = this.options;
+    return { realNs, virtualNs: machine.nowNs(), position: machine.position };
   }
 
   private injectAll(): void {
@@ -131,13 +151,23 @@ export class VcpuLoop {
   }
 
   private runSlice(startRealNs: bigint): Next {
-    const { machine, recorder, realNs } = this.options;
+    const { machine, pacer, recorder, realNs } = this.options;
     const start = machine.position;
-    const end = recorder.runSlice(start + this.slicePositions);
+    const end = recorder.runSlice(start + this.sliceLength());
     this.isIdle = end === 'idle';
     if (end === 'stopped') return this.stopped();
-    if (end === 'limit') this.adapt(realNs() - startRealNs, machine.position - start);
+    const now = this.now(realNs());
+    pacer.observe(now);
+    if (this.isIdle) pacer.idles(now);
+    if (end === 'limit') this.adapt(now.realNs - startRealNs, now.position - start);
     return RUN;
+  }
+
+  private sliceLength(): bigint {
+    const { min } = SLICE_POSITIONS;
+    const most = (SLICE_VIRTUAL_NS << 32n) / this.options.machine.multiplier;
+    if (most >= this.slicePositions) return this.slicePositions;
+    return most > min ? most : min;
   }
 
   private stopped(): Next {

@@ -99,6 +99,8 @@ export interface LiveFacts {
   /** Entries that were still to be applied. */
   readonly entries: number;
   readonly tookMs: number;
+  /** How far the guest's clock is from its line; null: the line was not known, and begins here. */
+  readonly clockErrorNs: bigint | null;
 }
 
 /** Questions to the thread, each answered once, with the type of its answer. */
@@ -115,11 +117,17 @@ export interface Answers {
 
 export type Ask =
   | { readonly kind: 'pause' | 'start-log' | 'stop-log' | 'take-dirty' | 'checkpoint' | 'follow' }
-  | { readonly kind: 'resume' | 'go-live'; readonly log: boolean };
+  | { readonly kind: 'resume'; readonly log: boolean }
+  | {
+      readonly kind: 'go-live';
+      readonly log: boolean;
+      /** This board's clock minus that of the board whose log was followed; undefined: not known. */
+      readonly peerClockNs: bigint | undefined;
+    };
 
 export type ToWorker =
   | { readonly kind: 'inputs'; readonly inputs: readonly Input[] }
-  | { readonly kind: 'push'; readonly log: Uint8Array; readonly arrivedNs: bigint }
+  | { readonly kind: 'push'; readonly log: Uint8Array }
   | { readonly kind: 'begin-stream' }
   | { readonly kind: 'throttle'; readonly share: number }
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }

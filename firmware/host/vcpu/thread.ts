@@ -10,12 +10,21 @@ import type { Divergence } from '../../lockstep/replayer.ts';
 import { FactWords } from './facts.ts';
 import { Follow } from './follow.ts';
 import { Lead } from './lead.ts';
-import { Life } from './life.ts';
+import { adoptedMemory, Life } from './life.ts';
+import { lineHere } from './line.ts';
 import { FileSink, type LogSink } from './log-sink.ts';
 import type { Answers, Ask, EndReason, VcpuErrorCode, WorkerStart } from './messages.ts';
 import { CONTROL, LIFE_REQUESTS } from './messages.ts';
 import type { Sender } from './sender.ts';
 import { SerialFlow } from './serial-flow.ts';
+import { WallClock } from './wall-clock.ts';
+
+type GoLive = Extract<Ask, { kind: 'go-live' }>;
+type GoingLive = GoLive & {
+  readonly id: number;
+  readonly startNs: bigint;
+  readonly entries: number;
+};
 
 export type ThreadNext =
   | { readonly kind: 'run' }
@@ -41,7 +50,7 @@ export class VcpuThread {
   private role: Lead | Follow;
   private share = 0;
   private divergence: Divergence | undefined;
-  private goingLive: { id: number; log: boolean; startNs: bigint; entries: number } | undefined;
+  private goingLive: GoingLive | undefined;
   private flushedNs = 0n;
   private reported = { ns: 0n, entries: 0 };
 
@@ -58,7 +67,7 @@ export class VcpuThread {
       const sink = log?.kind === 'file' ? new FileSink(log.identity, realNs) : undefined;
       this.role = this.leader(sink, new OutputCounter(), undefined);
     } else {
-      this.memory = memoryOf(adoption.memoryToken, config.memoryBytes);
+      this.memory = adoptedMemory(adoption.memoryToken, config.memoryBytes);
       const { birth, machine, outputs } = decodeLiveState(adoption.checkpoint);
       const { memory, hasDigest } = this;
       this.life = Life.adopt({ config, memory, birth, hasDigest }, machine);
@@ -85,9 +94,9 @@ export class VcpuThread {
     if (dropped > 0) Atomics.add(this.start.control, CONTROL.inputsDropped, dropped);
   }
 
-  push(log: Uint8Array, arrivedNs: bigint): void {
+  push(log: Uint8Array): void {
     const { role } = this;
-    if (role.role === 'following' && this.divergence === undefined) role.push(log, arrivedNs);
+    if (role.role === 'following' && this.divergence === undefined) role.push(log);
     else Atomics.add(this.start.control, CONTROL.logDropped, 1);
   }
 
@@ -112,7 +121,7 @@ export class VcpuThread {
     else if (this.goingLive !== undefined) {
       this.refuse(id, 'E_VCPU_ROLE', 'go-live: it is under way already');
     } else {
-      this.goingLive = { id, log: ask.log, startNs: realNs(), entries: role.backlog };
+      this.goingLive = { ...ask, id, startNs: realNs(), entries: role.backlog };
     }
   }
 
@@ -240,7 +249,7 @@ export class VcpuThread {
     this.flush(true);
     this.share = 0;
     const follow = this.follower(lead.outputs);
-    follow.arrivals.assume(lead.offsetNs);
+    follow.line = { offsetNs: lead.offsetNs, by: 'own' };
     this.role = follow;
     this.reported = { ns: 0n, entries: 0 };
     let dropped = 0;
@@ -254,14 +263,17 @@ export class VcpuThread {
 
   /** From following to leading: everything that was given is applied. */
   private goLive(follow: Follow): void {
-    const { id, log, startNs, entries } = this.goingLive!;
+    const { id, log, startNs, entries, peerClockNs } = this.goingLive!;
     this.goingLive = undefined;
-    const lead = this.leader(undefined, follow.outputs, follow.arrivals.offsetNs);
+    const now = { realNs: realNs(), virtualNs: this.life.machine.nowNs() };
+    const offsetNs = lineHere(follow.line, peerClockNs, now);
+    const lead = this.leader(undefined, follow.outputs, offsetNs);
     this.role = lead;
     if (log) lead.startLog();
     for (const input of [...follow.takeCompletions(), ...follow.early]) lead.push(input);
     const tookMs = Number(realNs() - startNs) / 1e6;
-    this.answer(id, { position: this.life.machine.position, entries, tookMs });
+    const clockErrorNs = offsetNs === undefined ? null : lead.clockErrorNs.now;
+    this.answer(id, { position: this.life.machine.position, entries, tookMs, clockErrorNs });
   }
 
   private restart(birth: Birth): void {
@@ -274,7 +286,9 @@ export class VcpuThread {
     else {
       // What was on its way to the guest went down with it.
       role.sink?.life(birth);
-      this.role = this.leader(role.sink, role.outputs, undefined);
+      const lead = this.leader(role.sink, role.outputs, undefined);
+      lead.sink?.line(lead.offsetNs);
+      this.role = lead;
     }
     this.announce();
   }
@@ -300,7 +314,11 @@ export class VcpuThread {
     offsetNs: bigint | undefined,
   ): Lead {
     const digestIntervalNs = this.start.log?.digestIntervalNs;
-    const lead = new Lead({ life: this.life, sink, digestIntervalNs, outputs, offsetNs, realNs });
+    const { life } = this;
+    const wallClock = new WallClock(() => BigInt(Date.now()) * 1_000_000n);
+    const lead = new Lead({
+      ...{ life, sink, digestIntervalNs, outputs, offsetNs, realNs, wallClock },
+    });
     if (this.share > 0) lead.throttle(this.share);
     return lead;
   }
@@ -343,6 +361,7 @@ export class VcpuThread {
     const { machine } = this.life;
     const { entries, pieces } = this.role;
     this.facts.position(machine.position, machine.nowNs(), entries, pieces);
+    if (this.role.role === 'leading') this.facts.clock(this.role.clockErrorNs);
   }
 
   private flushSometimes(): void {
@@ -380,17 +399,6 @@ export class VcpuThread {
   private refuse(id: number, code: VcpuErrorCode, message: string): void {
     this.sender.post({ kind: 'refused', id, refusal: { code, message } });
   }
-}
-
-function memoryOf(token: number, bytes: number): GuestMemory {
-  let memory: GuestMemory;
-  try {
-    memory = new GuestMemory({ token });
-  } catch (error) {
-    throw new RangeError(`guest memory: ${(error as Error).message}`);
-  }
-  if (memory.buffer.byteLength === bytes) return memory;
-  throw new RangeError(`guest memory of ${memory.buffer.byteLength} bytes, the guest has ${bytes}`);
 }
 
 /** A difference between the boards in one sentence. */

@@ -281,7 +281,7 @@ export class Vcpu {
 
   /** What onLog gave on the other board: every piece, in order. Bytes that make no sense diverge. */
   push(log: Uint8Array): void {
-    this.tell({ kind: 'push', log: alone(log), arrivedNs: process.hrtime.bigint() }, false);
+    this.tell({ kind: 'push', log: alone(log) }, false);
   }
 
   /** The next push() is the beginning of a log. (As after adopt() and follow().) */
@@ -289,9 +289,12 @@ export class Vcpu {
     this.tell({ kind: 'begin-stream' }, false);
   }
 
-  /** Applies everything pushed before, then leads. `log: true`: keeps a log, from a digest on. */
-  goLive({ log }: { log: boolean }): Promise<LiveFacts> {
-    return this.calls.ask({ kind: 'go-live', log });
+  /**
+   * Applies everything pushed before, then leads. `log: true`: keeps a log, from a digest on. `peerClockNs`:
+   * this board's clock minus the old leader's, without which the guest's clock begins a line of its own.
+   */
+  goLive({ log, peerClockNs }: { log: boolean; peerClockNs?: bigint }): Promise<LiveFacts> {
+    return this.calls.ask({ kind: 'go-live', log, peerClockNs });
   }
 
   // ---- inside -------------------------------------------------------------------------------

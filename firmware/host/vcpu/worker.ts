@@ -53,7 +53,7 @@ class Worker {
         this.thread.inputs(message.inputs);
         return;
       case 'push':
-        this.thread.push(message.log, message.arrivedNs);
+        this.thread.push(message.log);
         return;
       case 'begin-stream':
         this.thread.beginStream();

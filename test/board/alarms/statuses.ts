@@ -64,6 +64,7 @@ export function healthyStatus(): Status {
       icount: '123456789012',
       virtualNs: '7500000000000',
       lives: 1,
+      clock: { offMs: -0.2, worstMs: -147.4, peerErrorMs: 0.3 },
       engine: { kind: 'soft', why: 'asked for' },
     },
     disks: [{ path: '/var/lib/twinstep/disk0.img', trouble: null }],

@@ -36,6 +36,8 @@ const LOG: readonly LogMessage[] = [
   { type: 'drop', session: 4, reason: 'cannot keep up' },
   { type: 'about', about: Uint8Array.of(9, 8, 7) },
   { type: 'heard', heard: Uint8Array.of(8, 0) },
+  { type: 'clock-ask', askedNs: 2n ** 63n },
+  { type: 'clock', askedNs: 1n, receivedNs: 2n, answeredNs: 3n },
 ];
 
 const BULK: readonly Exclude<BulkMessage, { type: 'pages' }>[] = [

@@ -3,9 +3,10 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Backends } from '../../../firmware/host/backends.ts';
 import { HostTap } from '../../../firmware/host/tap.ts';
+import { GUEST_MAC } from '../../guest/guest-line.ts';
 import { assert, needs, seededRandom, suite } from '../../harness/index.ts';
 import { enterNamespace, ip } from '../../harness/netns.ts';
-import { DISK_BYTES, GUEST_MAC, Rig, type TestBoard } from './rig.ts';
+import { DISK_BYTES, Rig, type TestBoard } from './rig.ts';
 
 await enterNamespace();
 const test = suite('board/replication/resources');

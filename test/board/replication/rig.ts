@@ -21,13 +21,12 @@ import { Channel } from '../../../logchan/channel.ts';
 import type { Port } from '../../../logchan/port.ts';
 import { GuestMemory } from '../../../native/index.ts';
 import type { ArbiterEvent, Role } from '../../../watchdog/arbiter-types.ts';
+import { GUEST_MAC, question } from '../../guest/guest-line.ts';
 import { assert, type SeededRandom } from '../../harness/index.ts';
 import { testChannelOptions } from '../../logchan/stream-digest.ts';
 import { buildGuest } from '../../softcpu/guest.ts';
 import { Cable } from './cable.ts';
 
-export const GUEST_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
-const CLIENT_MAC = Uint8Array.of(2, 0, 0, 0, 0, 9);
 export const DISK_BYTES = 4 << 20;
 
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -76,10 +75,7 @@ export class Plant {
 
   /** A question to the guest, on the wire of all boards. */
   ask(): void {
-    const frame = new Uint8Array(60 + this.random.int(1000));
-    frame.set(GUEST_MAC, 0);
-    frame.set(CLIENT_MAC, 6);
-    frame.set([0x88, 0xb6], 12);
+    const frame = question(new Uint8Array(this.random.int(1000)));
     frame.set(this.random.bytes(18), 14);
     this.input({ kind: 'net-rx', nic: 0, frame });
   }

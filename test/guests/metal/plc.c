@@ -3,7 +3,7 @@
 // everything that ever came in. It checks its disk; it answers frames with a running number.
 //
 // HZ=50 makes one with a slower timer, for hosts that are slow. Commands on COM1: b compute all the time, i compute only on a tick, R reset, T triple fault, Q end.
-// All other bytes come back plus one.
+// All other bytes come back plus one. An answer has the guest's TSC where the frame has room for it.
 #include "metal.h"
 
 #ifndef HZ
@@ -122,6 +122,12 @@ static void command(u8 byte) {
 static u8 rx_buffers[QUEUE][2048], tx_buffer[2048];
 static u64 frames;
 
+static u64 clock_now(void) {
+  u32 low, high;
+  asm volatile("rdtsc" : "=a"(low), "=d"(high));
+  return (u64)high << 32 | low;
+}
+
 static void answer(const u8 *frame, u32 bytes) {
   if (bytes < 60 || frame[12] != 0x88 || frame[13] != 0xb6) return;
   for (u32 i = 14; i < bytes; i++) mix(frame[i]);
@@ -134,6 +140,8 @@ static void answer(const u8 *frame, u32 bytes) {
   copy(tx_buffer + HEADER + 12, frame + 12, bytes - 12);
   copy(tx_buffer + HEADER + 44, &frames, 8);
   copy(tx_buffer + HEADER + 52, &hash, 8);
+  u64 now = clock_now();
+  if (bytes >= 68) copy(tx_buffer + HEADER + 60, &now, 8);
   tx.table[0] = (struct descriptor){(u64)tx_buffer, HEADER + bytes, 0, 0};
   offer(&nic, 1, &tx, 0);
 }

@@ -61,6 +61,8 @@ export class FakeSink implements LogSink {
 
   life(): void {}
 
+  line(): void {}
+
   take(): Uint8Array[] {
     return [];
   }

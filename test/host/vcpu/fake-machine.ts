@@ -23,7 +23,7 @@ export class FakeMachine implements LoopMachine, LoopRecorder {
   backlog = 0;
   private baseNs = 0n;
   private basePosition = 0n;
-  private multiplier = 10n << 32n;
+  multiplier = 10n << 32n;
 
   nowNs(): bigint {
     return this.baseNs + (((this.position - this.basePosition) * this.multiplier) >> 32n);

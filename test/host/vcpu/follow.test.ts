@@ -17,7 +17,6 @@ const DEVICES: GuestDevices = {
   disks: [{ sectors: 8, isReadOnly: false, serial: 'x' }],
   hasConsole: false,
 };
-const NOW = 5_000_000_000n;
 
 const WAITS = {
   log: { kind: 'wait', for: 'log' },
@@ -39,10 +38,13 @@ function marker(position: bigint, made: readonly Output[], before = new OutputCo
   return at(position, { kind: 'output', sequence, hash });
 }
 
+type Given = Entry | Birth | { readonly line: bigint };
+
 /** One piece of a stream. */
-function piece(writer: ItemWriter, ...items: readonly (Entry | Birth)[]): Uint8Array {
+function piece(writer: ItemWriter, ...items: readonly Given[]): Uint8Array {
   for (const item of items) {
     if ('body' in item) writer.append(item);
+    else if ('line' in item) writer.line(item.line);
     else writer.life(item);
   }
   const pieces = writer.take();
@@ -54,7 +56,7 @@ function setUp(life = new FakeLife()) {
   const { machine, outbox } = life;
   const follow = new Follow({ life: life.asLife, devices: DEVICES, outputs: new OutputCounter() });
   const writer = new ItemWriter();
-  const give = (...items: readonly (Entry | Birth)[]) => follow.push(piece(writer, ...items), NOW);
+  const give = (...items: readonly Given[]) => follow.push(piece(writer, ...items));
   const steps = (count: number): FollowNext[] => Array.from({ length: count }, () => follow.step());
   return { life, machine, outbox, follow, writer, give, steps };
 }
@@ -98,7 +100,7 @@ test('it runs to each entry, applies it there, and never beyond what it was give
 test('a piece is behind it when its last item is, an empty one at once', () => {
   const { follow, give } = setUp();
   give(at(10n, frame(1)), at(20n, frame(2)));
-  follow.push(new Uint8Array(0), NOW);
+  follow.push(new Uint8Array(0));
   give(at(30n, frame(3)));
   const seen: number[] = [];
   for (let n = 0; n < 4; n++) {
@@ -121,7 +123,7 @@ test('kicked on the way it goes on to the same entry', () => {
 test('bytes that are no log end it, whatever comes after', () => {
   const { machine, follow, writer, give } = setUp();
   const whole = piece(writer, at(100n, frame(1)));
-  follow.push(whole.subarray(0, whole.length - 1), NOW);
+  follow.push(whole.subarray(0, whole.length - 1));
   const { what, actual } = differenceOf(follow.step());
   assert.is(what, 'log');
   assert.match(actual, /cannot be read \(cut\)/);
@@ -136,7 +138,7 @@ test('an entry behind the machine is a difference, and so is one that nobody com
   behind.give(at(100n, frame(1)));
   behind.steps(2);
   behind.follow.beginStream();
-  behind.follow.push(piece(new ItemWriter(), at(60n, frame(2))), NOW);
+  behind.follow.push(piece(new ItemWriter(), at(60n, frame(2))));
   const late = differenceOf(behind.follow.step());
   assert.is(late.what, 'position');
   assert.is(late.expected, '60');
@@ -165,7 +167,7 @@ test('a new stream is read from its beginning, and goes on where the machine sta
   give(clock(100n, 5_000n), at(100n, frame(1)));
   steps(3);
   follow.beginStream();
-  follow.push(piece(new ItemWriter(), at(100n, frame(2)), at(130n, frame(3))), NOW);
+  follow.push(piece(new ItemWriter(), at(100n, frame(2)), at(130n, frame(3))));
   assert.equal(steps(3), [RUNS, RUNS, WAITS.log]);
   assert.is(machine.position, 130n);
   assert.is(follow.pieces, 2);
@@ -283,14 +285,15 @@ test('a life: only after the machine has stopped, and the one that comes next', 
 test('a new life goes on in the same log: counts go on, requests and clock of the old one are gone', () => {
   const { machine, follow, give, steps } = setUp(new FakeLife({ pending: [readRequest(1)] }));
   machine.script.push({ end: 'limit' }, { end: 'stopped', instructions: 10n });
-  give(clock(10n, 4_000_000_000n), at(20n, frame(1)), birthOf(2), at(7n, frame(2)));
-  assert.equal(steps(3), [RUNS, RUNS, { kind: 'restart', birth: birthOf(2) }]);
-  assert.is(follow.arrivals.offsetNs, undefined);
+  give({ line: -5n }, clock(10n, 4_000_000_000n), at(20n, frame(1)), birthOf(2), at(7n, frame(2)));
+  assert.equal(steps(4), [RUNS, RUNS, RUNS, { kind: 'restart', birth: birthOf(2) }]);
+  assert.equal(follow.line, { offsetNs: -5n, by: 'leader' });
   assert.is(follow.pieces, 0);
   follow.completed(completion(1, 1));
   const next = new FakeLife({ number: 2 });
   follow.attach(next.asLife);
   assert.equal(follow.takeCompletions(), []);
+  assert.is(follow.line, undefined, 'the clock of the new life has a line of its own');
   assert.equal(steps(2), [RUNS, WAITS.log]);
   assert.is(next.machine.position, 7n);
   assert.equal(next.machine.kinds(), ['net-rx']);
@@ -312,13 +315,16 @@ test('the log ends in order: with the guest, or it is a difference', () => {
   assert.is(actual, 'the end of the log');
 });
 
-test('the clock it would go live with comes from the step that was the quickest to arrive', () => {
-  const { follow, writer } = setUp();
-  follow.push(piece(writer, clock(10n, 1_000n)), 9_000n);
-  assert.is(follow.arrivals.offsetNs, 8_000n);
-  follow.push(piece(writer, clock(20n, 2_000n)), 9_500n);
-  follow.push(piece(writer, clock(30n, 3_000n)), 14_000n);
-  assert.is(follow.arrivals.offsetNs, 7_500n);
+test('the line of the clock comes with the log, in its order, and is no entry', () => {
+  const { follow, give, steps } = setUp();
+  give({ line: 4_000n }, clock(10n, 1_000n), { line: 5_000n });
+  assert.is(follow.line, undefined, 'not before the guest stands there');
+  assert.equal(steps(2), [RUNS, RUNS]);
+  assert.equal(follow.line, { offsetNs: 4_000n, by: 'leader' });
+  assert.equal(steps(2), [RUNS, WAITS.log]);
+  assert.equal(follow.line, { offsetNs: 5_000n, by: 'leader' });
+  assert.is(follow.entries, 1);
+  assert.is(follow.pieces, 1);
 });
 
 test('serial bytes that wait for going live are counted by their port', () => {

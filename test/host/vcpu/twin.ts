@@ -173,7 +173,8 @@ export class Board {
   }
 
   async goLive(log: boolean): Promise<LiveFacts> {
-    const facts = await this.vcpu.goLive({ log });
+    // One host, one clock.
+    const facts = await this.vcpu.goLive({ log, peerClockNs: 0n });
     this.leads = true;
     return facts;
   }
