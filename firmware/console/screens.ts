@@ -5,12 +5,12 @@ import { masked } from '../board/config/mask.ts';
 import type { BoardEvent } from '../board/events.ts';
 import type { LogPathState, LogPathStatus } from '../board/log-paths.ts';
 import { PATH_WORDS } from '../board/notices.ts';
-import type { NetFacts } from '../board/replication/types.ts';
+import type { GuestClockFacts, NetFacts } from '../board/replication/types.ts';
 import type { AlarmView, Status } from '../board/status.ts';
 import { ENGINES } from '../host/engine-kinds.ts';
 import { clip, wrap } from './ascii.ts';
 import type { ConfigText } from './needs.ts';
-import { row, span, timeOf } from './status-screen.ts';
+import { row, sides, span, timeOf } from './status-screen.ts';
 
 const COLUMNS = 80;
 
@@ -79,6 +79,7 @@ export function guestScreen({ guest, gate, disks, nets, role }: Status): string 
   return [
     row('state', `${guest.state} (this board: ${role})`),
     row('up', `${span(virtualMs)} of its own time, life ${guest.lives}`),
+    row('clock', clockWords(guest.clock)),
     row('position', `${guest.position} ${ENGINES[guest.engine.kind].unit.many}`),
     row('engine', ENGINES[guest.engine.kind].words),
     row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
@@ -86,6 +87,15 @@ export function guestScreen({ guest, gate, disks, nets, role }: Status): string 
     ...nets.map((net) => row('network', netWords(net))),
     '',
   ].join('\n');
+}
+
+/** Against real time as it has passed since the guest's power-on. */
+function clockWords({ offMs, worstMs, peerErrorMs }: GuestClockFacts): string {
+  const worst = worstMs === null ? '' : `, at worst ${sides(worstMs)}`;
+  const now = offMs === null ? 'kept by the board that leads' : `${sides(offMs)}${worst}`;
+  const known =
+    peerErrorMs === null ? 'not known' : `known to ${Math.max(0.1, peerErrorMs).toFixed(1)} ms`;
+  return `${now}; that of the other board ${known}`;
 }
 
 function netWords({ tap, dropped, groupDropped, isStorm, droppedPerS, source }: NetFacts): string {

@@ -10,6 +10,8 @@ const LABEL = 11;
 /** A prompt stands below. */
 const LINES_MAX = 23;
 const CLOSING_MAX = 3;
+/** Worth a word: more than a host that is busy makes of it. `show guest` has every figure. */
+const CLOCK_OFF_MS = 20;
 
 export function statusLines(status: Status, columns = 80): string[] {
   const last = wrap(mayBeSwitchedOff(status), columns, 2).slice(0, CLOSING_MAX);
@@ -65,7 +67,9 @@ export function mayBeSwitchedOff({ safeToRemove, board }: Status): string {
 function guestWords({ guest }: Status): string {
   if (guest.state === 'none') return 'no machine in memory here';
   const life = guest.lives > 1 ? `, life ${guest.lives}` : '';
-  return `${guest.state}, up ${span(Number(BigInt(guest.virtualNs) / 1_000_000n))}${life}`;
+  const offMs = guest.clock.offMs ?? 0;
+  const clock = Math.abs(offMs) < CLOCK_OFF_MS ? '' : `, clock ${sides(offMs)}`;
+  return `${guest.state}, up ${span(Number(BigInt(guest.virtualNs) / 1_000_000n))}${life}${clock}`;
 }
 
 function pathRow({ paths, link }: Status, path: 'log' | 'serial' | 'front'): string {
@@ -164,6 +168,10 @@ function alarmRows(alarms: readonly AlarmView[], room: number, columns: number):
 export function row(label: string, words: string): string {
   return ascii(`${label.padEnd(LABEL - 1)} ${words}`);
 }
+
+/** Of a clock. */
+export const sides = (ms: number): string =>
+  `${Math.abs(ms).toFixed(1)} ms ${ms < 0 ? 'behind' : 'ahead'}`;
 
 export function timeOf(wallMs: number): string {
   return `${new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`;

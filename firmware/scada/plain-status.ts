@@ -19,6 +19,9 @@ interface Known {
   readonly safeToRemoveWhy: string | null;
   readonly lagMs: number | null;
   readonly syncPercent: number | null;
+  /** The guest's clock against its line, in whole milliseconds; null also where it is not led. */
+  readonly guestClockOffMs: number | null;
+  readonly guestClockWorstMs: number | null;
 }
 
 export interface PlainStatus extends Known {
@@ -38,11 +41,12 @@ const NOTHING: Known = {
     safeToRemove: null,
     safeToRemoveWhy: null,
   },
-  ...{ lagMs: null, syncPercent: null },
+  ...{ lagMs: null, syncPercent: null, guestClockOffMs: null, guestClockWorstMs: null },
 };
 
 export function shown(status: Status): PlainStatus {
-  const { board, role, pairState, why, generation, safeToRemove, lagMs, sync } = status;
+  const { board, role, pairState, why, generation, safeToRemove, lagMs, sync, guest } = status;
+  const { offMs, worstMs } = guest.clock;
   return {
     ...{ online: true, reachable: true, name: board.name, side: board.side },
     ...{ role: roleWord(role), arbiterRole: role, pairState, why, generation },
@@ -53,6 +57,8 @@ export function shown(status: Status): PlainStatus {
     safeToRemoveWhy: safeToRemove.why,
     lagMs: lagMs === null ? null : Math.round(lagMs),
     syncPercent: Math.round(sync.percent),
+    guestClockOffMs: offMs === null ? null : Math.round(offMs),
+    guestClockWorstMs: worstMs === null ? null : Math.round(worstMs),
   };
 }
 

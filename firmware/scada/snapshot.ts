@@ -33,6 +33,11 @@ const count = (name: string, value: number | null): Reading => ({
   type: 'int32',
   value: value === null ? null : Math.min(0x7fff_ffff, Math.max(0, Math.round(value))),
 });
+const signed = (name: string, value: number | null): Reading => ({
+  name,
+  type: 'int32',
+  value: value === null ? null : Math.min(0x7fff_ffff, Math.max(-0x7fff_ffff, Math.round(value))),
+});
 const time = (name: string, wallMs: number): Reading => ({
   name,
   type: 'dateTime',
@@ -177,6 +182,8 @@ function guest({ guest, disks, pairState }: Status): Reading[] {
   return [
     text('Guest/State', guest.state),
     count('Guest/Starts', guest.lives),
+    signed('Guest/Clock Off ms', guest.clock.offMs),
+    signed('Guest/Clock Worst Off ms', guest.clock.worstMs),
     flag('Guest/Protected', pairState === 'RUN-Redundant'),
     text('Guest/Disk Trouble', disks.flatMap(({ trouble }) => trouble ?? []).join('; ')),
   ];

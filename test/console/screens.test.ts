@@ -3,6 +3,7 @@ import type { ClockStatus } from '../../firmware/board/clock-watch.ts';
 import { logPaths } from '../../firmware/board/log-paths.ts';
 import { redundancyOf } from '../../firmware/board/redundancy.ts';
 import type { ScadaStatus, ServerReport, TellerReport } from '../../firmware/board/scada-desk.ts';
+import type { Status } from '../../firmware/board/status.ts';
 import { COMMANDS } from '../../firmware/console/commands.ts';
 import type { TimeText } from '../../firmware/console/needs.ts';
 import { guestScreen, linksScreen } from '../../firmware/console/screens.ts';
@@ -191,6 +192,30 @@ test('each command is printed in ASCII, never wider than the screen', () => {
     desk.type(`terminal length 0\r${words.replace(/ [[<].*/, '')}\r`);
     assert.match(desk.screen.text, /RUN-Redundant# \n$|RUN-Redundant#\n$/);
   }
+});
+
+test('the guest’s clock is told against its line, now and at worst, and how well the other board’s is known', () => {
+  const healthy = healthyStatus();
+  const screen = (clock: Status['guest']['clock']) =>
+    guestScreen({ ...healthy, guest: { ...healthy.guest, clock } });
+  const led = screen({ offMs: -3.21, worstMs: 147.4, peerErrorMs: 0.004 });
+  assert.match(led, /clock +3\.2 ms behind, at worst 147\.4 ms ahead; that of the other board/);
+  assert.match(led, /known to 0\.1 ms$/m);
+  const status = (offMs: number) =>
+    statusLines({
+      ...healthy,
+      guest: { ...healthy.guest, clock: { ...healthy.guest.clock, offMs } },
+    });
+  assert.ok(status(-147.42).some((line) => /^guest .*, clock 147\.4 ms behind$/.test(line)));
+  assert.not.ok(
+    status(19).some((line) => /^guest .*clock/.test(line)),
+    'no word of what is normal',
+  );
+  const followed = screen({ offMs: null, worstMs: 20, peerErrorMs: null });
+  assert.match(
+    followed,
+    /clock +kept by the board that leads; that of the other board not known$/m,
+  );
 });
 
 test('a card says what was dropped before the guest, and whose it was', () => {

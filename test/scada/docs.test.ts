@@ -30,7 +30,7 @@ test('every metric is explained', () => {
     ...{ witness: { answers: true }, link: { up: true, paths: [] }, lagMs: 0, logKbps: 0 },
     sync: { phase: 'none', percent: 0, etaS: null, refusals: [] },
     ...{ alarms: [], gate: { mode: 'open' }, lastTakeover: null, peer: null },
-    ...{ guest: { state: 'leading', lives: 1 }, disks: [] },
+    ...{ guest: { state: 'leading', lives: 1, clock: {} }, disks: [] },
   } as unknown as Status;
   const { node, device = [] } = snapshotOf(status, { wallMs: 0 });
   // Plain facts need no words beyond their name.
