@@ -9,9 +9,10 @@
 // Time never goes back, and never passes faster than a bound. A guest ahead of its line gets a slower clock. One
 // behind it (its host stood still, another board led) gets a faster one: a quarter to twice as fast, about
 // two seconds for what is missing. Every clock in the guest is made of this one, so Linux has nothing to find it
-// wrong by; only what it measures against the world is so much off meanwhile, and no timer fires for several
-// periods at once, as after a jump. A short pause of the host is no loss: a guest under any hypervisor finds
-// that time has passed while it did not run. Integers only.
+// wrong by; only what it measures against the world is so much off meanwhile. A short pause of the host is no loss:
+// a guest of any hypervisor finds that time has passed while it did not run. But a step ends where a timer fires, and
+// the rest is the next step's: a guest that counts ticks of the 8254 would lose what is passed over for good.
+// Integers only.
 import type { VirtualNs } from '../devices/contracts.ts';
 import type { Position } from '../machine/engine.ts';
 
@@ -22,6 +23,8 @@ export interface PacerLimits {
   readonly aheadMaxNs: bigint;
   /** So much of a pause of the host passes in the guest as it did outside; the rest is made good. */
   readonly pauseMaxNs: bigint;
+  /** A step goes no further than so far beyond the guest's next timer: each fires in its turn. */
+  readonly beyondTimerNs: bigint;
   /** What is missing is made good in about this time, within the bounds of the gain. */
   readonly makeGoodNs: bigint;
   /** How much faster than real time the clock of a guest that is behind passes, in 1/1024. */
@@ -41,6 +44,7 @@ export const PACER_LIMITS: PacerLimits = {
   stepIntervalNs: 4_000_000n,
   aheadMaxNs: 2_000_000n,
   pauseMaxNs: 250_000_000n,
+  beyondTimerNs: 500_000n,
   makeGoodNs: 2_000_000_000n,
   gainMin: GAIN_ONE / 4n,
   gainMax: GAIN_ONE,
@@ -62,6 +66,8 @@ export interface PacerNow {
   readonly virtualNs: VirtualNs;
   readonly position: Position;
 }
+/** With the guest's next timer; undefined: none is set. */
+export type PacerMoment = PacerNow & { readonly timerNs: VirtualNs | undefined };
 
 export class Pacer {
   /** Real minus virtual time, as they should stay apart: the line. */
@@ -75,6 +81,8 @@ export class Pacer {
   private mark: PacerNow;
   /** Since then virtual time may pass so much faster than real time, in 1/1024. */
   private gain: bigint;
+  /** And has so much to pass at once, which a timer was in the way of. */
+  private owedNs = 0n;
   /** Measured rate, smoothed; the machine's own before there is a measurement. */
   private rate: bigint;
   /** What ran and is not in the rate yet. */
@@ -108,8 +116,14 @@ export class Pacer {
     if (this.gain === 0n) return onLine;
     // Rounded up: at that time it must have been reached.
     const per = GAIN_ONE + this.gain;
-    const made = this.mark.realNs + ((ns - this.mark.virtualNs) * GAIN_ONE + per - 1n) / per + 1n;
+    const left = ns - this.mark.virtualNs - this.owedNs;
+    const made = this.mark.realNs + (left * GAIN_ONE + per - 1n) / per + 1n;
     return made > onLine ? made : onLine;
+  }
+
+  /** The last step ended at a timer, short of where time is: let it fire, and step again. */
+  get isOwing(): boolean {
+    return this.owedNs > 0n;
   }
 
   /** What the guest sees now; call it where it begins to run and where it stopped. */
@@ -119,11 +133,12 @@ export class Pacer {
   }
 
   /** The step for a busy guest at the end of a slice, at most one an interval unless it runs ahead. */
-  busy(now: PacerNow): ClockStep | undefined {
+  busy(now: PacerMoment): ClockStep | undefined {
     const elapsed = now.realNs - this.mark.realNs;
     const ahead = now.virtualNs - this.targetNs(now.realNs);
     const { stepIntervalNs, aheadMaxNs, pauseMaxNs } = this.limits;
-    if (elapsed < stepIntervalNs && (ahead <= aheadMaxNs || elapsed < SAMPLE_NS)) return undefined;
+    const isEarly = elapsed < stepIntervalNs && (ahead <= aheadMaxNs || elapsed < SAMPLE_NS);
+    if (isEarly && !this.isOwing) return undefined;
     this.measure(now);
     return this.step(now, least(elapsed, pauseMaxNs));
   }
@@ -134,19 +149,22 @@ export class Pacer {
   }
 
   /** The step that wakes an idle guest. `dueNs`: real time at which it was to wake by itself. */
-  wake(now: PacerNow, dueNs: bigint | undefined): ClockStep {
+  wake(now: PacerMoment, dueNs: bigint | undefined): ClockStep {
     const elapsed = now.realNs - this.mark.realNs;
     const planned = dueNs === undefined ? elapsed : dueNs - this.mark.realNs;
     return this.step(now, least(elapsed, most(planned, 0n) + this.limits.pauseMaxNs));
   }
 
   /** `passedNs`: of the real time since the last step, what the guest may find to have passed. */
-  private step(now: PacerNow, passedNs: bigint): ClockStep {
-    const { realNs, virtualNs, position } = now;
+  private step(now: PacerMoment, passedNs: bigint): ClockStep {
+    const { realNs, virtualNs, position, timerNs } = now;
     const target = this.targetNs(realNs);
-    const reached = this.mark.virtualNs + passedNs + (passedNs * this.gain) / GAIN_ONE;
-    const ns = most(virtualNs, least(target, reached));
-    this.gain = this.gainFor(target - ns);
+    const passed = this.owedNs + passedNs + (passedNs * this.gain) / GAIN_ONE;
+    const reached = most(virtualNs, least(target, this.mark.virtualNs + passed));
+    const hasTimer = timerNs !== undefined && timerNs > virtualNs;
+    const ns = hasTimer ? least(reached, timerNs + this.limits.beyondTimerNs) : reached;
+    this.owedNs = reached - ns;
+    this.gain = this.gainFor(target - reached);
     this.mark = { realNs, virtualNs: ns, position };
     const faster = (this.rate * (GAIN_ONE + this.gain)) / GAIN_ONE;
     return { ns, multiplier: this.clamp(ns > target ? this.slower(ns - target) : faster) };

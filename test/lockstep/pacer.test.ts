@@ -13,6 +13,7 @@ class SimulatedGuest {
   realNs = 5_000n * MS;
   position = 0n;
   steps = 0;
+  timerNs: bigint | undefined;
   pacer: Pacer;
   private baseNs = 0n;
   private basePosition = 0n;
@@ -35,9 +36,13 @@ class SimulatedGuest {
   runBusy(ns: bigint, perMs: bigint): void {
     this.realNs += ns;
     this.position += (ns * perMs) / MS;
+    this.tick();
     const step = this.pacer.busy(this);
     if (step !== undefined) this.apply(step);
   }
+
+  /** A machine fires its timers before anybody asks. */
+  tick(): void {}
 
   /** Idles until virtual time is so far on, and is woken so much later. */
   idle(ns: bigint, lateNs = 0n): void {
@@ -129,6 +134,60 @@ test('a host that gives a slice of 4 ms only every 100 ms loses no time', () => 
   for (let slice = 0; slice < 200; slice++) {
     guest.runBusy(100n * MS, 4_000n);
     if (slice > 20) assert.ok(abs(guest.errorNs) < 30n * MS, `${guest.errorNs}`);
+  }
+});
+
+/** A guest that counts the ticks of a periodic timer, and has nothing else to know the time by. */
+class CountingGuest extends SimulatedGuest {
+  ticks = 0n;
+  private readonly periodNs: bigint;
+
+  constructor(periodNs: bigint) {
+    super();
+    this.periodNs = periodNs;
+    this.timerNs = periodNs;
+  }
+
+  /** What an 8254 does: one interrupt, however many periods passed. */
+  override tick(): void {
+    if (this.virtualNs < this.timerNs!) return;
+    this.ticks++;
+    this.timerNs = (this.virtualNs / this.periodNs + 1n) * this.periodNs;
+  }
+
+  get lost(): bigint {
+    return this.virtualNs / this.periodNs - this.ticks;
+  }
+
+  /** A tenth of a millisecond, as long as the loop lets a timer have its turn. */
+  slice(): void {
+    this.runBusy(MS / 10n, 100_000n);
+    this.tick();
+  }
+}
+
+test('no tick is lost: each timer fires in its turn, after a pause of the host and after a late wake', () => {
+  const random = seededRandom('ticks');
+  for (const periodNs of [1n, 4n, 10n].map((ms) => ms * MS - 1_000n)) {
+    const guest = new CountingGuest(periodNs);
+    for (let round = 0; round < 100; round++) {
+      for (let slices = random.int(600); slices >= 0; slices--) guest.slice();
+      if (random.chance(0.5)) {
+        guest.realNs += BigInt(random.int(240)) * MS;
+        guest.slice();
+      } else {
+        for (let wakes = 1 + random.int(5); wakes > 0; wakes--) {
+          guest.idle(guest.timerNs! - guest.virtualNs, BigInt(random.int(40_000_000)));
+          guest.tick();
+        }
+      }
+      const startNs = guest.realNs;
+      while (guest.pacer.isOwing) guest.slice();
+      const tookMs = (guest.realNs - startNs) / MS;
+      assert.ok(tookMs <= 3n + (250n * MS) / periodNs / 8n, `${tookMs} ms to make up for it`);
+      assert.is(guest.lost, 0n, `ticks of ${periodNs} ns`);
+      assert.ok(abs(guest.errorNs) < 5n * MS, `${guest.errorNs}`);
+    }
   }
 });
 

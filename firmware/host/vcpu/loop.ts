@@ -9,7 +9,7 @@
 // A guest that idles is not run at all: its next timer, or an input, wakes it with a clock step.
 
 import type { Input, SerialPortName, VirtualNs } from '../../devices/contracts.ts';
-import type { Pacer, PacerNow } from '../../lockstep/pacer.ts';
+import type { Pacer, PacerMoment } from '../../lockstep/pacer.ts';
 import type { Position } from '../../machine/engine.ts';
 import type { SliceEnd, StopReason } from '../../machine/machine-types.ts';
 import type { WallClock } from './wall-clock.ts';
@@ -59,6 +59,8 @@ const SLICE_VIRTUAL_NS = 6_000_000n;
 export const SERIAL_BACKLOG_BYTES_MAX = 4096;
 
 const SLICE_POSITIONS = { first: 100_000n, min: 20_000n, max: 200_000_000n } as const;
+/** What a timer's interrupt has before the next one comes, while the guest makes up for a pause. */
+const TURN_POSITIONS = 10_000n;
 const RUN: Next = { kind: 'run' };
 
 export class VcpuLoop {
@@ -131,9 +133,10 @@ export class VcpuLoop {
     if (wallNs !== undefined) recorder.inject({ kind: 'wall-clock', wallNs });
   }
 
-  private now(realNs: bigint): PacerNow {
+  private now(realNs: bigint): PacerMoment {
     const { machine } = this.options;
-    return { realNs, virtualNs: machine.nowNs(), position: machine.position };
+    const timerNs = machine.nextDeadlineNs();
+    return { realNs, virtualNs: machine.nowNs(), position: machine.position, timerNs };
   }
 
   private injectAll(): void {
@@ -159,12 +162,14 @@ export class VcpuLoop {
     const now = this.now(realNs());
     pacer.observe(now);
     if (this.isIdle) pacer.idles(now);
-    if (end === 'limit') this.adapt(now.realNs - startRealNs, now.position - start);
+    if (end === 'limit' && !pacer.isOwing)
+      this.adapt(now.realNs - startRealNs, now.position - start);
     return RUN;
   }
 
   private sliceLength(): bigint {
     const { min } = SLICE_POSITIONS;
+    if (this.options.pacer.isOwing) return TURN_POSITIONS;
     const most = (SLICE_VIRTUAL_NS << 32n) / this.options.machine.multiplier;
     if (most >= this.slicePositions) return this.slicePositions;
     return most > min ? most : min;

@@ -2,6 +2,7 @@
 
 import type { Input } from '../../../firmware/devices/contracts.ts';
 import { SLICE_NS, VcpuLoop } from '../../../firmware/host/vcpu/loop.ts';
+import { WallClock } from '../../../firmware/host/vcpu/wall-clock.ts';
 import { Pacer } from '../../../firmware/lockstep/pacer.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { FakeMachine } from './fake-machine.ts';
@@ -63,6 +64,46 @@ test('an idle guest sleeps until its timer, then wakes by one clock step', () =>
   assert.equal(machine.kinds(), ['clock-step']);
   assert.is(machine.slices.length, 2);
   assert.ok(machine.nowNs() >= 20n * MS + 60_000n);
+});
+
+test('after a pause of the host a step ends at the next timer, which has its turn before the next step', () => {
+  const { machine, loop } = setUp();
+  for (let i = 0; i < 40; i++) loop.step();
+  machine.realNs += 40n * MS;
+  const timerNs = machine.nowNs() + 4n * MS;
+  machine.deadlineNs = timerNs;
+  loop.step();
+  const step = machine.inputs.at(-1);
+  assert.ok(step?.kind === 'clock-step' && step.ns >= timerNs && step.ns < timerNs + MS);
+  assert.is(machine.slices.at(-1), 10_000n);
+  machine.deadlineNs = undefined;
+  loop.step();
+  const next = machine.inputs.at(-1);
+  assert.ok(next?.kind === 'clock-step' && next.ns > timerNs + 30n * MS, 'the rest at once');
+  assert.ok(machine.slices.at(-1)! > 100_000n);
+});
+
+test('a guest that is faster than its clock was set for runs no further than 6 ms of its time', () => {
+  const { machine, loop } = setUp();
+  for (let i = 0; i < 40; i++) loop.step();
+  // Its clock passes ten times as fast as it should from now on.
+  machine.inject({ kind: 'clock-step', ns: machine.nowNs(), multiplier: 100n << 32n });
+  const before = machine.nowNs();
+  loop.step();
+  assert.ok(machine.nowNs() - before <= 7n * MS, `${machine.nowNs() - before}`);
+});
+
+test('the time of day is told before the guest runs, once', () => {
+  const machine = new FakeMachine();
+  const realNs = () => machine.realNs;
+  const now = { realNs: realNs(), virtualNs: 0n, position: 0n };
+  const pacer = new Pacer({ ...now, multiplier: 10n << 32n });
+  const wallClock = new WallClock(() => 1_700_000_000_000n * MS + machine.realNs);
+  const parts = { machine, recorder: machine, pacer, realNs, digestIntervalNs: undefined };
+  const loop = new VcpuLoop({ ...parts, wallClock });
+  for (let i = 0; i < 200; i++) loop.step();
+  assert.is(machine.kinds()[0], 'wall-clock');
+  assert.is(machine.kinds().filter((kind) => kind === 'wall-clock').length, 1);
 });
 
 test('without a timer it sleeps for ever; an input wakes it, after the clock', () => {
