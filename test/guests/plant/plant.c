@@ -6,8 +6,9 @@
 //   plant write DISK FOLDER SERIAL      the writers, one process a task; `-` for what is not there
 //
 // TCP: each line `TEXT\n` is answered `N SUM JOURNAL\n`: the line's number in this connection, FNV-1a
-// over all bytes received up to here, and the last record that is durable on the disk. A line
-// beginning with `!` is a command for the shell; its output follows, then `@status N`.
+// over all bytes received up to here, and the last record that is durable on the disk. A datagram that
+// begins with `clock?` comes back with the guest's CLOCK_MONOTONIC in bytes 8 to 15. A
+// line beginning with `!` is a command for the shell; its output follows, then `@status N`.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -246,6 +247,12 @@ static void echo(int fd) {
   struct sockaddr_in from;
   socklen_t size = sizeof from;
   const ssize_t got = recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+  if (got >= 16 && memcmp(bytes, "clock?", 6) == 0) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    memcpy(bytes + 8, &ns, sizeof ns);
+  }
   if (got >= 0) sendto(fd, bytes, (size_t)got, MSG_DONTWAIT, (struct sockaddr *)&from, size);
 }
 
