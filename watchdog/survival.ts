@@ -42,8 +42,15 @@ export type Why =
   | 'unnoticed'
   | 'outputs-held';
 
+/** What goes with what: a log link whose last way is the front LAN is lost with either cable of that. */
+export type LogWay = 'apart' | 'over-front';
+
 /** Each fault that may come now, and whether it would end the service. */
-export function survival(state: ArbiterState, nowMs: number): readonly FaultVerdict[] {
+export function survival(
+  state: ArbiterState,
+  nowMs: number,
+  logWay: LogWay = 'apart',
+): readonly FaultVerdict[] {
   const turn: Turn = { state, actions: [], nowMs, rulesOff: ALL_RULES };
   const follower = followerOf(state);
   if (follower === null) return alone(turn);
@@ -51,7 +58,7 @@ export function survival(state: ArbiterState, nowMs: number): readonly FaultVerd
   const seats: Seats = [state, peerOf(turn, wires)];
   return FAULTS.filter((fault) => isThere(wires, fault, state.config)).map((fault) => ({
     fault,
-    why: livesThrough(seats, wires, fault, nowMs),
+    why: livesThrough(seats, wires, logWay, fault, nowMs),
   }));
 }
 
@@ -196,17 +203,18 @@ function isThere(wires: Wires, fault: Fault, { witness }: ArbiterConfig): boolea
   return fault !== 'witness' || (witness === 'gateway' && wires.witness);
 }
 
-function without(wires: Wires, fault: Fault): Wires {
+function without(wires: Wires, logWay: LogWay, fault: Fault): Wires {
   const [here, there] = wires.front;
+  const log = wires.log && logWay === 'apart';
   switch (fault) {
     case 'log':
     case 'serial':
     case 'witness':
       return { ...wires, [fault]: false };
     case 'front-here':
-      return { ...wires, frontBetween: false, front: [false, there] };
+      return { ...wires, log, frontBetween: false, front: [false, there] };
     case 'front-there':
-      return { ...wires, frontBetween: false, front: [here, false] };
+      return { ...wires, log, frontBetween: false, front: [here, false] };
     default:
       return wires;
   }
@@ -218,8 +226,14 @@ const NOTICED_SILENCES = 3;
 const CALLED_OFF_LEAVES = 2;
 
 /** Null: the service goes on. Else why not. */
-function livesThrough(seats: Seats, wires: Wires, fault: Fault, nowMs: number): Why | null {
-  const after = without(wires, fault);
+function livesThrough(
+  seats: Seats,
+  wires: Wires,
+  logWay: LogWay,
+  fault: Fault,
+  nowMs: number,
+): Why | null {
+  const after = without(wires, logWay, fault);
   const begin: Seats = [
     fault === 'death-here' ? null : seats[0],
     fault === 'death-there' ? null : seats[1],

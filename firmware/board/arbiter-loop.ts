@@ -23,6 +23,7 @@ import { firmwareVersion } from '../host/identity.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { EventLog } from './events.ts';
 import { tooFarBehind } from './handover-check.ts';
+import { logWayOf } from './log-paths.ts';
 import { Notices } from './notices.ts';
 import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
@@ -251,7 +252,12 @@ export class ArbiterLoop {
     const there = facts.peerAbout?.name ?? `board ${config.side === 'a' ? 'B' : 'A'}`;
     return statusOf({
       config,
-      redundancy: this.redundancy.look(this.state, nowMs(), { here: config.name, there }),
+      redundancy: this.redundancy.look(
+        this.state,
+        nowMs(),
+        { here: config.name, there },
+        logWayOf(facts.link.paths, config.log.interfaces.length),
+      ),
       state: this.state,
       coldWhy: this.coldWhy,
       facts,

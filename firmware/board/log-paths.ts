@@ -1,5 +1,6 @@
 // The ways of the log to the other board, for people: which one it takes, what is wrong with the others, and
 // what would happen if one went now. Pure.
+import type { LogWay } from '../../watchdog/survival.ts';
 import type { LogPathFacts } from './replication/types.ts';
 
 /** in-use: this board's log goes over it; unknown: the log link does not stand. */
@@ -29,6 +30,13 @@ export function logPaths(facts: readonly LogPathFacts[]): LogPathStatus[] {
     sharePercent: total === 0 ? 0 : (100 * path.logBytes) / total,
     ifLost: ifLost(facts, index),
   }));
+}
+
+/** No cable carries it, or could at once; the first `cards` of the paths are cables. */
+export function logWayOf(facts: readonly LogPathFacts[], cards: number): LogWay {
+  const carries = (path: LogPathFacts) => ['in-use', 'ready'].includes(stateOf(path));
+  const isApart = facts.slice(0, cards).some(carries) || !facts.some(carries);
+  return isApart ? 'apart' : 'over-front';
 }
 
 function stateOf({ hasCarrier, isActive, isLost }: LogPathFacts): LogPathState {

@@ -6,6 +6,7 @@ import {
   type Fault,
   type FaultVerdict,
   faultWords,
+  type LogWay,
   type Names,
   notSurvivedWords,
   survival,
@@ -33,9 +34,14 @@ export interface FaultStatus {
 
 export const ALL_SURVIVED = 'any single fault is survived';
 
-export function redundancyOf(state: ArbiterState, nowMs: number, names: Names): Redundancy {
+export function redundancyOf(
+  state: ArbiterState,
+  nowMs: number,
+  names: Names,
+  logWay: LogWay = 'apart',
+): Redundancy {
   const inStep = pairState(state) === 'RUN-Redundant';
-  const verdicts = survival(state, nowMs);
+  const verdicts = survival(state, nowMs, logWay);
   const not = notSurvivedWords(verdicts, names);
   return {
     words:
@@ -49,9 +55,11 @@ export class RedundancyView {
   private key = '';
   private known: Redundancy | null = null;
 
-  look(state: ArbiterState, nowMs: number, names: Names): Redundancy {
-    const key = `${survivalKey(state, nowMs)} ${names.here} ${names.there}`;
-    if (this.known === null || key !== this.key) this.known = redundancyOf(state, nowMs, names);
+  look(state: ArbiterState, nowMs: number, names: Names, logWay: LogWay = 'apart'): Redundancy {
+    const key = `${survivalKey(state, nowMs)} ${names.here} ${names.there} ${logWay}`;
+    if (this.known === null || key !== this.key) {
+      this.known = redundancyOf(state, nowMs, names, logWay);
+    }
     this.key = key;
     return this.known;
   }

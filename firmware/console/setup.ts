@@ -23,7 +23,8 @@ interface Question {
   readonly usual?: (facts: SetupFacts, host: string) => string;
   /** May be left out of the file by answering "none". */
   readonly isOptional?: boolean;
-  readonly isList?: boolean;
+  /** With blanks between: a list in the file, `several`: where it is more than one. */
+  readonly list?: 'always' | 'several';
 }
 
 const has = (list: readonly string[], wanted: string): string =>
@@ -39,6 +40,8 @@ const QUESTIONS: readonly Question[] = [
   {
     key: 'log.interface',
     words: 'Card of the cable between the boards',
+    more: 'A second cable keeps the log off the plant LAN: name both, a blank between.',
+    list: 'several',
     usual: ({ cards }) => has(cards, 'log0'),
   },
   {
@@ -72,7 +75,7 @@ const QUESTIONS: readonly Question[] = [
     words: 'Its disks, with blanks between them, or "none"',
     usual: () => 'none',
     isOptional: true,
-    isList: true,
+    list: 'always',
   },
 ];
 
@@ -141,9 +144,11 @@ export function textOf(answers: ReadonlyMap<string, string>, side: 'a' | 'b'): s
   return `${lines.join('\n')}\n`;
 }
 
-function valueText({ key, isList }: Question, given: string): string {
+function valueText({ key, list }: Question, given: string): string {
   if (key === 'guest.memory-mib') return /^\d{1,9}$/.test(given) ? String(Number(given)) : '0';
-  return isList === true ? JSON.stringify(given.split(/\s+/)) : JSON.stringify(given);
+  const parts = given.split(/\s+/);
+  const isList = list === 'always' || (list === 'several' && parts.length > 1);
+  return JSON.stringify(isList ? parts : given);
 }
 
 /** Null: they are not paired, and it has been said why. */

@@ -71,7 +71,7 @@ class Bench {
     const [own, other] = this.name === 'a' ? ['2', '3'] : ['3', '2'];
     await technician.at('Name of this board', `press-7-${this.name}\r`);
     await technician.at('Serial port to the other board', `${this.serial.slavePath}\r`);
-    await technician.at('Card of the cable', 'log0\r');
+    await technician.at('Card of the cable', this.name === 'a' ? 'log0\r' : 'log0 log1\r');
     await technician.at('Card on the plant LAN', 'plant0\r');
     await technician.at('Address of THIS board', '192.168.10\r');
     await technician.sees('must be an IPv4 address');
@@ -154,6 +154,7 @@ test(
       [a.config.front.bind, a.config.front.peer],
       [b.config.front.peer, b.config.front.bind],
     );
+    assert.equal([a.config.log.interfaces, b.config.log.interfaces], [['log0'], ['log0', 'log1']]);
     assert.is(a.version.pairHash, b.version.pairHash);
     assert.is(statSync(join(one.folder, 'pairing.key')).mode & 0o777, 0o600);
     const kept = one.technician.screen.all

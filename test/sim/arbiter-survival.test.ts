@@ -3,7 +3,13 @@
 // and the claim of each board is held against what the plant sees.
 import type { ArbiterState } from '../../watchdog/arbiter-types.ts';
 import { checkLimits, DEFAULT_LIMITS } from '../../watchdog/limits.ts';
-import { FAULTS, type Fault, survival, survivalAtBest } from '../../watchdog/survival.ts';
+import {
+  FAULTS,
+  type Fault,
+  type LogWay,
+  survival,
+  survivalAtBest,
+} from '../../watchdog/survival.ts';
 import { assert, runSeed, seededRandom, suite } from '../harness/index.ts';
 import { TimedPair } from './arbiter/timed.ts';
 import { NAME, other, type Side } from './arbiter/world-types.ts';
@@ -15,6 +21,8 @@ const SEEDS = 4;
 interface Case {
   readonly name: string;
   readonly witness?: 'none';
+  /** The log goes there, for its cable is cut. */
+  readonly overFront?: boolean;
   readonly break?: (pair: TimedPair, primary: Side) => void;
 }
 
@@ -37,11 +45,27 @@ const CASES: readonly Case[] = [
   },
 ];
 
+const OVER_FRONT: readonly Case[] = CASES.filter(({ name }) => /healthy|serial/.test(name)).map(
+  (one) => ({
+    ...one,
+    name: `the log over the front LAN, ${one.name}`,
+    overFront: true,
+    break: (pair, primary) => {
+      for (const to of NAME) pair.cuts.add(`log>${to}`);
+      one.break?.(pair, primary);
+    },
+  }),
+);
+
 const front = (side: Side) => `front-${NAME[side]}`;
 
-function inStep(n: string, { witness, break: breaks }: Case): { pair: TimedPair; primary: Side } {
+function inStep(
+  n: string,
+  { witness, overFront = false, break: breaks }: Case,
+): { pair: TimedPair; primary: Side } {
   const pair = new TimedPair({
     ...{ random: seededRandom(n), faults: 0, atOnce: 0, kinds: [], log: null, isCalm: true },
+    overFront,
     ...(witness === undefined ? {} : { witness }),
   });
   pair.form();
@@ -65,23 +89,27 @@ function inject(pair: TimedPair, here: Side, fault: Fault): void {
   else if (fault === 'front-here') pair.cuts.add(front(here));
   else if (fault === 'front-there') pair.cuts.add(front(other(here)));
   else if (fault === 'witness') pair.setWitness(false);
-  else for (const to of NAME) pair.cuts.add(`${fault}>${to}`);
+  else {
+    if (fault === 'log') pair.overFront = false;
+    for (const to of NAME) pair.cuts.add(`${fault}>${to}`);
+  }
 }
 
-const claimed = (state: ArbiterState, nowMs: number): string[] =>
-  survival(state, nowMs).flatMap(({ fault, why }) => (why === null ? [] : [fault]));
+const claimed = (state: ArbiterState, nowMs: number, logWay: LogWay): string[] =>
+  survival(state, nowMs, logWay).flatMap(({ fault, why }) => (why === null ? [] : [fault]));
 
-for (const one of CASES) {
+for (const one of [...CASES, ...OVER_FRONT]) {
   test(
     `${one.name}: both boards claim what happens`,
     () => {
       let asked = 0;
       const words = new Set<string>();
+      const logWay = one.overFront ? 'over-front' : 'apart';
       for (let seed = 0; seed < SEEDS; seed++) {
         const name = `survival ${one.name} ${seed}`;
         const { pair, primary } = inStep(name, one);
         for (const side of [primary, other(primary)]) {
-          const claim = claimed(pair.boards[side].arbiter, pair.clockOf(side));
+          const claim = claimed(pair.boards[side].arbiter, pair.clockOf(side), logWay);
           words.add(`${side === primary ? 'primary' : 'backup'}: ${claim.join(' ') || 'any'}`);
           for (const fault of FAULTS) {
             const again = inStep(name, one);

@@ -48,6 +48,8 @@ export class TimedPair {
   readonly cuts = new Set<string>();
   readonly faults: TimedFaults;
   witnessUp = true;
+  /** The log goes over the front LAN where its cable carries nothing. */
+  overFront: boolean;
   takeoversMs: number[] = [];
   handOvers = 0;
   syncUps = 0;
@@ -61,6 +63,7 @@ export class TimedPair {
   constructor(options: TimedOptions) {
     this.options = options;
     this.random = options.random;
+    this.overFront = options.overFront ?? false;
     this.faults = new TimedFaults(this, options);
     const config = (id: 'a' | 'b'): ArbiterConfig => ({
       id,
@@ -410,7 +413,7 @@ export class TimedPair {
   private isCut(path: Path, to: Side): boolean {
     const front = this.cuts.has('front-a') || this.cuts.has('front-b');
     if (path === 'front') return front;
-    const isWayRound = path === 'log' && this.options.overFront === true && !front;
+    const isWayRound = path === 'log' && this.overFront && !front;
     return this.cuts.has(`${path}>${NAME[to]}`) && !isWayRound;
   }
 
