@@ -7,6 +7,7 @@ import { Chaos } from '../twin/chaos.ts';
 import { faultNamed } from '../twin/faults.ts';
 import { plantOrWhy } from '../twin/plant-guest.ts';
 import type { TwinRig } from '../twin/rig.ts';
+import type { RoundResult } from '../twin/round.ts';
 import { quantile } from './frame.ts';
 
 const ANSWERS = 30;
@@ -36,8 +37,9 @@ async function measure(): Promise<DeathsMeasured> {
   try {
     for (let n = 1; n <= DEATHS; n++) {
       await settled(chaos.rig);
-      const { udpBlackoutMs, restarted } = await chaos.round(fault, random);
-      process.stderr.write(`death ${n} of ${DEATHS}: ${udpBlackoutMs?.toFixed(0)} ms\n`);
+      const round = await chaos.round(fault, random);
+      const { restarted } = round;
+      process.stderr.write(`death ${n} of ${DEATHS}: ${inWords(round, chaos.rig)}\n`);
       if (restarted) throw new Error(`death ${n}: the guest began anew`);
     }
     const { results } = chaos;
@@ -50,6 +52,14 @@ async function measure(): Promise<DeathsMeasured> {
   } finally {
     await chaos.close();
   }
+}
+
+/** What was lost when, and how the other board came to lead: milliseconds. */
+function inWords({ udpBlackoutMs, told, primary }: RoundResult, rig: TwinRig): string {
+  const { cause, timeline } = rig.boards[primary].status?.lastTakeover ?? {};
+  const { silenceMs, gateMs, liveMs, firstOutputMs } = timeline ?? {};
+  const times = [silenceMs, gateMs, liveMs, firstOutputMs].map((ms) => ms?.toFixed(0) ?? '-');
+  return `${udpBlackoutMs?.toFixed(0)} ms; lost at ${told.join(', ')}; ${cause}, silence, gate, live, first output ${times.join(' ')}`;
 }
 
 /**

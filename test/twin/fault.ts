@@ -8,6 +8,8 @@ export interface FaultContext {
   readonly random: SeededRandom;
   readonly primary: Side;
   readonly backup: Side;
+  /** For people: what was done, and when. */
+  readonly tell: (words: string) => void;
 }
 
 export interface Fault {

@@ -69,25 +69,30 @@ const BOARDS: readonly Fault[] = [
  * A board that loses power, is pulled out of its rack or whose kernel falls over: carriers, serial line and
  * processor go one after the other, in any order, within half a second; then all of it is gone.
  */
-async function dieInPieces({ rig, random }: FaultContext, side: Side) {
-  const pieces: (() => unknown)[] = [
-    () => rig.network.pull('log', side),
-    () => rig.network.pull('front', side),
-    () => rig.serial.set('cut'),
-    () => rig.boards[side].hang(),
+async function dieInPieces({ rig, random, tell }: FaultContext, side: Side) {
+  const pieces: [string, () => unknown][] = [
+    ['log', () => rig.network.pull('log', side)],
+    ['front', () => rig.network.pull('front', side)],
+    ['serial', () => rig.serial.set('cut')],
+    ['processor', () => rig.boards[side].hang()],
   ];
   const windowMs = random.int(DEATH_MS);
-  const order = pieces.map((lose) => ({ lose, at: random.float() })).sort((a, b) => a.at - b.at);
+  const order = pieces
+    .map(([name, lose]) => ({ name, lose, at: random.float() }))
+    .sort((a, b) => a.at - b.at);
   const gone = order.slice(0, 1 + random.int(pieces.length));
   const atMs = gone.map(() => random.int(windowMs + 1)).sort((a, b) => a - b);
   const begunMs = performance.now();
   const waitUntil = (ms: number) =>
     new Promise((resolve) => setTimeout(resolve, Math.max(0, begunMs + ms - performance.now())));
-  for (const [n, { lose }] of gone.entries()) {
+  const sinceMs = () => (performance.now() - begunMs).toFixed(0);
+  for (const [n, { name, lose }] of gone.entries()) {
     await waitUntil(atMs[n]!);
     await lose();
+    tell(`${name} ${sinceMs()}`);
   }
   await waitUntil(windowMs);
+  tell(`all ${sinceMs()}`);
   return powerOff(rig, side);
 }
 

@@ -27,6 +27,8 @@ export interface RoundResult {
   /** The guest started again, as it may after this fault. */
   readonly restarted: boolean;
   readonly primary: Side;
+  /** What was done, in words. */
+  readonly told: readonly string[];
 }
 
 const ANSWERS = { before: 10, during: 20, after: 10 } as const;
@@ -47,7 +49,9 @@ export async function faultRound(
   const before = await client.answers(ANSWERS.before, ANSWER_MS);
   const connections = client.connections;
   const madeMs = performance.now();
-  const mend = await fault.make({ rig, random, primary, backup: other(primary) });
+  const told: string[] = [];
+  const tell = (words: string) => told.push(words);
+  const mend = await fault.make({ rig, random, primary, backup: other(primary), tell });
   const windows: WindowFacts[] = [];
   const answers = async (count: number, withinMs: number) => {
     windows.push(await client.answers(count, withinMs));
@@ -76,5 +80,6 @@ export async function faultRound(
     udpRejoinGapMs: windows.at(-1)?.udpGapMs ?? null,
     usualGapMs: before.longestGapMs,
     restarted,
+    told,
   };
 }
