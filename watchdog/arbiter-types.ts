@@ -190,6 +190,8 @@ export type ArbiterEvent =
   | { readonly type: 'heard'; readonly path: Path; readonly statement: Statement }
   /** Carrier or modem lines gone: silent now, without waiting. */
   | { readonly type: 'path-down'; readonly path: Path }
+  /** The front cable of this board has no carrier: neither peer nor witness is there. */
+  | { readonly type: 'front-out' }
   | { readonly type: 'witness-answered' }
   | { readonly type: 'persisted'; readonly record: DiskRecord }
   /** `ok`: fit to lead. `isAlive`: to be petted all the same; @default ok */

@@ -204,6 +204,10 @@ function take(turn: Turn, event: ArbiterEvent): Done {
     case 'path-down':
       state.heardMs[event.path] = Number.NEGATIVE_INFINITY;
       return;
+    case 'front-out':
+      state.heardMs.front = Number.NEGATIVE_INFINITY;
+      state.witnessMs = Number.NEGATIVE_INFINITY;
+      return;
     case 'witness-answered':
       return witnessAnswers(turn);
     case 'persisted':

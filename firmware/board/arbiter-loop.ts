@@ -506,6 +506,11 @@ export class ArbiterLoop {
         events.tell('PATH-TROUBLE', `the ${path} path cannot be used: ${why}`, { path, why }),
       sayOnLog: (frame) => this.replication.sayOnLog(frame),
       witnessAnswered: () => this.fire({ type: 'witness-answered' }),
+      frontOut: () => {
+        const why = 'the cable has no carrier';
+        events.tell('PATH-TROUBLE', `the front path is gone: ${why}`, { path: 'front', why });
+        this.fire({ type: 'front-out' });
+      },
     });
   }
 

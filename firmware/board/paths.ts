@@ -1,6 +1,7 @@
 // The three ways to the peer and the witness, as the arbiter's loop uses them: statements out on each path at
 // its own pace, statements in, authenticated and in order. Decides nothing.
 import type { Statement } from '../../watchdog/arbiter-types.ts';
+import { FrontCable } from '../../watchdog/front-cable.ts';
 import { FrontPath } from '../../watchdog/front-path.ts';
 import type { Path } from '../../watchdog/limits.ts';
 import {
@@ -23,6 +24,8 @@ export interface PathsEvents {
   /** False: no way just now. */
   readonly sayOnLog: (frame: Uint8Array) => boolean;
   readonly witnessAnswered: () => void;
+  /** The cable to the plant has no carrier: neither the peer nor the witness is heard there. */
+  readonly frontOut: () => void;
 }
 
 export interface Witness {
@@ -39,6 +42,9 @@ export interface PathCounters {
 }
 
 const REOPEN_MS = 500;
+const NEVER = Number.POSITIVE_INFINITY;
+/** A witness that is silent for longer is silent for another reason. */
+const OVERDUE_LOOKS_MS = 1_000;
 const NO_EXTRAS: Extras = { position: 0n, health: 0 };
 
 export class Paths {
@@ -57,6 +63,10 @@ export class Paths {
   private logSent = 0;
   private readonly saidMs = { log: Number.NEGATIVE_INFINITY, front: Number.NEGATIVE_INFINITY };
   private probedMs = Number.NEGATIVE_INFINITY;
+  private readonly cable: FrontCable;
+  /** When the next answer of the witness is overdue; and when the cable is looked at for it. */
+  private overdueMs = NEVER;
+  private lookAtCableMs = NEVER;
 
   constructor(
     config: BoardConfig,
@@ -69,6 +79,7 @@ export class Paths {
     this.events = events;
     this.witness = witness;
     this.logReader = new FrameReader(this.keys, this.authentic);
+    this.cable = new FrontCable(config.front.interface);
     this.front = this.makeFront();
     if (config.serial !== null) {
       const { port, baud } = config.serial;
@@ -125,9 +136,23 @@ export class Paths {
   tick(nowMs: number): void {
     this.serial?.tick(nowMs);
     if (this.witness === null) return;
+    this.lookAtCable(nowMs);
     if (nowMs - this.probedMs < this.config.limits.witnessProbeMs) return;
     this.probedMs = nowMs;
-    if (this.witness.probe()) this.events.witnessAnswered();
+    if (!this.witness.probe()) return;
+    const { witnessProbeMs, tickMs } = this.config.limits;
+    this.overdueMs = nowMs + witnessProbeMs + tickMs;
+    this.lookAtCableMs = this.overdueMs;
+    this.events.witnessAnswered();
+  }
+
+  /** Once after each answer of the witness that is overdue: what lasts is a matter of silence. */
+  private lookAtCable(nowMs: number): void {
+    if (nowMs < this.lookAtCableMs) return;
+    this.lookAtCableMs = nowMs - this.overdueMs > OVERDUE_LOOKS_MS ? NEVER : nowMs;
+    if (!this.cable.isOut()) return;
+    this.lookAtCableMs = NEVER;
+    this.events.frontOut();
   }
 
   /** Asks at once; what came before is no answer, and the next tick looks for one. */

@@ -21,7 +21,9 @@ const CLIPPED_LINES = 60;
  * Whole boards run in the real-time class, as on their own hardware: beside them nothing else keeps
  * its times, nor they theirs. They run after all others, one at a time.
  */
-const ALONE = /^(twin|boards|board\/replication)\/|^console\/pair|^starts\/(starts|stories)/;
+const ALONE = /^(twin|boards)\/|^console\/pair|^starts\/(starts|stories)/;
+/** Pairs in one process: they are slow beside whatever keeps both cores busy, but not beside each other. */
+const PAIRS = /^board\/replication\//;
 
 const { values, positionals } = optionsOf('npm test', {
   allowPositionals: true,
@@ -50,9 +52,12 @@ console.log(`${files.length} test files, seed ${seed}${values.asan ? ', sanitize
 
 const results: FileResult[] = [];
 const lanes = values.serial ? 1 : Math.min(2, availableParallelism());
-const together = files.filter((file) => !ALONE.test(file));
-await Promise.all(Array.from({ length: lanes }, () => lane(together)));
-await lane(files.filter((file) => ALONE.test(file)));
+const pairs = files.filter((file) => PAIRS.test(file));
+const alone = files.filter((file) => ALONE.test(file));
+const together = files.filter((file) => !pairs.includes(file) && !alone.includes(file));
+for (const queue of [together, pairs])
+  await Promise.all(Array.from({ length: lanes }, () => lane(queue)));
+await lane(alone);
 summary();
 
 async function lane(queue: string[]): Promise<void> {

@@ -60,7 +60,11 @@ for (const [fault, overFront] of [
     liveness: true,
   } as const;
   const way = overFront ? 'the log also over the front LAN' : 'the log on its cable alone';
-  clean(`${fault} and another fault, ${way}, unit by unit`, task, true, { ...model, overFront });
+  clean(`${fault} and another fault, ${way}, unit by unit`, task, true, {
+    ...model,
+    overFront,
+    seesFront: overFront,
+  });
 }
 
 clean(

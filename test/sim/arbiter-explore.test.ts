@@ -88,7 +88,7 @@ clean(
     liveness: true,
   },
   // Where the log has its cable alone, a board that lost it leads alone before the hand is done.
-  { ...model, overFront: true },
+  { ...model, overFront: true, seesFront: true },
 );
 
 clean('two faults that stay, every order of every step', {

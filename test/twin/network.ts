@@ -110,6 +110,8 @@ export class Network {
   private equip(side: Side): void {
     const board = this.boards[side];
     board.run('sh', '-c', `echo 1 > ${QUIET_IPV6}`);
+    // What the kernel tells of its cards there is of this board's.
+    board.run('mount', '-t', 'sysfs', 'sysfs', '/sys');
     const front = port('front', side);
     const logs = this.cables.filter(isLog);
     const card = (cable: Cable) => {

@@ -8,6 +8,7 @@ import {
   deliver,
   endDeath,
   finishWrite,
+  frontOut,
   lose,
   losePiece,
   nextUnit,
@@ -333,7 +334,7 @@ export function play(model: Model, world: World, move: string): World {
     }
     case 'cut':
     case 'heal':
-      return cutOrHeal(world, verb, what as FaultKind);
+      return cutOrHeal(model, world, verb, what as FaultKind);
     case 'unit':
       return fairUnit(model, world, side, more.includes('slow'));
     case 'run':
@@ -347,14 +348,17 @@ function spend(world: World, change: Partial<World['budget']>): World {
   return { ...world, budget: { ...world.budget, ...change } };
 }
 
-function cutOrHeal(world: World, verb: 'cut' | 'heal', fault: FaultKind): World {
+function cutOrHeal(model: Model, world: World, verb: 'cut' | 'heal', fault: FaultKind): World {
   const cuts = new Set(world.cuts);
   for (const cut of BOTH_WAYS[fault] ?? [fault as Cut]) {
     if (verb === 'cut') cuts.add(cut);
     else cuts.delete(cut);
   }
   const after = setCuts(world, cuts);
-  return verb === 'cut' ? spend(after, { faults: world.budget.faults - 1 }) : after;
+  if (verb === 'heal') return after;
+  const cut = spend(after, { faults: world.budget.faults - 1 });
+  if (fault !== 'front-a' && fault !== 'front-b') return cut;
+  return frontOut(model, cut, fault === 'front-a' ? 0 : 1);
 }
 
 /** Fair units: everyone ticks, everything arrives, every write ends. */

@@ -13,6 +13,7 @@ export interface Dying {
   cut(name: string): void;
   /** Both boards see that the log cable has no carrier any more. */
   carrierLost(): void;
+  frontOut(side: Side): void;
   freeze(side: Side, forMs: number): void;
   end(side: Side): void;
   inMs(delayMs: number, run: () => void): void;
@@ -36,7 +37,10 @@ export function dieInPieces(
     () => {
       for (const board of [here, there]) dying.cut(`serial>${board}`);
     },
-    () => dying.cut(`front-${here}`),
+    () => {
+      dying.cut(`front-${here}`);
+      if (random.chance(0.5)) dying.frontOut(side);
+    },
   ];
   if (kind === 'death') {
     pieces.push(() => dying.freeze(side, Number.POSITIVE_INFINITY));

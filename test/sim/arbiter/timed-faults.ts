@@ -41,6 +41,8 @@ export interface FaultyPair {
   thaw(side: Side): void;
   lastWord(side: Side, boot: number): void;
   carrierLost(): void;
+  /** The board sees that its front cable has none. */
+  frontOut(side: Side): void;
 }
 
 export interface FaultOptions {
@@ -135,7 +137,7 @@ export class TimedFaults {
     else if (kind === 'hang') this.pair.freeze(side, Number.POSITIVE_INFINITY);
     else if (kind === 'stall') this.pair.freeze(side, 50 + random.int(400));
     else if (kind === 'limp') this.limp(side, 50 + random.int(30), 20, 500 + random.int(4_000));
-    else if (kind === 'front') this.pair.cuts.add(`front-${NAME[side]}`);
+    else if (kind === 'front') this.frontCable(side);
     else if (kind === 'witness') this.pair.witnessUp = false;
     else if (kind === 'death' || kind === 'hand') this.die(side, kind);
     else {
@@ -143,6 +145,12 @@ export class TimedFaults {
       this.pair.cuts.add(`${link}>${NAME[side]}`);
       if (kind !== 'one-way') this.pair.cuts.add(`${link}>${NAME[other(side)]}`);
     }
+  }
+
+  /** Some cards tell that there is no carrier, others see a switch that is dead. */
+  private frontCable(side: Side): void {
+    this.pair.cuts.add(`front-${NAME[side]}`);
+    if (this.random.chance(0.5)) this.pair.frontOut(side);
   }
 
   /** Begins a death in pieces where none is under way. Answers how long it takes. */
@@ -161,6 +169,7 @@ export class TimedFaults {
         this.pair.cuts.add(name);
       },
       carrierLost: () => this.pair.carrierLost(),
+      frontOut: (at: Side) => this.pair.frontOut(at),
       freeze: (at: Side, forMs: number) => this.pair.freeze(at, forMs),
       end: (at: Side) => this.pair.crash(at, false),
       inMs: (delayMs: number, run: () => void) => this.pair.at(delayMs, alive(run)),

@@ -464,6 +464,10 @@ export class TimedPair {
     for (const path of WORD_PATHS) this.send(side, path, word, null);
   }
 
+  frontOut(side: Side): void {
+    this.on(side, () => this.fire(side, { type: 'front-out' }));
+  }
+
   /** The log cable lost its carrier: both boards see it at once, where the log has no other way. */
   carrierLost(): void {
     for (const at of [0, 1] as const)

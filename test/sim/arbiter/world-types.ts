@@ -128,6 +128,8 @@ export interface Model {
   readonly witness: 'gateway' | 'none';
   /** The log goes over the front LAN where its cable carries nothing. */
   readonly overFront?: boolean;
+  /** Boards see at once that their front cable has no carrier. */
+  readonly seesFront?: boolean;
 }
 
 const NONE_DELIVERED: Board['delivered'] = {

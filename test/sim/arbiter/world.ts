@@ -430,8 +430,15 @@ export function losePiece(model: Model, world: World, side: Side, piece: Piece):
   const front = `front-${NAME[side]}` as Cut;
   const cuts: readonly Cut[] = piece === 'front' ? [front] : [`${piece}>a`, `${piece}>b`];
   const cut = setCuts(world, new Set([...world.cuts, ...cuts]));
+  if (piece === 'front') return frontOut(model, cut, side);
   const isSeen = piece === 'log' && isCut(cut, 'log', side);
   return isSeen ? SIDES.reduce((next, side) => carrierLost(model, next, side), cut) : cut;
+}
+
+export function frontOut(model: Model, world: World, side: Side): World {
+  const { up, hung } = world.boards[side];
+  if (model.seesFront !== true || !up || hung) return world;
+  return boardStep(model, world, side, (draft) => fire(draft, { type: 'front-out' }));
 }
 
 function carrierLost(model: Model, world: World, side: Side): World {
