@@ -309,8 +309,8 @@ export class Leading {
       return;
     }
     const { lagMs } = this;
-    if (lagMs === null) return;
     const now = shared.nowMs();
+    if (lagMs === null) return this.spareTarget(now);
     if (!this.isSynced && lagMs < this.nearestMs * NEARER) {
       // On its way, however far: patience is for one that comes no nearer, or hardly.
       this.nearestMs = lagMs;
@@ -328,6 +328,17 @@ export class Leading {
     const words = `it is ${Math.round(lagMs)} ms behind and cannot keep up`;
     this.dropFollower('LAG-DROPPED', words);
     stream.break();
+  }
+
+  /**
+   * A target that takes seconds to make a machine of what it got has all to do after it that the guest does
+   * meanwhile: the longer it takes the less that is.
+   */
+  private spareTarget(now: number): void {
+    const { stream, governor, shared } = this;
+    if (stream.lagMs <= shared.limits.lag.hardMs) return;
+    if (governor.step(stream.lagMs, now) === 'changed') this.throttle();
+    governor.forgive();
   }
 
   private throttle(): void {

@@ -114,6 +114,38 @@ test(
   LONG,
 );
 
+test(
+  'the longer a target takes for what it got, the less the guest does meanwhile',
+  async () => {
+    const lag = { ...LAG_LIMITS, stepMs: 5, hardMs: 10, patienceMs: 300_000 };
+    const rig = await rigOf({
+      random: seededRandom('spared'),
+      replication: { limits: { lag } },
+    });
+    const { a, b, cable } = rig;
+    await rig.lead(a);
+    rig.plant.type('b');
+    cable.framesATurn = 1;
+    rig.startSync(a, b, 1);
+    const { leading } = a.replication;
+    let most = 0;
+    await a.until(() => {
+      if (a.replication.facts().sync.phase === 'adopting') {
+        most = Math.max(most, leading.throttleShare);
+        cable.framesATurn = most > 0 ? Number.POSITIVE_INFINITY : 1;
+      }
+      return most > 0 || a.arbiter.some(({ type }) => type === 'sync-done');
+    });
+    assert.ok(most > 0, 'the guest is held back before the target moves');
+    await a.told('sync-done');
+    await rig.grant(a, b);
+    await rig.talk(3);
+    await rig.stopBoth(a, b);
+    assert.ok(rig.disksAreEqual());
+  },
+  LONG,
+);
+
 function equalBlocks(one: Buffer, other: Buffer): number {
   let equal = 0;
   for (let at = 0; at < one.length; at += 65_536) {
