@@ -46,8 +46,8 @@ function endDoubt(state: ArbiterState): Done {
 }
 
 /**
- * Nothing the peer said was missed. Who goes on alone has a whole front LAN and says so on every path before
- * its gate opens, so a peer that is silent now, and of which nothing like it was read, has not gone on.
+ * Nothing the peer said was missed. Who goes on alone says so on every path before its gate opens, the front
+ * LAN among them, over which its outputs go, too: where nothing like it was read the plant has seen none of them.
  */
 export function hasHeardAll({ doubt, hasMissed }: ArbiterState): boolean {
   return doubt === null || !hasMissed;
@@ -141,17 +141,6 @@ export function witnessSpeaksForMe(turn: Turn): boolean {
   const recent = nowMs - state.witnessMs <= limits.witnessSilentMs;
   const steady = nowMs - state.witnessRunMs > limits.silentMs.front;
   return recent && steady && state.witnessMs - lastHeardMs(state) > limits.silentMs.front;
-}
-
-/**
- * A peer that only stood still finds in its buffers that this board goes on: the front LAN carried it, for the
- * witness has answered since.
- */
-export function isAnswered(turn: Turn): boolean {
-  const { bySilence, role, witnessMs, sinceMs, config } = turn.state;
-  const needs = role === 'soloing' ? 'solo-needs-witness' : 'promote-needs-witness';
-  if (!bySilence || config.witness === 'none' || !holds(turn, needs)) return true;
-  return witnessMs > sinceMs || !holds(turn, 'silence-is-answered');
 }
 
 /** The log link carries both ways. */

@@ -3,7 +3,6 @@
 
 import {
   hasHeardAll,
-  isAnswered,
   isHearsay,
   leads,
   logWorks,
@@ -79,7 +78,6 @@ export function backup(turn: Turn): Done {
   }
   if (!deadBySilence(turn)) return;
   promote(turn, 'go-live', 'in step, every path silent, the front LAN answers me');
-  state.bySilence = true;
 }
 
 /**
@@ -150,7 +148,6 @@ export function promote(turn: Turn, plan: 'go-live' | 'swap' | 'take', why: stri
   const { peer } = state;
   state.generation += 1;
   state.plan = plan;
-  state.bySilence = false;
   state.grant = null;
   state.spent = null;
   // Who hands over stays in step as what it is now, whatever is heard of it until the disk has my reign.
@@ -169,12 +166,10 @@ export function promoting(turn: Turn): Done {
   const standing = state.plan === 'swap' ? 'shared' : 'sole';
   const written = onDisk(state, state.generation, standing);
   if (!written && holds(turn, 'persist-before-open')) return;
-  if (!isAnswered(turn)) return;
   // Who offered may have taken me for dead while I slept, and have gone on by itself: not without a word.
   const isOffered = state.plan === 'swap' || state.plan === 'take';
   const isStale = isOffered && state.doubt !== null && !isSilentForCertain(turn);
   if (isStale && holds(turn, 'offer-must-be-fresh')) return;
-  state.bySilence = false;
   if (state.plan === 'boot') turn.actions.push({ do: 'boot-guest' });
   turn.actions.push({ do: 'announce-guest' });
   if (state.partner !== null) {

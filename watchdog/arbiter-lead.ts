@@ -4,7 +4,6 @@
 
 import {
   hasHeardAll,
-  isAnswered,
   isHearsay,
   lastHeardMs,
   leads,
@@ -155,30 +154,23 @@ function isTold(turn: Turn): boolean {
  * Why the peer is dead for certain, or null. A last word alone does not do: if it is false, and of me
  * they say the same, the peer is taking over just now.
  */
-function proofOfDeath(turn: Turn): Proof | null {
+function proofOfDeath(turn: Turn): string | null {
   const { state, nowMs } = turn;
   const quietMs = nowMs - lastHeardMs(state);
   const isQuiet = quietMs > state.config.limits.stallMs || !holds(turn, 'solo-needs-quiet');
   if (isTold(turn) && isQuiet && !isHearsay(turn))
-    return { why: 'the peer is dead: its supervisor says so', bySilence: false };
+    return 'the peer is dead: its supervisor says so';
   const isSure = hasHeardAll(state) || isTold(turn);
   if (!isSure || !silentEverywhere(turn) || !hasWitness(turn)) return null;
-  return { why: 'the peer is silent everywhere and the front LAN answers me', bySilence: true };
+  return 'the peer is silent everywhere and the front LAN answers me';
 }
 
-interface Proof {
-  readonly why: string;
-  /** Of the peer, and nothing else. */
-  readonly bySilence: boolean;
-}
-
-function outlive(turn: Turn, { why, bySilence }: Proof): Done {
+function outlive(turn: Turn, why: string): Done {
   const { state } = turn;
-  if (state.role !== 'leaving') return goAlone(turn, why, bySilence);
+  if (state.role !== 'leaving') return goAlone(turn, why);
   // Who is handing over may have been taken over from: its next reign must be newer than that.
   state.generation += 1;
   promote(turn, 'go-live', 'the peer died while taking over');
-  state.bySilence = bySilence;
 }
 
 function silence(turn: Turn): Done {
@@ -333,9 +325,8 @@ export function takenOver(turn: Turn): boolean {
 }
 
 /** Certain that the peer cannot promote: `sole` goes to the disk, then the gate opens. */
-export function goAlone(turn: Turn, why: string, bySilence = false): Done {
+export function goAlone(turn: Turn, why: string): Done {
   const { state } = turn;
-  state.bySilence = bySilence;
   if (state.partner !== null) syncFailed(turn);
   state.spent = state.grant ?? state.spent;
   state.grant = null;
@@ -352,8 +343,6 @@ export function soloing(turn: Turn): Done {
   const { state } = turn;
   const written = onDisk(state, state.generation, 'sole');
   if (!written && holds(turn, 'persist-before-open')) return;
-  if (!isAnswered(turn)) return;
-  state.bySilence = false;
   setGate(turn, 'open');
   enter(turn, 'solo', state.why);
 }

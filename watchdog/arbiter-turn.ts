@@ -183,7 +183,6 @@ export function copyState(of: ArbiterState): ArbiterState {
     record: of.record,
     writing: of.writing,
     plan: of.plan,
-    bySilence: of.bySilence,
     followBoot: of.followBoot,
     session: of.session,
     mark: of.mark,

@@ -117,8 +117,6 @@ export interface ArbiterState {
   /** How a promotion came about: decides what follows when the disk has it. */
   plan: 'boot' | 'go-live' | 'swap' | 'take';
   /** Follower: whose log I follow, in which session, and which marks of it have arrived. */
-  /** Promoting or soloing for no other reason than the peer's silence: it waits for the witness. */
-  bySilence: boolean;
   followBoot: number;
   session: number;
   mark: 'none' | 'grant' | 'leave';
@@ -227,8 +225,6 @@ export type Action =
   | { readonly do: 'mark-log'; readonly mark: 'grant' | 'leave'; readonly partner: Grant }
   /** Follow the log of this boot of the peer from where the own machine stands. */
   | { readonly do: 'follow'; readonly boot: number; readonly session: number }
-  /** Ask the witness now; an answer to an earlier question is none. */
-  | { readonly do: 'ask-witness' }
   /** Tell the plant network where the guest is now. */
   | { readonly do: 'announce-guest' }
   | { readonly do: 'report'; readonly role: Role; readonly why: string }

@@ -118,7 +118,6 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     record: { generation: 0, standing: 'unknown' },
     writing: null,
     plan: 'boot',
-    bySilence: false,
     followBoot: 0,
     session: 0,
     mark: 'none',
@@ -175,9 +174,6 @@ export function arbitrateWith(
     settle(turn);
     const urgent = hasNews(state, turn.state);
     if (urgent || event.type === 'tick') say(turn, urgent);
-    // Behind what was said, so that the answer tells where it went.
-    const { bySilence } = turn.state;
-    if (bySilence && !state.bySilence) turn.actions.push({ do: 'ask-witness' });
   }
   if (event.type === 'tick') pet(turn);
   return { state: turn.state, actions: turn.actions };

@@ -12,8 +12,6 @@ export const RULES = {
     'a primary that has lost log link and plant offers its reign to a backup that has the plant',
   'solo-needs-witness': 'a primary that hears nobody at all holds its outputs',
   'sleeper-doubts': 'who slept acts on no silence until the peer has answered it',
-  'silence-is-answered':
-    'who goes on because the peer is silent opens its gate when the witness has answered after it said so',
   'long-sleeper-misses': 'who slept for longer than its buffers hold has missed what was said',
   'isolated-doubts': 'who was cut off acts on no silence until the peer has answered it',
   'awake-for-the-window': 'silence counts from the moment of waking',

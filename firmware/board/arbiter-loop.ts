@@ -393,9 +393,6 @@ export class ArbiterLoop {
       case 'say':
         this.say(action);
         break;
-      case 'ask-witness':
-        this.paths.askWitness();
-        break;
       case 'persist':
         this.record.write(action.record);
         break;

@@ -155,12 +155,6 @@ export class Paths {
     this.events.frontOut();
   }
 
-  /** Asks at once; what came before is no answer, and the next tick looks for one. */
-  askWitness(): void {
-    this.witness?.probe();
-    this.probedMs = Number.NEGATIVE_INFINITY;
-  }
-
   get witnessTrouble(): string | null {
     return this.witness?.trouble ?? null;
   }

@@ -208,7 +208,6 @@ function encodeArbiter(
     arbiter.writing === null ? -1 : STANDINGS.indexOf(arbiter.writing.standing),
     arbiter.writing === null ? -1 : arbiter.writing.generation - ranks.generationMin,
     ['boot', 'go-live', 'swap', 'take'].indexOf(arbiter.plan),
-    arbiter.bySilence ? (arbiter.witnessMs > arbiter.sinceMs ? 2 : 1) : 0,
     ranks.rankBoot(peer, arbiter.followBoot),
     ranks.rankSession(side, arbiter.boot, arbiter.session),
     MARKS.indexOf(arbiter.mark),

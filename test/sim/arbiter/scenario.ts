@@ -2,7 +2,7 @@
 // a person can write one. Lines before the first move:
 //   # prose
 //   from redundant            where it starts (cold, syncing, redundant)
-//   without RULE: WORDS       the same moves with this rule off (RULE and RULE: both) end in this violation
+//   without RULE: WORDS       the same moves with this rule off end in this violation
 import { RULES, type RuleName } from '../../../watchdog/rules.ts';
 import { firstWorld, type Task } from './explore.ts';
 import { describe, play, repairAll, run } from './moves.ts';
@@ -11,15 +11,10 @@ import type { World } from './world-types.ts';
 
 export interface Scenario {
   readonly from: Task['from'];
-  readonly without: readonly Without[];
+  readonly without: readonly { rule: RuleName; violation: string }[];
   readonly moves: readonly string[];
   readonly head: string;
   readonly expected: string;
-}
-
-export interface Without {
-  readonly rules: readonly RuleName[];
-  readonly violation: string;
 }
 
 const PLENTY = { faults: 100, words: 100, losses: 100, delays: 100 };
@@ -28,18 +23,17 @@ export function parseScenario(text: string): Scenario {
   const [head = '', expected = ''] = text.split('----\n');
   const lines = head.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
   let from: Task['from'] = 'redundant';
-  const without: Without[] = [];
+  const without: { rule: RuleName; violation: string }[] = [];
   const moves: string[] = [];
   for (const line of lines) {
-    const broken = /^without ([a-z -]+): (.*)$/.exec(line);
+    const broken = /^without ([a-z-]+): (.*)$/.exec(line);
     const begin = /^from (cold|syncing|redundant)$/.exec(line);
     if (begin !== null) from = begin[1] as Task['from'];
     else if (broken === null) moves.push(line.trim());
     else {
-      const [, names = '', violation = ''] = broken;
-      const rules = names.split(' and ') as RuleName[];
-      for (const rule of rules) if (!(rule in RULES)) throw new Error(`no rule is called ${rule}`);
-      without.push({ rules, violation });
+      const [, rule = '', violation = ''] = broken;
+      if (!(rule in RULES)) throw new Error(`no rule is called ${rule}`);
+      without.push({ rule: rule as RuleName, violation });
     }
   }
   return { from, without, moves, head, expected };

@@ -1,7 +1,7 @@
 // The pair in simulated milliseconds with the real time constants: clocks that drift, ticks that come
 // late, stalls of the scheduler, delays, losses, slow disks, and faults at random moments, at most two
 // at once. The same ghost as in world.ts watches: who releases what, and from where a reign begins.
-import { arbitrateWith, initialState } from '../../../watchdog/arbiter.ts';
+import { arbitrate, initialState } from '../../../watchdog/arbiter.ts';
 import {
   type Action,
   type ArbiterConfig,
@@ -13,7 +13,6 @@ import {
 import { DEFAULT_LIMITS, PATHS, type Path } from '../../../watchdog/limits.ts';
 import { Limp } from '../../../watchdog/limp.ts';
 import { afterDelivery } from '../../../watchdog/path-frame.ts';
-import { ALL_RULES, type RulesOff } from '../../../watchdog/rules.ts';
 import { lastGaspOf } from '../../../watchdog/statement-wire.ts';
 import type { SeededRandom } from '../../harness/index.ts';
 import { Board, logPart, nothingDelivered } from './timed-board.ts';
@@ -29,7 +28,6 @@ export interface TimedOptions extends FaultOptions {
   readonly witness?: 'gateway' | 'none';
   /** The log goes over the front LAN where its cable carries nothing. */
   readonly overFront?: boolean;
-  readonly rulesOff?: RulesOff;
 }
 
 export interface TimedResult {
@@ -248,12 +246,7 @@ export class TimedPair {
     const board = this.boards[side];
     if (!board.up) return;
     this.steps += 1;
-    const outcome = arbitrateWith(
-      this.options.rulesOff ?? ALL_RULES,
-      board.arbiter,
-      event,
-      this.localMs(side),
-    );
+    const outcome = arbitrate(board.arbiter, event, this.localMs(side));
     board.arbiter = outcome.state;
     for (const action of outcome.actions) this.perform(side, action);
     this.check();
@@ -280,9 +273,6 @@ export class TimedPair {
         return;
       case 'gate':
         this.gate(side, action.gate);
-        return;
-      case 'ask-witness':
-        this.askWitness(side);
         return;
       case 'boot-guest':
         board.at = board.diskAt;
@@ -369,7 +359,8 @@ export class TimedPair {
   private release(side: Side): void {
     const board = this.boards[side];
     board.outAt = board.at as number;
-    this.released = Math.max(this.released, board.outAt);
+    // What leaves a board whose front cable is out nobody sees.
+    if (!this.cuts.has(`front-${NAME[side]}`)) this.released = Math.max(this.released, board.outAt);
   }
 
   // --- the paths ---------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ function takeAck(draft: Draft, part: LogPart): void {
     violate(draft, `${NAME[draft.side]} releases what the newer reign does not hold`);
   }
   draft.board = { ...draft.board, outAt: board.at };
-  draft.world = { ...draft.world, released: Math.max(world.released, board.at) };
+  draft.world = seen(draft.world, draft.side, board.at);
 }
 
 // --- steps ---------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ export function tick(model: Model, world: World, side: Side): World {
 
 /** The guest makes one output whenever none waits; an open gate lets it out at once. */
 function runMachine(draft: Draft): void {
-  const { board, world } = draft;
+  const { board, world, side } = draft;
   const { role, gate } = board.arbiter;
   // Behind a closed gate it may run, but nothing it makes can be seen: as good as standing.
   if (!LEADING.has(role) || board.at === null || gate === 'closed') return;
@@ -292,8 +292,14 @@ function runMachine(draft: Draft): void {
   draft.board = { ...board, at, diskAt: at };
   if (gate === 'open') {
     draft.board = { ...draft.board, outAt: at };
-    draft.world = { ...world, released: Math.max(world.released, at) };
+    draft.world = seen(world, side, at);
   }
+}
+
+/** What leaves a board whose front cable is out nobody sees. */
+function seen(world: World, side: Side, at: number): World {
+  if (world.cuts.has(`front-${NAME[side]}` as Cut)) return world;
+  return { ...world, released: Math.max(world.released, at) };
 }
 
 export function deliver(model: Model, world: World, to: Side, paths: readonly Path[]): World {
