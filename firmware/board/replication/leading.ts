@@ -310,7 +310,10 @@ export class Leading {
     }
     const { lagMs } = this;
     const now = shared.nowMs();
-    if (lagMs === null) return this.spareTarget(now);
+    if (lagMs === null) {
+      this.spareTarget(now);
+      return;
+    }
     if (!this.isSynced && lagMs < this.nearestMs * NEARER) {
       // On its way, however far: patience is for one that comes no nearer, or hardly.
       this.nearestMs = lagMs;
