@@ -21,7 +21,8 @@ const CLIPPED_LINES = 60;
  * Whole boards run in the real-time class, as on their own hardware: beside them nothing else keeps
  * its times, nor they theirs. They run after all others, one at a time.
  */
-const ALONE = /^(twin|boards)\/|^console\/pair|^board\/replication\/linux|^starts\/(starts|stories)/;
+const ALONE =
+  /^(twin|boards)\/|^console\/pair|^board\/replication\/linux|^starts\/(starts|stories)/;
 /** Pairs in one process: they are slow beside whatever keeps both cores busy, but not beside each other. */
 const PAIRS = /^board\/replication\/(?!linux)/;
 
