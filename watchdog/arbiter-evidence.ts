@@ -46,14 +46,6 @@ function endDoubt(state: ArbiterState): Done {
 }
 
 /**
- * Nothing the peer said was missed. Who goes on alone says so on every path before its gate opens, the front
- * LAN among them, over which its outputs go, too: where nothing like it was read the plant has seen none of them.
- */
-export function hasHeardAll({ doubt, hasMissed }: ArbiterState): boolean {
-  return doubt === null || !hasMissed;
-}
-
-/**
  * Takes a statement in. A late one still shows that the path carries something, but its content is
  * dropped, so nothing the peer said before can undo what was said after.
  */

@@ -2,7 +2,6 @@
 // In step is a claim that the primary granted; only what this file says takes it back.
 
 import {
-  hasHeardAll,
   isHearsay,
   leads,
   logWorks,
@@ -131,9 +130,12 @@ function deadBySilence(turn: Turn): boolean {
   return isSilentForCertain(turn);
 }
 
-/** The peer is silent, and I missed nothing of what it said. */
+/**
+ * The peer is silent, and I missed nothing of what it said. Who goes on alone says so on every path before its gate
+ * opens, the front LAN among them, over which its outputs go, too: nothing read, nothing seen by the plant.
+ */
 function isSilentForCertain(turn: Turn): boolean {
-  return hasHeardAll(turn.state) && isSilenceOfThePeer(turn);
+  return !turn.state.hasMissed && isSilenceOfThePeer(turn);
 }
 
 function isSilenceOfThePeer(turn: Turn): boolean {

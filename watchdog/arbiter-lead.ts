@@ -3,7 +3,6 @@
 // promote: before a grant is given, or after it is void.
 
 import {
-  hasHeardAll,
   isHearsay,
   lastHeardMs,
   leads,
@@ -160,7 +159,7 @@ function proofOfDeath(turn: Turn): string | null {
   const isQuiet = quietMs > state.config.limits.stallMs || !holds(turn, 'solo-needs-quiet');
   if (isTold(turn) && isQuiet && !isHearsay(turn))
     return 'the peer is dead: its supervisor says so';
-  const isSure = hasHeardAll(state) || isTold(turn);
+  const isSure = !state.hasMissed || isTold(turn);
   if (!isSure || !silentEverywhere(turn) || !hasWitness(turn)) return null;
   return 'the peer is silent everywhere and the front LAN answers me';
 }
@@ -181,8 +180,7 @@ function silence(turn: Turn): Done {
     return;
   }
   const cutOff = nowMs - state.witnessMs > limits.witnessSilentMs || witness === 'none';
-  if (!hasHeardAll(state) || cutOff)
-    enter(turn, 'isolated', 'hears nobody, or slept: holds outputs');
+  if (state.hasMissed || cutOff) enter(turn, 'isolated', 'hears nobody, or slept: holds outputs');
 }
 
 function hasWitness(turn: Turn): boolean {

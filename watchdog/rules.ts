@@ -11,7 +11,7 @@ export const RULES = {
   'leave-without-log':
     'a primary that has lost log link and plant offers its reign to a backup that has the plant',
   'solo-needs-witness': 'a primary that hears nobody at all holds its outputs',
-  'sleeper-doubts': 'who slept acts on no silence until the peer has answered it',
+  'sleeper-doubts': 'who slept doubts until the peer has answered it',
   'long-sleeper-misses': 'who slept for longer than its buffers hold has missed what was said',
   'isolated-doubts': 'who was cut off acts on no silence until the peer has answered it',
   'awake-for-the-window': 'silence counts from the moment of waking',

@@ -146,7 +146,7 @@ export class Paths {
     this.events.witnessAnswered();
   }
 
-  /** Once after each answer of the witness that is overdue: what lasts is a matter of silence. */
+  /** For a second after an answer of the witness is overdue, until it is told once: what lasts is a matter of silence. */
   private lookAtCable(nowMs: number): void {
     if (nowMs < this.lookAtCableMs) return;
     this.lookAtCableMs = nowMs - this.overdueMs > OVERDUE_LOOKS_MS ? NEVER : nowMs;
