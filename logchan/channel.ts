@@ -1,9 +1,9 @@
 // The channel as the board uses it: an endpoint, a port for each path, a clock and a timer. All decisions are
 // the endpoint's; here frames and time are carried to it and its frames and events away.
 //
-// The commit path is append(urgent) -> frame on the wire, in the same call; at the peer frame in ->
-// acknowledgement on the wire, in the same turn; here acknowledgement in -> acked(), in the same turn.
-// What it acknowledges is in the peer's memory and no more: the output gate counts words of its own
+// The commit path is append(urgent) -> frame on the wire, in the same call; at the peer frame in -> readable(),
+// and what the peer says to it on the wire with the acknowledgement, in the same turn.
+// What is acknowledged is in the peer's memory and no more: the output gate counts words of its own
 // (docs/decisions/0042), in which the peer says in which role it holds them.
 import { randomBytes } from 'node:crypto';
 import { type ChannelEvent, Endpoint, type EndpointOptions } from './endpoint.ts';
@@ -13,6 +13,7 @@ import { nativeCipher } from './native-cipher.ts';
 import type { LinkState, Port, PortCounters } from './port.ts';
 import type { DropCounters } from './reasons.ts';
 import { LANE, type Lane } from './sections.ts';
+import type { Haste } from './sender.ts';
 
 export interface ChannelHandler {
   /** Messages up to this index are in the peer's memory. */
@@ -36,6 +37,11 @@ export interface ChannelOptions extends Omit<EndpointOptions, 'random' | 'paths'
   paths: readonly ChannelPath[];
   handler: ChannelHandler;
   random?: (count: number) => Uint8Array;
+  /**
+   * The owner calls tick() this often, and no timer is made for what is due later than half of that: each wakes
+   * a processor. @default never
+   */
+  tickedEveryMs?: number;
   /** Monotonic. A slower one than the host's makes every limit of time longer: for emulated processors. */
   clockUs?: () => number;
 }
@@ -89,7 +95,11 @@ export class Channel {
   private readonly carriers: boolean[];
   private timer: NodeJS.Timeout | undefined;
   private timerUs = Number.POSITIVE_INFINITY;
+  /** When the endpoint has something to do, as of the last flush. */
+  private wakeUs = Number.POSITIVE_INFINITY;
+  private readonly tickedEveryUs: number;
   private turn: NodeJS.Immediate | undefined;
+  private isInBatch = false;
   private ackedTold = 0;
   private bulkAckedTold = 0;
   private receivedTold = 0;
@@ -100,11 +110,12 @@ export class Channel {
     this.carriers = this.ports.map(() => false);
     this.handler = options.handler;
     this.clockUs = options.clockUs ?? hostClockUs;
+    this.tickedEveryUs = (options.tickedEveryMs ?? Number.POSITIVE_INFINITY) * 1000;
   }
 
   /** Opens the ports and begins to call the peer. Where one cannot be opened, none is. */
   start(): void {
-    const { handler: _, clockUs: __, random, paths, ...rest } = this.options;
+    const { handler: _, clockUs: __, tickedEveryMs: ___, random, paths, ...rest } = this.options;
     const states: LinkState[] = [];
     try {
       for (const index of this.ports.keys()) states.push(this.startPort(index));
@@ -177,18 +188,25 @@ export class Channel {
 
   /** The index acked() will reach; `urgent` when an output waits for this message. */
   append(message: Uint8Array, options: { urgent: boolean }): number {
-    return this.put(LANE.log, message, options.urgent);
+    return this.put(LANE.log, message, options.urgent ? 'urgent' : 'none');
+  }
+
+  /** The same for one that leaves at once and that nobody waits for. */
+  appendPassing(message: Uint8Array): number {
+    return this.put(LANE.log, message, 'passing');
   }
 
   appendBulk(chunk: Uint8Array): number {
-    return this.put(LANE.bulk, chunk, false);
+    return this.put(LANE.bulk, chunk, 'none');
   }
 
-  private put(lane: Lane, message: Uint8Array, urgent: boolean): number {
+  private put(lane: Lane, message: Uint8Array, haste: Haste): number {
     if (this.endpoint === undefined) throw new Error('append to a channel that is not started');
-    const index = this.endpoint.append(lane, message, urgent, this.clockUs());
-    if (urgent) this.flush();
-    else this.flushSoon();
+    const index = this.endpoint.append(lane, message, haste, this.clockUs());
+    // What is said to frames that came leaves when all of them are heard.
+    if (this.isInBatch) return index;
+    if (haste === 'none') this.flushSoon();
+    else this.flush();
     return index;
   }
 
@@ -262,8 +280,14 @@ export class Channel {
   }
 
   private batchEnd(): void {
+    // First what the owner says to it, so that one frame carries that and the acknowledgement.
+    this.isInBatch = true;
+    try {
+      this.tellProgress();
+    } finally {
+      this.isInBatch = false;
+    }
     this.flush();
-    this.tellProgress();
   }
 
   private link(path: number, link: LinkState): void {
@@ -336,9 +360,16 @@ export class Channel {
     }
   }
 
+  /** Time has passed, the owner says. */
+  tick(): void {
+    if (this.endpoint !== undefined && this.wakeUs <= this.clockUs()) this.wake();
+    else this.arm(this.wakeUs, this.clockUs());
+  }
+
   /** A timer that is due earlier stays: when it fires it finds out what is due. */
   private arm(wakeUs: number, nowUs: number): void {
-    if (wakeUs >= this.timerUs) return;
+    this.wakeUs = wakeUs;
+    if (wakeUs >= this.timerUs || wakeUs - nowUs > this.tickedEveryUs / 2) return;
     clearTimeout(this.timer);
     this.timerUs = wakeUs;
     this.timer = setTimeout(() => this.wake(), Math.max(1, Math.ceil((wakeUs - nowUs) / 1000)));
@@ -349,8 +380,8 @@ export class Channel {
     this.timerUs = Number.POSITIVE_INFINITY;
     this.endpoint?.tick(this.clockUs());
     this.dispatchEvents();
-    this.flush();
     this.tellProgress();
+    this.flush();
   }
 }
 

@@ -24,6 +24,7 @@ import type { PathChange } from './paths.ts';
 import { type DropCounters, type DropReason, dropCounters } from './reasons.ts';
 import type { MessageSource } from './receiver.ts';
 import { BYE, LANE, type Lane } from './sections.ts';
+import type { Haste } from './sender.ts';
 import { Session, type SessionBuffers } from './session.ts';
 import { emptyHeader, KIND, readHeader, readHello, writeHello } from './wire.ts';
 
@@ -313,9 +314,9 @@ export class Endpoint {
     return this.announced && this.lane(lane).fits(messageBytes);
   }
 
-  /** The message's index in this session, from 1; `urgent` when an output waits for it. */
-  append(lane: Lane, message: Uint8Array, urgent: boolean, nowUs: number): number {
-    return this.lane(lane).append(message, urgent, nowUs);
+  /** The message's index in this session, from 1. */
+  append(lane: Lane, message: Uint8Array, haste: Haste, nowUs: number): number {
+    return this.lane(lane).append(message, haste, nowUs);
   }
 
   /** Messages of this session that are received and safe in the peer's memory. */

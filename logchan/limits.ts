@@ -97,6 +97,12 @@ export const PROBE_TIMEOUT_US_MAX = 100_000;
 export const REORDER_FRAMES = 3;
 /** Messages nobody waits for are collected this long to fill a frame. */
 export const LINGER_US = 1_000;
+/**
+ * Messages whose sender does not ask for an acknowledgement get it with the next frame that leaves, after so many
+ * frames, or after this time: boards that say something every 5 ms need no frame for it.
+ */
+export const LOG_ACK_FRAMES = 2;
+export const LOG_ACK_US = 10_000;
 /** Bulk frames taken in before they are acknowledged, unless something is missing. */
 export const BULK_ACK_FRAMES = 8;
 export const BULK_ACK_US = 500;
@@ -119,6 +125,8 @@ assert(
   KEEPALIVE_US < PATH_ANSWER_US_MIN && PATH_ANSWER_US_MIN + PATH_LOOK_AGAIN_US < SILENT_US,
   'another path speaks before silence is declared',
 );
+assert(2 * LOG_ACK_US <= PATH_ANSWER_US_MIN, 'an acknowledgement that waits is no silence');
+assert(LOG_ACK_US <= KEEPALIVE_US, 'a keepalive says it as soon');
 assert(PATH_ASK_TRIAL_US * 4 <= PATH_GOOD_US, 'a good path has answered several times');
 assert(CALL_US * 4 <= CONFIRM_US, 'a confirmation may be lost a few times');
 assert(ANSWER_GAP_US * 2 <= CALL_US, 'every call can be answered');

@@ -1,6 +1,6 @@
 // What a session sends of both lanes: what is under way, which lane goes next over which path, and what goes
 // again. Pure; `paths.ts` decides over which path.
-import { IN_FLIGHT_FRAMES_MAX, LOG_RESERVE_BYTES, PATH_COPIES_MAX } from './limits.ts';
+import { IN_FLIGHT_FRAMES_MAX, LOG_ACK_US, LOG_RESERVE_BYTES, PATH_COPIES_MAX } from './limits.ts';
 import type { Paths, Verdict } from './paths.ts';
 import {
   ACK_BYTES,
@@ -113,7 +113,9 @@ export class Outgoing {
 
   private timeoutUs(): number {
     if (this.inFlightBytes === 0) return Number.POSITIVE_INFINITY;
-    return this.newsUs + this.paths.active.rtt.timeoutUs(this.attempt);
+    const [log, bulk] = this.lanes;
+    const ackUs = log.asksInFlight || bulk.inFlightBytes > 0 ? 0 : LOG_ACK_US;
+    return this.newsUs + ackUs + this.paths.active.rtt.timeoutUs(this.attempt);
   }
 
   private get inFlightBytes(): number {

@@ -144,7 +144,7 @@ export class Paths {
   /** Whether what leaves over a path that carries should ask for an answer, though it has no data. */
   wantsAnswer(path: SessionPath, nowUs: number): boolean {
     if (this.all.length === 1) return false;
-    return this.searching || nowUs >= path.heardUs + 2 * KEEPALIVE_US;
+    return this.searching || path.isDoubted || nowUs >= path.heardUs + 2 * KEEPALIVE_US;
   }
 
   answered(path: SessionPath, counter: number, nowUs: number): void {
@@ -168,9 +168,14 @@ export class Paths {
     if (path.unanswered > PATH_ASKS_MAX) this.lose(path, 'silent');
   }
 
-  /** The peer sends its data over `path`. */
-  peerUses(path: SessionPath): void {
-    if (path.index > this.active.index) this.active.isDoubted = true;
+  /** The peer sends its data over `path`: of a better one it may know more, and is asked. */
+  peerUses(path: SessionPath, nowUs: number): void {
+    const { active } = this;
+    if (path.index <= active.index || active.isDoubted) return;
+    active.isDoubted = true;
+    active.stateUs = Number.NEGATIVE_INFINITY;
+    // What could wait for its acknowledgement was not asked for one.
+    if (active.awaitUs !== Number.POSITIVE_INFINITY) active.awaitUs = nowUs;
   }
 
   tick(counter: number, nowUs: number): Verdict {

@@ -47,6 +47,12 @@ export interface SeenPath {
   readonly rtt: { readonly reorderUs: number };
 }
 
+/**
+ * none: the message may wait for others that fill its frame. urgent: it leaves now, and an output waits until
+ * it is acknowledged. passing: it leaves now, and its acknowledgement may wait.
+ */
+export type Haste = 'none' | 'urgent' | 'passing';
+
 export class LaneSender {
   /** Everything below is in the peer's memory; the same counted in whole messages. */
   acked = 0;
@@ -75,6 +81,8 @@ export class LaneSender {
   private messageLimit = 0;
   /** Sent without waiting for a full frame up to here, and the rest from this time on. */
   private urgentEnd = 0;
+  /** Up to here somebody waits for the acknowledgement. */
+  private askEnd = 0;
   private lingerUs = Number.POSITIVE_INFINITY;
 
   constructor(lane: Lane, buffer: LaneBuffer) {
@@ -93,7 +101,7 @@ export class LaneSender {
   }
 
   /** The index of the message; it is acknowledged once `ackedThrough` reaches it. */
-  append(message: Uint8Array, urgent: boolean, nowUs: number): number {
+  append(message: Uint8Array, haste: Haste, nowUs: number): number {
     assert(
       message.length >= 1 && message.length <= MESSAGE_BYTES_MAX,
       'a message of impossible size',
@@ -105,7 +113,8 @@ export class LaneSender {
     this.end += prefix + message.length;
     this.ends[this.appended % this.ends.length] = this.end;
     this.appended++;
-    if (urgent) this.flush();
+    if (haste !== 'passing') this.askEnd = this.end;
+    if (haste !== 'none') this.flush();
     else this.lingerUs = Math.min(this.lingerUs, nowUs + LINGER_US);
     return this.appended;
   }
@@ -117,6 +126,16 @@ export class LaneSender {
 
   get bufferedBytes(): number {
     return this.end - this.acked;
+  }
+
+  /** Somebody waits for the acknowledgement of what the last write() wrote. */
+  get wroteAsks(): boolean {
+    return this.wroteOffset < this.askEnd;
+  }
+
+  /** The same of anything under way. */
+  get asksInFlight(): boolean {
+    return this.acked < Math.min(this.askEnd, this.next);
   }
 
   get wantsRepeat(): boolean {

@@ -40,8 +40,10 @@ export class SessionPath {
   /** The peer waits to hear over it what we have. */
   owesState = false;
   stateUs = Number.NEGATIVE_INFINITY;
+  /** What came and can wait for an acknowledgement, until when at most. */
+  logFrames = 0;
   bulkFrames = 0;
-  bulkAckUs = Number.POSITIVE_INFINITY;
+  ackUs = Number.POSITIVE_INFINITY;
   probed = 0;
   farewells = 0;
   /** What went over another path while nobody knew which of them lives. */

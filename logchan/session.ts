@@ -11,13 +11,14 @@
 // ways. Counters are the session's: no two frames share one, whatever their paths.
 import type { CipherFactory } from './cipher.ts';
 import type { SessionKeys } from './keys.ts';
-import { BULK_ACK_FRAMES, BULK_ACK_US } from './limits.ts';
+import { BULK_ACK_FRAMES, BULK_ACK_US, LOG_ACK_FRAMES, LOG_ACK_US } from './limits.ts';
 import { Outgoing } from './outgoing.ts';
 import { Paths } from './paths.ts';
 import type { DropReason } from './reasons.ts';
 import { LaneReceiver } from './receiver.ts';
 import { SealedFrames } from './sealed-frames.ts';
 import {
+  ASK_BYTES,
   type Body,
   emptyAck,
   emptyBody,
@@ -137,7 +138,7 @@ export class Session {
   private apply(body: Body, path: SessionPath, nowUs: number): void {
     this.refused = undefined;
     // What says more than an answer to our question: the peer sends over this path.
-    if (path.unanswered === 0 && body.acks[LANE.log].present) this.paths.peerUses(path);
+    if (path.unanswered === 0 && body.acks[LANE.log].present) this.paths.peerUses(path, nowUs);
     if (body.hasSeen) this.applySeen(body, path, nowUs);
     for (const lane of LANES) {
       const ack = body.acks[lane];
@@ -180,20 +181,19 @@ export class Session {
     const refused = receiver.store(offset, this.plain, start, end);
     if (refused !== undefined) this.refused = refused;
     if (receiver.broken || refused === 'credit') this.outcome = 'broken';
-    // Messages are acknowledged at the end of the batch they came in. Bulk data does not hurry, but
-    // a gap does: the sooner it is known the sooner it is filled.
-    if (lane === LANE.log || receiver.hasGaps || refused !== undefined) {
-      path.owesState = true;
-    } else if (++path.bulkFrames >= BULK_ACK_FRAMES) {
-      path.owesState = true;
-    } else {
-      path.bulkAckUs = Math.min(path.bulkAckUs, nowUs + BULK_ACK_US);
-    }
+    // A gap hurries: the sooner it is known the sooner it is filled.
+    if (receiver.hasGaps || refused !== undefined) path.owesState = true;
+    const isLog = lane === LANE.log;
+    const isEnough = isLog
+      ? ++path.logFrames >= LOG_ACK_FRAMES
+      : ++path.bulkFrames >= BULK_ACK_FRAMES;
+    if (isEnough) path.owesState = true;
+    else path.ackUs = Math.min(path.ackUs, nowUs + (isLog ? LOG_ACK_US : BULK_ACK_US));
   }
 
   /** Time has passed: what was overdue becomes something to send. */
   tick(nowUs: number): void {
-    for (const path of this.paths.all) if (nowUs >= path.bulkAckUs) path.owesState = true;
+    for (const path of this.paths.all) if (nowUs >= path.ackUs) path.owesState = true;
     this.outgoing.tick(nowUs);
     this.outgoing.obey(this.paths.tick(this.frames.counter, nowUs), nowUs);
   }
@@ -218,7 +218,7 @@ export class Session {
     let wakeUs = Math.min(this.outgoing.wakeUs(nowUs), size.wakeUs(), paths.wakeUs());
     const keepaliveUs = paths.keepaliveUs(nowUs);
     for (const path of paths.all) {
-      wakeUs = Math.min(wakeUs, path.bulkAckUs);
+      wakeUs = Math.min(wakeUs, path.ackUs);
       if (!paths.carries(path)) continue;
       wakeUs = Math.min(wakeUs, path.stateUs + keepaliveUs);
       if (path.copies.length > 0) wakeUs = nowUs;
@@ -243,15 +243,19 @@ export class Session {
     }
     const lane = outgoing.laneToSend(path, room, nowUs);
     if (lane === undefined && !owes) return this.writeProbe(path, into, nowUs);
-    let at = owes ? this.writeState(path, nowUs) : 0;
-    const asks = isDue && paths.wantsAnswer(path, nowUs);
-    if (asks || (lane !== undefined && outgoing.probing)) at = writeAsk(this.plain, at);
+    // With data, an acknowledgement that could wait goes for nothing.
+    const tells = owes || path.ackUs !== Number.POSITIVE_INFINITY;
+    let at = tells ? this.writeState(path, nowUs) : 0;
+    let asks = isDue && paths.wantsAnswer(path, nowUs);
     if (lane !== undefined) {
+      asks ||= outgoing.probing;
       this.frame.counter = frames.counter + 1;
       this.frame.path = path.index;
       this.frame.sentUs = nowUs;
-      at = outgoing.write(lane, path, this.plain, at, room, this.frame);
+      at = outgoing.write(lane, path, this.plain, at, room - ASK_BYTES, this.frame);
+      asks ||= lane === LANE.log && this.out[LANE.log].wroteAsks;
     }
+    if (asks) at = writeAsk(this.plain, at);
     return this.seal(path, into, at, asks || lane !== undefined, nowUs);
   }
 
@@ -292,8 +296,9 @@ export class Session {
     }
     if (path.probed !== 0) at = writeProbed(this.plain, at, path.probed);
     path.owesState = false;
+    path.logFrames = 0;
     path.bulkFrames = 0;
-    path.bulkAckUs = Number.POSITIVE_INFINITY;
+    path.ackUs = Number.POSITIVE_INFINITY;
     path.stateUs = nowUs;
     path.probed = 0;
     return at;

@@ -189,6 +189,15 @@ interface WatchdogCalls {
   arpAsk(fd: number, target: Buffer, station: Buffer): number;
   /** How many frames from `target` have arrived since the last call; the newest one's sender goes to `station`. */
   arpAnswers(fd: number, target: Buffer, station: Buffer): number;
+  /** A UDP socket bound to an IPv4 address of four bytes; port 0: any. */
+  datagramOpen(address: Buffer, port: number): number;
+  datagramPort(fd: number): number;
+  /** False: the network did not take it. */
+  datagramSay(fd: number, to: Buffer, port: number, bytes: Buffer): boolean;
+  /** The length of the next one, which may be more than `into` holds; -1: none is there. `from`: four bytes. */
+  datagramHear(fd: number, into: Buffer, from: Buffer): number;
+  /** How many bytes a terminal had, without waiting. */
+  terminalRead(fd: number, into: Buffer): number;
 }
 
 /** What a position counts (docs/decisions/0050). `stepped-branches`: a counter made of steps, for tests. */

@@ -78,6 +78,14 @@ export const DEFAULT_LIMITS: Limits = checkLimits({
   petMs: 1_000,
 });
 
+/** As often as the quickest thing that is due: between two of these a board would find nothing to do. */
+export function tickMsOf(
+  limits: Pick<Limits, 'heartbeatMs' | 'witnessProbeMs' | 'stallMs'>,
+): number {
+  const { heartbeatMs, witnessProbeMs, stallMs } = limits;
+  return Math.min(...PATHS.map((path) => heartbeatMs[path]), witnessProbeMs, stallMs >> 1);
+}
+
 /** Throws when the constants contradict each other; returns them otherwise. */
 export function checkLimits(limits: Limits): Limits {
   const { tickMs, heartbeatMs, silentMs, stallMs, seekMs, leaveMs } = limits;
@@ -114,6 +122,7 @@ export function checkLimits(limits: Limits): Limits {
 /** What the defaults promise. Other sets need not. */
 const TAKEOVER_LOG_MS = 50;
 const TAKEOVER_SERIAL_MS = 100;
+assert.ok(DEFAULT_LIMITS.tickMs === tickMsOf(DEFAULT_LIMITS));
 assert.ok(DEFAULT_LIMITS.silentMs.log + DEFAULT_LIMITS.tickMs <= TAKEOVER_LOG_MS);
 assert.ok(DEFAULT_LIMITS.silentMs.front + DEFAULT_LIMITS.tickMs <= TAKEOVER_LOG_MS);
 assert.ok(DEFAULT_LIMITS.silentMs.serial + DEFAULT_LIMITS.tickMs <= TAKEOVER_SERIAL_MS);

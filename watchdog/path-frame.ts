@@ -107,7 +107,8 @@ export class Authentic {
   }
 
   add(frame: Uint8Array): void {
-    this.frame = frame.slice();
+    // A copy: what it came in is used again.
+    this.frame = new Uint8Array(frame);
   }
 }
 
@@ -151,7 +152,7 @@ export class FrameReader {
     if (view.getUint32(crcAt) !== crc32(frame.subarray(0, crcAt))) return no('crc');
     const tagAt = crcAt - TAG_BYTES;
     const body = frame.subarray(HEAD_BYTES, tagAt);
-    if (frame[0] === KIND.pairing) return { ok: true, kind: 'pairing', body: body.slice() };
+    if (frame[0] === KIND.pairing) return { ok: true, kind: 'pairing', body: new Uint8Array(body) };
     if (frame[0] !== KIND.statement || this.keys === null) return no('kind');
     if (frame[1] === SIDE_BYTE[this.keys.side]) return no('reflected');
     if (!this.authentic.has(frame)) {

@@ -1,13 +1,19 @@
 // The serial line of npm `serialport`, opened again after every hang-up. Decides nothing.
 import { writeSync } from 'node:fs';
 import { SerialPort } from 'serialport';
+import { watchdog } from '../native/index.ts';
 import type { ModemLines, SerialLine } from './line.ts';
 
 export interface SerialPortOptions {
   readonly path: string;
   readonly baudRate: number;
   readonly reopenMs: number;
+  /** The owner calls poll() and is not woken: what comes is read there. */
+  readonly isPolled?: boolean;
 }
+
+/** What a driver holds for who has not read for a moment. */
+const POLL_BYTES = 4096;
 
 export class SerialPortLine implements SerialLine {
   onData: (bytes: Uint8Array) => void = () => {};
@@ -19,6 +25,7 @@ export class SerialPortLine implements SerialLine {
   private timer: NodeJS.Timeout | null = null;
   private stopped = true;
   private modemMissing = false;
+  private readonly polled = Buffer.alloc(POLL_BYTES);
 
   constructor(options: SerialPortOptions) {
     this.options = options;
@@ -44,12 +51,29 @@ export class SerialPortLine implements SerialLine {
   }
 
   /**
+   * Takes what the line has now. The port's own way takes four turns of the event loop and two of a thread
+   * of a pool for each frame, fifty times a second.
+   */
+  poll(): void {
+    const { port } = this;
+    const fd = port?.isOpen ? fdOf(port) : null;
+    if (port === null || fd === null) return;
+    let bytes = 0;
+    try {
+      bytes = watchdog.terminalRead(fd, this.polled);
+    } catch (error) {
+      this.lost(port, (error as Error).message);
+    }
+    if (bytes > 0) this.onData(this.polled.subarray(0, bytes));
+  }
+
+  /**
    * Straight to the driver, which takes a frame without waiting: the port itself would write from a
    * thread of a pool, and those may all be waiting for a slow disk. Returns what was not taken.
    */
   private writeNow(port: SerialPort, bytes: Uint8Array): Uint8Array {
-    const { fd } = (port.port ?? {}) as { fd?: number | null };
-    if (typeof fd !== 'number') return bytes;
+    const fd = fdOf(port);
+    if (fd === null) return bytes;
     try {
       return bytes.subarray(writeSync(fd, bytes));
     } catch {
@@ -86,10 +110,10 @@ export class SerialPortLine implements SerialLine {
   }
 
   private open(): void {
-    const { path, baudRate } = this.options;
+    const { path, baudRate, isPolled } = this.options;
     const port = new SerialPort({ path, baudRate, autoOpen: false, hupcl: false });
     this.port = port;
-    port.on('data', (bytes: Buffer) => this.onData(bytes));
+    if (isPolled !== true) port.on('data', (bytes: Buffer) => this.onData(bytes));
     port.on('error', (error: Error) => this.lost(port, error.message));
     port.on('close', (error: Error | null) => this.lost(port, error?.message ?? 'closed'));
     port.open((error) => {
@@ -108,4 +132,9 @@ export class SerialPortLine implements SerialLine {
     this.onDown(why);
     this.timer = setTimeout(() => this.open(), this.options.reopenMs);
   }
+}
+
+function fdOf(port: SerialPort): number | null {
+  const { fd } = (port.port ?? {}) as { fd?: number | null };
+  return typeof fd === 'number' ? fd : null;
 }

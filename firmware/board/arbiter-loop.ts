@@ -148,7 +148,7 @@ export class ArbiterLoop {
   private async begin(): Promise<void> {
     const { nowMs } = this.parts;
     this.replication.start();
-    await this.paths.start();
+    this.paths.start();
     await this.dog.arm(nowMs());
     // The start took its time; that was no sleep.
     this.tickedMs = nowMs();
@@ -307,8 +307,10 @@ export class ArbiterLoop {
     this.facts = this.replication.facts();
     this.lookAtHealth(nowMs);
     this.lookAtLimp(nowMs);
+    this.paths.hear();
     this.paths.tick(nowMs);
     this.fire({ type: 'tick' });
+    this.replication.tick();
     this.dog.tick(nowMs);
     const { state, facts, paths } = this;
     this.notices.look({ state, disks: facts.disks, counters: () => paths.counters() }, nowMs);

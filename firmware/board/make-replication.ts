@@ -27,6 +27,7 @@ export function makeReplication(
         pairingKey,
         cluster: CLUSTER,
         paths: logWays(config),
+        tickedEveryMs: config.limits.tickMs,
         handler,
       }),
   });

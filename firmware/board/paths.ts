@@ -83,7 +83,8 @@ export class Paths {
     this.front = this.makeFront();
     if (config.serial !== null) {
       const { port, baud } = config.serial;
-      this.line = new SerialPortLine({ path: port, baudRate: baud, reopenMs: REOPEN_MS });
+      const isPolled = true;
+      this.line = new SerialPortLine({ path: port, baudRate: baud, reopenMs: REOPEN_MS, isPolled });
       this.serial = new SerialPath({
         line: this.line,
         keys: this.keys,
@@ -96,17 +97,17 @@ export class Paths {
     }
   }
 
-  async start(): Promise<void> {
+  start(): void {
     this.line?.start();
-    await this.startFront();
+    this.startFront();
   }
 
   async stop(): Promise<void> {
     this.isStopped = true;
     if (this.frontTimer !== null) clearTimeout(this.frontTimer);
     this.witness?.stop();
+    this.front.stop();
     await this.line?.stop();
-    await this.front.stop();
   }
 
   say(statement: Statement, extras: Extras, urgent: boolean, nowMs: number): void {
@@ -131,6 +132,12 @@ export class Paths {
     const read = this.logReader.read(frame);
     if (read.ok && read.kind === 'statement')
       this.events.heard('log', read.statement, read.extras ?? NO_EXTRAS);
+  }
+
+  /** Takes what has come on serial line and front LAN, where the board looks and is not woken. */
+  hear(): void {
+    this.front.hear();
+    this.line?.poll();
   }
 
   tick(nowMs: number): void {
@@ -185,9 +192,9 @@ export class Paths {
   }
 
   /** The address may come later than the board: tries until it is there. */
-  private async startFront(): Promise<void> {
+  private startFront(): void {
     try {
-      await this.front.start();
+      this.front.start();
       this.frontTrouble = '';
     } catch (error) {
       const { message } = error as Error;
@@ -195,7 +202,7 @@ export class Paths {
       this.frontTrouble = message;
       if (this.isStopped) return;
       this.front = this.makeFront();
-      this.frontTimer = setTimeout(() => void this.startFront(), REOPEN_MS);
+      this.frontTimer = setTimeout(() => this.startFront(), REOPEN_MS);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "watchdog/arp.h"
+#include "watchdog/datagram.h"
 #include "watchdog/process.h"
 #include "watchdog/sentinel.h"
 #include "watchdog/wdt.h"
@@ -129,6 +130,51 @@ Napi::Value arp_answers(const Info& info) {
   return number(info, "ARP answer", result);
 }
 
+Napi::Buffer<uint8_t> bytes(const Info& info, size_t index) {
+  if (info.Length() > index && info[index].IsBuffer()) return info[index].As<Napi::Buffer<uint8_t>>();
+  throw Napi::TypeError::New(info.Env(), "bytes must be in a Buffer");
+}
+
+uint16_t port(const Info& info, size_t index) {
+  const int value = integer(info, index, "port");
+  if (value >= 0 && value <= 0xffff) return static_cast<uint16_t>(value);
+  throw Napi::RangeError::New(info.Env(), "a port is 0 to 65535");
+}
+
+Napi::Value datagram_open(const Info& info) {
+  return number(info, "UDP socket", watchdog::datagram_open(address(info, 0), port(info, 1)));
+}
+
+Napi::Value datagram_port(const Info& info) {
+  return number(info, "UDP socket", watchdog::datagram_port(integer(info, 0, "fd")));
+}
+
+Napi::Value datagram_say(const Info& info) {
+  const auto what = bytes(info, 3);
+  const auto result = watchdog::datagram_say(integer(info, 0, "fd"), address(info, 1),
+                                             port(info, 2), what.Data(), what.Length());
+  // Refused is an answer: who speaks to a network that is gone does so two hundred times a second.
+  return Napi::Boolean::New(info.Env(), result.error == 0);
+}
+
+Napi::Value datagram_hear(const Info& info) {
+  auto into = bytes(info, 1);
+  auto from = bytes(info, 2);
+  watchdog::Ipv4 station{};
+  if (from.Length() != station.size()) {
+    throw Napi::TypeError::New(info.Env(), "an IPv4 address must be a Buffer of 4 bytes");
+  }
+  const auto result =
+      watchdog::datagram_hear(integer(info, 0, "fd"), into.Data(), into.Length(), station);
+  if (result.value >= 0) std::memcpy(from.Data(), station.data(), station.size());
+  return number(info, "UDP datagram", result);
+}
+
+Napi::Value terminal_read(const Info& info) {
+  auto into = bytes(info, 1);
+  return number(info, "read", watchdog::terminal_read(integer(info, 0, "fd"), into.Data(), into.Length()));
+}
+
 }  // namespace
 
 Napi::Object define_watchdog(Napi::Env env) {
@@ -148,6 +194,11 @@ Napi::Object define_watchdog(Napi::Env env) {
   add("arpOpen", arp_open);
   add("arpAsk", arp_ask);
   add("arpAnswers", arp_answers);
+  add("datagramOpen", datagram_open);
+  add("datagramPort", datagram_port);
+  add("datagramSay", datagram_say);
+  add("datagramHear", datagram_hear);
+  add("terminalRead", terminal_read);
   return all;
 }
 

@@ -6,7 +6,7 @@ import { ConfigError, loadConfig } from '../../firmware/board/config/load.ts';
 import { parseConfig, withMacs } from '../../firmware/board/config/parse.ts';
 import { readToml } from '../../firmware/board/config/toml.ts';
 import { COMMAND_LINE_DEFAULT } from '../../firmware/host/guest-notation.ts';
-import { DEFAULT_LIMITS } from '../../watchdog/limits.ts';
+import { DEFAULT_LIMITS, tickMsOf } from '../../watchdog/limits.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('board/config');
@@ -205,6 +205,15 @@ test('a broker in the clear is refused without the explicit word', () => {
     '19: [mqtt] home-assistant "yes" needs a status-topic: that is where it looks',
   ]);
   assert.equal(mqtt(`${plain}\nstatus-topic = "plant/press-7-a"`), []);
+});
+
+test('a board ticks as often as the quickest of its limits demands', () => {
+  const { witnessProbeMs } = DEFAULT_LIMITS;
+  const slow = { log: 15, serial: 30, front: 20 };
+  assert.is(tickMsOf(DEFAULT_LIMITS), DEFAULT_LIMITS.tickMs);
+  assert.is(tickMsOf({ heartbeatMs: slow, witnessProbeMs: 45, stallMs: 80 }), 15);
+  assert.is(tickMsOf({ heartbeatMs: slow, witnessProbeMs, stallMs: 80 }), witnessProbeMs);
+  assert.is(tickMsOf({ heartbeatMs: slow, witnessProbeMs: 45, stallMs: 25 }), 12);
 });
 
 test('limits that contradict each other are refused in words', () => {

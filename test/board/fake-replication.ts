@@ -146,6 +146,7 @@ export class FakeReplication implements Replication {
     return !this.isClosed && this.link.toPeer(this, (peer) => peer.events.statement(copy));
   }
 
+  tick(): void {}
   facts(): ReplicationFacts {
     const runs = this.guest === 'leading' || this.guest === 'following';
     return {

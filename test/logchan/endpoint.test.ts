@@ -113,7 +113,7 @@ test('strangers do not disturb a session', () => {
 
 test('everything ever sent, sent again or sent back, changes nothing', () => {
   const [a, b] = metPair();
-  for (let i = 0; i < 20; i++) a.end.append(LANE.log, random.bytes(400), true, 30_000);
+  for (let i = 0; i < 20; i++) a.end.append(LANE.log, random.bytes(400), 'urgent', 30_000);
   run(a, b, 30_000, 5_000);
   while (b.end.take(LANE.log) !== undefined);
   const names = [a.end.session?.name, b.end.session?.name];
@@ -133,7 +133,7 @@ test('everything ever sent, sent again or sent back, changes nothing', () => {
 
 test('altered and cut frames are dropped whole', () => {
   const [a, b] = metPair();
-  a.end.append(LANE.log, random.bytes(100), true, 30_000);
+  a.end.append(LANE.log, random.bytes(100), 'urgent', 30_000);
   const [frame] = a.step([], 30_000);
   assert.ok(frame !== undefined);
   const before = { ...b.end.drops };
@@ -165,7 +165,10 @@ test('frames of an older session are dropped', () => {
 test('appending is possible exactly while the session is up', () => {
   const lone = new Board();
   assert.not.ok(lone.end.fits(LANE.log, 1));
-  assert.throws(() => lone.end.append(LANE.log, new Uint8Array(1), true, 0), /without a session/);
+  assert.throws(
+    () => lone.end.append(LANE.log, new Uint8Array(1), 'urgent', 0),
+    /without a session/,
+  );
   const [a, b] = metPair();
   assert.ok(a.end.fits(LANE.log, 1));
   a.end.close();

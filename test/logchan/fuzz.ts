@@ -145,7 +145,8 @@ export function fuzzEndpoints(random: SeededRandom, rounds: number): number {
       end.tick(nowUs);
       const lane = random.pick(LANES);
       const length = 1 + random.int(900);
-      if (end.fits(lane, length)) end.append(lane, random.bytes(length), random.chance(0.5), nowUs);
+      const haste = random.pick(['none', 'urgent', 'passing'] as const);
+      if (end.fits(lane, length)) end.append(lane, random.bytes(length), haste, nowUs);
       while (end.take(random.pick(LANES)) !== undefined);
       passOn(end, ends[1 - i] as Endpoint, true);
       for (let event = end.takeEvent(); event; event = end.takeEvent()) {

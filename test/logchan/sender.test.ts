@@ -35,7 +35,7 @@ function ackOf(offset: number, more: Partial<Ack> & { beyond?: [number, number][
 function filled(messages: number, bytes: number): LaneSender {
   const sender = new LaneSender(LANE.log, { bytes: 10_000, messages: 1000 });
   sender.acknowledge(ackOf(0));
-  for (let i = 0; i < messages; i++) sender.append(new Uint8Array(bytes - 1).fill(i), true, 0);
+  for (let i = 0; i < messages; i++) sender.append(new Uint8Array(bytes - 1).fill(i), 'urgent', 0);
   return sender;
 }
 
@@ -53,7 +53,7 @@ function send(sender: LaneSender, counter: number, nowUs = 0, room = ROOM): [num
 
 test('nothing leaves before the peer gave credit', () => {
   const sender = new LaneSender(LANE.log, { bytes: 1000, messages: 10 });
-  sender.append(new Uint8Array(50), true, 0);
+  sender.append(new Uint8Array(50), 'urgent', 0);
   assert.not.ok(sender.wantsNew(ROOM, 0));
   sender.acknowledge(ackOf(0, { creditBytes: 20 }));
   assert.is(sender.sendableBytes(), 20, 'credit in bytes may cut a message');
@@ -63,14 +63,14 @@ test('nothing leaves before the peer gave credit', () => {
 
 test('credit in messages stops at the end of a message', () => {
   const sender = new LaneSender(LANE.log, { bytes: 1000, messages: 4 });
-  for (let i = 0; i < 4; i++) sender.append(new Uint8Array(9), true, 0);
+  for (let i = 0; i < 4; i++) sender.append(new Uint8Array(9), 'urgent', 0);
   assert.not.ok(sender.fits(1), 'room for four messages');
   sender.acknowledge(ackOf(0, { creditMessages: 3 }));
   assert.is(sender.sendableBytes(), 30);
   assert.equal(send(sender, 1), [0, 30]);
   sender.acknowledge(ackOf(30, { creditMessages: 0 }));
   assert.is(sender.sendableBytes(), 0, 'all slots of the ring in use, none allowed');
-  for (let i = 0; i < 3; i++) sender.append(new Uint8Array(9), true, 0);
+  for (let i = 0; i < 3; i++) sender.append(new Uint8Array(9), 'urgent', 0);
   assert.is(sender.sendableBytes(), 0);
   sender.acknowledge(ackOf(30, { creditMessages: 2 }));
   assert.equal(send(sender, 2), [30, 50]);
@@ -78,16 +78,16 @@ test('credit in messages stops at the end of a message', () => {
 
 test('messages nobody waits for are collected, for a while', () => {
   const sender = filled(0, 10);
-  sender.append(new Uint8Array(9), false, 500);
+  sender.append(new Uint8Array(9), 'none', 500);
   assert.not.ok(sender.wantsNew(ROOM, 501));
   assert.is(sender.wakeUs(), 500 + LINGER_US);
   assert.ok(sender.wantsNew(ROOM, 500 + LINGER_US));
-  for (let i = 0; i < 9; i++) sender.append(new Uint8Array(9), false, 600);
+  for (let i = 0; i < 9; i++) sender.append(new Uint8Array(9), 'none', 600);
   assert.ok(sender.wantsNew(ROOM, 601), 'a frame is full');
   assert.equal(send(sender, 1), [0, 100]);
-  sender.append(new Uint8Array(9), false, 700);
+  sender.append(new Uint8Array(9), 'none', 700);
   assert.not.ok(sender.isUrgent);
-  sender.append(new Uint8Array(9), true, 700);
+  sender.append(new Uint8Array(9), 'urgent', 700);
   assert.ok(sender.isUrgent && sender.wantsNew(ROOM, 701));
   assert.equal(send(sender, 2), [100, 120], 'the urgent one takes the others along');
   assert.is(sender.wakeUs(), Number.POSITIVE_INFINITY);
@@ -239,12 +239,15 @@ test('a large piece lost again and again is called vanishing', () => {
 
 test('append without room, and messages of impossible size, are our own mistakes', () => {
   const sender = new LaneSender(LANE.log, { bytes: 100, messages: 10 });
-  assert.throws(() => sender.append(new Uint8Array(0), true, 0), /impossible size/);
-  assert.throws(() => sender.append(new Uint8Array(MESSAGE_BYTES_MAX + 1), true, 0), /impossible/);
+  assert.throws(() => sender.append(new Uint8Array(0), 'urgent', 0), /impossible size/);
+  assert.throws(
+    () => sender.append(new Uint8Array(MESSAGE_BYTES_MAX + 1), 'urgent', 0),
+    /impossible/,
+  );
   assert.not.ok(sender.fits(100));
-  assert.throws(() => sender.append(new Uint8Array(100), true, 0), /without room/);
+  assert.throws(() => sender.append(new Uint8Array(100), 'urgent', 0), /without room/);
   assert.ok(sender.fits(99));
-  assert.is(sender.append(new Uint8Array(99), true, 0), 1);
+  assert.is(sender.append(new Uint8Array(99), 'urgent', 0), 1);
 });
 
 test('segments split, merge, shift and grow like a plain list', () => {

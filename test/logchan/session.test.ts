@@ -146,10 +146,10 @@ test('a quarter of the buffer taken is worth a frame at once', () => {
 test('pacing holds back what nobody waits for, and nothing else', () => {
   const session = makeSession();
   hear(session, 1, [full]);
-  for (let i = 0; i < 200; i++) session.out[LANE.log].append(new Uint8Array(1000), false, 0);
+  for (let i = 0; i < 200; i++) session.out[LANE.log].append(new Uint8Array(1000), 'none', 0);
   while (next(session, 0) !== undefined);
   assert.ok(session.out[LANE.log].sendableBytes() > 0, 'the pacer stopped it');
-  session.out[LANE.log].append(Uint8Array.of(1), true, 0);
+  session.out[LANE.log].append(Uint8Array.of(1), 'urgent', 0);
   assert.ok(next(session, 0)?.body.data[LANE.log].present, 'an output waits');
 });
 

@@ -34,7 +34,7 @@ const active = (world: World) => world.ends.map(({ session }) => session?.paths.
 
 /** An urgent message; the time until its acknowledgement. */
 function latency(world: World, side: SideIndex, limitUs = 200_000): number {
-  world.append(side, LANE.log, 300, true);
+  world.append(side, LANE.log, 300, 'urgent');
   world.flush(side);
   return settle(world, limitUs);
 }
@@ -103,8 +103,8 @@ test('a board that starts while a better path is slower to answer comes to it at
 test('a pulled cable: what was under way is there after one round trip more', () => {
   const world = metOver('pulled');
   talk(world, 30_000);
-  for (let i = 0; i < 40; i++) world.append(0, LANE.log, 1000, true);
-  world.append(0, LANE.bulk, 100_000, false);
+  for (let i = 0; i < 40; i++) world.append(0, LANE.log, 1000, 'urgent');
+  world.append(0, LANE.bulk, 100_000, 'none');
   world.flush(0);
   world.cut(0, true);
   world.link(0, false);
@@ -209,7 +209,7 @@ test('a cable that comes and goes is not gone back to', () => {
 test('what was cut for large frames is cut anew for small ones', () => {
   const world = metOver('sizes', [{ frameBytesMax: [1300, 1472] }]);
   assert.is(world.ends[0].session?.paths.active.size.bytes, 9000);
-  for (let i = 0; i < 30; i++) world.append(0, LANE.log, 20_000, true);
+  for (let i = 0; i < 30; i++) world.append(0, LANE.log, 20_000, 'urgent');
   world.flush(0);
   world.cut(0, true);
   world.link(0, false);
@@ -223,8 +223,8 @@ test('a board that stands still for a while stays on its path, and so does its p
   for (let times = 0; times < 30; times++) {
     talk(world, 30_000);
     const side = SIDES[times % 2] as SideIndex;
-    world.append(0, LANE.log, 100, true);
-    world.append(1, LANE.log, 100, true);
+    world.append(0, LANE.log, 100, 'urgent');
+    world.append(1, LANE.log, 100, 'urgent');
     for (const each of SIDES) world.flush(each);
     world.busyUntilUs[side] = world.nowUs + 5_000 * (1 + (times % 8));
     settle(world, 200_000);
@@ -263,7 +263,7 @@ test('the link is down when no path has a carrier, and silent when nothing comes
   talk(world, 20_000);
   world.link(1, false);
   for (const side of SIDES) assert.equal(told(world, 'link', side), [{ type: 'link', up: false }]);
-  world.append(0, LANE.log, 700, true);
+  world.append(0, LANE.log, 700, 'urgent');
   world.run(world.nowUs + 2 * SILENT_US);
   for (const side of SIDES) assert.is(told(world, 'silent', side).length, 1);
   world.link(0, true);
@@ -318,8 +318,8 @@ test('a limited path: bulk keeps to its rate, messages go as if there were none'
   const startUs = world.nowUs;
   let longestUs = 0;
   while (world.nowUs < startUs + 2_000_000) {
-    while (world.append(0, LANE.bulk, 30_000, false));
-    world.append(0, LANE.log, 200, true);
+    while (world.append(0, LANE.bulk, 30_000, 'none'));
+    world.append(0, LANE.log, 200, 'urgent');
     world.flush(0);
     const { appended } = world.ends[0].session?.out[LANE.log] ?? { appended: 0 };
     const sentUs = world.nowUs;

@@ -1,7 +1,8 @@
 // Bugs the random schedules found, each told as a story, and the stories every channel must survive.
 import { NO_FAULTS } from '../../logchan/faulty-line.ts';
-import { IN_FLIGHT_FRAMES_MAX, KEEPALIVE_US, SILENT_US } from '../../logchan/limits.ts';
+import { IN_FLIGHT_FRAMES_MAX, KEEPALIVE_US, LOG_ACK_US, SILENT_US } from '../../logchan/limits.ts';
 import { LANE } from '../../logchan/sections.ts';
+import type { Haste } from '../../logchan/sender.ts';
 import { assert, suite } from '../harness/index.ts';
 import { metWorld, ROOMY, settle, takeAll } from './logchan-stories.ts';
 import { SIDES, type World } from './logchan-world.ts';
@@ -16,19 +17,19 @@ test('found: the path becomes narrower while small frames still pass', () => {
   const world = metWorld('narrower');
   assert.is(world.ends[0].session?.paths.active.size.bytes, 9000);
   for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, frameBytesMax: 1300 };
-  for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, true);
+  for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, 'urgent');
   settle(world, 200_000);
 });
 
 test('a path that became narrower is measured once, and that size is kept', () => {
   const world = metWorld('narrower, then still');
   for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, frameBytesMax: 1500 };
-  for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, true);
+  for (let i = 0; i < 20; i++) world.append(0, LANE.log, 1800, 'urgent');
   settle(world, 400_000);
   world.run(world.nowUs + 400_000);
   assert.is(world.ends[0].session?.paths.active.size.bytes, 1500);
   for (let i = 0; i < 100; i++) {
-    world.append(0, LANE.log, 1200, true);
+    world.append(0, LANE.log, 1200, 'urgent');
     world.flush(0);
     world.run(world.nowUs + 1_000);
     takeAll(world);
@@ -39,8 +40,8 @@ test('a path that became narrower is measured once, and that size is kept', () =
 test('a clean line repeats nothing, times out never, and both find its size', () => {
   const world = metWorld('clean');
   for (let i = 0; i < 400; i++) {
-    world.append(0, LANE.log, 1 + (i % 900), i % 3 === 0);
-    world.append(1, LANE.bulk, 1 + (i % 1500), false);
+    world.append(0, LANE.log, 1 + (i % 900), i % 3 === 0 ? 'urgent' : 'none');
+    world.append(1, LANE.bulk, 1 + (i % 1500), 'none');
     world.flush(0);
     world.run(world.nowUs + 300);
     takeAll(world);
@@ -54,15 +55,43 @@ test('a clean line repeats nothing, times out never, and both find its size', ()
   assert.equal(events(world, 'down'), []);
 });
 
+test('a passing message leaves at once; its acknowledgement comes with the next frame, or a little later', () => {
+  const world = metWorld('passing');
+  const run = (us: number) => world.run(world.nowUs + us);
+  const say = (side: 0 | 1, haste: Haste) => {
+    world.append(side, LANE.log, 100, haste);
+    world.flush(side);
+  };
+  const acked = () => world.ends[0].ackedThrough;
+  say(0, 'passing');
+  say(1, 'passing');
+  run(500);
+  assert.is(world.ends[1].messagesReceived, 1);
+  say(1, 'passing');
+  run(500);
+  assert.is(acked(), 1, 'with a frame that left anyway');
+  say(0, 'passing');
+  run(LOG_ACK_US - 1_000);
+  assert.is(acked(), 1);
+  run(2_500);
+  assert.is(acked(), 2, 'alone');
+  say(1, 'passing');
+  say(0, 'passing');
+  say(0, 'urgent');
+  run(500);
+  assert.is(acked(), 4, 'at once, for somebody waits');
+  for (const { session } of world.ends) assert.is(session?.timeouts, 0);
+});
+
 test('an urgent message is acknowledged after one round trip, the others after at most a linger', () => {
   const world = metWorld('latency');
   for (let i = 0; i < 100; i++) {
     world.run(world.nowUs + 777);
-    world.append(0, LANE.log, 100, true);
+    world.append(0, LANE.log, 100, 'urgent');
     world.flush(0);
     assert.is(settle(world, 1_000), 100, 'two times 50 us on the line');
   }
-  world.append(0, LANE.log, 100, false);
+  world.append(0, LANE.log, 100, 'none');
   world.flush(0);
   assert.ok(settle(world, 2_000) <= 1_100);
 });
@@ -73,7 +102,7 @@ test('one lost frame costs a few milliseconds, not a round of back-off', () => {
   for (let i = 0; i < 50; i++) {
     world.run(world.nowUs + 1_234);
     world.lines[0].faults = { ...NO_FAULTS, lossChance: 1 };
-    world.append(0, LANE.log, 100, true);
+    world.append(0, LANE.log, 100, 'urgent');
     world.flush(0);
     world.lines[0].faults = NO_FAULTS;
     slowest.us = Math.max(slowest.us, settle(world, 50_000));
@@ -91,8 +120,8 @@ test('bulk data at full speed delays messages by no more than its queue', () => 
   const startUs = world.nowUs;
   let bulkEntries = 0;
   while (world.nowUs < startUs + 400_000) {
-    while (world.append(0, LANE.bulk, 30_000, false)) bulkEntries++;
-    world.append(0, LANE.log, 200, true);
+    while (world.append(0, LANE.bulk, 30_000, 'none')) bulkEntries++;
+    world.append(0, LANE.log, 200, 'urgent');
     world.flush(0);
     const { appended } = world.ends[0].session?.out[LANE.log] ?? { appended: 0 };
     const sentUs = world.nowUs;
@@ -117,7 +146,7 @@ test('found: a peer that stalls is sent no more frames than its ring has slots',
   const world = metWorld('slots');
   for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, delayUs: 20_000 };
   for (let i = 0; i < 4000; i++) {
-    world.append(0, LANE.log, 20, true);
+    world.append(0, LANE.log, 20, 'urgent');
     world.flush(0);
   }
   assert.is(world.ends[0].session?.out[LANE.log].inFlightFrames, IN_FLIGHT_FRAMES_MAX);
@@ -128,7 +157,7 @@ test('a full peer stops the sender, and taking starts it again', () => {
   const small = { bytes: 4096, messages: 64 };
   const world = metWorld('credit', { buffers: { send: [ROOMY, ROOMY], receive: [small, small] } });
   let appended = 0;
-  for (; appended < 300; appended++) world.append(0, LANE.log, 50, true);
+  for (; appended < 300; appended++) world.append(0, LANE.log, 50, 'urgent');
   world.flush(0);
   world.run(world.nowUs + 300_000);
   assert.is(world.ends[0].ackedThrough, 64, 'the messages the peer has room for');
@@ -166,7 +195,7 @@ test('silence is said once, and so is its end', () => {
 test('a pulled cable loses nothing and the session goes on', () => {
   const world = metWorld('pulled');
   for (let i = 0; i < 50; i++) {
-    world.append(0, LANE.log, 500, true);
+    world.append(0, LANE.log, 500, 'urgent');
     world.flush(0);
     if (i === 20) {
       for (const side of SIDES) world.lines[side].faults = { ...NO_FAULTS, cut: true };
@@ -185,7 +214,7 @@ test('a pulled cable loses nothing and the session goes on', () => {
 
 test('a restarted peer is noticed, and what it had acknowledged is told', () => {
   const world = metWorld('restart');
-  for (let i = 0; i < 10; i++) world.append(0, LANE.log, 500, true);
+  for (let i = 0; i < 10; i++) world.append(0, LANE.log, 500, 'urgent');
   settle(world, 10_000);
   world.restart(1);
   world.run(world.nowUs + 50_000);
@@ -194,7 +223,7 @@ test('a restarted peer is noticed, and what it had acknowledged is told', () => 
   const down = downs[0]?.event;
   assert.ok(down?.type === 'down' && down.why === 'peer-restarted' && down.ackedThrough === 10);
   assert.ok(world.settled);
-  world.append(0, LANE.log, 5, true);
+  world.append(0, LANE.log, 5, 'urgent');
   assert.is(world.ends[0].session?.out[LANE.log].appended, 1, 'a new session counts from 1');
   settle(world, 10_000);
 });
@@ -202,7 +231,7 @@ test('a restarted peer is noticed, and what it had acknowledged is told', () => 
 test('messages not yet taken survive the death of the peer', () => {
   // The heart of a takeover. World.takeEvents drains `down` and demands every acknowledged message.
   const world = metWorld('heritage');
-  for (let i = 0; i < 100; i++) world.append(0, LANE.log, 300, true);
+  for (let i = 0; i < 100; i++) world.append(0, LANE.log, 300, 'urgent');
   world.flush(0);
   world.run(world.nowUs + 10_000);
   assert.is(world.ends[0].ackedThrough, 100);

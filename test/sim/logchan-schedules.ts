@@ -3,7 +3,7 @@
 import { NodeCipher } from '../../logchan/cipher.ts';
 import { type Faults, NO_FAULTS } from '../../logchan/faulty-line.ts';
 import { LANE, LANES } from '../../logchan/sections.ts';
-import type { LaneBuffer } from '../../logchan/sender.ts';
+import type { Haste, LaneBuffer } from '../../logchan/sender.ts';
 import { assert, type SeededRandom, seededRandom } from '../harness/index.ts';
 import { SIDES, World, type WorldOptions } from './logchan-world.ts';
 
@@ -115,9 +115,9 @@ function faults(random: SeededRandom): Faults {
 function act(world: World, random: SeededRandom, side: 0 | 1, habits: Habits): void {
   const length = () => 1 + random.int(habits.entryBytesMax);
   while (random.chance(habits.appendChance * 0.7)) {
-    if (!world.append(side, LANE.log, length(), random.chance(habits.urgentChance))) break;
+    if (!world.append(side, LANE.log, length(), hasteOf(random, habits.urgentChance))) break;
   }
-  if (random.chance(habits.bulkChance)) world.append(side, LANE.bulk, length(), false);
+  if (random.chance(habits.bulkChance)) world.append(side, LANE.bulk, length(), 'none');
   for (const lane of LANES) {
     if (random.chance(habits.takeChance)) world.take(side, lane, random.pick([1, 10, 1000]));
   }
@@ -145,4 +145,9 @@ function quiet(world: World, random: SeededRandom): void {
       for (const lane of LANES) world.take(side, lane, Number.POSITIVE_INFINITY);
     }
   }
+}
+
+function hasteOf(random: SeededRandom, urgentChance: number): Haste {
+  if (random.chance(urgentChance)) return 'urgent';
+  return random.pick(['none', 'passing']);
 }

@@ -7,6 +7,7 @@ import type { DirectionKey } from '../../logchan/keys.ts';
 import { IN_FLIGHT_FRAMES_MAX, TAG_BYTES } from '../../logchan/limits.ts';
 import type { MessageSource } from '../../logchan/receiver.ts';
 import { LANE, LANES, type Lane } from '../../logchan/sections.ts';
+import type { Haste } from '../../logchan/sender.ts';
 import type { SessionBuffers } from '../../logchan/session.ts';
 import { HEADER_BYTES, KIND } from '../../logchan/wire.ts';
 import { assert, type SeededRandom } from '../harness/index.ts';
@@ -219,12 +220,12 @@ export class World {
   }
 
   /** Appends one message if there is room; whether there was. */
-  append(side: SideIndex, lane: Lane, length: number, urgent: boolean): boolean {
+  append(side: SideIndex, lane: Lane, length: number, haste: Haste): boolean {
     const end = this.ends[side];
     if (!end.fits(lane, length)) return false;
     const stream = this.stream(side, this.sessions[side], lane);
     const serial = this.serial++ * 0x20_0000 + length;
-    const index = end.append(lane, messageBytes(serial, length), urgent, this.nowUs);
+    const index = end.append(lane, messageBytes(serial, length), haste, this.nowUs);
     stream.appended.push(serial);
     assert.is(index, stream.appended.length, 'messages are numbered from 1');
     return true;

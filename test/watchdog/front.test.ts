@@ -21,7 +21,7 @@ const says = (seq: number): Statement => ({
 });
 const LOCAL = '127.0.0.1';
 
-async function pair(): Promise<{ a: FrontPath; b: FrontPath; heard: Statement[] }> {
+function pair(): { a: FrontPath; b: FrontPath; heard: Statement[] } {
   const heard: Statement[] = [];
   const common = { bindAddress: LOCAL, bindPort: 0, peerAddress: LOCAL };
   const b = new FrontPath({
@@ -30,21 +30,25 @@ async function pair(): Promise<{ a: FrontPath; b: FrontPath; heard: Statement[] 
     peerPort: 9,
     onStatement: (statement) => heard.push(statement),
   });
-  await b.start();
+  b.start();
   const a = new FrontPath({
     ...common,
     keys: pathKeys(KEY, 'a'),
     peerPort: b.port,
     onStatement: () => {},
   });
-  await a.start();
+  a.start();
   return { a, b, heard };
 }
 
 test('statements arrive; replays, strangers, reflections and rubbish do not', async () => {
-  const { a, b, heard } = await pair();
+  const { a, b, heard } = pair();
   a.say(sealStatement(pathKeys(KEY, 'a'), says(1), EXTRAS));
-  await until('the first', () => heard.length === 1);
+  const hears = (count: number) => () => {
+    b.hear();
+    return heard.length === count;
+  };
+  await until('the first', hears(1));
   assert.equal(heard[0], says(1));
   const random = seededRandom('datagrams');
   const socket = createSocket('udp4');
@@ -55,7 +59,7 @@ test('statements arrive; replays, strangers, reflections and rubbish do not', as
   await send(sealStatement(pathKeys(new Uint8Array(32), 'a'), says(2), EXTRAS));
   for (let n = 0; n < 200; n++) await send(random.bytes(random.int(300)));
   a.say(sealStatement(pathKeys(KEY, 'a'), says(5), EXTRAS));
-  await until('the last', () => heard.length === 2);
+  await until('the last', hears(2));
   const { rejected } = b.reader;
   assert.is(rejected.replay, 1);
   assert.is(rejected.reflected, 1);
@@ -65,12 +69,33 @@ test('statements arrive; replays, strangers, reflections and rubbish do not', as
     203,
   );
   socket.close();
-  await a.stop();
-  await b.stop();
+  a.stop();
+  b.stop();
   a.say(sealStatement(pathKeys(KEY, 'a'), says(6), EXTRAS));
 });
 
-test('an address that is not ours is an error at start, not a silence', async () => {
+test('a burst is heard in looks of bounded length, and a peer that is not there costs nothing', () => {
+  const { a, b, heard } = pair();
+  for (let seq = 1; seq <= 200; seq++) a.say(sealStatement(pathKeys(KEY, 'a'), says(seq), EXTRAS));
+  let looks = 0;
+  for (let before = -1; heard.length > before; looks++) {
+    before = heard.length;
+    b.hear();
+  }
+  assert.is(heard.length, 200);
+  assert.is(looks, 5, 'four with something to hear');
+  // Nobody listens on that port: the network says so to our socket, which still hears.
+  b.say(Buffer.from('nobody'));
+  b.hear();
+  a.say(sealStatement(pathKeys(KEY, 'a'), says(201), EXTRAS));
+  b.hear();
+  assert.is(heard.length, 201);
+  a.stop();
+  b.stop();
+  b.hear();
+});
+
+test('an address that is not ours is an error at start, not a silence', () => {
   const path = new FrontPath({
     keys: pathKeys(KEY, 'a'),
     bindAddress: '192.0.2.1',
@@ -80,9 +105,11 @@ test('an address that is not ours is an error at start, not a silence', async ()
     onStatement: () => {},
   });
   let code = '';
-  await path.start().catch((error: NodeJS.ErrnoException) => {
-    code = error.code ?? '';
-  });
+  try {
+    path.start();
+  } catch (error) {
+    code = (error as NodeJS.ErrnoException).code ?? '';
+  }
   assert.is(code, 'EADDRNOTAVAIL');
 });
 

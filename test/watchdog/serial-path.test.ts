@@ -112,6 +112,36 @@ test('noise and half frames: each good frame that follows arrives, each bad one 
   assert.is(a.heard.length, 60);
 });
 
+test('a line that is looked at: the same, and nothing comes without a look', async () => {
+  await near.stop();
+  near = new SerialPortLine({
+    path: far.slavePath,
+    baudRate: 115200,
+    reopenMs: 20,
+    isPolled: true,
+  });
+  a = end(near, A);
+  near.start();
+  await until('open', () => near.opened === 1);
+  await cross(a, b, 1);
+  for (let seq = 2; seq < 20; seq++) b.say(seq);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.is(a.heard.length, 0);
+  await until('all of it', () => {
+    near.poll();
+    return a.heard.length === 18;
+  });
+  near.poll();
+  assert.is(a.heard.length, 18, 'an empty line is no news');
+  far.close();
+  await until('the hang-up is noticed', () => {
+    near.poll();
+    a.say(20, false);
+    return a.downs.length > 0;
+  });
+  far = new PtyEnd();
+});
+
 test('the far end hangs up and comes back: noticed, opened again, talking again', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'twinstep-tty-'));
   const link = join(folder, 'tty');

@@ -1,7 +1,13 @@
 // The configuration file into a BoardConfig: every key, its rule and its default in one place. Pure;
 // load.ts then looks whether what it names is there.
 import { FRONT_PORT } from '../../../watchdog/front-path.ts';
-import { checkLimits, DEFAULT_LIMITS, type Limits, PATHS } from '../../../watchdog/limits.ts';
+import {
+  checkLimits,
+  DEFAULT_LIMITS,
+  type Limits,
+  PATHS,
+  tickMsOf,
+} from '../../../watchdog/limits.ts';
 import { ENGINE_CHOICES } from '../../host/engine-kinds.ts';
 import {
   COMMAND_LINE_DEFAULT,
@@ -259,12 +265,13 @@ function limits(reader: ConfigReader): Limits {
     name,
     read(key, DEFAULT_LIMITS[name]),
   ]);
-  const all: Limits = {
+  const given: Limits = {
     ...DEFAULT_LIMITS,
     ...Object.fromEntries(simple),
     heartbeatMs,
     silentMs,
   };
+  const all = { ...given, tickMs: tickMsOf(given) };
   if (reader.problems.length > before) return DEFAULT_LIMITS;
   try {
     return checkLimits(all);

@@ -98,7 +98,7 @@ export class LogLink {
   /** Only if it leaves at once: a statement that waits is worth nothing. */
   sendNow(message: Uint8Array): boolean {
     if (this.overflow.length > 0 || !this.channel.fits(message.length)) return false;
-    this.channel.append(message, { urgent: true });
+    this.channel.appendPassing(message);
     return true;
   }
 

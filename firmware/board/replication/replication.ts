@@ -481,6 +481,10 @@ export class GuestReplication implements Replication {
     if (what !== 'mark the log') this.phase = 'failed';
   }
 
+  tick(): void {
+    this.link.channel.tick();
+  }
+
   facts(): ReplicationFacts {
     const { runner, guestOutput, leading, following, link } = this;
     const facts = runner.vcpu?.facts();

@@ -42,6 +42,8 @@ export interface Replication {
   announceGuest(): void;
   /** One sealed statement to the peer over the log link; false: there was no way just now. */
   sayOnLog(frame: Uint8Array): boolean;
+  /** Every few milliseconds, after the statement that may have been said: what the link had put off is due. */
+  tick(): void;
   facts(): ReplicationFacts;
   /** Ends guest and link in order. May be called twice. */
   close(): Promise<void>;
