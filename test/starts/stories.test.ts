@@ -33,13 +33,15 @@ test(
     inTrial(startWith({ log: 'no carrier', peer: 'without power' }), async (trial) => {
       await trial.run();
       const codes = trial.board.codes();
-      const order = ['BOARD-STARTED', 'LINK-DOWN', 'RECORD-LOADED', 'ROLE-SEEKING', 'ROLE-SOLO'];
+      const order = ['BOARD-STARTED', 'RECORD-LOADED', 'ROLE-SEEKING', 'ROLE-SOLO'];
       const more = ['GUEST-STARTED', 'LINK-UP', 'ROLE-PROTECTED', 'REDUNDANCY-BACK'];
       const at = [...order, ...more].map((code) => codes.indexOf(code));
       assert.ok(
         at.every((place, n) => place >= 0 && place >= (at[n - 1] ?? 0)),
         codes.join(' '),
       );
+      const soloAt = codes.indexOf('ROLE-SOLO');
+      assert.ok(codes.slice(0, soloAt).includes('LINK-DOWN'), codes.join(' '));
       assert.is(codes.filter((code) => code === 'BOARD-STARTED').length, 1);
     }),
   LONG,

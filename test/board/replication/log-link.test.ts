@@ -31,6 +31,10 @@ class FakeChannel {
     this.room--;
     return this.sent.push(message);
   }
+  appendPassing(message: Uint8Array): number {
+    return this.append(message);
+  }
+
   appendBulk(chunk: Uint8Array): number {
     return this.append(chunk);
   }
