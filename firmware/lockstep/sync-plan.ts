@@ -37,15 +37,18 @@ const RATE_SMOOTHING = 0.3;
 export class SyncPlan {
   round = 0;
   private readonly limits: SyncPlanLimits;
-  private readonly expectedBytes: number;
+  private expectedBytes = 0;
   private doneBytes = 0;
   private bytesPerMs = 0;
   private percentTold = 0;
 
-  /** `expectedBytes`: all of the disks to compare and all of the memory to copy, at first sight. */
-  constructor(expectedBytes: number, limits: SyncPlanLimits = SYNC_PLAN_LIMITS) {
-    this.expectedBytes = Math.max(1, expectedBytes);
+  constructor(limits: SyncPlanLimits = SYNC_PLAN_LIMITS) {
     this.limits = limits;
+  }
+
+  /** All of the disks to compare and all of the memory to copy, at first sight. */
+  expect(bytes: number): void {
+    this.expectedBytes = bytes;
   }
 
   /** So much was compared or copied, in so long. */
@@ -73,7 +76,7 @@ export class SyncPlan {
 
   /** Never goes back, and is 100 only when its owner says so. */
   get percent(): number {
-    const share = Math.min(1, this.doneBytes / this.expectedBytes);
+    const share = Math.min(1, this.doneBytes / Math.max(1, this.expectedBytes));
     this.percentTold = Math.max(this.percentTold, Math.floor(share * PERCENT_ROUNDS));
     return this.percentTold;
   }

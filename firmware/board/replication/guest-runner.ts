@@ -192,11 +192,11 @@ export class GuestRunner {
   }
 
   /** The memory of the guest that is here. */
-  memory(): Uint8Array {
+  memory(): Memory {
     const { guest } = this;
     if (guest?.vcpu === undefined) throw new Error('there is no guest');
     guest.memory ??= new GuestMemory({ token: guest.vcpu.memoryToken });
-    return new Uint8Array(guest.memory.buffer);
+    return guest.memory;
   }
 
   /** Its thread ends, nothing of it is heard any more, and its disk requests are done. */

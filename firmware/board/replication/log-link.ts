@@ -61,6 +61,7 @@ export class LogLink {
   private overflow: Uint8Array[] = [];
   private overflowBytes = 0;
   private bulkIsWanted = true;
+  private bulkTurn: NodeJS.Immediate | undefined;
   private roomWaiters: (() => void)[] = [];
   private turnStartMs = 0;
 
@@ -147,7 +148,14 @@ export class LogLink {
   wantBulk(wanted: boolean): void {
     if (wanted === this.bulkIsWanted) return;
     this.bulkIsWanted = wanted;
-    if (wanted) setImmediate(() => this.takeBulk());
+    if (wanted) this.takeBulkSoon();
+  }
+
+  private takeBulkSoon(): void {
+    this.bulkTurn ??= setImmediate(() => {
+      this.bulkTurn = undefined;
+      this.takeBulk();
+    });
   }
 
   private tellRoom(): void {
@@ -173,7 +181,12 @@ export class LogLink {
   }
 
   private takeBulk(): void {
+    const startMs = performance.now();
     while (this.bulkIsWanted) {
+      if (performance.now() - startMs > TURN_MS_MAX) {
+        this.takeBulkSoon();
+        return;
+      }
       const bytes = this.channel.take(LANE.bulk);
       if (bytes === undefined) return;
       const decoded = decodeBulkMessage(bytes);

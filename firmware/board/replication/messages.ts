@@ -83,15 +83,18 @@ export type BulkMessage =
       readonly type: 'hashes';
       readonly sync: number;
       readonly disk: number;
+      /** From here on so many blocks of zeros, and behind them those of the hashes. */
       readonly first: number;
+      readonly zeros: number;
       readonly hashes: Uint8Array;
     }
   | { readonly type: 'pages'; readonly runs: readonly PageRun[] }
-  /** No bytes: the block is zeros. */
+  /** Blocks that follow each other; no bytes: they are zeros. */
   | {
-      readonly type: 'block';
+      readonly type: 'blocks';
       readonly disk: number;
-      readonly block: number;
+      readonly first: number;
+      readonly count: number;
       readonly bytes: Uint8Array;
     }
   | { readonly type: 'state'; readonly bytes: Uint8Array }
@@ -141,11 +144,11 @@ const LOG_TYPE = {
   clock: 0x0e,
 } as const satisfies Record<LogMessage['type'], number>;
 
-const BULK_TYPE = {
+export const BULK_TYPE = {
   start: 0x41,
   hashes: 0x42,
   pages: 0x43,
-  block: 0x44,
+  blocks: 0x44,
   state: 0x45,
   end: 0x46,
   progress: 0x47,
@@ -155,7 +158,8 @@ const MARKS: readonly MarkKind[] = ['grant', 'leave'];
 const PHASES: readonly SyncPhase[] = ['disks', 'memory', 'stopping', 'adopting'];
 const ETA_UNKNOWN = 0xffffffff;
 const REASONS_MAX = 32;
-const RUN_HEAD_BYTES = 7;
+const BLOCKS_HEAD_BYTES = 10;
+const NOTHING = new Uint8Array(0);
 
 export function encodeLogMessage(message: LogMessage): Uint8Array {
   const type = LOG_TYPE[message.type];
@@ -293,19 +297,18 @@ export function encodeBulkMessage(message: Exclude<BulkMessage, { type: 'pages' 
       return write(20).u32(sync).u32(boot).u32(session).count(memoryBytes).done();
     }
     case 'hashes': {
-      const { sync, disk, first, hashes } = message;
-      return write(9 + hashes.length)
+      const { sync, disk, first, zeros, hashes } = message;
+      const head = write(13 + hashes.length)
         .u32(sync)
+        .u8(disk);
+      return head.u32(first).u32(zeros).raw(hashes).done();
+    }
+    case 'blocks': {
+      const { disk, first, count, bytes } = message;
+      return write(9 + bytes.length)
         .u8(disk)
         .u32(first)
-        .raw(hashes)
-        .done();
-    }
-    case 'block': {
-      const { disk, block, bytes } = message;
-      return write(5 + bytes.length)
-        .u8(disk)
-        .u32(block)
+        .u32(count)
         .raw(bytes)
         .done();
     }
@@ -338,16 +341,19 @@ function readBulkMessage(type: number, fields: FieldReader): BulkMessage | Messa
     }
     case BULK_TYPE.hashes: {
       const [sync, disk, first] = [fields.u32(), fields.u8(), fields.u32()];
-      const hashes = fields.rest();
+      const [zeros, hashes] = [fields.u32(), fields.rest()];
       if (hashes.length % HASH_BYTES !== 0) return 'value';
-      return { type: 'hashes', sync, disk, first, hashes };
+      return { type: 'hashes', sync, disk, first, zeros, hashes };
     }
     case BULK_TYPE.pages:
       return readPages(fields);
-    case BULK_TYPE.block: {
-      const [disk, block, data] = [fields.u8(), fields.u32(), fields.rest()];
-      if (data.length > BLOCK_BYTES || data.length % 512 !== 0) return 'value';
-      return { type: 'block', disk, block, bytes: data };
+    case BULK_TYPE.blocks: {
+      const [disk, first] = [fields.u8(), fields.u32()];
+      const [count, bytes] = [fields.u32(), fields.rest()];
+      const room = count * BLOCK_BYTES - bytes.length;
+      const fits = bytes.length % 512 === 0 && room >= 0 && room < BLOCK_BYTES;
+      if (fields.ok && (count === 0 || (bytes.length > 0 && !fits))) return 'value';
+      return { type: 'blocks', disk, first, count, bytes };
     }
     case BULK_TYPE.state:
       return { type: 'state', bytes: fields.rest() };
@@ -377,51 +383,17 @@ function readPages(fields: FieldReader): BulkMessage | MessageProblem {
   return { type: 'pages', runs };
 }
 
-/** Gathers pages, in ascending order, into `pages` messages of bounded size. */
-export class PagePacker {
-  private readonly buffer = new Uint8Array(PIECE_BYTES_MAX / 2);
-  private readonly view = new DataView(this.buffer.buffer);
-  private length = 1;
-  /** Where the head of the open run lies, what it says. */
-  private runAt = 0;
-  private first = 0;
-  private count = 0;
-  private isData = false;
-
-  constructor() {
-    this.buffer[0] = BULK_TYPE.pages;
-  }
-
-  /** False: it is full; take() first. */
-  add(page: number, bytes: Uint8Array | undefined): boolean {
-    const isData = bytes !== undefined;
-    const room = this.buffer.length - this.length;
-    if (room < RUN_HEAD_BYTES + (isData ? PAGE_BYTES : 0)) return false;
-    const continues = this.count > 0 && this.isData === isData && page === this.first + this.count;
-    if (continues && this.count < 0xffff) this.count++;
-    else this.openRun(page, isData);
-    this.view.setUint16(this.runAt + 4, this.count, true);
-    if (bytes === undefined) return true;
-    this.buffer.set(bytes, this.length);
-    this.length += PAGE_BYTES;
-    return true;
-  }
-
-  private openRun(page: number, isData: boolean): void {
-    [this.runAt, this.first, this.count, this.isData] = [this.length, page, 1, isData];
-    this.view.setUint32(this.runAt, page, true);
-    this.view.setUint8(this.runAt + 6, Number(isData));
-    this.length += RUN_HEAD_BYTES;
-  }
-
-  /** The message so far, a view that is good until the next add(); undefined when there is nothing. */
-  take(): Uint8Array | undefined {
-    if (this.length === 1) return undefined;
-    const message = this.buffer.subarray(0, this.length);
-    this.length = 1;
-    this.count = 0;
-    return message;
-  }
+/** A `blocks` message made in place, around bytes that have RUN_HEAD_BYTES of room before them; good as long as those. */
+export function blocksInPlace(
+  buffer: Uint8Array,
+  offset: number,
+  bytes: number,
+  { disk, first, count }: { disk: number; first: number; count: number },
+): Uint8Array {
+  const at = offset - BLOCKS_HEAD_BYTES;
+  const head = encodeBulkMessage({ type: 'blocks', disk, first, count, bytes: NOTHING });
+  buffer.set(head, at);
+  return buffer.subarray(at, offset + bytes);
 }
 
 function checked<M>(message: M | MessageProblem, fields: FieldReader): Decoded<M> {

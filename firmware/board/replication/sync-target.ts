@@ -3,7 +3,12 @@
 //
 // The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
 // are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.
-import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import {
+  GuestMemory,
+  type GuestMemory as Memory,
+  SyncWorker,
+  type SyncWorker as Worker,
+} from '../../../native/index.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
 import { type LogLink, Stopped } from './log-link.ts';
 import { type BulkMessage, encodeBulkMessage, PAGE_BYTES, type SyncPhase } from './messages.ts';
@@ -24,11 +29,11 @@ export interface SyncTargetOptions {
 
 type Start = Extract<BulkMessage, { type: 'start' }>;
 type End = Extract<BulkMessage, { type: 'end' }>;
-type Block = Extract<BulkMessage, { type: 'block' }>;
+type Blocks = Extract<BulkMessage, { type: 'blocks' }>;
 type Pages = Extract<BulkMessage, { type: 'pages' }>;
 
-const HASHES_A_MESSAGE = 16;
-const WRITES_MAX = 32;
+/** Messages of blocks, each of half a MiB at most. */
+const WRITES_MAX = 16;
 const STATE_BYTES_MAX = 64 << 20;
 
 export class SyncTarget {
@@ -47,6 +52,7 @@ export class SyncTarget {
   private stateBytes = 0;
   private writes = 0;
   private writesDone: (() => void) | undefined;
+  private worker: Worker | undefined;
 
   constructor(options: SyncTargetOptions) {
     this.options = options;
@@ -57,6 +63,8 @@ export class SyncTarget {
     this.isStopped = true;
     this.memory?.close();
     this.memory = undefined;
+    this.worker?.close();
+    this.worker = undefined;
     this.options.link.wantBulk(true);
     this.options.link.wakeSenders();
     this.writesDone?.();
@@ -79,8 +87,8 @@ export class SyncTarget {
       case 'pages':
         this.takePages(message);
         return;
-      case 'block':
-        this.takeBlock(message);
+      case 'blocks':
+        this.takeBlocks(message);
         return;
       case 'state':
         this.takeState(message.bytes);
@@ -102,6 +110,8 @@ export class SyncTarget {
       return;
     }
     this.memory?.close();
+    this.worker?.close();
+    this.worker = new SyncWorker();
     this.memory = new GuestMemory({ bytes: memoryBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.start = start;
@@ -111,23 +121,20 @@ export class SyncTarget {
     this.state = [];
     this.stateBytes = 0;
     this.options.began();
-    this.guarded(() => this.sendHashes(start));
+    this.guarded(() => this.sendHashes(start, this.worker!));
   }
 
-  private async sendHashes(start: Start): Promise<void> {
+  private async sendHashes(start: Start, worker: Worker): Promise<void> {
     const { sync } = start;
     for (const [disk, replica] of this.options.disks.entries()) {
-      for (let first = 0; first < replica.blocks; first += HASHES_A_MESSAGE) {
-        const count = Math.min(HASHES_A_MESSAGE, replica.blocks - first);
-        const hashes = new Uint8Array(count * BLOCK_HASH_BYTES);
-        // A few at a time: the guest of tomorrow is not here yet, but the arbiter is.
-        for (let at = 0; at < count; at += 4) {
-          const some = Math.min(4, count - at);
-          hashes.set(await replica.hashes(first + at, some), at * BLOCK_HASH_BYTES);
-          if (this.start !== start) return;
-        }
-        const message = encodeBulkMessage({ type: 'hashes', sync, disk, first, hashes });
+      // What an earlier attempt still had to write is behind it.
+      await replica.idle();
+      for (let first = 0; first < replica.blocks; ) {
+        if (this.start !== start) return;
+        const { zeros, hashes } = await replica.survey(worker, first);
+        const message = encodeBulkMessage({ type: 'hashes', sync, disk, first, zeros, hashes });
         await this.options.link.sendBulk(message, this);
+        first += zeros + hashes.length / BLOCK_HASH_BYTES;
       }
     }
   }
@@ -141,23 +148,23 @@ export class SyncTarget {
       }
       this.counts.pages += count;
       if (data !== undefined) bytes.set(data, first * PAGE_BYTES);
-      else bytes.fill(0, first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+      else this.memory?.clearPages(first, count);
     }
   }
 
-  private takeBlock({ disk, block, bytes }: Block): void {
+  private takeBlocks({ disk, first, count, bytes }: Blocks): void {
     const replica = this.options.disks[disk];
-    const fits = replica !== undefined && !replica.isReadOnly && block < replica.blocks;
-    if (!fits || (bytes.length > 0 && bytes.length !== replica.blockBytes(block))) {
-      this.fail(new Error(`a block that disk ${disk} does not have`));
+    const fits = replica !== undefined && !replica.isReadOnly && first + count <= replica.blocks;
+    if (!fits || (bytes.length > 0 && bytes.length !== replica.blocksBytes(first, count))) {
+      this.fail(new Error(`blocks that disk ${disk} does not have`));
       return;
     }
-    this.counts.blocks++;
+    this.counts.blocks += count;
     this.writes++;
     if (this.writes >= WRITES_MAX) this.options.link.wantBulk(false);
     this.guarded(async () => {
       try {
-        await replica.writeBlock(block, bytes);
+        await replica.writeBlocks(first, count, bytes);
       } finally {
         this.written();
       }
@@ -199,6 +206,7 @@ export class SyncTarget {
     this.memory = undefined;
     this.bytes = new Uint8Array(0);
     this.start = undefined;
+    this.worker?.close();
     options.adopt(memory, Buffer.concat(this.state), stream);
   }
 

@@ -7,8 +7,8 @@ import {
   encodeLogMessage,
   type LogMessage,
   PAGE_BYTES,
-  PagePacker,
 } from '../../../firmware/board/replication/messages.ts';
+import { PagePacker } from '../../../firmware/board/replication/page-packer.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 
 const test = suite('board/replication/messages');
@@ -42,9 +42,9 @@ const LOG: readonly LogMessage[] = [
 
 const BULK: readonly Exclude<BulkMessage, { type: 'pages' }>[] = [
   { type: 'start', sync: 1, boot: 2, session: 3, memoryBytes: 2 ** 33 },
-  { type: 'hashes', sync: 1, disk: 2, first: 3, hashes: random.bytes(48) },
-  { type: 'block', disk: 1, block: 9, bytes: random.bytes(65_536) },
-  { type: 'block', disk: 1, block: 9, bytes: new Uint8Array(0) },
+  { type: 'hashes', sync: 1, disk: 2, first: 3, zeros: 2 ** 28, hashes: random.bytes(48) },
+  { type: 'blocks', disk: 1, first: 9, count: 2, bytes: random.bytes(65_536 + 512) },
+  { type: 'blocks', disk: 1, first: 9, count: 2 ** 28, bytes: new Uint8Array(0) },
   { type: 'state', bytes: random.bytes(500) },
   { type: 'end', sync: 1, stream: 2, pages: 3, blocks: 4 },
   { type: 'progress', phase: 'memory', percent: 55, round: 3, etaS: 12 },
@@ -134,6 +134,18 @@ test('what is cut, too long or senseless is refused with a reason', () => {
   const ack = encodeLogMessage(LOG[7]!);
   ack[26] = 0xff;
   assert.equal(decodeLogMessage(ack), { ok: false, reason: 'value' });
+  for (const [count, length] of [
+    [0, 0],
+    [1, 65_537],
+    [1, 100],
+    [3, 2 * 65_536],
+  ] as const) {
+    const blocks = encodeBulkMessage({
+      ...{ type: 'blocks', disk: 1, first: 9, count },
+      bytes: new Uint8Array(length),
+    });
+    assert.equal(decodeBulkMessage(blocks), { ok: false, reason: 'value' }, `${count}, ${length}`);
+  }
 });
 
 test('noise and damage never throw', () => {
