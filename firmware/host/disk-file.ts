@@ -24,7 +24,10 @@ export type DiskCompletion = Extract<Input, { kind: 'disk-completion' }>;
 export interface DiskFileOptions extends DiskSpec {
   onCompletion: (completion: DiskCompletion) => void;
   /** Asked before anything is written; what it answers is waited for. */
-  beforeWrite?: (range: { readonly offset: number; readonly bytes: number }) => Promise<void> | undefined;
+  beforeWrite?: (range: {
+    readonly offset: number;
+    readonly bytes: number;
+  }) => Promise<void> | undefined;
   /** A request failed: for the operator's log. The machine gets its 'io-error' all the same. */
   onTrouble: (error: DiskError, request: DiskRequest) => void;
 }

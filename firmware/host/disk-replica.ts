@@ -2,6 +2,7 @@
 // Both go through one DiskFile and its order: a block read after a write of the guest was handed in has that
 // write in it. What the guest writes while somebody watches is marked in a set. Sync-up looks at the whole disk on
 // a thread of its own, past that order: what may be written while it looks is marked.
+import { stat } from 'node:fs/promises';
 import type { SyncWorker } from '../../native/index.ts';
 import type { DiskOperation, DiskRequest } from '../devices/contracts.ts';
 import type { ByteRange } from '../lockstep/region-map.ts';
@@ -219,11 +220,10 @@ export class DiskReplica {
     await this.perform('flush', 0, undefined);
   }
 
-  /** What lies from `first` on, as far as one look goes. */
-  async survey(worker: SyncWorker, first: number): Promise<BlockSurvey> {
-    const { blocks, bytes } = this;
+  /** What lies from `first` on, before `end`, as far as one look goes. */
+  async survey(worker: SyncWorker, first: number, end: number): Promise<BlockSurvey> {
     const { zeros, hashed } = await this.look(() =>
-      worker.survey(this.file.fd, bytes, first, blocks),
+      worker.survey(this.file.fd, this.bytes, first, end),
     );
     // A copy: the thread uses its room again.
     const hashes = new Uint8Array(worker.buffer, 0, hashed * BLOCK_HASH_BYTES).slice();
@@ -289,6 +289,8 @@ export class DiskReplica {
 
   /** Resolves when all that was handed in before is done. */
   async settled(): Promise<void> {
+    // What waits for it was handed in, too.
+    await this.trial;
     const before = [...this.underWay.keys()];
     while (before.some((id) => this.underWay.has(id))) {
       await new Promise<void>((resolve) => this.doneWaiters.push(resolve));
@@ -298,6 +300,11 @@ export class DiskReplica {
   /** Which file it is, as long as nobody puts another in its place. */
   identity(): Promise<string> {
     return this.file.identity();
+  }
+
+  /** When the file was written last, in milliseconds since 1970. */
+  async writtenMs(): Promise<number> {
+    return (await stat(this.path)).mtimeMs;
   }
 
   /** Resolves when nothing is under way. */

@@ -8,13 +8,9 @@ import type { Channel, ChannelHandler } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
 import type { MessageSource } from '../../../logchan/receiver.ts';
 import { LANE } from '../../../logchan/sections.ts';
-import {
-  type BulkMessage,
-  decodeBulkMessage,
-  decodeLogMessage,
-  type LogMessage,
-  type MessageProblem,
-} from './messages.ts';
+import { type BulkMessage, decodeBulkMessage } from './bulk-messages.ts';
+import type { MessageProblem } from './fields.ts';
+import { decodeLogMessage, type LogMessage } from './messages.ts';
 
 export type ChannelFactory = (handler: ChannelHandler) => Channel;
 

@@ -1,5 +1,5 @@
 // Pages of guest memory on their way into `pages` messages of bounded size. Pure.
-import { BULK_TYPE, PAGE_BYTES, PIECE_BYTES_MAX } from './messages.ts';
+import { BULK_TYPE, PAGE_BYTES, PIECE_BYTES_MAX } from './bulk-messages.ts';
 
 const RUN_HEAD_BYTES = 7;
 

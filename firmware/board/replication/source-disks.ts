@@ -8,9 +8,17 @@ import {
   type DiskReplica,
   isZeroBlock,
 } from '../../host/disk-replica.ts';
+import type { RegionMap } from '../../lockstep/region-map.ts';
 import type { BlockSet } from '../../lockstep/sync-blocks.ts';
+import {
+  BLOCK_BYTES,
+  type BlockRange,
+  type BulkMessage,
+  blocksInPlace,
+  encodeBulkMessage,
+  RANGES_MAX,
+} from './bulk-messages.ts';
 import type { LogLink, StopSignal } from './log-link.ts';
-import { BLOCK_BYTES, type BulkMessage, blocksInPlace, encodeBulkMessage } from './messages.ts';
 
 type Hashes = Extract<BulkMessage, { type: 'hashes' }>;
 
@@ -42,6 +50,8 @@ export class SourceDisks {
   private readonly written: BlockSet[];
   private readonly hashes: Hashes[] = [];
   private waiter: (() => void) | undefined;
+  /** What must be compared of each disk; the target may want more. */
+  private ranges: BlockRange[][] = [];
 
   constructor(options: SourceDisksOptions) {
     this.options = options;
@@ -85,19 +95,42 @@ export class SourceDisks {
     }
   }
 
+  /** What this board would have compared; undefined: all. */
+  async sendRanges(since: readonly RegionMap[] | undefined): Promise<void> {
+    const { disks, link, signal } = this.options;
+    this.ranges = disks.map(({ blocks }, disk) =>
+      since === undefined ? [{ first: 0, count: blocks }] : blockRanges(since[disk]!),
+    );
+    for (const [disk, all] of this.ranges.entries()) {
+      for (let at = 0; at < all.length; at += RANGES_MAX) {
+        const ranges = all.slice(at, at + RANGES_MAX);
+        const message = { type: 'ranges', disk, isLast: false, ranges } as const;
+        await link.sendBulk(encodeBulkMessage(message), signal);
+      }
+    }
+    const last = { type: 'ranges', disk: 0, isLast: true, ranges: [] } as const;
+    await link.sendBulk(encodeBulkMessage(last), signal);
+  }
+
+  /** As far as the target's surveys go: in order, over all that must be compared, and an empty one at the end. */
   private async compareDisk(index: number, disk: DiskReplica): Promise<number> {
+    const { link, signal } = this.options;
+    const must = this.ranges[index]!;
     let differing = 0;
-    for (let next = 0; next < disk.blocks; ) {
+    for (let next = 0; ; ) {
       const { first, disk: which, zeros, hashes } = await this.nextHashes();
       const count = zeros + hashes.length / BLOCK_HASH_BYTES;
-      if (which !== index || first !== next || count === 0 || first + count > disk.blocks) {
+      const isEnd = count === 0 && first === disk.blocks;
+      const fits = which === index && first >= next && first + count <= disk.blocks;
+      if (!fits || (count === 0 && !isEnd) || isPassedOver(must, next, first)) {
         throw new Error('the target sends hashes of other blocks than it was asked for');
       }
       differing += await this.compareSome(index, disk, first, { zeros, hashes });
       this.blocksCompared += count;
-      next += count;
+      next = first + count;
+      await link.sendBulk(encodeBulkMessage({ type: 'equal', disk: index, block: next }), signal);
+      if (isEnd) return differing;
     }
-    return differing;
   }
 
   private async compareSome(
@@ -196,6 +229,20 @@ export class SourceDisks {
 
 function zerosMessage(where: { disk: number; first: number; count: number }): Uint8Array {
   return encodeBulkMessage({ type: 'blocks', ...where, bytes: new Uint8Array(0) });
+}
+
+/** Blocks of the regions of a map. */
+export function blockRanges(map: RegionMap): BlockRange[] {
+  return [...map.ranges()].map(({ offset, bytes }) => ({
+    first: offset / BLOCK_BYTES,
+    count: Math.ceil(bytes / BLOCK_BYTES),
+  }));
+}
+
+/** Whether one of the ranges, which are in order, has a block between the two. */
+function isPassedOver(ranges: BlockRange[], from: number, until: number): boolean {
+  while (ranges[0] !== undefined && ranges[0].first + ranges[0].count <= from) ranges.shift();
+  return from < until && ranges[0] !== undefined && ranges[0].first < until;
 }
 
 /** A survey without its first blocks. */

@@ -1,14 +1,14 @@
 // Sync-up as the leader does it, while the guest runs:
 //
-//     1 disks   the target's block hashes come in, blocks that differ go out; what the guest writes
-//               meanwhile is marked
+//     1 disks   the target's block hashes come in, of all blocks or of those that may differ; blocks that
+//               do go out; what the guest writes meanwhile is marked
 //     2 memory  all pages, then what was written meanwhile, round after round (lockstep/sync-plan.ts),
 //               each with the disk blocks written meanwhile
 //     3 stop    the guest stands still while the last rest is copied aside; its log begins; it goes on
 //     4 rest    what was copied aside goes out, and the state of the machine behind it
 //
 // The link may be slow: the guest never stands still for it. A sync that is stopped has cost nothing but
-// time; the next one finds the disk blocks that got through equal.
+// time: what was made equal by it is remembered by the target (host/change-log.ts).
 
 import {
   type GuestMemory,
@@ -20,14 +20,17 @@ import type { DiskReplica } from '../../host/disk-replica.ts';
 import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
 import { countPages, pagesOf } from '../../lockstep/sync-blocks.ts';
 import { SYNC_PLAN_LIMITS, SyncPlan, type SyncPlanLimits } from '../../lockstep/sync-plan.ts';
-import { type LogLink, Stopped } from './log-link.ts';
+import type { SyncRate } from '../../lockstep/sync-rate.ts';
+import type { SyncBase } from './bases.ts';
 import {
   type BulkMessage,
   encodeBulkMessage,
   PAGE_BYTES,
   PIECE_BYTES_MAX,
+  type SyncKind,
   type SyncPhase,
-} from './messages.ts';
+} from './bulk-messages.ts';
+import { type LogLink, Stopped } from './log-link.ts';
 import { PagePacker } from './page-packer.ts';
 import { type Block, SourceDisks } from './source-disks.ts';
 
@@ -48,7 +51,12 @@ export interface SyncSourceOptions {
   readonly memory: GuestMemory;
   readonly disks: readonly DiskReplica[];
   readonly limits?: SyncPlanLimits;
+  /** What the boards remember of their disks; asked when writes are watched. */
+  readonly base: () => Promise<SyncBase>;
+  /** Where an attempt before this one stood that this one goes on from. */
+  readonly percentBefore?: (base: number) => number;
   readonly nowMs: () => number;
+  readonly rate: SyncRate;
   /** The guest stands still at `position`: the log that follows is for the target. Its stream's number. */
   readonly beginStream: (position: bigint) => number;
   /** The guest is to be held back by this share of the time. */
@@ -58,6 +66,7 @@ export interface SyncSourceOptions {
 export interface SyncSourceReport {
   pauseMs: number;
   totalMs: number;
+  kind: SyncKind;
   rounds: number;
   pagesSent: number;
   blocksCompared: number;
@@ -78,6 +87,7 @@ export class SyncSource {
   readonly report: SyncSourceReport = {
     pauseMs: 0,
     totalMs: 0,
+    kind: 'everything',
     rounds: 0,
     pagesSent: 0,
     blocksCompared: 0,
@@ -91,8 +101,11 @@ export class SyncSource {
   private readonly worker: Worker = new SyncWorker();
   private readonly disks: SourceDisks;
   private readonly memory: Uint8Array;
+  private base: SyncBase | undefined;
   private toldMs = Number.NEGATIVE_INFINITY;
   private workedMs: number;
+  /** Ends a wait for the rate. */
+  private wake: (() => void) | undefined;
 
   constructor(options: SyncSourceOptions) {
     this.options = options;
@@ -103,23 +116,25 @@ export class SyncSource {
     this.disks = new SourceDisks({
       ...{ sync, link, disks, worker: this.worker, signal: this },
       check: () => this.check(),
-      compared: (bytes) => {
+      compared: async (bytes) => {
         this.report.bytesRead += bytes;
-        return this.worked(bytes);
+        await this.worked(bytes);
+        await this.pace(bytes);
       },
     });
   }
 
-  get round(): number {
-    return this.plan.round;
+  /** 0: none yet. */
+  get baseNumber(): number {
+    return this.base?.base ?? 0;
   }
 
-  get percent(): number {
-    return this.plan.percent;
-  }
-
-  get etaS(): number | null {
-    return this.plan.etaS;
+  get facts(): SyncSourceFacts {
+    const { percent, round, etaS, doneBytes, totalBytes } = this.plan;
+    const { phase, base } = this;
+    const { kind } = this.report;
+    const why = base?.why ?? '';
+    return { phase, percent, round, etaS, doneBytes, totalBytes, kind, why };
   }
 
   /** Rejects with Stopped when it was stopped, with another error when a disk or the guest failed. */
@@ -142,6 +157,7 @@ export class SyncSource {
 
   stop(): void {
     this.isStopped = true;
+    this.wake?.();
     this.disks.wake();
     this.options.link.wakeSenders();
   }
@@ -152,11 +168,22 @@ export class SyncSource {
   }
 
   private async begin(): Promise<void> {
-    const { sync, boot, session, disks } = this.options;
+    const { sync, boot, session, disks, percentBefore } = this.options;
+    const found = await this.options.base();
+    const { base, since } = found;
+    this.base = found;
+    this.check();
+    this.report.kind = since === undefined ? 'everything' : 'changes';
     const memoryBytes = this.memory.length;
-    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes });
+    const isNew = since === undefined;
+    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes, base, isNew });
+    await this.disks.sendRanges(since);
     const allocated = await Promise.all(disks.map((disk) => disk.allocatedBytes()));
-    this.plan.expect(allocated.reduce((sum, bytes) => sum + bytes, memoryBytes));
+    const toCompare = allocated.map((bytes, disk) =>
+      Math.min(bytes, since?.[disk]?.bytes ?? bytes),
+    );
+    const expected = toCompare.reduce((sum, bytes) => sum + bytes, memoryBytes);
+    this.plan.expect(expected, percentBefore?.(base));
     await this.tell(true);
   }
 
@@ -204,6 +231,7 @@ export class SyncSource {
   private async packRuns(runs: number): Promise<void> {
     const table = new Uint32Array(this.worker.runs, 0, runs * RUN_WORDS);
     const buffer = new Uint8Array(this.worker.buffer);
+    let sent = 0;
     for (let at = 0; at < table.length; at += RUN_WORDS) {
       const [first = 0, count = 0, offset = 0, bytes = 0] = table.subarray(at, at + RUN_WORDS);
       const data = bytes === 0 ? undefined : buffer.subarray(offset, offset + bytes);
@@ -213,7 +241,9 @@ export class SyncSource {
         done += this.packer.addRun(first + done, count - done, left);
         if (done < count) await this.flushPages();
       }
+      sent += bytes;
     }
+    await this.pace(sent);
   }
 
   private async packPage(page: number, bytes: Uint8Array | undefined): Promise<void> {
@@ -302,17 +332,43 @@ export class SyncSource {
     await this.tell(false);
   }
 
+  /** So much was read or sent: no faster than somebody set. */
+  private async pace(bytes: number): Promise<void> {
+    const { rate, nowMs } = this.options;
+    const waitMs = rate.waitMs(bytes, nowMs());
+    if (waitMs < 1) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+      timer = setTimeout(resolve, waitMs);
+    });
+    clearTimeout(timer);
+    this.wake = undefined;
+    this.check();
+  }
+
   private async tell(isNews: boolean): Promise<void> {
     const now = this.options.nowMs();
     if (!isNews && now - this.toldMs < PROGRESS_MS) return;
     this.toldMs = now;
-    const { phase, percent, round, etaS } = this;
-    await this.sendMessage({ type: 'progress', phase, percent, round, etaS });
+    const { why: _, ...facts } = this.facts;
+    await this.sendMessage({ type: 'progress', ...facts });
   }
 
   private check(): void {
     if (this.isStopped) throw new Stopped('sync-up was stopped');
   }
+}
+
+export interface SyncSourceFacts {
+  readonly phase: SyncPhase;
+  readonly percent: number;
+  readonly round: number;
+  readonly etaS: number | null;
+  readonly kind: SyncKind;
+  readonly why: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 interface Aside {

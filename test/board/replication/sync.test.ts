@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { GuestPlan } from '../../../firmware/board/config/types.ts';
-import { decodeBulkMessage } from '../../../firmware/board/replication/messages.ts';
+import { decodeBulkMessage } from '../../../firmware/board/replication/bulk-messages.ts';
 import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../../firmware/lockstep/sync-plan.ts';
 import { NO_FAULTS } from '../../../logchan/faulty-line.ts';
