@@ -114,7 +114,6 @@ export class SourceDisks {
 
   /** As far as the target's surveys go: in order, over all that must be compared, and an empty one at the end. */
   private async compareDisk(index: number, disk: DiskReplica): Promise<number> {
-    const { link, signal } = this.options;
     const must = this.ranges[index]!;
     let differing = 0;
     for (let next = 0; ; ) {
@@ -128,7 +127,6 @@ export class SourceDisks {
       differing += await this.compareSome(index, disk, first, { zeros, hashes });
       this.blocksCompared += count;
       next = first + count;
-      await link.sendBulk(encodeBulkMessage({ type: 'equal', disk: index, block: next }), signal);
       if (isEnd) return differing;
     }
   }
@@ -139,7 +137,7 @@ export class SourceDisks {
     first: number,
     survey: BlockSurvey,
   ): Promise<number> {
-    const { worker, check, compared } = this.options;
+    const { worker, check, compared, link, signal } = this.options;
     const end = first + survey.zeros + survey.hashes.length / BLOCK_HASH_BYTES;
     let differing = 0;
     for (let from = first; from < end; ) {
@@ -151,6 +149,9 @@ export class SourceDisks {
       check();
       differing += await this.sendRuns(index, disk, runs);
       from = next;
+      // Often: a survey may be of the whole disk, and what is equal is not compared again.
+      const equal = { type: 'equal', disk: index, block: from } as const;
+      await link.sendBulk(encodeBulkMessage(equal), signal);
       await compared(bytesRead);
     }
     return differing;
