@@ -12,6 +12,7 @@ import {
 } from '../../../native/index.ts';
 import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
+import { REGION_BYTES_MIN } from '../../lockstep/region-map.ts';
 import {
   BLOCK_BYTES,
   type BlockRange,
@@ -50,8 +51,9 @@ type Pages = Extract<BulkMessage, { type: 'pages' }>;
 
 /** Messages of blocks, each of half a MiB at most. */
 const WRITES_MAX = 16;
-/** Between two words to the medium of what has become equal. */
+/** What has become equal is kept after so long, or after such a share of a disk. */
 const KEEP_MS = 2_000;
+const KEEP_SHARE = 1 / 64;
 const STATE_BYTES_MAX = 64 << 20;
 
 export class SyncTarget {
@@ -154,6 +156,7 @@ export class SyncTarget {
     this.bytes = new Uint8Array(this.memory.buffer);
     this.start = start;
     this.phase = 'disks';
+    this.keptMs = this.options.nowMs();
     this.counts.pages = 0;
     this.counts.blocks = 0;
     this.state = [];
@@ -228,7 +231,9 @@ export class SyncTarget {
     if (known === undefined) return;
     known.told = Math.max(known.told, block);
     const now = options.nowMs();
-    if (this.isKeeping || now - this.keptMs < KEEP_MS || options.changes() === undefined) return;
+    const blocks = Math.max(REGION_BYTES_MIN / BLOCK_BYTES, options.disks[disk]!.blocks * KEEP_SHARE);
+    const isDue = known.told - known.kept >= blocks || now - this.keptMs >= KEEP_MS;
+    if (this.isKeeping || !isDue || options.changes() === undefined) return;
     this.keptMs = now;
     this.isKeeping = true;
     this.keeping = this.keep(this.start).finally(() => {
