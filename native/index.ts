@@ -10,7 +10,53 @@ export interface GuestMemory {
   readonly buffer: ArrayBuffer;
   /** Names this memory in this process: another thread attaches with `{ token }`. */
   readonly token: number;
+  /** From here on they are zeros and, until they are touched, cost no memory. */
+  clearPages(first: number, count: number): void;
   /** Unmaps it here; views become empty. Other threads keep theirs. May be called twice. */
+  close(): void;
+}
+
+/** What a job of sync-up found lies behind each other in `runs`: number, count, offset in `buffer`, bytes (0: zeros). */
+export const RUN_WORDS = 4;
+/** So many bytes before those of a run are free, for the head of a message. */
+export const RUN_HEAD_BYTES = 16;
+
+/**
+ * A thread of sync-up. One job at a time, each answered by a promise; what it found lies in `buffer` and `runs` until
+ * the next begins. A failed read rejects with `code` (E_SHORT: the file became shorter) and `block`.
+ * Blocks are of 64 KiB, hashes of 16 bytes: half of a SHA-256, zeros for a block of zeros.
+ */
+export interface SyncWorker {
+  readonly buffer: ArrayBuffer;
+  readonly runs: ArrayBuffer;
+  /**
+   * What lies from block `first` on, before `end`: so many blocks of zeros, then so many with their hashes in
+   * `buffer`. Holes are not read; goes as far as one job goes, at least one block.
+   */
+  survey(
+    fd: number,
+    bytes: number,
+    first: number,
+    end: number,
+  ): Promise<{ zeros: number; hashed: number; bytesRead: number }>;
+  /** A survey of another board's disk against this one: runs of the blocks here where they differ, up to `next`. */
+  compare(
+    fd: number,
+    bytes: number,
+    first: number,
+    zeros: number,
+    hashes: Uint8Array,
+  ): Promise<{ next: number; runs: number; bytesRead: number }>;
+  /**
+   * Pages from `first` on, up to `next`: those of the bitmap, with the zeros among them; or, without one, all that are
+   * not zeros. Pages nobody touched are not looked at.
+   */
+  scanPages(
+    memory: GuestMemory,
+    first: number,
+    bitmap: Uint8Array | undefined,
+  ): Promise<{ next: number; runs: number; lookedAt: number }>;
+  /** May be called twice. A job under way is still answered. */
   close(): void;
 }
 
@@ -237,6 +283,7 @@ export interface KvmProbe {
 }
 
 interface Native {
+  SyncWorker: { new (): SyncWorker };
   MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
   /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
   PacketRing: { new (options: PacketRingOptions): PacketRing };
@@ -310,6 +357,7 @@ export const {
   punchHole,
   restoreTerminal,
   SoftEngine,
+  SyncWorker,
   Tap,
   VtxEngine,
   watchdog,

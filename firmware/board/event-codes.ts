@@ -131,6 +131,8 @@ export const EVENT_CODES = {
   'RESOURCE-BACK': info('the guest has all it needs again'),
   'DISK-TROUBLE': lasting(error('a disk of the guest fails')),
   'DISK-WELL': info('a disk of the guest is well again'),
+  'DISK-DIFFERS': error('the disks of the boards are not the same where they must be'),
+  'DISK-COMPARED': info('all disks were compared while in step'),
   'SYNC-REFUSED': lasting(error('the boards do not fit together')),
   'SYNC-BEGUN': lasting(info('sync-up begins')),
   'SYNC-PHASE': info('sync-up goes on'),

@@ -1,4 +1,5 @@
 // Replication of this board on this host: guest and log link as the configuration names them.
+import { createHash } from 'node:crypto';
 import { Channel, type ChannelPath } from '../../logchan/channel.ts';
 import { RingPort } from '../../logchan/ring-port.ts';
 import { UdpPort } from '../../logchan/udp-port.ts';
@@ -22,6 +23,9 @@ export function makeReplication(
     about,
     events,
     nowMs: () => native.bootClockMs(),
+    rateMibS: config.sync.rateMibS,
+    checkMibS: config.sync.checkMibS,
+    changes: { folder: config.stateDir, pair: pairName(pairingKey) },
     makeChannel: (handler) =>
       new Channel({
         pairingKey,
@@ -50,4 +54,9 @@ function logWays({ log, front }: BoardConfig): ChannelPath[] {
   });
   const rateBytesPerSecond = log.overFront.rateMbit * BYTES_PER_MBIT;
   return [...cards, { port, name: 'the front LAN', rateBytesPerSecond }];
+}
+
+/** Tells this pair from others without telling its key. */
+function pairName(pairingKey: Uint8Array): string {
+  return createHash('sha256').update('disk changes').update(pairingKey).digest('hex');
 }

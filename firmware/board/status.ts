@@ -24,6 +24,7 @@ import { type LogPathStatus, logPaths } from './log-paths.ts';
 import type { PathCounters } from './paths.ts';
 import type { Redundancy } from './redundancy.ts';
 import type {
+  CheckFacts,
   GuestClockFacts,
   NetFacts,
   ReplicationFacts,
@@ -69,6 +70,8 @@ export interface Status {
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
   readonly link: LinkStatus;
+  /** The comparison of the disks while in step. */
+  readonly check: CheckFacts;
   readonly sync: SyncFacts & { readonly isAllowed: boolean };
   readonly lastTakeover: TakeoverStatus | null;
   readonly guest: {
@@ -226,6 +229,7 @@ export function statusOf(parts: StatusParts): Status {
     logKbps: facts.logKbps,
     gate: facts.gate,
     link: { ...facts.link, paths: logPaths(facts.link.paths) },
+    check: facts.check,
     sync: { ...facts.sync, isAllowed: state.config.syncAllowed },
     lastTakeover: parts.takeover,
     guest: {

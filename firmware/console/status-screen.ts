@@ -115,13 +115,29 @@ function syncWords({ sync }: Status): string {
   if (sync.phase === 'none') return `none under way${forbidden}`;
   if (sync.phase === 'refused') return `REFUSED: ${sync.refusals.join('; ')}`;
   const eta = sync.etaS === null ? '' : `, ${span(sync.etaS * 1000)} to go`;
-  return `${sync.phase} ${sync.percent.toFixed(0)} %${eta}${forbidden}`;
+  return `${sync.phase} ${sync.percent.toFixed(0)} %${amountWords(sync)}${eta}${forbidden}`;
 }
 
-function diskWords({ disks }: Status): string {
+/** How much, and whether of all or of what changed. */
+function amountWords({ kind, why, doneBytes, totalBytes }: Status['sync']): string {
+  if (totalBytes === 0) return '';
+  const amount = `, ${mib(doneBytes)} of ${mib(totalBytes)} MiB`;
+  if (kind === 'changes') return `${amount} that may differ`;
+  return why === '' ? amount : `${amount}, all of it (${why})`;
+}
+
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+
+function diskWords({ disks, check }: Status): string {
   const broken = disks.find(({ trouble }) => trouble !== null);
   if (broken !== undefined) return `FAILED ${broken.path}: ${broken.trouble}`;
-  return disks.length === 0 ? 'none' : `${disks.length} ok`;
+  return disks.length === 0 ? 'none' : `${disks.length} ok${checkWords(check)}`;
+}
+
+function checkWords({ lastAtMs, lastDiffering, percent, mibS }: Status['check']): string {
+  if (lastAtMs === null) return mibS > 0 && percent > 0 ? `, ${percent} % compared` : '';
+  const found = lastDiffering === 0 ? 'equal' : `${lastDiffering} blocks DIFFERED`;
+  return `, compared ${new Date(lastAtMs).toISOString().slice(0, 16)}Z: ${found}`;
 }
 
 function dogWords({ watchdog }: Status): string {

@@ -23,6 +23,11 @@ export type DiskCompletion = Extract<Input, { kind: 'disk-completion' }>;
 
 export interface DiskFileOptions extends DiskSpec {
   onCompletion: (completion: DiskCompletion) => void;
+  /** Asked before anything is written; what it answers is waited for. */
+  beforeWrite?: (range: {
+    readonly offset: number;
+    readonly bytes: number;
+  }) => Promise<void> | undefined;
   /** A request failed: for the operator's log. The machine gets its 'io-error' all the same. */
   onTrouble: (error: DiskError, request: DiskRequest) => void;
 }
@@ -110,6 +115,23 @@ export class DiskFile {
     }
   }
 
+  /** For readers beside the order of requests; good until close(). */
+  get fd(): number {
+    return this.file.fd;
+  }
+
+  /** Which file it is: another one in its place has another. */
+  async identity(): Promise<string> {
+    const { dev, ino, birthtimeMs } = await this.file.stat();
+    return `${dev} ${ino} ${birthtimeMs}`;
+  }
+
+  /** What it takes on its medium; as large as the disk where there are no holes. */
+  async allocatedBytes(): Promise<number> {
+    const { blocks } = await this.file.stat();
+    return Math.min(this.sectors, blocks) * SECTOR_BYTES;
+  }
+
   get inFlight(): number {
     return this.active.length;
   }
@@ -172,6 +194,7 @@ export class DiskFile {
       case 'write':
         this.counters.writes++;
         this.counters.writtenBytes += bytes;
+        await this.announced(request);
         return await this.write(offset, data!);
       case 'flush':
         this.counters.flushes++;
@@ -180,8 +203,13 @@ export class DiskFile {
       case 'discard':
       case 'write-zeroes':
         this.counters.erases++;
+        await this.announced(request);
         return await this.erase(offset, bytes);
     }
+  }
+
+  private announced(request: DiskRequest): Promise<void> | undefined {
+    return this.isReadOnly ? undefined : this.options.beforeWrite?.(request);
   }
 
   private async read(offset: number, bytes: number): Promise<Uint8Array> {

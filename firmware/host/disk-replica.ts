@@ -1,9 +1,13 @@
-// A board's replica of a disk, with two users: the guest, and sync-up, which reads, hashes and writes
-// whole blocks. Both go through one DiskFile and its order: a block read after a write of the guest was
-// handed in has that write in it. What the guest writes while somebody watches is marked in a set.
-import { webcrypto } from 'node:crypto';
+// A board's replica of a disk, with two users: the guest, and sync-up, which reads and writes whole blocks.
+// Both go through one DiskFile and its order: a block read after a write of the guest was handed in has that
+// write in it. What the guest writes while somebody watches is marked in a set. Sync-up looks at the whole disk on
+// a thread of its own, past that order: what may be written while it looks is marked.
+import { stat } from 'node:fs/promises';
+import type { SyncWorker } from '../../native/index.ts';
 import type { DiskOperation, DiskRequest } from '../devices/contracts.ts';
+import type { ByteRange } from '../lockstep/region-map.ts';
 import { BlockSet } from '../lockstep/sync-blocks.ts';
+import { DiskError } from './disk-errors.ts';
 import { type DiskCompletion, DiskFile } from './disk-file.ts';
 import type { DiskSpec } from './guest-notation.ts';
 import { HeldErrors } from './held-errors.ts';
@@ -19,6 +23,10 @@ export interface ReplicaOptions extends DiskSpec {
   readonly onTrouble: (words: string) => void;
   /** Asked often: an error waits for as long as this answers true, and not for ever. Absent: it never waits. */
   readonly holdsErrors?: () => boolean;
+  /** Asked before anything is written; what it answers is waited for. */
+  readonly beforeWrite?: (range: ByteRange) => Promise<void> | undefined;
+  /** A write failed: what lies there now nobody knows. */
+  readonly onWriteFailed?: () => void;
 }
 
 type Done = (status: DiskCompletion['status'], data: Uint8Array | undefined) => void;
@@ -29,10 +37,15 @@ interface UnderWay {
   readonly isGuest: boolean;
   /** That it succeeds shows that the disk is well. */
   readonly isProof: boolean;
+  /** What it writes. */
+  readonly written: Pick<DiskRequest, 'offset' | 'bytes'> | undefined;
 }
 
-/** The hash of a block of zeros: a block nobody wrote costs no hashing. */
-const ZERO_HASH = new Uint8Array(BLOCK_HASH_BYTES);
+/** What lies from a block on: so many of zeros, and behind them those of the hashes. */
+export interface BlockSurvey {
+  readonly zeros: number;
+  readonly hashes: Uint8Array;
+}
 
 export class DiskReplica {
   /** The last thing that went wrong, in words; nothing of it is forgotten until a request succeeds. */
@@ -54,6 +67,9 @@ export class DiskReplica {
   private idleWaiters: (() => void)[] = [];
   /** What the guest is not told yet. */
   private readonly errors: HeldErrors;
+  private doneWaiters: (() => void)[] = [];
+  /** Looks of sync-up's thread under way. */
+  private looks = 0;
 
   /** Throws a DiskError: one clear line. */
   static async open(options: ReplicaOptions): Promise<DiskReplica> {
@@ -159,10 +175,13 @@ export class DiskReplica {
     this.errors.tell();
   }
 
-  /** From now on writes of the guest are marked in the set that this answers. */
+  /** From now on writes of the guest are marked in the set that this answers, and those that are under way. */
   watch(): BlockSet {
     const set = new BlockSet(this.blocks);
     this.watched.add(set);
+    for (const { written } of this.underWay.values()) {
+      if (written !== undefined) set.markBytes(written.offset, written.bytes, REPLICA_BLOCK_BYTES);
+    }
     return set;
   }
 
@@ -171,7 +190,11 @@ export class DiskReplica {
   }
 
   blockBytes(block: number): number {
-    return Math.min(REPLICA_BLOCK_BYTES, this.bytes - block * REPLICA_BLOCK_BYTES);
+    return this.blocksBytes(block, 1);
+  }
+
+  blocksBytes(first: number, count: number): number {
+    return Math.min(count * REPLICA_BLOCK_BYTES, this.bytes - first * REPLICA_BLOCK_BYTES);
   }
 
   async readBlock(block: number): Promise<Uint8Array> {
@@ -182,9 +205,14 @@ export class DiskReplica {
 
   /** No bytes: zeros. */
   async writeBlock(block: number, bytes: Uint8Array): Promise<void> {
+    await this.writeBlocks(block, 1, bytes);
+  }
+
+  /** Blocks that follow each other; no bytes: zeros. */
+  async writeBlocks(first: number, count: number, bytes: Uint8Array): Promise<void> {
     if (this.trial !== undefined) await this.trial;
-    if (bytes.length === 0) await this.perform('write-zeroes', block, undefined);
-    else await this.perform('write', block, bytes);
+    if (bytes.length === 0) await this.perform('write-zeroes', first, undefined, { count });
+    else await this.perform('write', first, bytes, { count });
   }
 
   /** Everything written before is on the medium. */
@@ -192,15 +220,48 @@ export class DiskReplica {
     await this.perform('flush', 0, undefined);
   }
 
-  /** Hashes of `count` blocks from `first` on, one behind the other. */
-  async hashes(first: number, count: number): Promise<Uint8Array> {
-    const hashes = new Uint8Array(count * BLOCK_HASH_BYTES);
-    const one = async (i: number) => {
-      const hash = await blockHash(await this.readBlock(first + i));
-      hashes.set(hash, i * BLOCK_HASH_BYTES);
-    };
-    await Promise.all(Array.from({ length: count }, (_, i) => one(i)));
-    return hashes;
+  /** What lies from `first` on, before `end`, as far as one look goes. */
+  async survey(worker: SyncWorker, first: number, end: number): Promise<BlockSurvey> {
+    const { zeros, hashed } = await this.look(() =>
+      worker.survey(this.file.fd, this.bytes, first, end),
+    );
+    // A copy: the thread uses its room again.
+    const hashes = new Uint8Array(worker.buffer, 0, hashed * BLOCK_HASH_BYTES).slice();
+    return { zeros, hashes };
+  }
+
+  /** Another board's survey against what is here: the blocks here that differ are runs of the worker's, up to `next`. */
+  compare(worker: SyncWorker, first: number, { zeros, hashes }: BlockSurvey) {
+    return this.look(() => worker.compare(this.file.fd, this.bytes, first, zeros, hashes));
+  }
+
+  /** What a survey of all of it has to read. */
+  allocatedBytes(): Promise<number> {
+    return this.file.allocatedBytes();
+  }
+
+  private async look<Found>(job: () => Promise<Found>): Promise<Found> {
+    this.looks++;
+    try {
+      return await job();
+    } catch (error) {
+      throw this.troubled(error as Error & { code?: string; block?: number });
+    } finally {
+      this.looks--;
+      this.tellIdle();
+    }
+  }
+
+  private troubled(error: Error & { code?: string; block?: number }): Error {
+    const { block } = error;
+    if (block === undefined) return error;
+    const offset = block * REPLICA_BLOCK_BYTES;
+    this.failed = { offset, bytes: this.blockBytes(block) };
+    const words = error.code === 'E_SHORT' ? 'became shorter while it was open' : error.message;
+    const { message } = new DiskError('E_DISK_FAILED', this.path, words);
+    this.trouble = message;
+    this.options.onTrouble(message);
+    return new ReplicaError(message);
   }
 
   /**
@@ -216,40 +277,61 @@ export class DiskReplica {
   }
 
   private async writeOver({ offset, bytes }: Pick<DiskRequest, 'offset' | 'bytes'>): Promise<void> {
-    const isProof = false;
+    const how = { isProof: false };
     const endAt = Math.min(offset + Math.max(bytes, 1), this.bytes);
     const first = Math.floor(offset / REPLICA_BLOCK_BYTES);
     for (let block = first; block * REPLICA_BLOCK_BYTES < endAt; block++) {
-      const there = await this.perform('read', block, undefined, isProof);
-      if (!this.isReadOnly) await this.perform('write', block, there, isProof);
+      const there = await this.perform('read', block, undefined, how);
+      if (!this.isReadOnly) await this.perform('write', block, there, how);
     }
     await this.flush();
   }
 
+  /** Resolves when all that was handed in before is done. */
+  async settled(): Promise<void> {
+    // What waits for it was handed in, too.
+    await this.trial;
+    const before = [...this.underWay.keys()];
+    while (before.some((id) => this.underWay.has(id))) {
+      await new Promise<void>((resolve) => this.doneWaiters.push(resolve));
+    }
+  }
+
+  /** Which file it is, as long as nobody puts another in its place. */
+  identity(): Promise<string> {
+    return this.file.identity();
+  }
+
+  /** When the file was written last, in milliseconds since 1970. */
+  async writtenMs(): Promise<number> {
+    return (await stat(this.path)).mtimeMs;
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
-    while (this.underWay.size > 0) {
+    while (this.underWay.size > 0 || this.looks > 0) {
       await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
     }
   }
 
   /** Finishes what it was given. May be called twice. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.timer);
     this.errors.tell();
-    return this.file.close();
+    await this.idle();
+    await this.file.close();
   }
 
   private perform(
     operation: DiskOperation,
     block: number,
     data: Uint8Array | undefined,
-    isProof = true,
+    { isProof = true, count = 1 }: { isProof?: boolean; count?: number } = {},
   ): Promise<Uint8Array | undefined> {
     const id = this.nextId();
     const offset = operation === 'flush' ? 0 : block * REPLICA_BLOCK_BYTES;
-    const bytes = operation === 'flush' ? 0 : this.blockBytes(block);
+    const bytes = operation === 'flush' ? 0 : this.blocksBytes(block, count);
     return new Promise((resolve, reject) => {
       const done: Done = (status, read) => {
         if (status === 'ok') resolve(read);
@@ -273,17 +355,26 @@ export class DiskReplica {
   }
 
   private submit(request: DiskRequest, done: Done, isGuest: boolean, isProof = true): void {
-    this.underWay.set(request.id, { done, isGuest, isProof, sinceMs: this.options.nowMs() });
+    const { operation } = request;
+    const written = operation === 'read' || operation === 'flush' ? undefined : request;
+    const sinceMs = this.options.nowMs();
+    this.underWay.set(request.id, { done, isGuest, isProof, written, sinceMs });
     this.file.submit(request);
   }
 
   private completed(id: number, status: DiskCompletion['status'], data?: Uint8Array): void {
-    const { done, isProof } = this.underWay.get(id)!;
+    const { done, isProof, written } = this.underWay.get(id)!;
     this.underWay.delete(id);
+    if (status !== 'ok' && written !== undefined) this.options.onWriteFailed?.();
+    for (const resolve of this.doneWaiters.splice(0)) resolve();
     // What works elsewhere is no proof while an error is kept from the guest.
     if (status === 'ok' && isProof && !this.errors.areHeld) this.trouble = null;
     done(status, data);
-    if (this.underWay.size > 0) return;
+    this.tellIdle();
+  }
+
+  private tellIdle(): void {
+    if (this.underWay.size > 0 || this.looks > 0) return;
     for (const resolve of this.idleWaiters.splice(0)) resolve();
   }
 }
@@ -295,11 +386,4 @@ export class ReplicaError extends Error {
 
 export function isZeroBlock(bytes: Uint8Array): boolean {
   return ZERO_BLOCK.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
-}
-
-/** Half of a SHA-256: two boards' blocks are never equal by chance. Computed off the main thread. */
-export async function blockHash(bytes: Uint8Array): Promise<Uint8Array> {
-  if (isZeroBlock(bytes)) return ZERO_HASH;
-  const digest = await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
-  return new Uint8Array(digest, 0, BLOCK_HASH_BYTES);
 }

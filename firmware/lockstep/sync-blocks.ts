@@ -2,16 +2,26 @@
 // source compares: equal blocks stay where they are, whoever wrote them and why. Writes of the guest
 // meanwhile are kept in a set of blocks, marked when they are handed to the disk.
 
+/** Of one part of a set: 2 GiB of a disk in 4 KiB. */
+const PART_WORDS = 1024;
+const PART_BLOCKS = PART_WORDS * 32;
+
+interface Part {
+  readonly words: Uint32Array;
+  marked: number;
+}
+
+/** A disk may be large and what is written of it little: parts of the set that nobody marked are not there. */
 export class BlockSet {
-  private readonly words: Uint32Array;
   private readonly blocks: number;
+  private readonly parts: (Part | undefined)[];
   private marked = 0;
   /** Below this nothing is marked. */
   private lowest = 0;
 
   constructor(blocks: number) {
     this.blocks = blocks;
-    this.words = new Uint32Array(Math.ceil(blocks / 32));
+    this.parts = new Array(Math.ceil(blocks / PART_BLOCKS));
   }
 
   get size(): number {
@@ -26,49 +36,43 @@ export class BlockSet {
   }
 
   mark(block: number): void {
+    if (block >= this.blocks) return;
+    const at = Math.floor(block / PART_BLOCKS);
+    this.parts[at] ??= { words: new Uint32Array(PART_WORDS), marked: 0 };
+    const part = this.parts[at];
+    const index = (block % PART_BLOCKS) >>> 5;
     const bit = 1 << (block & 31);
-    const word = this.words[block >>> 5];
-    if (word === undefined || (word & bit) !== 0) return;
-    this.words[block >>> 5] = word | bit;
+    const word = part.words[index] as number;
+    if ((word & bit) !== 0) return;
+    part.words[index] = word | bit;
+    part.marked++;
     this.marked++;
     this.lowest = Math.min(this.lowest, block);
   }
 
   has(block: number): boolean {
-    return ((this.words[block >>> 5] ?? 0) & (1 << (block & 31))) !== 0;
+    const part = this.parts[Math.floor(block / PART_BLOCKS)];
+    const word = part?.words[(block % PART_BLOCKS) >>> 5] ?? 0;
+    return (word & (1 << (block & 31))) !== 0;
   }
 
   /** The lowest marked block, which is no longer marked. */
   take(): number | undefined {
     if (this.marked === 0) return undefined;
-    let index = this.lowest >>> 5;
-    while (this.words[index] === 0) index++;
-    const word = this.words[index] as number;
+    let at = Math.floor(this.lowest / PART_BLOCKS);
+    while (this.parts[at] === undefined) at++;
+    const part = this.parts[at] as Part;
+    const first = at * PART_BLOCKS;
+    let index = Math.max(0, this.lowest - first) >>> 5;
+    while (part.words[index] === 0) index++;
+    const word = part.words[index] as number;
     const bit = 31 - Math.clz32(word & -word);
-    this.words[index] = word & ~(1 << bit);
+    part.words[index] = word & ~(1 << bit);
+    if (--part.marked === 0) this.parts[at] = undefined;
     this.marked--;
-    this.lowest = index * 32 + bit;
+    this.lowest = first + index * 32 + bit;
     return this.lowest;
   }
-}
-
-/** Numbers of the blocks, from `first` on, whose hashes differ between the two lists. */
-export function differingBlocks(
-  first: number,
-  theirs: Uint8Array,
-  ours: Uint8Array,
-  hashBytes: number,
-): number[] {
-  if (theirs.length !== ours.length) throw new Error('hashes of unlike numbers of blocks');
-  const differing: number[] = [];
-  for (let at = 0; at < ours.length; at += hashBytes) {
-    for (let i = at; i < at + hashBytes; i++) {
-      if (ours[i] === theirs[i]) continue;
-      differing.push(first + at / hashBytes);
-      break;
-    }
-  }
-  return differing;
 }
 
 /** Pages whose bit is set, in order; the bitmap has one bit a page, least significant first. */

@@ -37,20 +37,29 @@ const RATE_SMOOTHING = 0.3;
 export class SyncPlan {
   round = 0;
   private readonly limits: SyncPlanLimits;
-  private readonly expectedBytes: number;
-  private doneBytes = 0;
+  /** Looked at so far, and in all. */
+  doneBytes = 0;
+  totalBytes = 0;
   private bytesPerMs = 0;
   private percentTold = 0;
+  private percentBefore = 0;
 
-  /** `expectedBytes`: all of the disks to compare and all of the memory to copy, at first sight. */
-  constructor(expectedBytes: number, limits: SyncPlanLimits = SYNC_PLAN_LIMITS) {
-    this.expectedBytes = Math.max(1, expectedBytes);
+  constructor(limits: SyncPlanLimits = SYNC_PLAN_LIMITS) {
     this.limits = limits;
+  }
+
+  /**
+   * All of the disks to compare and all of the memory to copy, at first sight. `percentBefore`: where it stood when
+   * it was interrupted, from which it goes on.
+   */
+  expect(bytes: number, percentBefore = 0): void {
+    this.totalBytes = bytes;
+    this.percentBefore = Math.min(percentBefore, PERCENT_ROUNDS);
   }
 
   /** So much was compared or copied, in so long. */
   worked(bytes: number, tookMs: number): void {
-    this.doneBytes += bytes;
+    this.doneBytes = Math.min(this.doneBytes + bytes, this.totalBytes);
     if (tookMs <= 0) return;
     const rate = bytes / tookMs;
     const isFirst = this.bytesPerMs === 0;
@@ -73,15 +82,17 @@ export class SyncPlan {
 
   /** Never goes back, and is 100 only when its owner says so. */
   get percent(): number {
-    const share = Math.min(1, this.doneBytes / this.expectedBytes);
-    this.percentTold = Math.max(this.percentTold, Math.floor(share * PERCENT_ROUNDS));
+    const share = this.doneBytes / Math.max(1, this.totalBytes);
+    const { percentBefore } = this;
+    const percent = percentBefore + Math.floor(share * (PERCENT_ROUNDS - percentBefore));
+    this.percentTold = Math.max(this.percentTold, percent);
     return this.percentTold;
   }
 
   /** Whole seconds to go if all goes on like this; null before there is anything to go by. */
   get etaS(): number | null {
     if (this.bytesPerMs === 0) return null;
-    const leftBytes = Math.max(0, this.expectedBytes - this.doneBytes);
+    const leftBytes = this.totalBytes - this.doneBytes;
     return Math.ceil(leftBytes / this.bytesPerMs / 1000);
   }
 }

@@ -148,7 +148,7 @@ function ways({ paths, witness, link }: Status): Reading[] {
   ];
 }
 
-function stream({ lagMs, logKbps, sync, gate }: Status): Reading[] {
+function stream({ lagMs, logKbps, sync, gate, check }: Status): Reading[] {
   return [
     count('Log/Lag ms', lagMs),
     count('Log/Rate kbit per s', logKbps),
@@ -157,6 +157,8 @@ function stream({ lagMs, logKbps, sync, gate }: Status): Reading[] {
     count('Sync/Percent', sync.percent),
     count('Sync/ETA s', sync.etaS),
     text('Sync/Refused', sync.refusals.join('; ')),
+    text('Disks/Compared', check.lastAtMs === null ? '' : new Date(check.lastAtMs).toISOString()),
+    count('Disks/Differing Blocks', check.lastDiffering),
   ];
 }
 

@@ -48,8 +48,15 @@ uint64_t hash_page(const uint8_t* page) {
          mix(lane[2] ^ kSecret[3], lane[3] ^ kSecret[0]);
 }
 
-uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, size_t words) {
+uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, size_t words,
+                              memory::Extents& real) {
   for (size_t w = 0; w < words; w++) {
+    // All that the machine has, not what was just written: most of it may never have been touched.
+    const bool may_be_hole = ~bitmap[w] == 0;
+    if (may_be_hole && real.next(w * 64) >= w * 64 + 64) {
+      forget(w * 64);
+      continue;
+    }
     for (uint64_t left = bitmap[w]; left != 0; left &= left - 1) {
       const uint64_t index = w * 64 + static_cast<uint64_t>(std::countr_zero(left));
       if (index >= hashes_.size()) return sum_;
@@ -62,6 +69,13 @@ uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, siz
     }
   }
   return sum_;
+}
+
+void MemoryDigest::forget(uint64_t first) {
+  for (uint64_t index = first; index < first + 64 && index < hashes_.size(); index++) {
+    sum_ -= hashes_[index];
+    hashes_[index] = 0;
+  }
 }
 
 }  // namespace twinstep::digest

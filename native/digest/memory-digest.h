@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "memory/guest-memory.h"
+
 namespace twinstep::digest {
 
 inline constexpr size_t kPageBytes = 4096;
@@ -20,14 +22,18 @@ class MemoryDigest {
  public:
   explicit MemoryDigest(uint64_t bytes) : hashes_(bytes / kPageBytes) {}
 
-  // Bit n of `bitmap` set: page n of `memory` may have changed. Returns the digest.
-  uint64_t update(const uint8_t* memory, const uint64_t* bitmap, size_t words);
+  // Bit n of `bitmap` set: page n of `memory` may have changed. Returns the digest. Where all 64 pages of a
+  // word may have, `real` tells which of them to look at: looking at a page nobody touched would make it real.
+  uint64_t update(const uint8_t* memory, const uint64_t* bitmap, size_t words, memory::Extents& real);
   uint64_t value() const { return sum_; }
   // The hash of one page as of the last update: what tells two boards which page differs.
   uint64_t page(uint64_t index) const { return hashes_[index]; }
   uint64_t pages() const { return hashes_.size(); }
 
  private:
+  // 64 pages that are zeros.
+  void forget(uint64_t first);
+
   std::vector<uint64_t> hashes_;
   uint64_t sum_ = 0;
 };

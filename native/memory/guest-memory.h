@@ -28,12 +28,28 @@ class Mapping {
   uint64_t bytes() const { return bytes_; }
   // Names the memory (not the mapping) in this process; never reused, unlike a file descriptor.
   uint64_t token() const { return token_; }
+  int file() const { return *file_; }
 
  private:
   uint8_t* data_;
   uint64_t bytes_;
   uint64_t token_;
   std::shared_ptr<const int> file_;
+};
+
+// Which pages of a memory are real: all others were never touched, or given back, and read as zeros. Remembers
+// where it is, so that asking page after page costs a call an extent.
+class Extents {
+ public:
+  explicit Extents(const Mapping& memory) : memory_(memory) {}
+  // The first page from `page` on that is real, or the number of pages.
+  uint64_t next(uint64_t page);
+
+ private:
+  const Mapping& memory_;
+  uint64_t from_ = 0;   // of the extent that was found last
+  uint64_t until_ = 0;
+  uint64_t asked_ = 0;  // from here to from_ is a hole
 };
 
 struct MapResult {
@@ -45,5 +61,8 @@ struct MapResult {
 MapResult create(uint64_t bytes);
 // Another mapping of the memory `token` names; fails once every mapping of it is gone.
 MapResult attach(uint64_t token);
+
+// Pages that are zeros from here on, and cost no memory until they are touched. False: errno says why.
+bool clear_pages(const Mapping& memory, uint64_t first, uint64_t count);
 
 }  // namespace twinstep::memory

@@ -10,6 +10,7 @@
 #include "napi/tap-napi.h"
 #include "napi/ring-cipher-napi.h"
 #include "napi/ring-napi.h"
+#include "napi/sync-worker-napi.h"
 #include "napi/watchdog-napi.h"
 
 namespace {
@@ -21,6 +22,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("GuestMemory", twinstep::napi::GuestMemory::define(env));
   exports.Set("MemoryDigest", twinstep::napi::MemoryDigest::define(env));
   exports.Set("SoftEngine", twinstep::napi::SoftEngine::define(env));
+  exports.Set("SyncWorker", twinstep::napi::SyncWorker::define(env));
   exports.Set("VtxEngine", twinstep::napi::VtxEngine::define(env));
   exports.Set("kick", Napi::Function::New<twinstep::napi::kick_engine>(env, "kick"));
   exports.Set("probeKvm", Napi::Function::New<twinstep::napi::probe_kvm>(env, "probeKvm"));

@@ -23,6 +23,7 @@ Napi::Function GuestMemory::define(Napi::Env env) {
   return DefineClass(env, "GuestMemory",
                      {InstanceAccessor<&GuestMemory::buffer>("buffer"),
                       InstanceAccessor<&GuestMemory::token>("token"),
+                      InstanceMethod<&GuestMemory::clear_pages>("clearPages"),
                       InstanceMethod<&GuestMemory::close>("close")});
 }
 
@@ -67,6 +68,18 @@ Napi::Value GuestMemory::buffer(const Napi::CallbackInfo& info) {
 Napi::Value GuestMemory::token(const Napi::CallbackInfo& info) {
   if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
   return Napi::Number::New(info.Env(), static_cast<double>(mapping_->token()));
+}
+
+// clearPages(first, count)
+void GuestMemory::clear_pages(const Napi::CallbackInfo& info) {
+  if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
+  const uint64_t first = whole(info[0], "first");
+  const uint64_t count = whole(info[1], "count");
+  const uint64_t pages = mapping_->bytes() / memory::kPageBytes;
+  if (first > pages || count > pages - first) throw Napi::RangeError::New(info.Env(), "no such pages");
+  if (count > 0 && !memory::clear_pages(*mapping_, first, count)) {
+    throw Napi::Error::New(info.Env(), "the pages cannot be given back");
+  }
 }
 
 // Detaches the buffer first, so views left in JavaScript become empty rather than dangling. The

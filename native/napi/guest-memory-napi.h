@@ -20,6 +20,7 @@ class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
  private:
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value token(const Napi::CallbackInfo& info);
+  void clear_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<memory::Mapping> mapping_;

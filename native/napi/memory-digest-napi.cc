@@ -31,7 +31,9 @@ Napi::Value MemoryDigest::update(const Napi::CallbackInfo& info) {
   }
   std::vector<uint64_t> words(bitmap.ByteLength() / 8);
   std::memcpy(words.data(), bitmap.Data(), bitmap.ByteLength());
-  return Napi::BigInt::New(info.Env(), digest_->update(memory_->data(), words.data(), words.size()));
+  memory::Extents real(*memory_);
+  return Napi::BigInt::New(info.Env(),
+                           digest_->update(memory_->data(), words.data(), words.size(), real));
 }
 
 Napi::Value MemoryDigest::page(const Napi::CallbackInfo& info) {

@@ -66,6 +66,7 @@ test('the shortest file is enough', () => {
       engine: 'soft',
       onPowerOff: 'stop',
     },
+    sync: { rateMibS: 0, checkMibS: 2 },
     limits: DEFAULT_LIMITS,
     mqtt: null,
   });

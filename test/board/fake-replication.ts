@@ -1,11 +1,13 @@
 // Replication without a guest: they answer as real ones do, after a while and never inside the call, and
 // write down what they were told. Two of them share a link that a test can cut.
-import type {
-  CurrentRole,
-  Replication,
-  ReplicationEvents,
-  ReplicationFacts,
-  Takeover,
+import {
+  type CurrentRole,
+  NO_CHECK,
+  NO_SYNC,
+  type Replication,
+  type ReplicationEvents,
+  type ReplicationFacts,
+  type Takeover,
 } from '../../firmware/board/replication/types.ts';
 import type { Gate, Grant } from '../../watchdog/arbiter-types.ts';
 
@@ -162,7 +164,8 @@ export class FakeReplication implements Replication {
       logKbps: 0,
       gate: { mode: this.gateIs, waiting: 0, oldestMs: 0 },
       link: { up: this.link.isUp, rttUs: 50, frameBytes: 1500, paths: [] },
-      sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] },
+      sync: NO_SYNC,
+      check: NO_CHECK,
       lastTakeover: this.takeover,
       disks: [{ path: 'fake.img', trouble: this.diskTrouble }],
       diskBusySinceMs: null,

@@ -29,6 +29,7 @@ test('every metric is explained', () => {
     paths: { log: { state: '' }, serial: { state: '' }, front: { state: '' } },
     ...{ witness: { answers: true }, link: { up: true, paths: [] }, lagMs: 0, logKbps: 0 },
     sync: { phase: 'none', percent: 0, etaS: null, refusals: [] },
+    check: { lastAtMs: null, lastDiffering: null },
     ...{ alarms: [], gate: { mode: 'open' }, lastTakeover: null, peer: null },
     ...{ guest: { state: 'leading', lives: 1, clock: {} }, disks: [] },
   } as unknown as Status;

@@ -7,7 +7,11 @@ import type { BoardConfig } from '../../firmware/board/config/types.ts';
 import type { EventCode } from '../../firmware/board/event-codes.ts';
 import { EventLog } from '../../firmware/board/events.ts';
 import { RedundancyView } from '../../firmware/board/redundancy.ts';
-import type { ReplicationFacts } from '../../firmware/board/replication/types.ts';
+import {
+  NO_CHECK,
+  NO_SYNC,
+  type ReplicationFacts,
+} from '../../firmware/board/replication/types.ts';
 import { type Status, statusOf } from '../../firmware/board/status.ts';
 import { arbitrate, initialState } from '../../watchdog/arbiter.ts';
 import type {
@@ -316,6 +320,7 @@ const FACTS: ReplicationFacts = {
   ...{ isFarBehind: false, logKbps: 0, isReady: true, missing: null, lastTakeover: null },
   gate: { mode: 'closed', waiting: 0, oldestMs: 0 },
   link: { up: true, rttUs: 0, frameBytes: 0, paths: [] },
-  sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] },
+  sync: NO_SYNC,
+  check: NO_CHECK,
   ...{ disks: [], diskBusySinceMs: null, nets: [], peerAbout: null },
 };

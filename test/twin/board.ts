@@ -7,11 +7,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { ControlClient } from '../../firmware/board/control/client.ts';
@@ -37,6 +41,8 @@ import { childrenOf, descendantsOf, end, isRunning } from './processes.ts';
 
 const FAVOUR = -15;
 const FOLDER_MIB = 96;
+const LARGE_PIECES = 16;
+const LARGE_PIECE_BYTES = 256 << 10;
 /** A link to the device in the board's folder: so it can be missing. */
 const SERIAL_PORT = 'serial';
 /** Shorter than on a real board, so that a hang is over soon. */
@@ -58,6 +64,18 @@ export interface LogWays {
   readonly overFront?: boolean;
 }
 
+/** Holes, and some pieces that are not the same on both boards. */
+function makeLargeDisk(path: string, bytes: number, side: Side): void {
+  writeFileSync(path, '');
+  truncateSync(path, bytes);
+  const piece = Buffer.alloc(LARGE_PIECE_BYTES, side);
+  const fd = openSync(path, 'r+');
+  for (let i = 0; i < LARGE_PIECES; i++) {
+    writeSync(fd, piece, 0, piece.length, Math.floor((i * bytes) / LARGE_PIECES / 4096) * 4096);
+  }
+  closeSync(fd);
+}
+
 export interface BoardOptions {
   readonly side: Side;
   readonly namespace: Namespace;
@@ -71,6 +89,8 @@ export interface BoardOptions {
   readonly more?: string;
   /** For the guest's command line. */
   readonly append?: string;
+  /** A third disk of so many bytes, which the guest does not use by itself: mostly holes. */
+  readonly largeBytes?: number;
   /** Where SCADA listens: the board's agent tells it (`twinstep scada`). */
   readonly broker?: string;
 }
@@ -100,6 +120,10 @@ export class BoardUnderTest {
     // The same folder, seen from outside.
     this.folder = `/proc/${namespace.pid}/root${folder}`;
     makeDisks(this.folder);
+    const { largeBytes } = options;
+    if (largeBytes !== undefined) {
+      makeLargeDisk(this.largeDisk, largeBytes, options.side);
+    }
     mkdirSync(this.path('state'));
     this.plugSerialPort(true);
     writeFileSync(this.path('board.toml'), this.configuration());
@@ -116,18 +140,29 @@ export class BoardUnderTest {
     return `${this.options.folder}.jsonl`;
   }
 
+  get hasLargeDisk(): boolean {
+    return this.options.largeBytes !== undefined;
+  }
+
   get disks(): { files: string; journal: string } {
     return { files: this.path('files.img'), journal: this.path('journal.img') };
   }
 
+  /** The third disk, where there is one; not on the board's own small file system. */
+  get largeDisk(): string {
+    return `${this.options.folder}-large.img`;
+  }
+
   private configuration(): string {
     const { side, folder, guest, pairingKeyFile } = this.options;
-    const { more = '', append: words = '', broker, ways = {} } = this.options;
+    const { more = '', append: words = '', broker, ways = {}, largeBytes } = this.options;
     const cards = [LOG_INTERFACE, ...(ways.secondCard === true ? [SECOND_LOG_INTERFACE] : [])];
     const scada = broker === undefined ? '' : SCADA.replace('BROKER', broker);
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
     const text = (value: string) => JSON.stringify(value);
     const inside = (name: string) => text(join(folder, name));
+    const disks = [inside('files.img'), inside('journal.img')];
+    if (largeBytes !== undefined) disks.push(text(this.largeDisk));
     return `[board]
 name = "plant-${side}"
 side = "${side}"
@@ -152,7 +187,7 @@ append = ${guest.kind === 'small' ? '""' : `"${append} twinstep.ip=${GUEST_IP}/2
 memory-mib = ${guest.memoryMib}
 tap = "${TAP}"
 mac = "${GUEST_MAC}"
-disks = [${inside('files.img')}, ${inside('journal.img')}]
+disks = [${disks.join(', ')}]
 com1 = ${text(`socket=${join(folder, 'com1')}`)}
 com2 = ${text(`socket=${join(folder, 'com2')}`)}
 on-power-off = "restart"
@@ -202,6 +237,12 @@ ${more}${scada}`;
     });
     child.stderr.on('data', log);
     return child;
+  }
+
+  /** Real memory of the board process, what it shares counted by its part. */
+  residentMib(): number {
+    const rollup = readFileSync(`/proc/${this.boardPid()}/smaps_rollup`, 'utf8');
+    return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) / 1024;
   }
 
   /** kill -9 of the board process; its supervisor lives, tells of it and starts it again. */

@@ -26,6 +26,8 @@ witness-silent-ms = 150
 stall-ms = 100
 `;
 
+const LARGE_BYTES = 20 * 2 ** 30;
+
 export class Chaos {
   readonly guest: PlantGuest;
   readonly rig: TwinRig;
@@ -43,7 +45,9 @@ export class Chaos {
   /** A pair in step with a client on it. Needs a network namespace of its own. */
   static async start(guest: PlantGuest, options: Omit<RigOptions, 'guest'> = {}): Promise<Chaos> {
     const client = { lineMs: 10, kind: guest.kind === 'linux' ? 'lines' : 'frames' } as const;
-    const rig = await TwinRig.make({ guest, client, more: PATIENT, ...options });
+    // Of plant size, and nearly all holes. The small guest has no use for more disks than it knows.
+    const large = guest.kind === 'linux' ? { largeBytes: LARGE_BYTES } : {};
+    const rig = await TwinRig.make({ guest, client, more: PATIENT, ...large, ...options });
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-capture-'));
     try {
       const ports = SIDES.map((side) => earshot('front', side));

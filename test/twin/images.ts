@@ -2,7 +2,8 @@
 // the journal whole and at least as long as the client was told, the file system clean, and no error of a
 // disk was ever the guest's.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { SyncWorker } from '../../native/index.ts';
 import { readJournal } from '../guests/plant/journal.ts';
 import { needs } from '../harness/index.ts';
 import type { BoardUnderTest } from './board.ts';
@@ -13,6 +14,8 @@ import type { TwinRig } from './rig.ts';
 const SUPERBLOCK_AT = 1024;
 const EXT_MAGIC = { at: SUPERBLOCK_AT + 56, value: 0xef53 } as const;
 const EQUAL_MS = 10_000;
+const BLOCK_BYTES = 64 << 10;
+const HASH_BYTES = 16;
 
 export interface DiskVerdict {
   /** Newest record of the journal, the same on both. */
@@ -57,10 +60,44 @@ async function differences(boards: readonly BoardUnderTest[]): Promise<string[]>
       const [a, b] = boards.map(({ disks }) => readFileSync(disks[disk]));
       return a === undefined || b === undefined || !a.equals(b);
     });
-    if (unlike.length === 0) return [];
-    if (performance.now() > endMs) return unlike.map((disk) => `the ${disk} disks differ`);
+    const isLargeUnlike =
+      boards.every(({ hasLargeDisk }) => hasLargeDisk) && (await differ(boards));
+    const found = [...unlike, ...(isLargeUnlike ? ['large'] : [])];
+    if (found.length === 0) return [];
+    if (performance.now() > endMs) return found.map((disk) => `the ${disk} disks differ`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+async function differ(boards: readonly BoardUnderTest[]): Promise<boolean> {
+  const [a, b] = await Promise.all(boards.map(({ largeDisk }) => contentOf(largeDisk)));
+  return a !== b;
+}
+
+/** What lies in a file that is mostly holes: blocks of zeros, and hashes of the others. */
+async function contentOf(path: string): Promise<string> {
+  const worker = new SyncWorker();
+  const fd = openSync(path, 'r');
+  const { size } = fstatSync(fd);
+  const blocks = Math.ceil(size / BLOCK_BYTES);
+  let content = '';
+  for (let first = 0, zeros = 0; first < blocks; ) {
+    const found = await worker.survey(fd, size, first, blocks);
+    // Where a survey ends is no matter: zeros go on in the next.
+    zeros += found.zeros;
+    for (let i = 0; i < found.hashed; i++) {
+      const hash = Buffer.from(worker.buffer, i * HASH_BYTES, HASH_BYTES).toString('hex');
+      if (/^0+$/.test(hash)) zeros++;
+      else {
+        content += `${zeros} ${hash} `;
+        zeros = 0;
+      }
+    }
+    first += found.zeros + found.hashed;
+  }
+  closeSync(fd);
+  worker.close();
+  return content;
 }
 
 function fileSystemFaults({ side, disks }: BoardUnderTest): string[] {

@@ -24,6 +24,8 @@ export interface RigOptions {
   readonly ways?: LogWays;
   /** More words of the guest's command line. */
   readonly append?: string;
+  /** A third disk of so many bytes on each board, mostly holes. */
+  readonly largeBytes?: number;
   /** With a broker on the plant LAN, which both boards tell. */
   readonly hasScada?: boolean;
   /** Called as soon as there is a rig, before anything runs. */
@@ -57,7 +59,7 @@ export class TwinRig {
 
   /** Needs a network namespace of its own. Nothing runs yet. */
   static async make(options: RigOptions): Promise<TwinRig> {
-    const { guest, client, more, append, onEvent, onRig, ways = {} } = options;
+    const { guest, client, more, append, largeBytes, onEvent, onRig, ways = {} } = options;
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
@@ -71,6 +73,7 @@ export class TwinRig {
         ...{ side, guest, pairingKeyFile, folder: own, ways },
         ...(more === undefined ? {} : { more }),
         ...(append === undefined ? {} : { append }),
+        ...(largeBytes === undefined ? {} : { largeBytes }),
         ...(scada === undefined ? {} : { broker: scada.url }),
         namespace: network.boards[side],
         serialPort: serial.paths[side],

@@ -51,6 +51,7 @@ export const ALARM_CODES = {
   'BACKUP-SLOW': state('warning', 'the guest is slowed so that the backup can follow'),
   'BACKUP-DROPPED': event('error', 'the backup could not keep up and was dropped'),
   DIVERGED: event('error', 'the backup went another way than the primary'),
+  'DISKS-DIFFERED': event('error', 'the disks of the boards were not the same where they must be'),
   'LOG-DAMAGED': event('error', 'the log stream was not as it must be'),
   'OUTPUT-HELD': state('warning', 'output waits long for the other board'),
 

@@ -41,6 +41,7 @@ const PORTS = { min: 1, max: 65_535 };
 const FRONT_RATE_MBIT = { min: 1, max: 100_000, usual: 20 };
 const LOG_CARDS_MAX = 2;
 const FRAMES_PER_S = { min: 0, max: 10_000_000 };
+const RATE_MIB_S = { min: 0, max: 100_000 };
 const MIB = 1 << 20;
 
 export function parseConfig(text: string, folder: string): Parsed {
@@ -70,6 +71,7 @@ function readTables(reader: ConfigReader): BoardConfig {
     front: front(reader.table('front')),
     watchdog: watchdog(reader.table('watchdog')),
     guest: guest(reader.table('guest')),
+    sync: sync(reader.table('sync')),
     limits: limits(reader),
     mqtt: mqtt(reader, name),
   };
@@ -106,6 +108,13 @@ function checkLog(reader: ConfigReader, { front, log }: BoardConfig): void {
     reader.problem('log.interface', '[log] and [front] must have an interface each');
   if (log.overFront !== null && front.port === PORTS.max)
     reader.problem('front.port', '[front] port must leave the next one to [log] over-front');
+}
+
+function sync(table: TableReader): BoardConfig['sync'] {
+  return {
+    rateMibS: table.whole('rate-mib-s', RATE_MIB_S, 0),
+    checkMibS: table.whole('check-mib-s', RATE_MIB_S, 2),
+  };
 }
 
 function groupName(table: TableReader, key: string): string | null {

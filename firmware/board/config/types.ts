@@ -27,6 +27,12 @@ export interface BoardConfig {
   readonly front: FrontConfig;
   readonly watchdog: WatchdogConfig;
   readonly guest: GuestPlan;
+  readonly sync: {
+    /** MiB a second that sync-up reads and sends at most; 0: as fast as it goes. */
+    readonly rateMibS: number;
+    /** MiB a second of the comparison of the disks while in step; 0: never. */
+    readonly checkMibS: number;
+  };
   readonly limits: Limits;
   /** Null: nothing is told to SCADA. */
   readonly mqtt: ScadaConfig | null;

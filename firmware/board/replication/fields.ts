@@ -120,3 +120,17 @@ export class FieldReader {
     return true;
   }
 }
+
+export type MessageProblem = 'empty' | 'type' | 'cut' | 'long' | 'value';
+export type Decoded<M> =
+  | { readonly ok: true; readonly message: M }
+  | { readonly ok: false; readonly reason: MessageProblem };
+
+/** Of a message that was read to its end: what is cut reads as zeros, so the value is not to blame. */
+export function checked<M>(message: M | MessageProblem, fields: FieldReader): Decoded<M> {
+  if (typeof message === 'string') {
+    return { ok: false, reason: fields.ok ? (message as MessageProblem) : 'cut' };
+  }
+  if (!fields.ok) return { ok: false, reason: 'cut' };
+  return fields.left > 0 ? { ok: false, reason: 'long' } : { ok: true, message };
+}

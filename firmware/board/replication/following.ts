@@ -4,12 +4,15 @@ import type { GuestMemory as Memory } from '../../../native/index.ts';
 import { LogLag } from '../../lockstep/log-lag.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { EventCode } from '../event-codes.ts';
+import { FollowingBases } from './bases.ts';
+import { type BulkMessage, encodeBulkMessage } from './bulk-messages.ts';
 import { encodeFacts } from './compat.ts';
-import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
+import { FollowingCheck } from './disk-check.ts';
+import { encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
 import { StreamIn } from './stream-in.ts';
 import { SyncTarget } from './sync-target.ts';
-import type { SyncFacts } from './types.ts';
+import { NO_SYNC, type SyncFacts } from './types.ts';
 
 type Of<Type extends LogMessage['type']> = Extract<LogMessage, { type: Type }>;
 
@@ -32,9 +35,28 @@ export class Following {
   private ackedMs = Number.NEGATIVE_INFINITY;
   private refused: readonly string[] = [];
   private retry: NodeJS.Timeout | undefined;
+  private readonly bases: FollowingBases;
+  private readonly check: FollowingCheck;
 
   constructor(shared: Shared) {
     this.shared = shared;
+    this.bases = new FollowingBases({
+      changes: () => shared.changes?.log,
+      flushed: async () => shared.changes?.flushed(),
+      say: (step, base) => {
+        const session = this.inbound?.session;
+        if (session === undefined) return;
+        shared.link.send(encodeLogMessage({ type: 'base', step, session, base }), false);
+      },
+    });
+    this.check = new FollowingCheck({
+      disks: shared.runner.disks,
+      answer: async ({ id }, { zeros, hashes }) => {
+        const signal = { isStopped: this.inbound === undefined };
+        const message = encodeBulkMessage({ type: 'looked', id, zeros, hashes });
+        await shared.link.sendBulk(message, signal);
+      },
+    });
   }
 
   /** Whether a hand-over brought all of the log: who leads next had a reason to leave. */
@@ -58,6 +80,8 @@ export class Following {
     this.target?.stop();
     this.target = undefined;
     this.inbound = undefined;
+    this.bases.stop();
+    this.check.stop();
     this.adopted = undefined;
     this.refused = [];
   }
@@ -78,6 +102,7 @@ export class Following {
     shared.inTurn('make room', async () => {
       if (this.session !== session) return;
       await shared.runner.empty();
+      await shared.changes?.ready();
       if (this.session === session && this.target === undefined) this.tell(session);
     });
   }
@@ -91,12 +116,15 @@ export class Following {
     this.target = new SyncTarget({
       ...{ boot, session, link: shared.link, disks: shared.runner.disks },
       memoryBytes: own.memoryBytes,
+      ...{ changes: () => shared.changes?.log, nowMs: shared.nowMs },
       began: () => this.began(),
       adopt: (memory, state, stream) => this.adopt(memory, state, stream),
       failed: (error) => this.failed(error),
     });
     const facts = encodeFacts(own);
-    shared.link.send(encodeLogMessage({ type: 'want', boot, session, facts }), true);
+    const { bases = [], forgotten = '' } = shared.changes?.log ?? {};
+    const want = { type: 'want', boot, session, bases, forgotten, facts } as const;
+    shared.link.send(encodeLogMessage(want), true);
   }
 
   /** The leader begins, perhaps once more: what was made of an earlier attempt is void. */
@@ -203,6 +231,40 @@ export class Following {
     this.shared.events.arbiter({ type: 'marked', mark: mark.mark, session: inbound.session });
   }
 
+  /** The leader is about to renew what both remember of their disks, or says where in the log it did. */
+  base({ step, session, base }: Of<'base'>): void {
+    const { inbound } = this;
+    if (inbound === undefined) return;
+    if (step === 'here') {
+      this.owesAck = true;
+      this.lag.sent(this.shared.nowMs());
+      const message = inbound.counted();
+      if (session === inbound.session) this.bases.here(base, message);
+    } else if (step === 'begin' && session === inbound.session) {
+      this.bases.begin(base).catch(() => {});
+    }
+  }
+
+  /** The leader asks for a survey of what lies there when the machine is here in the log. */
+  look({ session, ...look }: Of<'look'>): void {
+    const { inbound } = this;
+    if (inbound === undefined) return;
+    this.owesAck = true;
+    this.lag.sent(this.shared.nowMs());
+    const message = inbound.counted();
+    if (session === inbound.session) this.check.look(look, message);
+  }
+
+  private lookAtDisks(): void {
+    const { inbound, bases, shared } = this;
+    const { vcpu } = shared.runner;
+    if (inbound === undefined || vcpu === undefined) return;
+    const applied = inbound.appliedThrough(this.pieces());
+    // Its answer comes after all requests of its machine until there. Trouble is told elsewhere.
+    bases.progress(applied, () => vcpu.takeDirty()).catch(() => {});
+    this.check.progress(applied, () => vcpu.takeDirty()).catch(() => {});
+  }
+
   released({ sequence }: Of<'released'>): void {
     if (this.inbound !== undefined) this.shared.guestOutput.releasedThere(sequence);
   }
@@ -227,6 +289,7 @@ export class Following {
   /** The machine moved. */
   progress(): void {
     this.sayWhenSynced();
+    this.lookAtDisks();
     if (this.shared.nowMs() - this.ackedMs < PROGRESS_MS) return;
     if (this.inbound?.hasNews(this.pieces())) this.ack(false);
   }
@@ -316,10 +379,10 @@ export class Following {
     if (session === undefined || this.isSyncedSaid) return undefined;
     if (refused.length > 0 || target === undefined) {
       const phase = refused.length > 0 ? 'refused' : 'asking';
-      return { phase, percent: 0, etaS: null, round: 0, refusals: refused };
+      return { ...NO_SYNC, phase, refusals: refused };
     }
-    const { phase, percent, etaS, round } = target;
-    return { phase, percent, etaS, round, refusals: [] };
+    const { phase, percent, etaS, round, kind, doneBytes, totalBytes } = target;
+    return { ...NO_SYNC, phase, percent, etaS, round, kind, doneBytes, totalBytes };
   }
 
   private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {

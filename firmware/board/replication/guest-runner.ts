@@ -13,6 +13,7 @@ import { STORM_LIMITS, StormGuard } from '../../host/net/storm-guard.ts';
 import { LineStates } from '../../host/serial/line-states.ts';
 import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
 import { Vcpu, type VcpuEnd } from '../../host/vcpu/vcpu.ts';
+import type { ByteRange } from '../../lockstep/region-map.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
@@ -42,6 +43,9 @@ export interface RunnerEvents {
   onDiskTrouble(words: string): void;
   /** Another board has the guest in step: it may do what a disk of this board cannot. */
   isBackedUp(): boolean;
+  /** Asked before anything is written to a disk; what it answers is waited for. */
+  beforeDiskWrite?(disk: number, range: ByteRange): Promise<void> | undefined;
+  onDiskWriteFailed?(): void;
   onNotice(line: string): void;
 }
 
@@ -103,10 +107,13 @@ export class GuestRunner {
     try {
       // Read once: it may be long until the rest is there.
       this.files ??= await readFiles(plan);
-      for (const disk of plan.disks) {
+      for (const [index, disk] of plan.disks.entries()) {
         const onTrouble = (words: string) => events.onDiskTrouble(words);
         const holdsErrors = () => this.leads && events.isBackedUp();
-        this.disks.push(await DiskReplica.open({ ...disk, nowMs, onTrouble, holdsErrors }));
+        const beforeWrite = (range: ByteRange) => events.beforeDiskWrite?.(index, range);
+        const onWriteFailed = () => events.onDiskWriteFailed?.();
+        const options = { ...disk, nowMs, onTrouble, holdsErrors, beforeWrite, onWriteFailed };
+        this.disks.push(await DiskReplica.open(options));
       }
       this.backends = await this.openBackends(backendSpec(plan), {
         onInputs: (inputs) => this.inputs(inputs),
@@ -192,11 +199,11 @@ export class GuestRunner {
   }
 
   /** The memory of the guest that is here. */
-  memory(): Uint8Array {
+  memory(): Memory {
     const { guest } = this;
     if (guest?.vcpu === undefined) throw new Error('there is no guest');
     guest.memory ??= new GuestMemory({ token: guest.vcpu.memoryToken });
-    return new Uint8Array(guest.memory.buffer);
+    return guest.memory;
   }
 
   /** Its thread ends, nothing of it is heard any more, and its disk requests are done. */

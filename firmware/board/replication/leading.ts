@@ -3,14 +3,17 @@
 import type { Grant } from '../../../watchdog/arbiter-types.ts';
 import { BackOff, LagGovernor } from '../../lockstep/lag.ts';
 import type { EventCode } from '../event-codes.ts';
+import { baseFor } from './bases.ts';
+import type { BulkMessage } from './bulk-messages.ts';
 import { refusals } from './compat.ts';
+import { InStepCare } from './in-step-care.ts';
 import { LagNews } from './lag-news.ts';
 import { Stopped } from './log-link.ts';
-import { type Ack, type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
+import { type Ack, encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
 import { StreamOut } from './stream-out.ts';
 import { SyncSource, type SyncSourceReport } from './sync-source.ts';
-import type { SyncFacts } from './types.ts';
+import { NO_SYNC, type SyncFacts } from './types.ts';
 
 type Want = Extract<LogMessage, { type: 'want' }>;
 type Synced = Extract<LogMessage, { type: 'synced' }>;
@@ -33,6 +36,10 @@ export class Leading {
   private want: Want | undefined;
   private source: SyncSource | undefined;
   private syncs = 0;
+  /** Of the disks, while somebody is in step. */
+  readonly care: InStepCare;
+  /** How far the newest sync-up that was interrupted had come. */
+  private reached = { base: 0, percent: 0 };
   private refused: readonly string[] = [];
   /** The target's machine goes along with this one. */
   private isMoving = false;
@@ -51,6 +58,10 @@ export class Leading {
     this.governor = new LagGovernor(limits.lag);
     this.lagNews = new LagNews(limits.lag);
     this.backOff = new BackOff(limits.lag.backOffMs);
+    this.care = new InStepCare(shared, this.stream, {
+      event: (code, text, data) => this.event(code, text, data),
+      drop: (code, reason) => this.dropFollower(code, reason),
+    });
   }
 
   // ---- the log ------------------------------------------------------------------------------
@@ -116,6 +127,7 @@ export class Leading {
   stopStream(): void {
     const wasOn = this.stream.state !== 'off';
     this.stream.stop();
+    this.care.stop();
     this.isMoving = false;
     this.isSynced = false;
     this.nearestMs = Number.POSITIVE_INFINITY;
@@ -146,10 +158,18 @@ export class Leading {
   }
 
   private endSource(): void {
+    this.noteReached();
     this.source?.stop();
     this.source = undefined;
     this.syncShare = 0;
     this.throttle();
+  }
+
+  /** The next attempt goes on from there, and says so. */
+  private noteReached(): void {
+    const { source } = this;
+    if (source === undefined || source.baseNumber === 0) return;
+    this.reached = { base: source.baseNumber, percent: source.facts.percent };
   }
 
   hashes(message: Extract<BulkMessage, { type: 'hashes' }>): void {
@@ -179,9 +199,12 @@ export class Leading {
       ...partner,
       sync: ++this.syncs,
       ...{ link: shared.link, vcpu, disks: shared.runner.disks },
+      base: () => baseFor(shared.changes, want),
+      percentBefore: (base) => (base === this.reached.base ? this.reached.percent : 0),
       memory: shared.runner.memory(),
       limits: shared.limits.sync,
       nowMs: shared.nowMs,
+      rate: shared.rate,
       beginStream: (position) => this.beginStream(partner, position),
       throttle: (share) => {
         // A source that was stopped ends in its own time; the next one may be at work already.
@@ -229,6 +252,7 @@ export class Leading {
 
   private failed(source: SyncSource, error: Error): void {
     if (this.source !== source) return;
+    this.noteReached();
     this.source = undefined;
     this.stopStream();
     if (error instanceof Stopped) return;
@@ -258,6 +282,7 @@ export class Leading {
   // ---- the link -----------------------------------------------------------------------------
 
   linkDown(): void {
+    this.noteReached();
     this.source?.stop();
     this.want = undefined;
     if (this.stream.state === 'flowing') this.stream.break();
@@ -314,6 +339,7 @@ export class Leading {
       this.spareTarget(now);
       return;
     }
+    if (this.isSynced && shared.current()?.grant != null) this.care.look(now);
     if (!this.isSynced && lagMs < this.nearestMs * NEARER) {
       // On its way, however far: patience is for one that comes no nearer, or hardly.
       this.nearestMs = lagMs;
@@ -360,14 +386,13 @@ export class Leading {
   syncFacts(): SyncFacts | undefined {
     const { source, partner, refused } = this;
     if (source !== undefined) {
-      const { phase, percent, etaS, round } = source;
-      return { phase, percent, etaS, round, refusals: [] };
+      return { ...source.facts, refusals: [] };
     }
     if (partner === undefined || this.isSynced) return undefined;
     const phase =
       refused.length > 0 ? 'refused' : this.stream.state === 'flowing' ? 'adopting' : 'asking';
     const percent = phase === 'adopting' ? 98 : 0;
-    return { phase, percent, etaS: null, round: 0, refusals: refused };
+    return { ...NO_SYNC, phase, percent, refusals: refused };
   }
 
   private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {

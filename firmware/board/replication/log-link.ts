@@ -8,13 +8,9 @@ import type { Channel, ChannelHandler } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
 import type { MessageSource } from '../../../logchan/receiver.ts';
 import { LANE } from '../../../logchan/sections.ts';
-import {
-  type BulkMessage,
-  decodeBulkMessage,
-  decodeLogMessage,
-  type LogMessage,
-  type MessageProblem,
-} from './messages.ts';
+import { type BulkMessage, decodeBulkMessage } from './bulk-messages.ts';
+import type { MessageProblem } from './fields.ts';
+import { decodeLogMessage, type LogMessage } from './messages.ts';
 
 export type ChannelFactory = (handler: ChannelHandler) => Channel;
 
@@ -61,6 +57,7 @@ export class LogLink {
   private overflow: Uint8Array[] = [];
   private overflowBytes = 0;
   private bulkIsWanted = true;
+  private bulkTurn: NodeJS.Immediate | undefined;
   private roomWaiters: (() => void)[] = [];
   private turnStartMs = 0;
 
@@ -147,7 +144,14 @@ export class LogLink {
   wantBulk(wanted: boolean): void {
     if (wanted === this.bulkIsWanted) return;
     this.bulkIsWanted = wanted;
-    if (wanted) setImmediate(() => this.takeBulk());
+    if (wanted) this.takeBulkSoon();
+  }
+
+  private takeBulkSoon(): void {
+    this.bulkTurn ??= setImmediate(() => {
+      this.bulkTurn = undefined;
+      this.takeBulk();
+    });
   }
 
   private tellRoom(): void {
@@ -173,7 +177,12 @@ export class LogLink {
   }
 
   private takeBulk(): void {
+    const startMs = performance.now();
     while (this.bulkIsWanted) {
+      if (performance.now() - startMs > TURN_MS_MAX) {
+        this.takeBulkSoon();
+        return;
+      }
       const bytes = this.channel.take(LANE.bulk);
       if (bytes === undefined) return;
       const decoded = decodeBulkMessage(bytes);

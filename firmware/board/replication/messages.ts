@@ -1,18 +1,13 @@
-// What two boards say to each other about the guest, over the two lanes of the log channel. MESSAGES.md has the
-// bytes and the order of things. Bytes come from a peer: decoding never throws, it gives a reason.
-import { FieldReader, FieldWriter } from './fields.ts';
+// What two boards say to each other about the guest, over the log lane of their channel. MESSAGES.md has the
+// bytes and the order of things, bulk-messages.ts the other lane. Bytes come from a peer: decoding never throws, it
+// gives a reason.
+import type { BaseStep } from './bases.ts';
+import { checked, type Decoded, FieldReader, FieldWriter, type MessageProblem } from './fields.ts';
 
 /** Bump when an older peer would read a message differently; `want` carries it. */
 export const MESSAGES_VERSION = 2;
 
-/** Half of what the channel takes as one entry. */
-export const PIECE_BYTES_MAX = 512 << 10;
-export const BLOCK_BYTES = 64 << 10;
-export const HASH_BYTES = 16;
-export const PAGE_BYTES = 4096;
-
 export type MarkKind = 'grant' | 'leave';
-export type SyncPhase = 'disks' | 'memory' | 'stopping' | 'adopting';
 
 export type LogMessage =
   | { readonly type: 'statement'; readonly frame: Uint8Array }
@@ -39,11 +34,30 @@ export type LogMessage =
       readonly type: 'want';
       readonly boot: number;
       readonly session: number;
+      /** What it knows of its disks: bases.ts. */
+      readonly bases: readonly number[];
+      /** Why it knows no more, in words. */
+      readonly forgotten: string;
       readonly facts: Uint8Array;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly reasons: readonly string[] }
   | { readonly type: 'synced'; readonly stream: number; readonly session: number }
   | { readonly type: 'drop'; readonly session: number; readonly reason: string }
+  /** Two boards in step agree on a new base: bases.ts. `here` counts as a message of the log. */
+  | {
+      readonly type: 'base';
+      readonly step: BaseStep;
+      readonly session: number;
+      readonly base: number;
+    }
+  /** The follower is to survey its disk from this block on (disk-check.ts). Counts as a message of the log. */
+  | {
+      readonly type: 'look';
+      readonly session: number;
+      readonly id: number;
+      readonly disk: number;
+      readonly first: number;
+    }
   /** For people: about.ts. */
   | { readonly type: 'about'; readonly about: Uint8Array }
   /** What the guest said before this follower heard it: heard.ts. */
@@ -71,59 +85,6 @@ export interface Ack {
   readonly virtualNs: bigint;
 }
 
-export type BulkMessage =
-  | {
-      readonly type: 'start';
-      readonly sync: number;
-      readonly boot: number;
-      readonly session: number;
-      readonly memoryBytes: number;
-    }
-  | {
-      readonly type: 'hashes';
-      readonly sync: number;
-      readonly disk: number;
-      readonly first: number;
-      readonly hashes: Uint8Array;
-    }
-  | { readonly type: 'pages'; readonly runs: readonly PageRun[] }
-  /** No bytes: the block is zeros. */
-  | {
-      readonly type: 'block';
-      readonly disk: number;
-      readonly block: number;
-      readonly bytes: Uint8Array;
-    }
-  | { readonly type: 'state'; readonly bytes: Uint8Array }
-  | {
-      readonly type: 'end';
-      readonly sync: number;
-      readonly stream: number;
-      /** How many came, so that a lost one is noticed. */
-      readonly pages: number;
-      readonly blocks: number;
-    }
-  | {
-      readonly type: 'progress';
-      readonly phase: SyncPhase;
-      readonly percent: number;
-      readonly round: number;
-      /** Whole seconds. */
-      readonly etaS: number | null;
-    };
-
-/** Pages that follow each other; no bytes: they are zeros. */
-export interface PageRun {
-  readonly first: number;
-  readonly count: number;
-  readonly bytes: Uint8Array | undefined;
-}
-
-export type MessageProblem = 'empty' | 'type' | 'cut' | 'long' | 'value';
-export type Decoded<M> =
-  | { readonly ok: true; readonly message: M }
-  | { readonly ok: false; readonly reason: MessageProblem };
-
 const LOG_TYPE = {
   statement: 0x01,
   begin: 0x02,
@@ -139,23 +100,14 @@ const LOG_TYPE = {
   heard: 0x0c,
   'clock-ask': 0x0d,
   clock: 0x0e,
+  base: 0x0f,
+  look: 0x10,
 } as const satisfies Record<LogMessage['type'], number>;
 
-const BULK_TYPE = {
-  start: 0x41,
-  hashes: 0x42,
-  pages: 0x43,
-  block: 0x44,
-  state: 0x45,
-  end: 0x46,
-  progress: 0x47,
-} as const satisfies Record<BulkMessage['type'], number>;
-
+const BASE_STEPS: readonly BaseStep[] = ['begin', 'begun', 'here', 'settled'];
+const BASES_MAX = 8;
 const MARKS: readonly MarkKind[] = ['grant', 'leave'];
-const PHASES: readonly SyncPhase[] = ['disks', 'memory', 'stopping', 'adopting'];
-const ETA_UNKNOWN = 0xffffffff;
 const REASONS_MAX = 32;
-const RUN_HEAD_BYTES = 7;
 
 export function encodeLogMessage(message: LogMessage): Uint8Array {
   const type = LOG_TYPE[message.type];
@@ -182,11 +134,18 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
     }
     case 'want': {
       const { boot, session, facts } = message;
-      return write(8 + facts.length)
+      const bases = message.bases.slice(0, BASES_MAX);
+      const words = Buffer.from(message.forgotten).subarray(0, 255);
+      const head = write(10 + 8 * bases.length + words.length + facts.length)
         .u32(boot)
-        .u32(session)
-        .raw(facts)
-        .done();
+        .u32(session);
+      head.u8(bases.length);
+      for (const base of bases) head.count(base);
+      return head.u8(words.length).raw(words).raw(facts).done();
+    }
+    case 'base': {
+      const { step, session, base } = message;
+      return write(13).u8(BASE_STEPS.indexOf(step)).u32(session).count(base).done();
     }
     case 'refuse':
       return encodeRefuse(message.session, message.reasons.slice(0, REASONS_MAX));
@@ -198,6 +157,10 @@ export function encodeLogMessage(message: LogMessage): Uint8Array {
         .u32(message.session)
         .raw(words)
         .done();
+    }
+    case 'look': {
+      const { session, id, disk, first } = message;
+      return write(13).u32(session).u32(id).u8(disk).u32(first).done();
     }
     case 'about':
       return write(message.about.length).raw(message.about).done();
@@ -253,13 +216,22 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
       return { type: 'ack', stream, generation, session, through, applied, position, virtualNs };
     }
     case LOG_TYPE.want:
-      return { type: 'want', boot: fields.u32(), session: fields.u32(), facts: fields.rest() };
+      return readWant(fields);
+    case LOG_TYPE.base: {
+      const step = BASE_STEPS[fields.u8()];
+      const [session, base] = [fields.u32(), fields.count()];
+      return step === undefined ? 'value' : { type: 'base', step, session, base };
+    }
     case LOG_TYPE.refuse:
       return readRefuse(fields);
     case LOG_TYPE.synced:
       return { type: 'synced', stream: fields.u32(), session: fields.u32() };
     case LOG_TYPE.drop:
       return { type: 'drop', session: fields.u32(), reason: text(fields.rest()) };
+    case LOG_TYPE.look: {
+      const [session, id, disk, first] = [fields.u32(), fields.u32(), fields.u8(), fields.u32()];
+      return { type: 'look', session, id, disk, first };
+    }
     case LOG_TYPE.about:
       return { type: 'about', about: fields.rest() };
     case LOG_TYPE.heard:
@@ -275,6 +247,14 @@ function readLogMessage(type: number, fields: FieldReader): LogMessage | Message
   }
 }
 
+function readWant(fields: FieldReader): LogMessage | MessageProblem {
+  const [boot, session, count] = [fields.u32(), fields.u32(), fields.u8()];
+  if (count > BASES_MAX) return 'value';
+  const bases = Array.from({ length: count }, () => fields.count());
+  const forgotten = text(fields.raw(fields.u8()));
+  return { type: 'want', boot, session, bases, forgotten, facts: fields.rest() };
+}
+
 function readRefuse(fields: FieldReader): LogMessage | MessageProblem {
   const session = fields.u32();
   const count = fields.u8();
@@ -282,155 +262,6 @@ function readRefuse(fields: FieldReader): LogMessage | MessageProblem {
   const reasons: string[] = [];
   for (let i = 0; i < count && fields.ok; i++) reasons.push(text(fields.raw(fields.u16())));
   return { type: 'refuse', session, reasons };
-}
-
-export function encodeBulkMessage(message: Exclude<BulkMessage, { type: 'pages' }>): Uint8Array {
-  const type = BULK_TYPE[message.type];
-  const write = (bytes: number) => new FieldWriter(1 + bytes).u8(type);
-  switch (message.type) {
-    case 'start': {
-      const { sync, boot, session, memoryBytes } = message;
-      return write(20).u32(sync).u32(boot).u32(session).count(memoryBytes).done();
-    }
-    case 'hashes': {
-      const { sync, disk, first, hashes } = message;
-      return write(9 + hashes.length)
-        .u32(sync)
-        .u8(disk)
-        .u32(first)
-        .raw(hashes)
-        .done();
-    }
-    case 'block': {
-      const { disk, block, bytes } = message;
-      return write(5 + bytes.length)
-        .u8(disk)
-        .u32(block)
-        .raw(bytes)
-        .done();
-    }
-    case 'state':
-      return write(message.bytes.length).raw(message.bytes).done();
-    case 'end': {
-      const { sync, stream, pages, blocks } = message;
-      return write(24).u32(sync).u32(stream).count(pages).count(blocks).done();
-    }
-    case 'progress': {
-      const { phase, percent, round, etaS } = message;
-      const head = write(8).u8(PHASES.indexOf(phase)).u8(percent).u16(round);
-      return head.u32(Math.min(etaS ?? ETA_UNKNOWN, ETA_UNKNOWN)).done();
-    }
-  }
-}
-
-export function decodeBulkMessage(bytes: Uint8Array): Decoded<BulkMessage> {
-  if (bytes.length === 0) return { ok: false, reason: 'empty' };
-  const fields = new FieldReader(bytes, 1);
-  const message = readBulkMessage(bytes[0] as number, fields);
-  return checked(message, fields);
-}
-
-function readBulkMessage(type: number, fields: FieldReader): BulkMessage | MessageProblem {
-  switch (type) {
-    case BULK_TYPE.start: {
-      const [sync, boot, session] = [fields.u32(), fields.u32(), fields.u32()];
-      return { type: 'start', sync, boot, session, memoryBytes: fields.count() };
-    }
-    case BULK_TYPE.hashes: {
-      const [sync, disk, first] = [fields.u32(), fields.u8(), fields.u32()];
-      const hashes = fields.rest();
-      if (hashes.length % HASH_BYTES !== 0) return 'value';
-      return { type: 'hashes', sync, disk, first, hashes };
-    }
-    case BULK_TYPE.pages:
-      return readPages(fields);
-    case BULK_TYPE.block: {
-      const [disk, block, data] = [fields.u8(), fields.u32(), fields.rest()];
-      if (data.length > BLOCK_BYTES || data.length % 512 !== 0) return 'value';
-      return { type: 'block', disk, block, bytes: data };
-    }
-    case BULK_TYPE.state:
-      return { type: 'state', bytes: fields.rest() };
-    case BULK_TYPE.end: {
-      const [sync, stream] = [fields.u32(), fields.u32()];
-      return { type: 'end', sync, stream, pages: fields.count(), blocks: fields.count() };
-    }
-    case BULK_TYPE.progress: {
-      const [phase, percent, round] = [PHASES[fields.u8()], fields.u8(), fields.u16()];
-      const etaS = fields.u32();
-      if (phase === undefined || percent > 100) return 'value';
-      return { type: 'progress', phase, percent, round, etaS: etaS === ETA_UNKNOWN ? null : etaS };
-    }
-    default:
-      return 'type';
-  }
-}
-
-function readPages(fields: FieldReader): BulkMessage | MessageProblem {
-  const runs: PageRun[] = [];
-  while (fields.ok && fields.left > 0) {
-    const [first, count, isData] = [fields.u32(), fields.u16(), fields.u8()];
-    if (isData > 1 || (fields.ok && count === 0)) return 'value';
-    const bytes = isData === 1 ? fields.raw(count * PAGE_BYTES) : undefined;
-    runs.push({ first, count, bytes });
-  }
-  return { type: 'pages', runs };
-}
-
-/** Gathers pages, in ascending order, into `pages` messages of bounded size. */
-export class PagePacker {
-  private readonly buffer = new Uint8Array(PIECE_BYTES_MAX / 2);
-  private readonly view = new DataView(this.buffer.buffer);
-  private length = 1;
-  /** Where the head of the open run lies, what it says. */
-  private runAt = 0;
-  private first = 0;
-  private count = 0;
-  private isData = false;
-
-  constructor() {
-    this.buffer[0] = BULK_TYPE.pages;
-  }
-
-  /** False: it is full; take() first. */
-  add(page: number, bytes: Uint8Array | undefined): boolean {
-    const isData = bytes !== undefined;
-    const room = this.buffer.length - this.length;
-    if (room < RUN_HEAD_BYTES + (isData ? PAGE_BYTES : 0)) return false;
-    const continues = this.count > 0 && this.isData === isData && page === this.first + this.count;
-    if (continues && this.count < 0xffff) this.count++;
-    else this.openRun(page, isData);
-    this.view.setUint16(this.runAt + 4, this.count, true);
-    if (bytes === undefined) return true;
-    this.buffer.set(bytes, this.length);
-    this.length += PAGE_BYTES;
-    return true;
-  }
-
-  private openRun(page: number, isData: boolean): void {
-    [this.runAt, this.first, this.count, this.isData] = [this.length, page, 1, isData];
-    this.view.setUint32(this.runAt, page, true);
-    this.view.setUint8(this.runAt + 6, Number(isData));
-    this.length += RUN_HEAD_BYTES;
-  }
-
-  /** The message so far, a view that is good until the next add(); undefined when there is nothing. */
-  take(): Uint8Array | undefined {
-    if (this.length === 1) return undefined;
-    const message = this.buffer.subarray(0, this.length);
-    this.length = 1;
-    this.count = 0;
-    return message;
-  }
-}
-
-function checked<M>(message: M | MessageProblem, fields: FieldReader): Decoded<M> {
-  if (typeof message === 'string') {
-    // What is cut reads as zeros; do not blame the value.
-    return { ok: false, reason: fields.ok ? (message as MessageProblem) : 'cut' };
-  }
-  if (!fields.ok) return { ok: false, reason: 'cut' };
-  return fields.left > 0 ? { ok: false, reason: 'long' } : { ok: true, message };
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');

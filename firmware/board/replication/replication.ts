@@ -10,34 +10,37 @@ import type { Gate, Grant } from '../../../watchdog/arbiter-types.ts';
 import type { VcpuEnd } from '../../host/vcpu/vcpu.ts';
 import { LAG_LIMITS } from '../../lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../lockstep/sync-plan.ts';
+import { SyncRate } from '../../lockstep/sync-rate.ts';
 import { type About, decodeAbout, encodeAbout } from '../about.ts';
 import type { GuestPlan } from '../config/types.ts';
 import type { EventCode } from '../event-codes.ts';
 import { Announcer } from './announcer.ts';
 import { factsOf } from './board-facts.ts';
+import type { BulkMessage } from './bulk-messages.ts';
 import { channelNews } from './channel-news.ts';
 import { ClockTalk } from './clock-talk.ts';
 import type { BoardFacts } from './compat.ts';
 import { DiskCare } from './disk-care.ts';
+import { DiskChanges, type DiskChangesOptions } from './disk-changes.ts';
 import { Following } from './following.ts';
 import { GuestClock, toMs } from './guest-clock.ts';
 import { GuestOutput } from './guest-output.ts';
 import { GuestRunner, type OpenBackends, type RunnerEvents } from './guest-runner.ts';
 import { Leading } from './leading.ts';
 import { type ChannelFactory, LogLink, type LogLinkHandler } from './log-link.ts';
-import { type BulkMessage, encodeLogMessage, type LogMessage } from './messages.ts';
+import { encodeLogMessage, type LogMessage } from './messages.ts';
 import { RateMeter } from './rate.ts';
 import { Resources } from './resources.ts';
 import type { ReplicationLimits, Shared } from './shared.ts';
 import { TakeoverMarks } from './takeover-marks.ts';
 import { TaskQueue } from './task-queue.ts';
-import type {
-  CurrentRole,
-  LogPathFacts,
-  Replication,
-  ReplicationEvents,
-  ReplicationFacts,
-  SyncFacts,
+import {
+  type CurrentRole,
+  type LogPathFacts,
+  NO_SYNC,
+  type Replication,
+  type ReplicationEvents,
+  type ReplicationFacts,
 } from './types.ts';
 
 export interface ReplicationOptions {
@@ -45,6 +48,12 @@ export interface ReplicationOptions {
   readonly makeChannel: ChannelFactory;
   readonly events: ReplicationEvents;
   readonly limits?: Partial<ReplicationLimits>;
+  /** Where it is remembered what changes on the disks; without it everything is compared each time. */
+  readonly changes?: DiskChangesOptions;
+  /** MiB a second of sync-up; @default as fast as it goes. */
+  readonly rateMibS?: number;
+  /** MiB a second of the comparison of the disks while in step; @default never */
+  readonly checkMibS?: number;
   /** What the peer is told of this board, for people. */
   readonly about?: About;
   /** @default performance.now */
@@ -60,7 +69,6 @@ const REPLICATION_LIMITS: ReplicationLimits = {
   catchUpMs: 15_000,
 };
 const STEP_MS = 50;
-const NO_SYNC: SyncFacts = { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [] };
 
 type GuestPhase = ReplicationFacts['guest'];
 
@@ -80,6 +88,7 @@ export class GuestReplication implements Replication {
   private boardFacts: BoardFacts | undefined;
   private readonly resources: Resources;
   private readonly diskCare: DiskCare;
+  readonly changes: DiskChanges | undefined;
   private timer: NodeJS.Timeout | undefined;
   private current: CurrentRole | undefined;
   private phase: GuestPhase = 'none';
@@ -106,6 +115,8 @@ export class GuestReplication implements Replication {
     const { plan, openBackends } = options;
     this.runner = new GuestRunner(plan, this.runnerEvents(), nowMs, openBackends);
     this.nowMs = nowMs;
+    const { changes } = options;
+    this.changes = changes && new DiskChanges(changes, () => this.runner.disks);
     this.link = new LogLink(options.makeChannel, this.linkHandler());
     this.clockTalk = new ClockTalk(
       (message) => this.link.sendNow(message),
@@ -126,6 +137,9 @@ export class GuestReplication implements Replication {
         link: this.link,
         guestOutput: this.guestOutput,
         events: options.events,
+        changes: this.changes,
+        rate: new SyncRate(options.rateMibS),
+        checkMibS: options.checkMibS ?? 0,
       },
       limits: { ...REPLICATION_LIMITS, ...options.limits },
       current: () => this.current,
@@ -157,6 +171,7 @@ export class GuestReplication implements Replication {
 
   private opened(): void {
     this.boardFacts = factsOf(this.options.plan, this.runner);
+    this.changes?.opened();
     this.following.linkUp();
   }
 
@@ -164,6 +179,7 @@ export class GuestReplication implements Replication {
 
   tellRole(current: CurrentRole): void {
     this.current = current;
+    this.changes?.starts(current.boot);
     this.leading.countAck();
   }
 
@@ -335,6 +351,7 @@ export class GuestReplication implements Replication {
     await this.tasks.idle();
     this.link.channel.stop();
     await this.runner.close();
+    await this.changes?.close();
   }
 
   // ---- what the guest does ------------------------------------------------------------------
@@ -357,6 +374,8 @@ export class GuestReplication implements Replication {
         this.event('GUEST-REBOOTED', `the guest restarts, life ${life}`);
       },
       onEnded: (end) => this.guestEnded(end),
+      beforeDiskWrite: (disk, range) => this.changes?.before(disk, range),
+      onDiskWriteFailed: () => this.changes?.writeFailed(),
       onDiskTrouble: (words) => this.event('DISK-TROUBLE', words),
       onNotice: (line) => this.event('GUEST-NOTICE', line),
     };
@@ -437,6 +456,13 @@ export class GuestReplication implements Replication {
       case 'drop':
         this.following.drop(message);
         return;
+      case 'look':
+        this.following.look(message);
+        return;
+      case 'base':
+        if (message.step === 'begin' || message.step === 'here') this.following.base(message);
+        else this.leading.care.base(message);
+        return;
       case 'about':
         this.peerAbout = decodeAbout(message.about);
         return;
@@ -454,6 +480,7 @@ export class GuestReplication implements Replication {
 
   private bulk(message: BulkMessage): void {
     if (message.type === 'hashes') this.leading.hashes(message);
+    else if (message.type === 'looked') this.leading.care.looked(message);
     else this.following.bulk(message);
   }
 
@@ -511,6 +538,7 @@ export class GuestReplication implements Replication {
         frameBytes: channel.frameBytes,
         paths: channel.paths().map(pathFacts),
       },
+      check: leading.care.checkFacts,
       sync: leading.syncFacts() ?? following.syncFacts() ?? NO_SYNC,
       lastTakeover: this.takeover?.facts() ?? null,
       disks: this.disks(),

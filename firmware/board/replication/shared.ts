@@ -1,7 +1,9 @@
 // What the leading and the following side of replication both need.
 import type { LagLimits } from '../../lockstep/lag.ts';
 import type { SyncPlanLimits } from '../../lockstep/sync-plan.ts';
+import type { SyncRate } from '../../lockstep/sync-rate.ts';
 import type { BoardFacts } from './compat.ts';
+import type { DiskChanges } from './disk-changes.ts';
 import type { GuestOutput } from './guest-output.ts';
 import type { GuestRunner } from './guest-runner.ts';
 import type { LogLink } from './log-link.ts';
@@ -21,7 +23,13 @@ export interface Shared {
   readonly link: LogLink;
   readonly guestOutput: GuestOutput;
   readonly events: ReplicationEvents;
+  /** What is remembered of the disks; undefined: nothing ever is. */
+  readonly changes: DiskChanges | undefined;
   readonly limits: ReplicationLimits;
+  /** MiB a second of the comparison while in step; 0: never. */
+  readonly checkMibS: number;
+  /** How fast sync-up may be. */
+  readonly rate: SyncRate;
   readonly nowMs: () => number;
   /** Undefined before the loop told. */
   readonly current: () => CurrentRole | undefined;

@@ -66,6 +66,11 @@ export class StreamIn {
     return isMine;
   }
 
+  /** A message that is nothing to the machine; its number. */
+  counted(): number {
+    return ++this.through;
+  }
+
   /** There is a machine now: it gets what is kept, and what follows with each handOn(). */
   attach(consumer: (log: Uint8Array) => void): void {
     this.consumer = consumer;

@@ -8,6 +8,7 @@
 // Broken: a message could not be sent; the follower has a gap and can never acknowledge what is behind.
 import { UNCOVERED } from '../../lockstep/gate.ts';
 import { LogLag } from '../../lockstep/log-lag.ts';
+import type { Look } from './disk-check.ts';
 import { type Ack, encodeLogMessage, type MarkKind } from './messages.ts';
 
 export interface Follower {
@@ -99,6 +100,21 @@ export class StreamOut {
   mark(mark: MarkKind, { boot, session }: Follower, generation: number): void {
     if (this.current !== 'flowing') return;
     this.counted(encodeLogMessage({ type: 'mark', mark, generation, boot, session }));
+  }
+
+  /** Where in the log a base began. */
+  baseHere(base: number): void {
+    const { who } = this;
+    if (this.current !== 'flowing' || who === undefined) return;
+    const { session } = who;
+    this.counted(encodeLogMessage({ type: 'base', step: 'here', session, base }));
+  }
+
+  /** From where on the follower is to survey a disk. */
+  look(look: Look): void {
+    const { who } = this;
+    if (this.current !== 'flowing' || who === undefined) return;
+    this.counted(encodeLogMessage({ type: 'look', session: who.session, ...look }));
   }
 
   private counted(message: Uint8Array): void {

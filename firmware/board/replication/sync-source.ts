@@ -1,34 +1,38 @@
 // Sync-up as the leader does it, while the guest runs:
 //
-//     1 disks   the target's block hashes come in, blocks that differ go out; what the guest writes
-//               meanwhile is marked
+//     1 disks   the target's block hashes come in, of all blocks or of those that may differ; blocks that
+//               do go out; what the guest writes meanwhile is marked
 //     2 memory  all pages, then what was written meanwhile, round after round (lockstep/sync-plan.ts),
 //               each with the disk blocks written meanwhile
 //     3 stop    the guest stands still while the last rest is copied aside; its log begins; it goes on
 //     4 rest    what was copied aside goes out, and the state of the machine behind it
 //
 // The link may be slow: the guest never stands still for it. A sync that is stopped has cost nothing but
-// time; the next one finds the disk blocks that got through equal.
+// time: what was made equal by it is remembered by the target (host/change-log.ts).
 
 import {
-  BLOCK_HASH_BYTES,
-  blockHash,
-  type DiskReplica,
-  isZeroBlock,
-} from '../../host/disk-replica.ts';
+  type GuestMemory,
+  RUN_WORDS,
+  SyncWorker,
+  type SyncWorker as Worker,
+} from '../../../native/index.ts';
+import type { DiskReplica } from '../../host/disk-replica.ts';
 import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
-import { type BlockSet, countPages, differingBlocks, pagesOf } from '../../lockstep/sync-blocks.ts';
+import { countPages, pagesOf } from '../../lockstep/sync-blocks.ts';
 import { SYNC_PLAN_LIMITS, SyncPlan, type SyncPlanLimits } from '../../lockstep/sync-plan.ts';
-import { type LogLink, Stopped } from './log-link.ts';
+import type { SyncRate } from '../../lockstep/sync-rate.ts';
+import type { SyncBase } from './bases.ts';
 import {
-  BLOCK_BYTES,
   type BulkMessage,
   encodeBulkMessage,
   PAGE_BYTES,
-  PagePacker,
   PIECE_BYTES_MAX,
+  type SyncKind,
   type SyncPhase,
-} from './messages.ts';
+} from './bulk-messages.ts';
+import { type LogLink, Stopped } from './log-link.ts';
+import { PagePacker } from './page-packer.ts';
+import { type Block, SourceDisks } from './source-disks.ts';
 
 /** What sync-up asks of the thread that runs the guest. */
 export interface SourceVcpu {
@@ -44,10 +48,15 @@ export interface SyncSourceOptions {
   readonly link: LogLink;
   readonly vcpu: SourceVcpu;
   /** The guest's memory, mapped here. */
-  readonly memory: Uint8Array;
+  readonly memory: GuestMemory;
   readonly disks: readonly DiskReplica[];
   readonly limits?: SyncPlanLimits;
+  /** What the boards remember of their disks; asked when writes are watched. */
+  readonly base: () => Promise<SyncBase>;
+  /** Where an attempt before this one stood that this one goes on from. */
+  readonly percentBefore?: (base: number) => number;
   readonly nowMs: () => number;
+  readonly rate: SyncRate;
   /** The guest stands still at `position`: the log that follows is for the target. Its stream's number. */
   readonly beginStream: (position: bigint) => number;
   /** The guest is to be held back by this share of the time. */
@@ -57,9 +66,12 @@ export interface SyncSourceOptions {
 export interface SyncSourceReport {
   pauseMs: number;
   totalMs: number;
+  kind: SyncKind;
   rounds: number;
   pagesSent: number;
   blocksCompared: number;
+  /** Of this board's disks, for the comparison. */
+  bytesRead: number;
   blocksSent: number;
   why: 'converged' | 'patience';
 }
@@ -68,8 +80,6 @@ type Hashes = Extract<BulkMessage, { type: 'hashes' }>;
 
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
 const PROGRESS_MS = 200;
-/** Blocks read and hashed at the same time: the guest's own requests must find a thread. */
-const COMPARED_AT_ONCE = 3;
 
 export class SyncSource {
   phase: SyncPhase = 'disks';
@@ -77,189 +87,124 @@ export class SyncSource {
   readonly report: SyncSourceReport = {
     pauseMs: 0,
     totalMs: 0,
+    kind: 'everything',
     rounds: 0,
     pagesSent: 0,
     blocksCompared: 0,
+    bytesRead: 0,
     blocksSent: 0,
     why: 'converged',
   };
   private readonly options: SyncSourceOptions;
   private readonly plan: SyncPlan;
   private readonly packer = new PagePacker();
-  private readonly written: BlockSet[];
-  private readonly hashes: Hashes[] = [];
-  private hashWaiter: (() => void) | undefined;
+  private readonly worker: Worker = new SyncWorker();
+  private readonly disks: SourceDisks;
+  private readonly memory: Uint8Array;
+  private base: SyncBase | undefined;
   private toldMs = Number.NEGATIVE_INFINITY;
+  private workedMs: number;
+  /** Ends a wait for the rate. */
+  private wake: (() => void) | undefined;
 
   constructor(options: SyncSourceOptions) {
     this.options = options;
-    const { disks, memory, limits = SYNC_PLAN_LIMITS } = options;
-    const diskBytes = disks.reduce((sum, disk) => sum + (disk.isReadOnly ? 0 : disk.bytes), 0);
-    this.plan = new SyncPlan(diskBytes + memory.length, limits);
-    // Before the first block is read: a write that comes later is marked.
-    this.written = disks.map((disk) => disk.watch());
+    const { sync, link, disks, limits = SYNC_PLAN_LIMITS } = options;
+    this.memory = new Uint8Array(options.memory.buffer);
+    this.plan = new SyncPlan(limits);
+    this.workedMs = options.nowMs();
+    this.disks = new SourceDisks({
+      ...{ sync, link, disks, worker: this.worker, signal: this },
+      check: () => this.check(),
+      compared: async (bytes) => {
+        this.report.bytesRead += bytes;
+        await this.worked(bytes);
+        await this.pace(bytes);
+      },
+    });
   }
 
-  get round(): number {
-    return this.plan.round;
+  /** 0: none yet. */
+  get baseNumber(): number {
+    return this.base?.base ?? 0;
   }
 
-  get percent(): number {
-    return this.plan.percent;
-  }
-
-  get etaS(): number | null {
-    return this.plan.etaS;
+  get facts(): SyncSourceFacts {
+    const { percent, round, etaS, doneBytes, totalBytes } = this.plan;
+    const { phase, base } = this;
+    const { kind } = this.report;
+    const why = base?.why ?? '';
+    return { phase, percent, round, etaS, doneBytes, totalBytes, kind, why };
   }
 
   /** Rejects with Stopped when it was stopped, with another error when a disk or the guest failed. */
   async run(): Promise<SyncSourceReport> {
-    const { nowMs, disks } = this.options;
+    const { nowMs } = this.options;
     const startMs = nowMs();
     try {
       await this.begin();
-      await this.compareDisks();
+      await this.disks.compare();
       await this.copyMemory();
       await this.stopAndGo();
       this.report.totalMs = nowMs() - startMs;
       return this.report;
     } finally {
       this.options.throttle(0);
-      disks.forEach((disk, index) => {
-        disk.unwatch(this.written[index]!);
-      });
+      this.disks.end();
+      this.worker.close();
     }
   }
 
   stop(): void {
     this.isStopped = true;
-    this.hashWaiter?.();
+    this.wake?.();
+    this.disks.wake();
     this.options.link.wakeSenders();
   }
 
-  /** The target's hashes, in order. */
+  /** The target's surveys, in order. */
   take(message: Hashes): void {
-    if (message.sync !== this.options.sync) return;
-    this.hashes.push(message);
-    this.hashWaiter?.();
+    this.disks.take(message);
   }
 
   private async begin(): Promise<void> {
-    const { sync, boot, session, memory } = this.options;
-    const memoryBytes = memory.length;
-    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes });
+    const { sync, boot, session, disks, percentBefore } = this.options;
+    const found = await this.options.base();
+    const { base, since } = found;
+    this.base = found;
+    this.check();
+    this.report.kind = since === undefined ? 'everything' : 'changes';
+    const memoryBytes = this.memory.length;
+    const isNew = since === undefined;
+    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes, base, isNew });
+    await this.disks.sendRanges(since);
+    const allocated = await Promise.all(disks.map((disk) => disk.allocatedBytes()));
+    const toCompare = allocated.map((bytes, disk) =>
+      Math.min(bytes, since?.[disk]?.bytes ?? bytes),
+    );
+    const expected = toCompare.reduce((sum, bytes) => sum + bytes, memoryBytes);
+    this.plan.expect(expected, percentBefore?.(base));
     await this.tell(true);
-  }
-
-  // ---- disks --------------------------------------------------------------------------------
-
-  private async compareDisks(): Promise<void> {
-    for (const [index, disk] of this.options.disks.entries()) {
-      if (disk.isReadOnly) await this.compareReadOnly(index, disk);
-      else await this.compareDisk(index, disk);
-    }
-  }
-
-  /** Nobody writes it, so nobody can make it equal either: unlike ones are a mistake to be told. */
-  private async compareReadOnly(index: number, disk: DiskReplica): Promise<void> {
-    const differing = await this.differing(index, disk, async () => {});
-    if (differing > 0) {
-      throw new Error(`disk ${index} is read-only and not the same on both boards`);
-    }
-  }
-
-  private async compareDisk(index: number, disk: DiskReplica): Promise<void> {
-    await this.differing(index, disk, (block, bytes) => this.sendBlock(index, block, bytes));
-  }
-
-  private async differing(
-    index: number,
-    disk: DiskReplica,
-    found: (block: number, bytes: Uint8Array) => Promise<void>,
-  ): Promise<number> {
-    let differing = 0;
-    for (let next = 0; next < disk.blocks; ) {
-      const { first, disk: which, hashes } = await this.nextHashes();
-      const count = hashes.length / BLOCK_HASH_BYTES;
-      if (which !== index || first !== next || count === 0 || first + count > disk.blocks) {
-        throw new Error('the target sends hashes of other blocks than it was asked for');
-      }
-      const startMs = this.options.nowMs();
-      for (let at = 0; at < count; at += COMPARED_AT_ONCE) {
-        const until = Math.min(count, at + COMPARED_AT_ONCE);
-        const theirs = hashes.subarray(at * BLOCK_HASH_BYTES, until * BLOCK_HASH_BYTES);
-        differing += await this.compareSome(disk, first + at, until - at, theirs, found);
-        await this.tell(false);
-      }
-      next += count;
-      this.plan.worked(count * BLOCK_BYTES, this.options.nowMs() - startMs);
-    }
-    return differing;
-  }
-
-  private async compareSome(
-    disk: DiskReplica,
-    first: number,
-    count: number,
-    theirs: Uint8Array,
-    found: (block: number, bytes: Uint8Array) => Promise<void>,
-  ): Promise<number> {
-    const numbers = Array.from({ length: count }, (_, i) => first + i);
-    const blocks = await Promise.all(numbers.map((block) => disk.readBlock(block)));
-    const ours = Buffer.concat(await Promise.all(blocks.map(blockHash)));
-    this.report.blocksCompared += count;
-    const differing = differingBlocks(first, theirs, ours, BLOCK_HASH_BYTES);
-    for (const block of differing) await found(block, blocks[block - first]!);
-    return differing.length;
-  }
-
-  private async nextHashes(): Promise<Hashes> {
-    for (;;) {
-      this.check();
-      const message = this.hashes.shift();
-      if (message !== undefined) return message;
-      await new Promise<void>((resolve) => {
-        this.hashWaiter = resolve;
-      });
-      this.hashWaiter = undefined;
-    }
-  }
-
-  private async sendBlock(disk: number, block: number, bytes: Uint8Array): Promise<void> {
-    this.report.blocksSent++;
-    const sent = isZeroBlock(bytes) ? bytes.subarray(0, 0) : bytes;
-    await this.sendMessage({ type: 'block', disk, block, bytes: sent });
-  }
-
-  private async sendWritten(): Promise<void> {
-    for (const [index, disk] of this.options.disks.entries()) {
-      const written = this.written[index]!;
-      // No more than are marked now: a guest that writes all the time has its next round.
-      for (let left = written.size; left > 0; left--) {
-        const block = written.take();
-        if (block === undefined) break;
-        await this.sendBlock(index, block, await disk.readBlock(block));
-      }
-    }
   }
 
   // ---- memory -------------------------------------------------------------------------------
 
   private async copyMemory(): Promise<void> {
-    const { vcpu, memory, throttle } = this.options;
+    const { vcpu, throttle } = this.options;
     this.phase = 'memory';
-    const pages = memory.length / PAGE_BYTES;
+    const pages = this.memory.length / PAGE_BYTES;
     // Starts the record of what is written; only then a page may be read.
     await vcpu.takeDirty();
-    await this.sendPages(allPages(pages), true);
+    await this.sendPages(undefined);
     for (;;) {
       this.check();
       const bitmap = await vcpu.takeDirty();
-      await this.sendPages(pagesOf(bitmap, pages), false);
-      await this.sendWritten();
+      await this.sendPages(bitmap);
+      await this.disks.sendWritten();
       this.report.rounds++;
-      const rest = await this.estimate(bitmap, pages);
-      const verdict = this.plan.decide(rest.pageBytes, rest.blockBytes);
+      // The next round would have to copy about as much as this one, known better soon.
+      const pageBytes = countPages(bitmap, pages) * PAGE_BYTES;
+      const verdict = this.plan.decide(pageBytes, this.disks.writtenBytes);
       if (verdict.next === 'stop') {
         this.report.why = verdict.why;
         return;
@@ -269,37 +214,36 @@ export class SyncSource {
     }
   }
 
-  /** What the next round would have to copy: about as much as this one, known better soon. */
-  private async estimate(
-    bitmap: Uint8Array,
-    pages: number,
-  ): Promise<{ pageBytes: number; blockBytes: number }> {
-    const blocks = this.written.reduce((sum, { size }) => sum + size, 0);
-    return {
-      pageBytes: countPages(bitmap, pages) * PAGE_BYTES,
-      blockBytes: blocks * BLOCK_BYTES,
-    };
-  }
-
-  private async sendPages(pages: Iterable<number>, isFirst: boolean): Promise<void> {
-    const { memory, link, nowMs } = this.options;
-    let startMs = nowMs();
-    let lookedAt = 0;
-    for (const page of pages) {
-      const bytes = memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
-      const isZero = ZERO_PAGE.equals(bytes);
-      // The target's memory is new: all zeros.
-      if (!isZero || !isFirst) await this.packPage(page, isZero ? undefined : bytes);
-      if (++lookedAt % 64 !== 0) continue;
-      if (isFirst) {
-        this.plan.worked(64 * PAGE_BYTES, nowMs() - startMs);
-        startMs = nowMs();
-      }
-      await link.breathe();
+  /** The pages of the bitmap; or all that are not zeros, as those of the target's new memory are. */
+  private async sendPages(bitmap: Uint8Array | undefined): Promise<void> {
+    const { memory } = this.options;
+    const pages = this.memory.length / PAGE_BYTES;
+    for (let from = 0; from < pages; ) {
       this.check();
-      await this.tell(false);
+      const { next, runs } = await this.worker.scanPages(memory, from, bitmap);
+      await this.packRuns(runs);
+      if (bitmap === undefined) await this.worked((next - from) * PAGE_BYTES);
+      from = next;
     }
     await this.flushPages();
+  }
+
+  private async packRuns(runs: number): Promise<void> {
+    const table = new Uint32Array(this.worker.runs, 0, runs * RUN_WORDS);
+    const buffer = new Uint8Array(this.worker.buffer);
+    let sent = 0;
+    for (let at = 0; at < table.length; at += RUN_WORDS) {
+      const [first = 0, count = 0, offset = 0, bytes = 0] = table.subarray(at, at + RUN_WORDS);
+      const data = bytes === 0 ? undefined : buffer.subarray(offset, offset + bytes);
+      this.report.pagesSent += count;
+      for (let done = 0; done < count; ) {
+        const left = data?.subarray(done * PAGE_BYTES);
+        done += this.packer.addRun(first + done, count - done, left);
+        if (done < count) await this.flushPages();
+      }
+      sent += bytes;
+    }
+    await this.pace(sent);
   }
 
   private async packPage(page: number, bytes: Uint8Array | undefined): Promise<void> {
@@ -338,6 +282,8 @@ export class SyncSource {
     await this.tell(true);
     await this.sendAside(aside);
     await this.sendState(checkpoint.state);
+    this.report.blocksCompared = this.disks.blocksCompared;
+    this.report.blocksSent = this.disks.blocksSent;
     const { pagesSent: pages, blocksSent: blocks } = this.report;
     await this.sendMessage({ type: 'end', sync, stream, pages, blocks });
     this.phase = 'adopting';
@@ -345,25 +291,19 @@ export class SyncSource {
   }
 
   private async copyAside(dirty: Uint8Array): Promise<Aside> {
-    const { memory, link, disks } = this.options;
+    const { memory } = this;
+    const { link } = this.options;
     const numbers = [...pagesOf(dirty, memory.length / PAGE_BYTES)];
     const pages = new Uint8Array(numbers.length * PAGE_BYTES);
     for (const [at, page] of numbers.entries()) {
       pages.set(memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), at * PAGE_BYTES);
       if (at % 256 === 255) await link.breathe();
     }
-    const blocks: Aside['blocks'][number][] = [];
-    for (const [disk, replica] of disks.entries()) {
-      const written = this.written[disk]!;
-      for (let block = written.take(); block !== undefined; block = written.take()) {
-        blocks.push({ disk, block, bytes: await replica.readBlock(block) });
-      }
-    }
-    return { numbers, pages, blocks };
+    return { numbers, pages, blocks: await this.disks.copyAside() };
   }
 
   private async sendAside({ numbers, pages, blocks }: Aside): Promise<void> {
-    for (const { disk, block, bytes } of blocks) await this.sendBlock(disk, block, bytes);
+    for (const block of blocks) await this.disks.send(block);
     for (const [at, page] of numbers.entries()) {
       const bytes = pages.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES);
       await this.packPage(page, ZERO_PAGE.equals(bytes) ? undefined : bytes);
@@ -384,12 +324,35 @@ export class SyncSource {
     return this.options.link.sendBulk(encodeBulkMessage(message), this);
   }
 
+  /** So much of the disks was compared or of the memory looked at, since the last time. */
+  private async worked(bytes: number): Promise<void> {
+    const now = this.options.nowMs();
+    this.plan.worked(bytes, now - this.workedMs);
+    this.workedMs = now;
+    await this.tell(false);
+  }
+
+  /** So much was read or sent: no faster than somebody set. */
+  private async pace(bytes: number): Promise<void> {
+    const { rate, nowMs } = this.options;
+    const waitMs = rate.waitMs(bytes, nowMs());
+    if (waitMs < 1) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+      timer = setTimeout(resolve, waitMs);
+    });
+    clearTimeout(timer);
+    this.wake = undefined;
+    this.check();
+  }
+
   private async tell(isNews: boolean): Promise<void> {
     const now = this.options.nowMs();
     if (!isNews && now - this.toldMs < PROGRESS_MS) return;
     this.toldMs = now;
-    const { phase, percent, round, etaS } = this;
-    await this.sendMessage({ type: 'progress', phase, percent, round, etaS });
+    const { why: _, ...facts } = this.facts;
+    await this.sendMessage({ type: 'progress', ...facts });
   }
 
   private check(): void {
@@ -397,12 +360,19 @@ export class SyncSource {
   }
 }
 
+export interface SyncSourceFacts {
+  readonly phase: SyncPhase;
+  readonly percent: number;
+  readonly round: number;
+  readonly etaS: number | null;
+  readonly kind: SyncKind;
+  readonly why: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
 interface Aside {
   readonly numbers: readonly number[];
   readonly pages: Uint8Array;
-  readonly blocks: readonly { disk: number; block: number; bytes: Uint8Array }[];
-}
-
-function* allPages(pages: number): Generator<number> {
-  for (let page = 0; page < pages; page++) yield page;
+  readonly blocks: readonly Block[];
 }

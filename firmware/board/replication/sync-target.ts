@@ -1,12 +1,29 @@
-// Sync-up as the target does it: tell the hash of every disk block, write those that come, fill a fresh
-// memory, and when everything is here and the disks are flushed, make a machine of it.
+// Sync-up as the target does it: tell the hash of every disk block that may differ, write those that come, fill a
+// fresh memory, and when everything is here and the disks are flushed, make a machine of it. What has been made equal
+// is remembered meanwhile: whatever ends this attempt, the next one goes on from there.
 //
 // The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
 // are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.
-import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import {
+  GuestMemory,
+  type GuestMemory as Memory,
+  SyncWorker,
+  type SyncWorker as Worker,
+} from '../../../native/index.ts';
+import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
+import { REGION_BYTES_MIN } from '../../lockstep/region-map.ts';
+import {
+  BLOCK_BYTES,
+  type BlockRange,
+  type BulkMessage,
+  encodeBulkMessage,
+  PAGE_BYTES,
+  type SyncKind,
+  type SyncPhase,
+} from './bulk-messages.ts';
 import { type LogLink, Stopped } from './log-link.ts';
-import { type BulkMessage, encodeBulkMessage, PAGE_BYTES, type SyncPhase } from './messages.ts';
+import { blockRanges } from './source-disks.ts';
 
 export interface SyncTargetOptions {
   readonly boot: number;
@@ -14,6 +31,9 @@ export interface SyncTargetOptions {
   readonly link: LogLink;
   readonly memoryBytes: number;
   readonly disks: readonly DiskReplica[];
+  /** What this board remembers of them; undefined: nothing. */
+  readonly changes: () => ChangeLog | undefined;
+  readonly nowMs: () => number;
   /** The source begins, for the first time or anew. */
   readonly began: () => void;
   /** Everything is here. Takes over the memory, which has a token for other threads. */
@@ -24,11 +44,16 @@ export interface SyncTargetOptions {
 
 type Start = Extract<BulkMessage, { type: 'start' }>;
 type End = Extract<BulkMessage, { type: 'end' }>;
-type Block = Extract<BulkMessage, { type: 'block' }>;
+type Blocks = Extract<BulkMessage, { type: 'blocks' }>;
+type Ranges = Extract<BulkMessage, { type: 'ranges' }>;
+type Equal = Extract<BulkMessage, { type: 'equal' }>;
 type Pages = Extract<BulkMessage, { type: 'pages' }>;
 
-const HASHES_A_MESSAGE = 16;
-const WRITES_MAX = 32;
+/** Messages of blocks, each of half a MiB at most. */
+const WRITES_MAX = 16;
+/** What has become equal is kept after so long, or after such a share of a disk. */
+const KEEP_MS = 2_000;
+const KEEP_SHARE = 1 / 64;
 const STATE_BYTES_MAX = 64 << 20;
 
 export class SyncTarget {
@@ -36,6 +61,9 @@ export class SyncTarget {
   percent = 0;
   round = 0;
   etaS: number | null = null;
+  kind: SyncKind = 'everything';
+  doneBytes = 0;
+  totalBytes = 0;
   isStopped = false;
   /** For tests and for the event that tells of the end. */
   readonly counts = { pages: 0, blocks: 0 };
@@ -47,6 +75,14 @@ export class SyncTarget {
   private stateBytes = 0;
   private writes = 0;
   private writesDone: (() => void) | undefined;
+  private worker: Worker | undefined;
+  /** What the source would have compared, for each disk. */
+  private ranges: BlockRange[][] = [];
+  /** Below these blocks all is equal: of each disk, as told, and as it is on the medium. */
+  private equal: { told: number; kept: number }[] = [];
+  private keptMs = 0;
+  private keeping: Promise<void> = Promise.resolve();
+  private isKeeping = false;
 
   constructor(options: SyncTargetOptions) {
     this.options = options;
@@ -57,6 +93,8 @@ export class SyncTarget {
     this.isStopped = true;
     this.memory?.close();
     this.memory = undefined;
+    this.worker?.close();
+    this.worker = undefined;
     this.options.link.wantBulk(true);
     this.options.link.wakeSenders();
     this.writesDone?.();
@@ -75,12 +113,21 @@ export class SyncTarget {
         this.percent = message.percent;
         this.round = message.round;
         this.etaS = message.etaS;
+        this.kind = message.kind;
+        this.doneBytes = message.doneBytes;
+        this.totalBytes = message.totalBytes;
+        return;
+      case 'ranges':
+        this.takeRanges(message);
+        return;
+      case 'equal':
+        this.takeEqual(message);
         return;
       case 'pages':
         this.takePages(message);
         return;
-      case 'block':
-        this.takeBlock(message);
+      case 'blocks':
+        this.takeBlocks(message);
         return;
       case 'state':
         this.takeState(message.bytes);
@@ -89,6 +136,7 @@ export class SyncTarget {
         this.guarded(() => this.end(message));
         return;
       case 'hashes':
+      case 'looked':
         this.fail(new Error('the source sends hashes'));
         return;
     }
@@ -102,33 +150,111 @@ export class SyncTarget {
       return;
     }
     this.memory?.close();
+    this.worker?.close();
+    this.worker = new SyncWorker();
     this.memory = new GuestMemory({ bytes: memoryBytes });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.start = start;
     this.phase = 'disks';
+    this.keptMs = this.options.nowMs();
     this.counts.pages = 0;
     this.counts.blocks = 0;
     this.state = [];
     this.stateBytes = 0;
+    this.ranges = this.options.disks.map(() => []);
+    this.equal = this.options.disks.map(() => ({ told: 0, kept: 0 }));
     this.options.began();
-    this.guarded(() => this.sendHashes(start));
   }
 
-  private async sendHashes(start: Start): Promise<void> {
-    const { sync } = start;
-    for (const [disk, replica] of this.options.disks.entries()) {
-      for (let first = 0; first < replica.blocks; first += HASHES_A_MESSAGE) {
-        const count = Math.min(HASHES_A_MESSAGE, replica.blocks - first);
-        const hashes = new Uint8Array(count * BLOCK_HASH_BYTES);
-        // A few at a time: the guest of tomorrow is not here yet, but the arbiter is.
-        for (let at = 0; at < count; at += 4) {
-          const some = Math.min(4, count - at);
-          hashes.set(await replica.hashes(first + at, some), at * BLOCK_HASH_BYTES);
-          if (this.start !== start) return;
-        }
-        const message = encodeBulkMessage({ type: 'hashes', sync, disk, first, hashes });
-        await this.options.link.sendBulk(message, this);
+  private takeRanges({ disk, isLast, ranges }: Ranges): void {
+    const { start, worker, options } = this;
+    const blocks = options.disks[disk]?.blocks ?? 0;
+    if (ranges.some(({ first, count }) => first + count > blocks)) {
+      this.fail(new Error(`blocks that disk ${disk} does not have`));
+      return;
+    }
+    this.ranges[disk]?.push(...ranges);
+    if (!isLast || start === undefined) return;
+    this.sendHashes(start, worker!).catch((error) => {
+      // What was begun anew meanwhile has its own.
+      if (this.start === start) this.fail(error as Error);
+    });
+  }
+
+  /** What may differ, of each disk; on the medium before a block is written. */
+  private async toCompare({ base, isNew }: Start): Promise<BlockRange[][]> {
+    const { disks } = this.options;
+    const changes = this.options.changes();
+    if (changes === undefined || base === 0 || isNew) {
+      if (base === 0) await changes?.forget('the other board keeps nothing');
+      else {
+        await changes?.begin(base, true);
+        await changes?.settle(base);
       }
+      return disks.map(({ blocks }) => [{ first: 0, count: blocks }]);
+    }
+    const since = changes.since(base);
+    if (since === undefined) throw new Error('what this board remembered of its disks is lost');
+    for (const [disk, map] of since.entries()) {
+      for (const { first, count } of this.ranges[disk]!) {
+        map.markBytes({ offset: first * BLOCK_BYTES, bytes: count * BLOCK_BYTES });
+      }
+    }
+    await changes.mark(since.map((map) => [...map.ranges()]));
+    return since.map(blockRanges);
+  }
+
+  private async sendHashes(start: Start, worker: Worker): Promise<void> {
+    const { sync } = start;
+    const { disks, link } = this.options;
+    // What an earlier attempt still had to write is behind it.
+    for (const replica of disks) await replica.idle();
+    const ranges = await this.toCompare(start);
+    for (const [disk, replica] of disks.entries()) {
+      for (const { first: from, count } of ranges[disk]!) {
+        for (let first = from; first < from + count; ) {
+          if (this.start !== start) return;
+          const { zeros, hashes } = await replica.survey(worker, first, from + count);
+          const message = encodeBulkMessage({ type: 'hashes', sync, disk, first, zeros, hashes });
+          await link.sendBulk(message, this);
+          first += zeros + hashes.length / BLOCK_HASH_BYTES;
+        }
+      }
+      const end = { type: 'hashes', sync, disk, first: replica.blocks, zeros: 0 } as const;
+      await link.sendBulk(encodeBulkMessage({ ...end, hashes: new Uint8Array(0) }), this);
+    }
+  }
+
+  private takeEqual({ disk, block }: Equal): void {
+    const { equal, options } = this;
+    const known = equal[disk];
+    if (known === undefined) return;
+    known.told = Math.max(known.told, block);
+    const now = options.nowMs();
+    const blocks = Math.max(REGION_BYTES_MIN / BLOCK_BYTES, options.disks[disk]!.blocks * KEEP_SHARE);
+    const isDue = known.told - known.kept >= blocks || now - this.keptMs >= KEEP_MS;
+    if (this.isKeeping || !isDue || options.changes() === undefined) return;
+    this.keptMs = now;
+    this.isKeeping = true;
+    this.keeping = this.keep(this.start).finally(() => {
+      this.isKeeping = false;
+    });
+    this.guarded(() => this.keeping);
+  }
+
+  /** What was told to be equal so far is on the medium, and then remembered. */
+  private async keep(start: Start | undefined): Promise<void> {
+    const { disks, changes } = this.options;
+    const told = this.equal.map((one) => one.told);
+    for (const [disk, replica] of disks.entries()) {
+      const { kept } = this.equal[disk]!;
+      const until = told[disk]!;
+      if (replica.isReadOnly || until <= kept) continue;
+      await replica.settled();
+      await replica.flush();
+      if (this.start !== start || this.isStopped) return;
+      await changes()?.clear(disk, kept * BLOCK_BYTES, until * BLOCK_BYTES);
+      this.equal[disk]!.kept = until;
     }
   }
 
@@ -141,23 +267,23 @@ export class SyncTarget {
       }
       this.counts.pages += count;
       if (data !== undefined) bytes.set(data, first * PAGE_BYTES);
-      else bytes.fill(0, first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+      else this.memory?.clearPages(first, count);
     }
   }
 
-  private takeBlock({ disk, block, bytes }: Block): void {
+  private takeBlocks({ disk, first, count, bytes }: Blocks): void {
     const replica = this.options.disks[disk];
-    const fits = replica !== undefined && !replica.isReadOnly && block < replica.blocks;
-    if (!fits || (bytes.length > 0 && bytes.length !== replica.blockBytes(block))) {
-      this.fail(new Error(`a block that disk ${disk} does not have`));
+    const fits = replica !== undefined && !replica.isReadOnly && first + count <= replica.blocks;
+    if (!fits || (bytes.length > 0 && bytes.length !== replica.blocksBytes(first, count))) {
+      this.fail(new Error(`blocks that disk ${disk} does not have`));
       return;
     }
-    this.counts.blocks++;
+    this.counts.blocks += count;
     this.writes++;
     if (this.writes >= WRITES_MAX) this.options.link.wantBulk(false);
     this.guarded(async () => {
       try {
-        await replica.writeBlock(block, bytes);
+        await replica.writeBlocks(first, count, bytes);
       } finally {
         this.written();
       }
@@ -194,11 +320,18 @@ export class SyncTarget {
     }
     // Before anybody counts on this disk.
     for (const disk of options.disks) if (!disk.isReadOnly) await disk.flush();
+    await this.keeping.catch(() => {});
+    if (this.isStopped || this.start !== start) return;
+    // All that was told since, and what the guest wrote meanwhile.
+    for (const [disk, { bytes }] of options.disks.entries()) {
+      if (start.base !== 0) await options.changes()?.clear(disk, 0, bytes);
+    }
     if (this.isStopped || this.start !== start) return;
     const memory = this.memory!;
     this.memory = undefined;
     this.bytes = new Uint8Array(0);
     this.start = undefined;
+    this.worker?.close();
     options.adopt(memory, Buffer.concat(this.state), stream);
   }
 

@@ -70,9 +70,37 @@ export interface SyncFacts {
   readonly percent: number;
   readonly etaS: number | null;
   readonly round: number;
+  /** Whether all of the disks is compared, or what changed; and why all of them, in words. */
+  readonly kind: 'everything' | 'changes';
+  readonly why: string;
+  /** Of the disks and the memory: looked at, and in all; 0: not known yet. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
   /** Why the peer was refused, each reason a sentence. */
   readonly refusals: readonly string[];
 }
+
+/** The slow comparison of the disks of boards in step, as the leader has it. */
+export interface CheckFacts {
+  /** MiB a second; 0: never. */
+  readonly mibS: number;
+  /** Of the round that goes on. */
+  readonly percent: number;
+  /** Blocks that differed in it. */
+  readonly differing: number;
+  /** When the last whole round ended, in milliseconds since 1970; null: none since the start. */
+  readonly lastAtMs: number | null;
+  readonly lastDiffering: number | null;
+}
+
+export const NO_CHECK: CheckFacts = {
+  ...{ mibS: 0, percent: 0, differing: 0, lastAtMs: null, lastDiffering: null },
+};
+
+export const NO_SYNC: SyncFacts = {
+  ...{ phase: 'none', percent: 0, etaS: null, round: 0, kind: 'everything', why: '' },
+  ...{ doneBytes: 0, totalBytes: 0, refusals: [] },
+};
 
 export interface Takeover {
   readonly cause: string;
@@ -140,6 +168,7 @@ export interface ReplicationFacts {
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
   readonly link: LinkFacts;
   readonly sync: SyncFacts;
+  readonly check: CheckFacts;
   readonly lastTakeover: Takeover | null;
   readonly disks: readonly { readonly path: string; readonly trouble: string | null }[];
   /** Since when a disk request has been under way, or null. */

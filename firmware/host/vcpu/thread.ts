@@ -7,6 +7,7 @@ import type { Birth } from '../../lockstep/item-stream.ts';
 import { decodeLiveState } from '../../lockstep/live-state.ts';
 import { OutputCounter } from '../../lockstep/outputs.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
+import { PAGE_BYTES } from '../../machine/memory-map.ts';
 import { FactWords } from './facts.ts';
 import { Follow } from './follow.ts';
 import { Lead } from './lead.ts';
@@ -280,7 +281,7 @@ export class VcpuThread {
     this.flush(true);
     const { role } = this;
     this.life.close();
-    new Uint8Array(this.memory.buffer).fill(0);
+    this.memory.clearPages(0, this.start.config.memoryBytes / PAGE_BYTES);
     this.life = this.powerOn(birth);
     if (role.role === 'following') role.attach(this.life);
     else {

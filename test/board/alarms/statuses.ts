@@ -1,4 +1,5 @@
 // A status of a pair in which all is well, for tests that change one thing of it.
+import { NO_CHECK, NO_SYNC } from '../../../firmware/board/replication/types.ts';
 import type { Status } from '../../../firmware/board/status.ts';
 
 const path = {
@@ -49,7 +50,8 @@ export function healthyStatus(): Status {
     logKbps: 38,
     gate: { mode: 'acked', waiting: 0, oldestMs: 0 },
     link: { up: true, rttUs: 92, frameBytes: 1_500, paths: [] },
-    sync: { phase: 'none', percent: 0, etaS: null, round: 0, refusals: [], isAllowed: true },
+    sync: { ...NO_SYNC, isAllowed: true },
+    check: NO_CHECK,
     lastTakeover: {
       cause: 'the log link and both other paths fell silent',
       kind: 'takeover',

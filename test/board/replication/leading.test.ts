@@ -57,7 +57,13 @@ test('a board that does not fit is refused in words, and nothing is begun', () =
   const leading = new Leading(fake.shared);
   leading.syncSource(PARTNER);
   const theirs = { ...FACTS, memoryBytes: 2 << 20, kernel: Uint8Array.of(0xbb) };
-  leading.wanted({ type: 'want', ...PARTNER, facts: encodeFacts(theirs) });
+  leading.wanted({
+    type: 'want',
+    bases: [],
+    forgotten: '',
+    ...PARTNER,
+    facts: encodeFacts(theirs),
+  });
   const refusal = fake.sent[0];
   assert.ok(refusal?.type === 'refuse' && refusal.session === PARTNER.session);
   assert.match(refusal.reasons.join('; '), /guest memory: .*kernel file: /);

@@ -1,5 +1,7 @@
 // The log channel as replication uses it, over a channel of a few lines: order through the overflow, what
 // is lost with a link, bulk that waits, bytes that make no sense.
+
+import { encodeBulkMessage } from '../../../firmware/board/replication/bulk-messages.ts';
 import {
   LogLink,
   OVERFLOW_BYTES_MAX,
@@ -7,7 +9,6 @@ import {
 } from '../../../firmware/board/replication/log-link.ts';
 import {
   decodeLogMessage,
-  encodeBulkMessage,
   encodeLogMessage,
 } from '../../../firmware/board/replication/messages.ts';
 import type { Channel, ChannelHandler } from '../../../logchan/channel.ts';

@@ -2,13 +2,15 @@
 import {
   type BulkMessage,
   decodeBulkMessage,
-  decodeLogMessage,
   encodeBulkMessage,
+  PAGE_BYTES,
+} from '../../../firmware/board/replication/bulk-messages.ts';
+import {
+  decodeLogMessage,
   encodeLogMessage,
   type LogMessage,
-  PAGE_BYTES,
-  PagePacker,
 } from '../../../firmware/board/replication/messages.ts';
+import { PagePacker } from '../../../firmware/board/replication/page-packer.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 
 const test = suite('board/replication/messages');
@@ -29,7 +31,11 @@ const LOG: readonly LogMessage[] = [
     ...{ type: 'ack', stream: 1, generation: 2, session: 3, through: 2 ** 40, applied: 77 },
     ...{ position: 12n, virtualNs: 34n },
   },
-  { type: 'want', boot: 1, session: 2, facts: random.bytes(300) },
+  {
+    ...{ type: 'want', boot: 1, session: 2, bases: [2 ** 48, 7], forgotten: 'another disk' },
+    facts: random.bytes(300),
+  },
+  { type: 'base', step: 'here', session: 3, base: 2 ** 48 },
   { type: 'refuse', session: 9, reasons: [] },
   { type: 'refuse', session: 9, reasons: ['größer', 'andere Platte', ''] },
   { type: 'synced', stream: 3, session: 4 },
@@ -41,14 +47,26 @@ const LOG: readonly LogMessage[] = [
 ];
 
 const BULK: readonly Exclude<BulkMessage, { type: 'pages' }>[] = [
-  { type: 'start', sync: 1, boot: 2, session: 3, memoryBytes: 2 ** 33 },
-  { type: 'hashes', sync: 1, disk: 2, first: 3, hashes: random.bytes(48) },
-  { type: 'block', disk: 1, block: 9, bytes: random.bytes(65_536) },
-  { type: 'block', disk: 1, block: 9, bytes: new Uint8Array(0) },
+  {
+    ...{ type: 'start', sync: 1, boot: 2, session: 3, memoryBytes: 2 ** 33 },
+    ...{ base: 2 ** 48, isNew: true },
+  },
+  { type: 'ranges', disk: 1, isLast: false, ranges: [{ first: 7, count: 2 ** 28 }] },
+  { type: 'ranges', disk: 0, isLast: true, ranges: [] },
+  { type: 'equal', disk: 1, block: 2 ** 28 },
+  { type: 'hashes', sync: 1, disk: 2, first: 3, zeros: 2 ** 28, hashes: random.bytes(48) },
+  { type: 'blocks', disk: 1, first: 9, count: 2, bytes: random.bytes(65_536 + 512) },
+  { type: 'blocks', disk: 1, first: 9, count: 2 ** 28, bytes: new Uint8Array(0) },
   { type: 'state', bytes: random.bytes(500) },
   { type: 'end', sync: 1, stream: 2, pages: 3, blocks: 4 },
-  { type: 'progress', phase: 'memory', percent: 55, round: 3, etaS: 12 },
-  { type: 'progress', phase: 'disks', percent: 0, round: 0, etaS: null },
+  {
+    ...{ type: 'progress', phase: 'memory', percent: 55, round: 3, etaS: 12, kind: 'changes' },
+    ...{ doneBytes: 2 ** 40, totalBytes: 2 ** 41 },
+  },
+  {
+    ...{ type: 'progress', phase: 'disks', percent: 0, round: 0, etaS: null, kind: 'everything' },
+    ...{ doneBytes: 0, totalBytes: 0 },
+  },
 ];
 
 test('every message comes back as it went', () => {
@@ -72,7 +90,10 @@ test('the bytes are those of MESSAGES.md', () => {
     '06010000000200000003000000' +
       ['0000000000010000', '4d00000000000000', '0c00000000000000', '2200000000000000'].join(''),
   );
-  assert.is(hex(encodeBulkMessage(BULK[6]!)), '4701370300' + '0c000000');
+  assert.is(
+    hex(encodeBulkMessage(BULK[9]!)),
+    '4701370300' + '0c000000' + '01' + '0000000000010000' + '0000000000020000',
+  );
 });
 
 test('pages are packed into runs and come out as they were', () => {
@@ -134,6 +155,18 @@ test('what is cut, too long or senseless is refused with a reason', () => {
   const ack = encodeLogMessage(LOG[7]!);
   ack[26] = 0xff;
   assert.equal(decodeLogMessage(ack), { ok: false, reason: 'value' });
+  for (const [count, length] of [
+    [0, 0],
+    [1, 65_537],
+    [1, 100],
+    [3, 2 * 65_536],
+  ] as const) {
+    const blocks = encodeBulkMessage({
+      ...{ type: 'blocks', disk: 1, first: 9, count },
+      bytes: new Uint8Array(length),
+    });
+    assert.equal(decodeBulkMessage(blocks), { ok: false, reason: 'value' }, `${count}, ${length}`);
+  }
 });
 
 test('noise and damage never throw', () => {

@@ -1,6 +1,6 @@
 // Replication of two boards in one process: a log link between two memory ports, a plant both are on, disks in
 // files, and a script in place of the arbiter that gives the orders of each step in its order.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GuestPlan } from '../../../firmware/board/config/types.ts';
@@ -201,6 +201,8 @@ export interface RigOptions {
   readonly wrap?: (port: Port, name: 'a' | 'b') => Port;
   readonly replication?: Partial<ReplicationOptions>;
   readonly diskBytes?: number;
+  /** The boards remember what changes on their disks. */
+  readonly remembers?: boolean;
   /** Contents of the disks; @default random and unlike. */
   readonly disks?: (name: 'a' | 'b') => Uint8Array;
 }
@@ -213,7 +215,8 @@ export class Rig {
   a!: TestBoard;
   b!: TestBoard;
   private readonly options: RigOptions;
-  private boots = 10;
+  /** Numbers of starts, for each board its own. */
+  private readonly boots = { a: 10, b: 1000 };
 
   constructor(options: RigOptions) {
     this.options = options;
@@ -237,6 +240,13 @@ export class Rig {
     };
   }
 
+  /** Where a board keeps what it remembers. */
+  state(name: 'a' | 'b'): string {
+    const folder = join(this.folder, `state-${name}`);
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  }
+
   disk(name: 'a' | 'b'): string {
     return join(this.folder, `${name}.img`);
   }
@@ -253,11 +263,14 @@ export class Rig {
     const { wrap } = this.options;
     const end = this.cable.port(name === 'a' ? 0 : 1);
     const port = wrap === undefined ? end : wrap(end, name);
-    const board = new TestBoard(name, this.disk(name), this.boots++);
+    const board = new TestBoard(name, this.disk(name), this.boots[name]++);
     const openBackends = this.plant.opens(name);
     // A host that is shared starves a backup now and then; that is not what most tests are about.
     const limits = { lag: { ...LAG_LIMITS, hardMs: 300_000 } };
-    const options = { openBackends, limits, ...this.options.replication };
+    const changes = this.options.remembers
+      ? { changes: { folder: this.state(name), pair: 'p' } }
+      : {};
+    const options = { openBackends, limits, ...changes, ...this.options.replication };
     return board.open(port, { ...this.plan, ...plan }, options);
   }
 

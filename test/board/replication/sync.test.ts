@@ -1,8 +1,16 @@
 // Sync-up under trouble: refused, cut, slowed, failing, and a backup that cannot keep up.
-import { readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { GuestPlan } from '../../../firmware/board/config/types.ts';
-import { decodeBulkMessage } from '../../../firmware/board/replication/messages.ts';
+import { decodeBulkMessage } from '../../../firmware/board/replication/bulk-messages.ts';
 import { LAG_LIMITS } from '../../../firmware/lockstep/lag.ts';
 import { SYNC_PLAN_LIMITS } from '../../../firmware/lockstep/sync-plan.ts';
 import { NO_FAULTS } from '../../../logchan/faulty-line.ts';
@@ -341,9 +349,9 @@ test(
     const { a, b } = rig;
     await rig.lead(a);
     const [disk] = b.replication.runner.disks;
-    const write = disk!.writeBlock.bind(disk!);
-    let left = 10;
-    disk!.writeBlock = async (...args) => {
+    const write = disk!.writeBlocks.bind(disk!);
+    let left = 3;
+    disk!.writeBlocks = async (...args) => {
       if (left-- === 0) throw new Error('a bad sector');
       await write(...args);
     };
@@ -368,24 +376,57 @@ test(
     // Blocks alone are counted: how much memory travels depends on how often its rounds come.
     const { link } = a.replication;
     const sendBulk = link.sendBulk.bind(link);
-    const blocks: { block: number; bytes: Uint8Array }[] = [];
+    const runs: { count: number; bytes: Uint8Array }[] = [];
     link.sendBulk = (bytes, signal) => {
       const decoded = decodeBulkMessage(bytes);
-      if (decoded.ok && decoded.message.type === 'block') blocks.push(decoded.message);
+      // A copy: it may be made in place.
+      if (decoded.ok && decoded.message.type === 'blocks') {
+        runs.push({ ...decoded.message, bytes: decoded.message.bytes.slice() });
+      }
       return sendBulk(bytes, signal);
     };
     await rig.protect(a, b, 1);
-    assert.is(blocks.length, a.replication.leading.lastSync!.blocksSent);
-    assert.ok(blocks.length >= DISK_BYTES >> 16, 'each block of the target was to be mended');
+    const total = (of: typeof runs) => of.reduce((sum, { count }) => sum + count, 0);
+    assert.is(total(runs), a.replication.leading.lastSync!.blocksSent);
+    assert.ok(total(runs) >= DISK_BYTES >> 16, 'each block of the target was to be mended');
     // Where the guest wrote meanwhile there is something to carry.
-    const filled = blocks.filter(({ bytes }) => bytes.length > 0);
+    const filled = runs.filter(({ bytes }) => bytes.length > 0);
     assert.ok(filled.every(({ bytes }) => bytes.some((byte) => byte !== 0)));
-    assert.ok(filled.length < blocks.length / 2, `${filled.length} of ${blocks.length}`);
+    assert.ok(total(filled) < total(runs) / 2, `${total(filled)} of ${total(runs)}`);
     await rig.stopBoth(a, b);
     assert.ok(rig.disksAreEqual());
   },
   LONG,
 );
+
+test(
+  'a TiB costs what is in it, on both boards',
+  async () => {
+    const rig = new Rig({ random: seededRandom('sparse') });
+    open.push(rig);
+    for (const name of ['a', 'b'] as const) truncateSync(rig.disk(name), 2 ** 40);
+    await rig.open();
+    const { a, b } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    const { blocksCompared, bytesRead } = a.replication.leading.lastSync!;
+    assert.is(blocksCompared, 2 ** 24);
+    assert.ok(bytesRead <= 2 * DISK_BYTES, `${bytesRead} bytes read`);
+    await rig.stopBoth(a, b);
+    assert.ok(statSync(b.disk).blocks * 512 <= 2 * DISK_BYTES, 'no hole was filled');
+    const [here, there] = [a, b].map(({ disk }) => headOf(disk, DISK_BYTES));
+    assert.ok(here!.equals(there!));
+  },
+  LONG,
+);
+
+function headOf(path: string, bytes: number): Buffer {
+  const head = Buffer.alloc(bytes);
+  const fd = openSync(path, 'r');
+  readSync(fd, head, 0, bytes, 0);
+  closeSync(fd);
+  return head;
+}
 
 test(
   'over a link that loses, repeats, reorders and damages',

@@ -1,0 +1,200 @@
+// Converts arguments, guards lifetime, forwards to sync/. A job has copies of all it reads and shares the room it
+// writes into; what it found is there until the next job begins.
+#include "napi/sync-worker-napi.h"
+
+#include <uv.h>
+
+#include <cmath>
+#include <utility>
+
+#include "napi/guest-memory-napi.h"
+#include "sync/block-scan.h"
+#include "sync/page-scan.h"
+
+namespace twinstep::napi {
+namespace {
+
+constexpr double kDescriptorMax = 2147483647.0;
+constexpr double kBytesMax = 4503599627370495.0;  // 2^52 - 1: sums stay exact
+constexpr double kBlockMax = 4294967295.0;
+constexpr size_t kRunsMax = 512;
+// A message's head, whoever makes one.
+constexpr uint32_t kHeadBytes = 16;
+constexpr size_t kBufferBytes = (2 << 20) + kRunsMax * kHeadBytes;
+
+uint64_t whole(const Napi::CallbackInfo& info, size_t index, const char* what, double max) {
+  const double value =
+      info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : -1;
+  if (!(value >= 0 && value <= max && std::floor(value) == value)) {
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a whole number >= 0");
+  }
+  return static_cast<uint64_t>(value);
+}
+
+std::vector<uint8_t> bytes(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (!info[index].IsTypedArray() ||
+      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a Uint8Array");
+  }
+  const auto array = info[index].As<Napi::Uint8Array>();
+  return {array.Data(), array.Data() + array.ByteLength()};
+}
+
+sync::Image image(const Napi::CallbackInfo& info) {
+  return {static_cast<int>(whole(info, 0, "fd", kDescriptorMax)), whole(info, 1, "bytes", kBytesMax)};
+}
+
+sync::RunBuffer run_buffer(SyncWorker::Room& room) {
+  return {room.buffer.data(), static_cast<uint32_t>(room.buffer.size()), room.runs.data(),
+          static_cast<uint32_t>(room.runs.size()), kHeadBytes};
+}
+
+struct Job {
+  std::function<SyncWorker::Answer(SyncWorker::Room&)> work;
+  std::shared_ptr<SyncWorker::Room> room;
+  std::shared_ptr<bool> is_busy;
+  Napi::ThreadSafeFunction answers;
+  Napi::Promise::Deferred deferred;
+  SyncWorker::Answer answer;
+};
+
+Napi::Value error_of(Napi::Env env, const SyncWorker::Answer& answer) {
+  const bool is_short = answer.error < 0;
+  const std::string code = is_short ? "E_SHORT" : uv_err_name(-answer.error);
+  const std::string words = is_short ? "the file became shorter" : uv_strerror(-answer.error);
+  auto error = Napi::Error::New(env, code + ": " + words + ", read");
+  error.Value().Set("code", Napi::String::New(env, code));
+  error.Value().Set("block", Napi::Number::New(env, static_cast<double>(answer.at_block)));
+  return error.Value();
+}
+
+void answered(Napi::Env env, Napi::Function, Job* given) {
+  const std::unique_ptr<Job> job(given);
+  // The environment is being terminated: nobody waits any more.
+  if (static_cast<napi_env>(env) == nullptr) return;
+  *job->is_busy = false;
+  job->answers.Unref(env);
+  if (job->answer.error != 0) return job->deferred.Reject(error_of(env, job->answer));
+  auto answer = Napi::Object::New(env);
+  for (const auto& [name, number] : job->answer.numbers) answer.Set(name, Napi::Number::New(env, number));
+  job->deferred.Resolve(answer);
+}
+
+template <typename Found>
+SyncWorker::Answer failed(const Found& found) {
+  return {{}, found.failure.error, found.failure.at_block};
+}
+
+}  // namespace
+
+Napi::Function SyncWorker::define(Napi::Env env) {
+  return DefineClass(env, "SyncWorker",
+                     {InstanceAccessor<&SyncWorker::buffer>("buffer"),
+                      InstanceAccessor<&SyncWorker::runs>("runs"),
+                      InstanceMethod<&SyncWorker::survey>("survey"),
+                      InstanceMethod<&SyncWorker::compare>("compare"),
+                      InstanceMethod<&SyncWorker::scan_pages>("scanPages"),
+                      InstanceMethod<&SyncWorker::close>("close")});
+}
+
+SyncWorker::SyncWorker(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<SyncWorker>(info), room_(std::make_shared<Room>()) {
+  const Napi::Env env = info.Env();
+  room_->buffer.resize(kBufferBytes);
+  room_->runs.resize(kRunsMax);
+  // SAFETY: the finalizers' copies keep the room for as long as the engine may reach the bytes.
+  const auto view = [&](void* data, size_t length) {
+    return Napi::Persistent(Napi::ArrayBuffer::New(
+        env, data, length, [](Napi::Env, void*, std::shared_ptr<Room>* held) { delete held; },
+        new std::shared_ptr<Room>(room_)));
+  };
+  buffer_ = view(room_->buffer.data(), kBufferBytes);
+  runs_ = view(room_->runs.data(), kRunsMax * sizeof(sync::Run));
+  answers_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "twinstep:sync", 0, 1);
+  // Only a job under way keeps the loop alive.
+  answers_.Unref(env);
+  worker_ = std::make_unique<sync::Worker>();
+}
+
+SyncWorker::~SyncWorker() { end(); }
+
+void SyncWorker::end() {
+  if (!worker_) return;
+  worker_.reset();
+  answers_.Release();
+}
+
+// May be called twice, and while a job is under way: that one is still answered.
+void SyncWorker::close(const Napi::CallbackInfo&) { end(); }
+
+Napi::Value SyncWorker::buffer(const Napi::CallbackInfo&) { return buffer_.Value(); }
+Napi::Value SyncWorker::runs(const Napi::CallbackInfo&) { return runs_.Value(); }
+
+Napi::Value SyncWorker::start(Napi::Env env, std::function<Answer(Room&)> work) {
+  if (!worker_) throw Napi::TypeError::New(env, "this SyncWorker is closed");
+  if (*is_busy_) throw Napi::Error::New(env, "this SyncWorker has a job under way");
+  auto* job = new Job{std::move(work), room_,    is_busy_, answers_,
+                      Napi::Promise::Deferred::New(env), {}};
+  *is_busy_ = true;
+  answers_.Acquire();
+  answers_.Ref(env);
+  worker_->give([job] {
+    job->answer = job->work(*job->room);
+    auto answers = job->answers;
+    answers.NonBlockingCall(job, answered);
+    answers.Release();
+  });
+  return job->deferred.Promise();
+}
+
+// survey(fd, bytes, first, end): { zeros, hashed, bytesRead }, the hashes at the start of the buffer.
+Napi::Value SyncWorker::survey(const Napi::CallbackInfo& info) {
+  const auto of = image(info);
+  const uint64_t first = whole(info, 2, "first", kBlockMax);
+  const uint64_t end = whole(info, 3, "end", kBlockMax);
+  return start(info.Env(), [=](Room& room) -> Answer {
+    const auto found = sync::survey(of, first, end, room.buffer.data());
+    if (found.failure.error != 0) return failed(found);
+    return {{{"zeros", static_cast<double>(found.zeros)},
+             {"hashed", found.hashed},
+             {"bytesRead", static_cast<double>(found.bytes_read)}}};
+  });
+}
+
+// compare(fd, bytes, first, zeros, hashes): { next, runs, bytesRead }.
+Napi::Value SyncWorker::compare(const Napi::CallbackInfo& info) {
+  const auto of = image(info);
+  const uint64_t first = whole(info, 2, "first", kBlockMax);
+  const uint64_t zeros = whole(info, 3, "zeros", kBlockMax);
+  auto hashes = bytes(info, 4, "hashes");
+  if (hashes.size() % sync::kHashBytes != 0) {
+    throw Napi::RangeError::New(info.Env(), "hashes of 16 bytes a block");
+  }
+  return start(info.Env(), [=, hashes = std::move(hashes)](Room& room) -> Answer {
+    auto runs = run_buffer(room);
+    const auto hashed = static_cast<uint32_t>(hashes.size() / sync::kHashBytes);
+    const auto done = sync::compare(of, first, hashes.data(), zeros, hashed, runs);
+    if (done.failure.error != 0) return failed(done);
+    return {{{"next", static_cast<double>(done.next)},
+             {"runs", runs.count()},
+             {"bytesRead", static_cast<double>(done.bytes_read)}}};
+  });
+}
+
+// scanPages(memory, first, bitmap or undefined): { next, runs, lookedAt }.
+Napi::Value SyncWorker::scan_pages(const Napi::CallbackInfo& info) {
+  auto memory = GuestMemory::mapping_of(info[0]);
+  const uint64_t first = whole(info, 1, "first", kBlockMax);
+  const bool has_bitmap = !info[2].IsUndefined();
+  auto bitmap = has_bitmap ? bytes(info, 2, "bitmap") : std::vector<uint8_t>();
+  return start(info.Env(), [=, memory = std::move(memory), bitmap = std::move(bitmap)](Room& room) -> Answer {
+    auto runs = run_buffer(room);
+    const uint8_t* const bits = has_bitmap ? bitmap.data() : nullptr;
+    const auto scan = sync::scan_pages(*memory, first, bits, bitmap.size(), runs);
+    return {{{"next", static_cast<double>(scan.next)},
+             {"runs", runs.count()},
+             {"lookedAt", static_cast<double>(scan.looked_at)}}};
+  });
+}
+
+}  // namespace twinstep::napi

@@ -1,0 +1,109 @@
+// The measuring half of sizes.bench.ts, in a network namespace: a pair with a large sparse disk, a client at twenty
+// lines a second through all of it. Rows: a new backup; a backup that was killed while the guest wrote. Printed as
+// one line of JSON.
+
+import { randomFillSync } from 'node:crypto';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { enterNamespace } from '../harness/netns.ts';
+import { guestShell } from '../twin/client.ts';
+import { SIDES } from '../twin/network.ts';
+import { plantOrWhy } from '../twin/plant-guest.ts';
+import { TwinRig } from '../twin/rig.ts';
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+export const SIZES = {
+  diskGib: Number(process.env.TWINSTEP_BENCH_DISK_GIB ?? '20'),
+  dataGib: Number(process.env.TWINSTEP_BENCH_DATA_GIB ?? '2'),
+  writtenMib: Number(process.env.TWINSTEP_BENCH_WRITTEN_MIB ?? '100'),
+};
+const LONG_MS = 600_000;
+const CALM_MS = 5_000;
+
+export interface Row {
+  readonly seconds: number;
+  readonly attempts: number;
+  /** Of both boards, the longest that one stood still. */
+  readonly stalledMs: number;
+  readonly waitP50Ms: number;
+  readonly waitLongestMs: number;
+}
+
+export interface Sizes {
+  /** Before anything: what a client waits for. */
+  readonly calmP50Ms: number;
+  readonly fresh: Row;
+  readonly away: Row;
+  /** Of each board's process, MiB. */
+  readonly residentMib: number;
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** So much that is no zeros, over all of the disk. */
+function fill(path: string, diskBytes: number, dataBytes: number): void {
+  const fd = openSync(path, 'r+');
+  const piece = randomFillSync(Buffer.alloc(4 * MIB));
+  const count = dataBytes / piece.length;
+  for (let i = 0; i < count; i++) {
+    piece.writeUInt32LE(i, (i * 4096) % piece.length);
+    writeSync(fd, piece, 0, piece.length, Math.floor((i * (diskBytes / count)) / MIB) * MIB);
+  }
+  closeSync(fd);
+}
+
+async function measured(): Promise<Sizes> {
+  const { guest, why } = plantOrWhy();
+  if (guest === undefined) throw new Error(why);
+  const stalls: number[] = [];
+  let attempts = 0;
+  const diskBytes = SIZES.diskGib * GIB;
+  const rig = await TwinRig.make({
+    guest,
+    client: { lineMs: 50 },
+    largeBytes: diskBytes,
+    onEvent: (_side, { code, data }) => {
+      if (code === 'BOARD-STALLED') stalls.push(Number(data.gapMs));
+      if (code === 'SYNC-BEGUN') attempts++;
+    },
+  });
+  const row = async (work: () => Promise<void>): Promise<Row> => {
+    await rig.client.window();
+    [attempts, stalls.length] = [0, 0];
+    const beganMs = performance.now();
+    await work();
+    await rig.redundant(LONG_MS);
+    const seconds = (performance.now() - beganMs) / 1000;
+    const { latenciesMs, longestGapMs } = await rig.client.window();
+    const sorted = [...latenciesMs].sort((a, b) => a - b);
+    const waitP50Ms = sorted[Math.floor(sorted.length / 2)] ?? 0;
+    return {
+      ...{ seconds, attempts, stalledMs: Math.max(0, ...stalls) },
+      ...{ waitP50Ms, waitLongestMs: Math.max(longestGapMs, sorted.at(-1) ?? 0) },
+    };
+  };
+  try {
+    fill(rig.boards.a.largeDisk, diskBytes, SIZES.dataGib * GIB);
+    for (const side of SIDES) rig.boards[side].start();
+    await rig.until('both seek', () => rig.boards.a.status?.peer?.isHeard === true, LONG_MS);
+    await rig.cutPower('b');
+    await rig.boards.a.ask({ do: 'force-lead' });
+    await rig.until('a leads', () => rig.primary === 'a', LONG_MS);
+    await rig.client.connect(LONG_MS);
+    await pause(CALM_MS);
+    const calm = [...(await rig.client.window()).latenciesMs].sort((a, b) => a - b);
+    const fresh = await row(() => rig.restorePower('b'));
+    await pause(CALM_MS);
+    await rig.cutPower('b');
+    const to = `of=/dev/vdc bs=1M count=${SIZES.writtenMib} seek=${SIZES.diskGib * 100}`;
+    await guestShell(`dd if=/dev/urandom ${to} conv=fsync 2>/dev/null`, LONG_MS);
+    const away = await row(() => rig.restorePower('b'));
+    const residentMib = Math.max(...SIDES.map((side) => rig.boards[side].residentMib()));
+    return { calmP50Ms: calm[Math.floor(calm.length / 2)] ?? 0, fresh, away, residentMib };
+  } finally {
+    await rig.close();
+  }
+}
+
+await enterNamespace();
+console.log(JSON.stringify(await measured()));

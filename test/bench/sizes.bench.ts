@@ -1,0 +1,63 @@
+// A pair with a disk of plant size, sparse: how long until it is redundant, beside the hash of the same data by
+// sha256sum; sizes-run.ts measures. Sizes: TWINSTEP_BENCH_DISK_GIB, _DATA_GIB, _WRITTEN_MIB.
+import { spawnSync } from 'node:child_process';
+import { randomFillSync } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { needs, repoPath } from '../harness/index.ts';
+import { plantOrWhy } from '../twin/plant-guest.ts';
+import type { Comparison } from './frame.ts';
+import type { Sizes } from './sizes-run.ts';
+
+const MIB = 2 ** 20;
+const DISK_GIB = process.env.TWINSTEP_BENCH_DISK_GIB ?? '20';
+const DATA_GIB = process.env.TWINSTEP_BENCH_DATA_GIB ?? '2';
+const WRITTEN_MIB = process.env.TWINSTEP_BENCH_WRITTEN_MIB ?? '100';
+
+export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
+  const { guest, why } = plantOrWhy();
+  const missing = [
+    needs.networkNamespaces(),
+    needs.device('/dev/net/tun'),
+    needs.command('sha256sum'),
+  ].find(({ met }) => !met);
+  if (guest === undefined || missing !== undefined)
+    return { skipped: why ?? missing?.why ?? 'no guest' };
+  const script = repoPath('dist/test/bench/sizes-run.js');
+  const run = spawnSync(process.execPath, ['--enable-source-maps', script], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (run.status !== 0) throw new Error(`the pair could not be measured: ${run.stdout}`);
+  const line = run.stdout.trim().split('\n').at(-1)!;
+  console.log(line);
+  const sizes = JSON.parse(line) as Sizes;
+  const once = { unit: 's', better: 'lower', rounds: 1 } as const;
+  const ours = (seconds: number) => ({ name: 'until RUN-Redundant', run: () => seconds });
+  const peer = (mib: number) => ({ name: 'sha256sum of as much', run: () => hashS(mib) });
+  return [
+    {
+      ...{ ...once, name: `new backup, a disk of ${DISK_GIB} GiB with ${DATA_GIB} GiB in it` },
+      ...{ ours: ours(sizes.fresh.seconds), peer: peer(Number(DATA_GIB) * 1024) },
+    },
+    {
+      ...{ ...once, name: `backup killed, ${WRITTEN_MIB} MiB written meanwhile` },
+      ...{ ours: ours(sizes.away.seconds), peer: peer(Number(WRITTEN_MIB)) },
+    },
+  ];
+}
+
+function hashS(mib: number): number {
+  const folder = mkdtempSync(join(tmpdir(), 'twinstep-sizes-'));
+  const path = join(folder, 'data');
+  const fd = openSync(path, 'w');
+  const piece = randomFillSync(Buffer.alloc(4 * MIB));
+  for (let done = 0; done < mib; done += 4) writeSync(fd, piece);
+  closeSync(fd);
+  const beganMs = performance.now();
+  spawnSync('sha256sum', [path]);
+  const seconds = (performance.now() - beganMs) / 1000;
+  rmSync(folder, { recursive: true });
+  return seconds;
+}

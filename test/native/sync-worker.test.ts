@@ -1,0 +1,253 @@
+// What sync-up's thread finds in a disk and in a memory, against a look at all of it byte by byte.
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GuestMemory, RUN_HEAD_BYTES, RUN_WORDS, SyncWorker } from '../../native/index.ts';
+import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
+
+const test = suite('native/sync-worker');
+const folder = mkdtempSync(join(tmpdir(), 'twinstep-sync-'));
+const BLOCK = 64 << 10;
+const PAGE = 4096;
+const HASH = 16;
+const ZEROS = Buffer.alloc(BLOCK);
+
+interface Run {
+  first: number;
+  count: number;
+  bytes: Buffer | undefined;
+}
+
+/** Copies of the runs that the last job left. */
+function runsOf(worker: SyncWorker, runs: number): Run[] {
+  const table = new Uint32Array(worker.runs);
+  return Array.from({ length: runs }, (_, i) => {
+    const [first, count, offset, bytes] = table.slice(i * RUN_WORDS, (i + 1) * RUN_WORDS);
+    assert.ok(bytes === 0 || offset! >= RUN_HEAD_BYTES);
+    const data = Buffer.from(Buffer.from(worker.buffer, offset!, bytes!));
+    return { first: first!, count: count!, bytes: bytes === 0 ? undefined : data };
+  });
+}
+
+/** A file of holes, zeros that were written, and data; its last block may be short. */
+function image(name: string, blocks: number, random: SeededRandom): string {
+  const path = join(folder, name);
+  const fd = openSync(path, 'w');
+  for (let block = 0; block < blocks; ) {
+    const count = Math.min(blocks - block, 1 + random.int(random.chance(0.2) ? 200 : 6));
+    const kind = random.pick(['hole', 'hole', 'zeros', 'data', 'data']);
+    for (let i = 0; i < count; i++, block++) {
+      if (kind === 'zeros') writeSync(fd, ZEROS, 0, BLOCK, block * BLOCK);
+      // One byte decides.
+      if (kind === 'data') {
+        writeSync(fd, Uint8Array.of(1 + random.int(2)), 0, 1, block * BLOCK + random.int(BLOCK));
+      }
+    }
+  }
+  ftruncateSync(fd, blocks * BLOCK - (random.chance(0.5) ? 512 : 0));
+  closeSync(fd);
+  return path;
+}
+
+function hashOf(block: Buffer): Buffer {
+  if (block.equals(ZEROS.subarray(0, block.length))) return Buffer.alloc(HASH);
+  return createHash('sha256').update(block).digest().subarray(0, HASH);
+}
+
+const blocksOf = (content: Buffer) =>
+  Array.from({ length: Math.ceil(content.length / BLOCK) }, (_, i) =>
+    content.subarray(i * BLOCK, (i + 1) * BLOCK),
+  );
+
+interface Surveyed {
+  first: number;
+  zeros: number;
+  hashes: Uint8Array;
+}
+
+async function surveyAll(worker: SyncWorker, path: string): Promise<Surveyed[]> {
+  const fd = openSync(path, 'r');
+  const { size } = statSync(path);
+  const blocks = Math.ceil(size / BLOCK);
+  const all: Surveyed[] = [];
+  for (let first = 0; first < blocks; ) {
+    const { zeros, hashed } = await worker.survey(fd, size, first, blocks);
+    assert.ok(zeros + hashed > 0);
+    all.push({ first, zeros, hashes: new Uint8Array(worker.buffer, 0, hashed * HASH).slice() });
+    first += zeros + hashed;
+  }
+  closeSync(fd);
+  return all;
+}
+
+test('a survey says of every block what it hashes to', async () => {
+  const random = seededRandom('survey');
+  const worker = new SyncWorker();
+  for (let times = 0; times < 12; times++) {
+    const path = image('survey', 1 + random.int(400), random);
+    const blocks = blocksOf(readFileSync(path));
+    const told: Buffer[] = [];
+    for (const { zeros, hashes } of await surveyAll(worker, path)) {
+      for (let i = 0; i < zeros; i++) told.push(Buffer.alloc(HASH));
+      for (let at = 0; at < hashes.length; at += HASH) {
+        told.push(Buffer.from(hashes.subarray(at, at + HASH)));
+      }
+    }
+    assert.equal(
+      told.map((hash) => hash.toString('hex')),
+      blocks.map((block) => hashOf(block).toString('hex')),
+    );
+  }
+  worker.close();
+});
+
+test('what a comparison finds makes the other disk equal, and no block of it was equal before', async () => {
+  const random = seededRandom('compare');
+  const worker = new SyncWorker();
+  for (let times = 0; times < 12; times++) {
+    const count = 1 + random.int(400);
+    const [here, there] = [image('here', count, random), image('there', count, random)];
+    truncateSync(there, statSync(here).size);
+    const content = readFileSync(there);
+    const own = readFileSync(here);
+    const fd = openSync(here, 'r');
+    for (const { first, zeros, hashes } of await surveyAll(worker, there)) {
+      const end = first + zeros + hashes.length / HASH;
+      for (let from = first; from < end; ) {
+        const past = Math.max(0, from - first - zeros);
+        const left = Math.max(0, zeros - (from - first));
+        const rest = hashes.subarray(past * HASH);
+        const found = await worker.compare(fd, own.length, from, left, rest);
+        assert.ok(found.next > from && found.next <= end);
+        from = found.next;
+        for (const run of runsOf(worker, found.runs)) {
+          for (let i = 0; i < run.count; i++) {
+            const at = (run.first + i) * BLOCK;
+            const length = Math.min(BLOCK, content.length - at);
+            const block = run.bytes?.subarray(i * BLOCK, i * BLOCK + length) ?? ZEROS;
+            assert.not.ok(content.subarray(at, at + length).equals(block.subarray(0, length)));
+            block.copy(content, at, 0, length);
+          }
+        }
+      }
+    }
+    closeSync(fd);
+    assert.ok(content.equals(own));
+  }
+  worker.close();
+});
+
+test('a TiB that nobody wrote is one answer, and its few blocks are all that is read', async () => {
+  const path = join(folder, 'large');
+  const size = 2 ** 40;
+  const fd = openSync(path, 'w+');
+  ftruncateSync(fd, size);
+  const data = [0, 1_000_000, 1_000_001, 2 ** 24 - 1];
+  for (const block of data) writeSync(fd, Uint8Array.of(7), 0, 1, block * BLOCK);
+  const worker = new SyncWorker();
+  let read = 0;
+  let answers = 0;
+  for (let first = 0; first < 2 ** 24; ) {
+    const { zeros, hashed, bytesRead } = await worker.survey(fd, size, first, 2 ** 24);
+    first += zeros + hashed;
+    read += bytesRead;
+    answers++;
+  }
+  assert.is(read, data.length * BLOCK);
+  assert.ok(answers <= data.length + 1, `${answers} answers`);
+  const { next, runs, bytesRead } = await worker.compare(fd, size, 5, 999_000, new Uint8Array(0));
+  assert.equal([next, runs, bytesRead], [999_005, 0, 0]);
+  closeSync(fd);
+  worker.close();
+});
+
+test('pages that nobody touched are not looked at, and stay no memory', async () => {
+  const random = seededRandom('pages');
+  const pages = 1 << 18;
+  const memory = new GuestMemory({ bytes: pages * PAGE });
+  const bytes = new Uint8Array(memory.buffer);
+  const touched = new Map<number, number>();
+  for (let i = 0; i < 600; i++) {
+    const page = random.int(pages - 3);
+    // Runs, and pages that were touched and are zeros again.
+    for (let next = page; next < page + 3; next++) touched.set(next, random.int(3));
+  }
+  for (const [page, value] of touched) bytes[page * PAGE + random.int(PAGE)] = value;
+  const residentBefore = process.memoryUsage.rss();
+  const worker = new SyncWorker();
+  const found = new Map<number, number>();
+  let lookedAt = 0;
+  for (let from = 0; from < pages; ) {
+    const scan = await worker.scanPages(memory, from, undefined);
+    from = scan.next;
+    lookedAt += scan.lookedAt;
+    for (const { first, count, bytes: data } of runsOf(worker, scan.runs)) {
+      for (let i = 0; i < count; i++) {
+        found.set(first + i, Math.max(...data!.subarray(i * PAGE, (i + 1) * PAGE)));
+      }
+    }
+  }
+  const expected = [...touched].filter(([, value]) => value > 0).sort(([a], [b]) => a - b);
+  assert.equal([...found], expected);
+  assert.is(lookedAt, touched.size);
+  assert.ok(process.memoryUsage.rss() - residentBefore < 100 << 20, 'nothing became real');
+  // With a bitmap those that are named, the zeros among them.
+  const named = [...new Set(Array.from({ length: 500 }, () => random.int(pages)))].sort(
+    (a, b) => a - b,
+  );
+  const bitmap = new Uint8Array(pages / 8);
+  for (const page of named) bitmap[page >> 3]! |= 1 << (page & 7);
+  const told: [number, number][] = [];
+  for (let from = 0; from < pages; ) {
+    const scan = await worker.scanPages(memory, from, bitmap);
+    from = scan.next;
+    for (const { first, count, bytes: data } of runsOf(worker, scan.runs)) {
+      for (let i = 0; i < count; i++) {
+        const value = data === undefined ? 0 : Math.max(...data.subarray(i * PAGE, (i + 1) * PAGE));
+        told.push([first + i, value]);
+      }
+    }
+  }
+  assert.equal(
+    told,
+    named.map((page) => [page, touched.get(page) ?? 0]),
+  );
+  // Cleared pages are zeros, and not looked at any more.
+  memory.clearPages(0, pages);
+  const scan = await worker.scanPages(memory, 0, undefined);
+  assert.equal([scan.next, scan.runs, scan.lookedAt], [pages, 0, 0]);
+  assert.throws(() => memory.clearPages(pages - 1, 2), /no such pages/);
+  worker.close();
+  memory.close();
+});
+
+test('a file that became shorter is told with the block; one job at a time; closed is closed', async () => {
+  const random = seededRandom('short');
+  const path = join(folder, 'short');
+  const fd = openSync(path, 'w+');
+  writeSync(fd, random.bytes(4 * BLOCK));
+  const worker = new SyncWorker();
+  ftruncateSync(fd, 2 * BLOCK);
+  // Holes end with the file: what is behind is no hole to whoever knows the size.
+  const error = await worker.survey(fd, 4 * BLOCK, 1, 4).catch((reason) => reason);
+  assert.equal([error.code, error.block], ['E_SHORT', 2]);
+  const under = worker.survey(fd, 2 * BLOCK, 0, 2);
+  assert.throws(() => worker.survey(fd, 2 * BLOCK, 0, 2), /under way/);
+  worker.close();
+  assert.is((await under).hashed, 2, 'a job under way is still answered');
+  assert.throws(() => worker.survey(fd, 2 * BLOCK, 0, 2), /closed/);
+  worker.close();
+  closeSync(fd);
+});
+
+test.run();
