@@ -231,7 +231,10 @@ export class SyncTarget {
     if (known === undefined) return;
     known.told = Math.max(known.told, block);
     const now = options.nowMs();
-    const blocks = Math.max(REGION_BYTES_MIN / BLOCK_BYTES, options.disks[disk]!.blocks * KEEP_SHARE);
+    const blocks = Math.max(
+      REGION_BYTES_MIN / BLOCK_BYTES,
+      options.disks[disk]!.blocks * KEEP_SHARE,
+    );
     const isDue = known.told - known.kept >= blocks || now - this.keptMs >= KEEP_MS;
     if (this.isKeeping || !isDue || options.changes() === undefined) return;
     this.keptMs = now;
