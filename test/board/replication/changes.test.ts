@@ -130,7 +130,7 @@ test(
       return map === undefined ? 0 : map.regions - map.marked;
     };
     for (let times = 0; times < 10; times++) {
-      cable.framesATurn = 12;
+      cable.framesATurn = 6;
       rig.startSync(a, b, ++session);
       const facts = () => a.replication.facts().sync;
       await a.until(() => facts().phase === 'disks' && facts().totalBytes > 0);
