@@ -52,8 +52,7 @@ sync::RunBuffer run_buffer(SyncWorker::Room& room) {
 struct Job {
   std::function<SyncWorker::Answer(SyncWorker::Room&)> work;
   std::shared_ptr<SyncWorker::Room> room;
-  std::shared_ptr<bool> is_busy;
-  Napi::ThreadSafeFunction answers;
+  std::shared_ptr<SyncWorker::Line> line;
   Napi::Promise::Deferred deferred;
   SyncWorker::Answer answer;
 };
@@ -68,12 +67,32 @@ Napi::Value error_of(Napi::Env env, const SyncWorker::Answer& answer) {
   return error.Value();
 }
 
+// The environment ends, before it takes the function away.
+void hang_up(void* held) {
+  const std::unique_ptr<std::shared_ptr<SyncWorker::Line>> line(
+      static_cast<std::shared_ptr<SyncWorker::Line>*>(held));
+  const std::lock_guard lock((*line)->mutex);
+  (*line)->is_open = false;
+}
+
+void release(Napi::Env env, SyncWorker::Line& line) {
+  {
+    const std::lock_guard lock(line.mutex);
+    if (!line.is_open) return;
+    line.is_open = false;
+    line.answers.Release();
+  }
+  napi_remove_env_cleanup_hook(env, hang_up, line.hook);
+  delete std::exchange(line.hook, nullptr);
+}
+
 void answered(Napi::Env env, Napi::Function, Job* given) {
   const std::unique_ptr<Job> job(given);
   // The environment is being terminated: nobody waits any more.
   if (static_cast<napi_env>(env) == nullptr) return;
-  *job->is_busy = false;
-  job->answers.Unref(env);
+  job->line->is_busy = false;
+  job->line->answers.Unref(env);
+  if (job->line->is_closing) release(env, *job->line);
   if (job->answer.error != 0) return job->deferred.Reject(error_of(env, job->answer));
   auto answer = Napi::Object::New(env);
   for (const auto& [name, number] : job->answer.numbers) answer.Set(name, Napi::Number::New(env, number));
@@ -110,9 +129,12 @@ SyncWorker::SyncWorker(const Napi::CallbackInfo& info)
   };
   buffer_ = view(room_->buffer.data(), kBufferBytes);
   runs_ = view(room_->runs.data(), kRunsMax * sizeof(sync::Run));
-  answers_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "twinstep:sync", 0, 1);
+  line_->answers = Napi::ThreadSafeFunction::New(env, Napi::Function(), "twinstep:sync", 0, 1);
   // Only a job under way keeps the loop alive.
-  answers_.Unref(env);
+  line_->answers.Unref(env);
+  // Hooks run the newest first: this one before that of the function.
+  line_->hook = new std::shared_ptr<Line>(line_);
+  napi_add_env_cleanup_hook(env, hang_up, line_->hook);
   worker_ = std::make_unique<sync::Worker>();
 }
 
@@ -121,7 +143,8 @@ SyncWorker::~SyncWorker() { end(); }
 void SyncWorker::end() {
   if (!worker_) return;
   worker_.reset();
-  answers_.Release();
+  line_->is_closing = true;
+  if (!line_->is_busy) release(Env(), *line_);
 }
 
 // May be called twice, and while a job is under way: that one is still answered.
@@ -132,19 +155,20 @@ Napi::Value SyncWorker::runs(const Napi::CallbackInfo&) { return runs_.Value(); 
 
 Napi::Value SyncWorker::start(Napi::Env env, std::function<Answer(Room&)> work) {
   if (!worker_) throw Napi::TypeError::New(env, "this SyncWorker is closed");
-  if (*is_busy_) throw Napi::Error::New(env, "this SyncWorker has a job under way");
-  auto* job = new Job{std::move(work), room_,    is_busy_, answers_,
-                      Napi::Promise::Deferred::New(env), {}};
-  *is_busy_ = true;
-  answers_.Acquire();
-  answers_.Ref(env);
+  if (line_->is_busy) throw Napi::Error::New(env, "this SyncWorker has a job under way");
+  auto* job = new Job{std::move(work), room_, line_, Napi::Promise::Deferred::New(env), {}};
+  const auto promise = job->deferred.Promise();
+  line_->is_busy = true;
+  line_->answers.Ref(env);
   worker_->give([job] {
     job->answer = job->work(*job->room);
-    auto answers = job->answers;
-    answers.NonBlockingCall(job, answered);
-    answers.Release();
+    // The job is the loop's from the call on.
+    const auto line = job->line;
+    const std::lock_guard lock(line->mutex);
+    // SAFETY: a job that nobody is there for any more is left: what it holds is of that environment.
+    if (line->is_open) line->answers.NonBlockingCall(job, answered);
   });
-  return job->deferred.Promise();
+  return promise;
 }
 
 // survey(fd, bytes, first, end): { zeros, hashed, bytesRead }, the hashes at the start of the buffer.

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,17 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   struct Room {
     std::vector<uint8_t> buffer;
     std::vector<sync::Run> runs;
+  };
+
+  // How the thread answers. Node takes the function away when the environment ends, whoever still holds it: the
+  // thread asks before it touches it.
+  struct Line {
+    std::mutex mutex;
+    bool is_open = true;
+    Napi::ThreadSafeFunction answers;
+    bool is_busy = false;  // The loop's, as the next one.
+    bool is_closing = false;
+    std::shared_ptr<Line>* hook = nullptr;  // What the environment's end is told with.
   };
 
   struct Answer {
@@ -44,8 +56,7 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
 
   std::shared_ptr<Room> room_;
   std::unique_ptr<sync::Worker> worker_;
-  Napi::ThreadSafeFunction answers_;
-  std::shared_ptr<bool> is_busy_ = std::make_shared<bool>(false);
+  std::shared_ptr<Line> line_ = std::make_shared<Line>();
   Napi::Reference<Napi::ArrayBuffer> buffer_;
   Napi::Reference<Napi::ArrayBuffer> runs_;
 };
