@@ -28,6 +28,7 @@ function masked(screen: string): string {
   return (
     screen
       .replace(/^alarms? .*(\n {11}.*)*/im, 'alarms     MASKED')
+      .replace(/, (\d+ % compared|compared \S+: equal)/, '')
       .replace(/, clock [\d.]+ ms (behind|ahead)/, '')
       .replace(/\d+ (d|h|min|s)( \d+ (h|min|s))?\b/g, 'SPAN')
       .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')

@@ -33,16 +33,14 @@ export interface BaseParts {
   readonly say: (step: BaseStep, base: number) => void;
 }
 
-/** Between two bases of boards in step. */
-const EVERY_MS = 30_000;
-
 export class LeadingBases {
   private readonly parts: BaseParts;
   private readonly everyMs: number;
   private underWay: number | undefined;
   private lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: BaseParts, everyMs = EVERY_MS) {
+  /** `everyMs`: between two bases of boards in step. */
+  constructor(parts: BaseParts, everyMs: number) {
     this.parts = parts;
     this.everyMs = everyMs;
   }

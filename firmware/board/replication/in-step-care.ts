@@ -31,11 +31,14 @@ export class InStepCare {
     this.shared = shared;
     this.stream = stream;
     this.parts = parts;
-    this.bases = new LeadingBases({
-      changes: () => shared.changes?.log,
-      flushed: async () => shared.changes?.flushed(),
-      say: (step, base) => this.sayBase(step, base),
-    });
+    this.bases = new LeadingBases(
+      {
+        changes: () => shared.changes?.log,
+        flushed: async () => shared.changes?.flushed(),
+        say: (step, base) => this.sayBase(step, base),
+      },
+      shared.limits.baseMs,
+    );
     this.check = new LeadingCheck({
       ...{ disks: shared.runner.disks, mibS: shared.checkMibS, nowMs: shared.nowMs },
       wallMs: () => Date.now(),

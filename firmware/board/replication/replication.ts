@@ -67,6 +67,7 @@ const REPLICATION_LIMITS: ReplicationLimits = {
   sync: SYNC_PLAN_LIMITS,
   retryMs: 10_000,
   catchUpMs: 15_000,
+  baseMs: 30_000,
 };
 const STEP_MS = 50;
 

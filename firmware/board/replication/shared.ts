@@ -16,6 +16,8 @@ export interface ReplicationLimits {
   readonly retryMs: number;
   /** A machine that moves along but is never quite there counts after so long: the leader judges its lag. */
   readonly catchUpMs: number;
+  /** Boards in step agree on what to remember changes from this often. */
+  readonly baseMs: number;
 }
 
 export interface Shared {

@@ -266,7 +266,7 @@ export class Rig {
     const board = new TestBoard(name, this.disk(name), this.boots[name]++);
     const openBackends = this.plant.opens(name);
     // A host that is shared starves a backup now and then; that is not what most tests are about.
-    const limits = { lag: { ...LAG_LIMITS, hardMs: 300_000 } };
+    const limits = { lag: { ...LAG_LIMITS, hardMs: 300_000 }, baseMs: 2_000 };
     const changes = this.options.remembers
       ? { changes: { folder: this.state(name), pair: 'p' } }
       : {};
