@@ -26,6 +26,10 @@ const ALONE =
 /** Pairs in one process: they are slow beside whatever keeps both cores busy, but not beside each other. */
 const PAIRS = /^board\/replication\/(?!linux)/;
 
+/** They take a minute and more: begun last, one of them would run alone at the end. */
+const LONGEST =
+  /^(softcpu\/oracle|sim\/arbiter-explore|cli\/record|guest\/recorded|board\/replication\/(changes|sync))\./;
+
 const { values, positionals } = optionsOf('npm test', {
   allowPositionals: true,
   options: {
@@ -45,7 +49,7 @@ const allFiles = readdirSync(testRoot, { recursive: true, encoding: 'utf8' }).fi
 );
 const files = allFiles
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => pattern.test(file)))
-  .sort();
+  .sort((a, b) => Number(LONGEST.test(b)) - Number(LONGEST.test(a)) || (a < b ? -1 : 1));
 
 const seed = values.seed === 'random' ? String(Math.floor(Math.random() * 2 ** 32)) : values.seed;
 const env = { ...process.env, TWINSTEP_SEED: seed, ...(values.asan ? sanitizerEnv() : {}) };

@@ -82,7 +82,13 @@ export class SharedFake {
           this.texts.push(text);
         },
       },
-      limits: { lag: LAG_LIMITS, sync: SYNC_PLAN_LIMITS, retryMs: 60_000, catchUpMs: 15_000, baseMs: 30_000 },
+      limits: {
+        lag: LAG_LIMITS,
+        sync: SYNC_PLAN_LIMITS,
+        retryMs: 60_000,
+        catchUpMs: 15_000,
+        baseMs: 30_000,
+      },
       nowMs: () => this.nowMs,
       current: () => this.role,
       facts: () => this.facts,
