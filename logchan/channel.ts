@@ -362,8 +362,10 @@ export class Channel {
 
   /** Time has passed, the owner says. */
   tick(): void {
-    if (this.endpoint !== undefined && this.wakeUs <= this.clockUs()) this.wake();
-    else this.arm(this.wakeUs, this.clockUs());
+    if (this.endpoint === undefined) return;
+    const nowUs = this.clockUs();
+    if (this.wakeUs <= nowUs) this.wake();
+    else this.arm(this.wakeUs, nowUs);
   }
 
   /** A timer that is due earlier stays: when it fires it finds out what is due. */
@@ -376,6 +378,7 @@ export class Channel {
   }
 
   private wake(): void {
+    clearTimeout(this.timer);
     this.timer = undefined;
     this.timerUs = Number.POSITIVE_INFINITY;
     this.endpoint?.tick(this.clockUs());

@@ -58,13 +58,13 @@ export class SerialPortLine implements SerialLine {
     const { port } = this;
     const fd = port?.isOpen ? fdOf(port) : null;
     if (port === null || fd === null) return;
-    let bytes = 0;
+    let length = 0;
     try {
-      bytes = watchdog.terminalRead(fd, this.polled);
+      length = watchdog.terminalRead(fd, this.polled);
     } catch (error) {
       this.lost(port, (error as Error).message);
     }
-    if (bytes > 0) this.onData(this.polled.subarray(0, bytes));
+    if (length > 0) this.onData(this.polled.subarray(0, length));
   }
 
   /**

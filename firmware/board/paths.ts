@@ -83,8 +83,12 @@ export class Paths {
     this.front = this.makeFront();
     if (config.serial !== null) {
       const { port, baud } = config.serial;
-      const isPolled = true;
-      this.line = new SerialPortLine({ path: port, baudRate: baud, reopenMs: REOPEN_MS, isPolled });
+      this.line = new SerialPortLine({
+        path: port,
+        baudRate: baud,
+        reopenMs: REOPEN_MS,
+        isPolled: true,
+      });
       this.serial = new SerialPath({
         line: this.line,
         keys: this.keys,

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "napi/arguments.h"
 #include "napi/guest-memory-napi.h"
 #include "vtx/probe.h"
 
@@ -42,14 +43,6 @@ uint64_t whole(const Napi::Value& value, const std::string& what, uint64_t max) 
   return static_cast<uint64_t>(number);
 }
 constexpr uint64_t kExactMax = (uint64_t{1} << 53) - 1;
-
-Napi::Uint8Array bytes(const Napi::CallbackInfo& info, size_t index, const char* what) {
-  if (!info[index].IsTypedArray() ||
-      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a Uint8Array");
-  }
-  return info[index].As<Napi::Uint8Array>();
-}
 
 // ---- setup({...}): CpuSetup of native/index.ts --------------------------------------
 

@@ -5,26 +5,14 @@
 
 #include <uv.h>
 
-#include <cmath>
 #include <memory>
 #include <string>
 
 #include "file/file.h"
+#include "napi/arguments.h"
 
 namespace twinstep::napi {
 namespace {
-
-uint64_t whole(const Napi::CallbackInfo& info, size_t index, const char* what, double max) {
-  const double value =
-      info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : -1;
-  if (!(value >= 0 && value <= max && std::floor(value) == value)) {
-    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a whole number >= 0");
-  }
-  return static_cast<uint64_t>(value);
-}
-
-constexpr double kDescriptorMax = 2147483647.0;
-constexpr double kOffsetMax = 4503599627370495.0;  // 2^52 - 1: sums stay exact
 
 // As Node's own errors: code ENOSPC, message "ENOSPC: no space left on device, punchHole".
 Napi::Error system_error(Napi::Env env, int error, const char* call) {

@@ -4,9 +4,9 @@
 
 #include <uv.h>
 
-#include <cmath>
 #include <utility>
 
+#include "napi/arguments.h"
 #include "napi/guest-memory-napi.h"
 #include "sync/block-scan.h"
 #include "sync/page-scan.h"
@@ -14,34 +14,18 @@
 namespace twinstep::napi {
 namespace {
 
-constexpr double kDescriptorMax = 2147483647.0;
-constexpr double kBytesMax = 4503599627370495.0;  // 2^52 - 1: sums stay exact
 constexpr double kBlockMax = 4294967295.0;
 constexpr size_t kRunsMax = 512;
 // A message's head, whoever makes one.
 constexpr uint32_t kHeadBytes = 16;
 constexpr size_t kBufferBytes = (2 << 20) + kRunsMax * kHeadBytes;
 
-uint64_t whole(const Napi::CallbackInfo& info, size_t index, const char* what, double max) {
-  const double value =
-      info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : -1;
-  if (!(value >= 0 && value <= max && std::floor(value) == value)) {
-    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a whole number >= 0");
-  }
-  return static_cast<uint64_t>(value);
-}
-
-std::vector<uint8_t> bytes(const Napi::CallbackInfo& info, size_t index, const char* what) {
-  if (!info[index].IsTypedArray() ||
-      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a Uint8Array");
-  }
-  const auto array = info[index].As<Napi::Uint8Array>();
+std::vector<uint8_t> copy_of(const Napi::Uint8Array& array) {
   return {array.Data(), array.Data() + array.ByteLength()};
 }
 
 sync::Image image(const Napi::CallbackInfo& info) {
-  return {static_cast<int>(whole(info, 0, "fd", kDescriptorMax)), whole(info, 1, "bytes", kBytesMax)};
+  return {static_cast<int>(whole(info, 0, "fd", kDescriptorMax)), whole(info, 1, "bytes", kOffsetMax)};
 }
 
 sync::RunBuffer run_buffer(SyncWorker::Room& room) {
@@ -50,7 +34,7 @@ sync::RunBuffer run_buffer(SyncWorker::Room& room) {
 }
 
 struct Job {
-  std::function<SyncWorker::Answer(SyncWorker::Room&)> work;
+  SyncWorker::Work work;
   std::shared_ptr<SyncWorker::Room> room;
   std::shared_ptr<SyncWorker::Line> line;
   Napi::Promise::Deferred deferred;
@@ -153,7 +137,7 @@ void SyncWorker::close(const Napi::CallbackInfo&) { end(); }
 Napi::Value SyncWorker::buffer(const Napi::CallbackInfo&) { return buffer_.Value(); }
 Napi::Value SyncWorker::runs(const Napi::CallbackInfo&) { return runs_.Value(); }
 
-Napi::Value SyncWorker::start(Napi::Env env, std::function<Answer(Room&)> work) {
+Napi::Value SyncWorker::start(Napi::Env env, Work work) {
   if (!worker_) throw Napi::TypeError::New(env, "this SyncWorker is closed");
   if (line_->is_busy) throw Napi::Error::New(env, "this SyncWorker has a job under way");
   auto* job = new Job{std::move(work), room_, line_, Napi::Promise::Deferred::New(env), {}};
@@ -190,7 +174,7 @@ Napi::Value SyncWorker::compare(const Napi::CallbackInfo& info) {
   const auto of = image(info);
   const uint64_t first = whole(info, 2, "first", kBlockMax);
   const uint64_t zeros = whole(info, 3, "zeros", kBlockMax);
-  auto hashes = bytes(info, 4, "hashes");
+  auto hashes = copy_of(bytes(info, 4, "hashes"));
   if (hashes.size() % sync::kHashBytes != 0) {
     throw Napi::RangeError::New(info.Env(), "hashes of 16 bytes a block");
   }
@@ -210,7 +194,7 @@ Napi::Value SyncWorker::scan_pages(const Napi::CallbackInfo& info) {
   auto memory = GuestMemory::mapping_of(info[0]);
   const uint64_t first = whole(info, 1, "first", kBlockMax);
   const bool has_bitmap = !info[2].IsUndefined();
-  auto bitmap = has_bitmap ? bytes(info, 2, "bitmap") : std::vector<uint8_t>();
+  auto bitmap = has_bitmap ? copy_of(bytes(info, 2, "bitmap")) : std::vector<uint8_t>();
   return start(info.Env(), [=, memory = std::move(memory), bitmap = std::move(bitmap)](Room& room) -> Answer {
     auto runs = run_buffer(room);
     const uint8_t* const bits = has_bitmap ? bitmap.data() : nullptr;

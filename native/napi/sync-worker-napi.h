@@ -43,6 +43,8 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
     uint64_t at_block = 0;
   };
 
+  using Work = std::function<Answer(Room&)>;
+
  private:
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value runs(const Napi::CallbackInfo& info);
@@ -51,7 +53,7 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   Napi::Value scan_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
-  Napi::Value start(Napi::Env env, std::function<Answer(Room&)> job);
+  Napi::Value start(Napi::Env env, Work work);
   void end();
 
   std::shared_ptr<Room> room_;

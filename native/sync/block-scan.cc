@@ -1,7 +1,6 @@
 // See block-scan.h.
 #include "sync/block-scan.h"
 
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,18 +49,6 @@ bool read_block(const Image& image, uint64_t block, uint8_t* bytes, Failure& fai
   return true;
 }
 
-bool is_zero(const uint8_t* bytes, size_t length) {
-  return length == 0 || (bytes[0] == 0 && std::memcmp(bytes, bytes + 1, length - 1) == 0);
-}
-
-void hash(const uint8_t* bytes, size_t length, uint8_t* to) {
-  std::memset(to, 0, kHashBytes);
-  if (is_zero(bytes, length)) return;
-  uint8_t digest[EVP_MAX_MD_SIZE];
-  EVP_Digest(bytes, length, digest, nullptr, EVP_sha256(), nullptr);
-  std::memcpy(to, digest, kHashBytes);
-}
-
 }  // namespace
 
 Survey survey(const Image& image, uint64_t first, uint64_t end, uint8_t* hashes) {
@@ -89,7 +76,10 @@ Survey survey(const Image& image, uint64_t first, uint64_t end, uint8_t* hashes)
         block++;
         continue;
       }
-      hash(bytes.get(), length, to);
+      if (!hash_block(bytes.get(), length, to)) {
+        found.failure = {ECANCELED, block};
+        return found;
+      }
     }
     found.hashed++;
     block++;
@@ -124,7 +114,10 @@ Comparison compare(const Image& image, uint64_t first, const uint8_t* hashes, ui
     reads++;
     done.bytes_read += length;
     uint8_t ours[kHashBytes];
-    hash(place, length, ours);
+    if (!hash_block(place, length, ours)) {
+      done.failure = {ECANCELED, block};
+      return done;
+    }
     if (std::memcmp(ours, theirs, kHashBytes) != 0) {
       if (std::memcmp(ours, kZeros, kHashBytes) != 0) {
         runs.keep(number, length);

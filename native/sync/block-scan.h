@@ -1,19 +1,18 @@
 // The blocks of a disk image as sync-up looks at them: holes and zeros, hashes, and what differs from another
 // board's. Reads past whoever writes meanwhile: the owner marks what is written and looks there again.
 //
-// Sources: lseek(2) SEEK_DATA and SEEK_HOLE, EVP_Digest(3).
+// Sources: lseek(2) SEEK_DATA and SEEK_HOLE.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "sync/block-hash.h"
 #include "sync/runs.h"
 
 namespace twinstep::sync {
 
 inline constexpr uint32_t kBlockBytes = 64 << 10;
-// Half of a SHA-256: two boards' blocks are never equal by chance. That of a block of zeros is zeros.
-inline constexpr size_t kHashBytes = 16;
 // What one job reads at most: the owner hears of progress, and a stop is soon heeded.
 inline constexpr uint32_t kBlocksAJob = 32;
 // Blocks that travel together.
@@ -24,7 +23,8 @@ struct Image {
   uint64_t bytes;
 };
 
-// `error` is an errno, 0 for none, -1 when the file is shorter than it was; then `at_block` is where.
+// `error` is an errno, 0 for none, -1 when the file is shorter than it was; then `at_block` is where. ECANCELED: the
+// process ends.
 struct Failure {
   int error = 0;
   uint64_t at_block = 0;

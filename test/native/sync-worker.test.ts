@@ -1,4 +1,5 @@
 // What sync-up's thread finds in a disk and in a memory, against a look at all of it byte by byte.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -12,8 +13,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { GuestMemory, RUN_HEAD_BYTES, RUN_WORDS, SyncWorker } from '../../native/index.ts';
-import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
+import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('native/sync-worker');
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-sync-'));
@@ -229,6 +231,31 @@ test('pages that nobody touched are not looked at, and stay no memory', async ()
   assert.throws(() => memory.clearPages(pages - 1, 2), /no such pages/);
   worker.close();
   memory.close();
+});
+
+test('a process that ends in the middle of a job ends as it wants to', () => {
+  const path = join(folder, 'many');
+  const fd = openSync(path, 'w+');
+  writeSync(fd, seededRandom('many').bytes(64 * BLOCK));
+  closeSync(fd);
+  const addon = pathToFileURL(repoPath('dist/native/index.js')).href;
+  const script = `
+    const { SyncWorker } = await import('${addon}');
+    const { openSync } = await import('node:fs');
+    const fd = openSync('${path}', 'r');
+    const workers = Array.from({ length: 8 }, () => new SyncWorker());
+    const jobs = workers.map((worker) => worker.survey(fd, ${64 * BLOCK}, 0, 64));
+    if (process.argv[1] === 'closes') for (const worker of workers) worker.close();
+    if (process.argv[1] === 'waits') await Promise.race(jobs);
+    process.exit(7);
+  `;
+  for (let times = 0; times < 5; times++) {
+    for (const how of ['leaves', 'closes', 'waits']) {
+      const flags = ['--input-type=module', '-e', script, how];
+      const { status, signal, stderr } = spawnSync(process.execPath, flags, { encoding: 'utf8' });
+      assert.equal([status, signal], [7, null], `${how}: ${stderr}`);
+    }
+  }
 });
 
 test('a file that became shorter is told with the block; one job at a time; closed is closed', async () => {
