@@ -62,8 +62,10 @@ export function takeStatement(turn: Turn, path: Path, statement: Statement): Don
   state.heard = { boot, seq };
   if (isSilenced(turn, statement)) return;
   state.peer = statement;
-  const answered = statement.echoBoot === state.boot && statement.echoSeq >= (state.doubt ?? 0);
-  if (state.doubt !== null && answered && relationStands(state, statement)) endDoubt(state);
+  const isEcho = statement.echoBoot === state.boot && relationStands(state, statement);
+  if (!isEcho) return;
+  if (state.doubt !== null && statement.echoSeq >= state.doubt) endDoubt(state);
+  if (state.offPlantSeq !== null && statement.echoSeq > state.offPlantSeq) state.offPlantSeq = null;
 }
 
 /**

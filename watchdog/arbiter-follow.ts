@@ -135,7 +135,8 @@ function deadBySilence(turn: Turn): boolean {
  * opens, the front LAN among them, over which its outputs go, too: nothing read, nothing seen by the plant.
  */
 function isSilentForCertain(turn: Turn): boolean {
-  return !turn.state.hasMissed && isSilenceOfThePeer(turn);
+  const { hasMissed, offPlantSeq } = turn.state;
+  return !hasMissed && offPlantSeq === null && isSilenceOfThePeer(turn);
 }
 
 function isSilenceOfThePeer(turn: Turn): boolean {
@@ -152,6 +153,7 @@ export function promote(turn: Turn, plan: 'go-live' | 'swap' | 'take', why: stri
   state.plan = plan;
   state.grant = null;
   state.spent = null;
+  state.offPlantSeq = null;
   // Who hands over stays in step as what it is now, whatever is heard of it until the disk has my reign.
   const stays = plan === 'swap' && peer !== null;
   if (stays) state.swappedMs = turn.nowMs;

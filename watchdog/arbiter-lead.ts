@@ -17,6 +17,7 @@ import {
   forgetRequest,
   hears,
   holds,
+  isOffPlant,
   mayLead,
   onDisk,
   persist,
@@ -122,6 +123,8 @@ export function protectedRoles(turn: Turn): Done {
   const death = proofOfDeath(turn);
   if (death !== null) return outlive(turn, death);
   if (silentEverywhere(turn)) return silence(turn);
+  if (cannotTakeOver(turn))
+    return goAlone(turn, 'the peer is off the plant and the log link silent');
   // In doubt and nothing answered it yet: whatever was decided before sleeping waits.
   if (state.role === 'isolated') return wakeUp(turn);
   if (state.role === 'leaving') return leaving(turn);
@@ -162,6 +165,23 @@ function proofOfDeath(turn: Turn): string | null {
   const isSure = !state.hasMissed || isTold(turn);
   if (!isSure || !silentEverywhere(turn) || !hasWitness(turn)) return null;
   return 'the peer is silent everywhere and the front LAN answers me';
+}
+
+/**
+ * The newest word of the peer says that it is off the plant. Until I answer a later one it takes over from nobody
+ * (`off-plant-waits`), so outputs need not wait for what else is heard of it: a board that dies in pieces hands over
+ * when its front LAN goes, and then keeps the heir waiting with what is left of it.
+ */
+function cannotTakeOver(turn: Turn): boolean {
+  const { state, nowMs } = turn;
+  const { role, peer, grant, doubt } = state;
+  const { limits } = state.config;
+  if (role !== 'protected' && role !== 'yielding') return false;
+  if (peer === null || grant === null || !isSession(peer, grant) || !isOffPlant(peer, state))
+    return false;
+  const isSilent = nowMs - Math.max(state.heardMs.log, state.awakeMs) > limits.silentMs.log;
+  const answersMe = nowMs - state.witnessMs <= limits.witnessSilentMs;
+  return isSilent && !hears(turn, 'front') && answersMe && doubt === null;
 }
 
 function outlive(turn: Turn, why: string): Done {
@@ -225,7 +245,7 @@ function leave(turn: Turn, why: string): Done {
 function withoutLog(turn: Turn): Done {
   const { state, nowMs } = turn;
   const { logLostMs } = state;
-  if (isOffPlant(turn) && isThere(turn) && holds(turn, 'leave-without-log')) {
+  if (isPlantAtPeer(turn) && isThere(turn) && holds(turn, 'leave-without-log')) {
     return leave(
       turn,
       'the log link and the front LAN are lost here, the front LAN not at the peer',
@@ -244,14 +264,14 @@ function reasonToLeave(turn: Turn): string | null {
   if (state.after !== 'backup') return 'the operator wants this board free';
   if (!mayLead(state)) return 'this board is not fit to lead';
   const { limits } = state.config;
-  if (isOffPlant(turn)) return 'the front LAN is lost here, not at the peer';
+  if (isPlantAtPeer(turn)) return 'the front LAN is lost here, not at the peer';
   const isRested = nowMs - state.swappedMs > limits.limpRestMs || !holds(turn, 'limp-rests');
   if (state.limp !== null && isRested) return state.limp;
   return state.switchOver ? 'by the operator' : null;
 }
 
 /** The plant is reached from the peer, and not from here. */
-function isOffPlant(turn: Turn): boolean {
+function isPlantAtPeer(turn: Turn): boolean {
   const { state, nowMs } = turn;
   const { limits, witness } = state.config;
   // Who slept heard nothing meanwhile, whatever was said.
@@ -302,8 +322,10 @@ export function takenOver(turn: Turn): boolean {
   const { peer } = state;
   if (state.role !== 'leaving' || peer === null) return false;
   if (peer.generation !== state.generation + 1 || !leads(peer)) return false;
-  if (peer.standing === 'pending') {
-    // An heir that died before its disk had the new reign has let nothing out.
+  const isTaking = peer.role === 'promoting' && peer.standing === 'shared';
+  if (peer.standing === 'pending' || isTaking) {
+    // An heir that died before its disk had the new reign, or before it saw that the offer is fresh, has let
+    // nothing out.
     if (silentEverywhere(turn)) protectedRoles(turn);
     return true;
   }

@@ -74,6 +74,7 @@ export function sameGrant(one: Grant | null, other: Grant | null): boolean {
 export function renounce(turn: Turn): Done {
   turn.state.session += 1;
   turn.state.mark = 'none';
+  turn.state.offPlantSeq = null;
 }
 
 export function mayLead(state: ArbiterState): boolean {
@@ -142,10 +143,19 @@ export function statementOf(turn: Turn): Statement {
   };
 }
 
+/** A backup that nobody of the plant answers: it takes over from nobody. */
+export function isOffPlant({ role, witness }: Statement, { config }: ArbiterState): boolean {
+  return role === 'backup' && !witness && config.witness === 'gateway';
+}
+
 export function say(turn: Turn, urgent: boolean): Done {
-  if (!turn.state.isCounted) return;
-  turn.state.seq += 1;
-  turn.actions.push({ do: 'say', urgent, statement: statementOf(turn) });
+  const { state } = turn;
+  if (!state.isCounted) return;
+  state.seq += 1;
+  const statement = statementOf(turn);
+  // From now on the peer may count on it (arbiter-lead.ts, `cannotTakeOver`).
+  if (isOffPlant(statement, state) && holds(turn, 'off-plant-waits')) state.offPlantSeq = state.seq;
+  turn.actions.push({ do: 'say', urgent, statement });
 }
 
 /** Is there something that the other board must learn at once rather than with the next heartbeat? */
@@ -206,6 +216,7 @@ export function copyState(of: ArbiterState): ArbiterState {
     stalledMs: of.stalledMs,
     doubt: of.doubt,
     hasMissed: of.hasMissed,
+    offPlantSeq: of.offPlantSeq,
     healthy: of.healthy,
     alive: of.alive,
     limp: of.limp,

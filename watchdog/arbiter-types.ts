@@ -152,6 +152,8 @@ export interface ArbiterState {
   doubt: number | null;
   /** In doubt, and what the peer said may be lost: silence, too, waits for its answer. */
   hasMissed: boolean;
+  /** Backup: the last statement that said I am off the plant, until the peer answers a later one. */
+  offPlantSeq: number | null;
   healthy: boolean;
   /** Petted, fit or not. */
   alive: boolean;

@@ -141,6 +141,7 @@ export function initialState(config: ArbiterConfig, nowMs: number): ArbiterState
     stalledMs: nowMs,
     doubt: null,
     hasMissed: false,
+    offPlantSeq: null,
     healthy: true,
     alive: true,
     limp: null,

@@ -14,6 +14,8 @@ export const RULES = {
   'sleeper-doubts': 'who slept doubts until the peer has answered it',
   'long-sleeper-misses': 'who slept for longer than its buffers hold has missed what was said',
   'isolated-doubts': 'who was cut off acts on no silence until the peer has answered it',
+  'off-plant-waits':
+    'a backup that has said it is off the plant acts on no silence until the peer has answered it since',
   'awake-for-the-window': 'silence counts from the moment of waking',
   'persist-before-open': 'the gate opens when the disk says `sole`, not before',
   'persist-before-grant': 'the disk says `shared` before the peer may promote',

@@ -43,26 +43,40 @@ async function protect(): Promise<void> {
 /** B ends, and A goes on alone; a host that stands still just then makes A doubt, rightly, and it is tried again. */
 async function stopB(): Promise<void> {
   for (let round = 1; ; round++) {
-    const stalls = pair.a.codes.filter((code) => code === 'BOARD-STALLED').length;
+    const stalls = pair.a.stalls;
     await pair.b.stop();
     const found = await until('A is alone', () => role(pair.a) === 'solo').catch(() => null);
     if (found !== null) return;
-    const stalled = pair.a.codes.filter((code) => code === 'BOARD-STALLED').length > stalls;
+    const stalled = pair.a.stalls > stalls;
     assert.ok(stalled && round < 4, `A is not alone\n${pair.story.slice(-40).join('\n')}`);
     await pair.b.start();
     await becomes('protected backup');
   }
 }
 
+/** It hands over and stops; a host that stands still just then has it refused or taken back, rightly, and told. */
+async function stops(board: BoardInPair, before: string, after: string): Promise<void> {
+  for (let round = 1; ; round++) {
+    const stalls = pair.stalls;
+    const answer = board.loop!.request({ request: 'stop', force: false });
+    const found = answer.ok ? await becomes(after).catch((error: Error) => error) : answer;
+    if (typeof found === 'number') return;
+    const story = `${round}: ${JSON.stringify(answer)}\n${pair.story.slice(-60).join('\n')}`;
+    assert.ok(pair.stalls > stalls && round < 4, `does not stop\n${story}`);
+    await becomes(before);
+    await until('redundant', redundant);
+  }
+}
+
 /** A host that stands still just then makes B doubt, rightly; then the silence is tried again. */
 async function fallSilent(): Promise<void> {
   for (let round = 1; ; round++) {
-    const stalls = pair.b.codes.filter((code) => code === 'BOARD-STALLED').length;
+    const stalls = pair.b.stalls;
     pair.cutAll(true);
     pair.a.answers = false;
     const found = await until('B leads', () => role(pair.b) === 'solo', 2_000).catch(() => null);
     if (found !== null) return;
-    const stalled = pair.b.codes.filter((code) => code === 'BOARD-STALLED').length > stalls;
+    const stalled = pair.b.stalls > stalls;
     assert.ok(stalled && round < 4, `B does not lead\n${pair.story.slice(-40).join('\n')}`);
     pair.cutAll(false);
     pair.a.answers = true;
@@ -290,14 +304,12 @@ test('a new pair waits for the operator, who may trust one disk', async () => {
 
 test('stop and start of both, one after the other: the guest goes on, the generation grows', async () => {
   await protect();
-  assert.ok(pair.a.loop!.request({ request: 'stop', force: false }).ok);
-  await becomes('stopped solo');
+  await stops(pair.a, 'protected backup', 'stopped solo');
   await pair.a.stop();
   await pair.a.start();
   await becomes('backup protected');
   await until('redundant', redundant);
-  assert.ok(pair.b.loop!.request({ request: 'stop', force: false }).ok);
-  await becomes('solo stopped');
+  await stops(pair.b, 'backup protected', 'solo stopped');
   await pair.b.stop();
   await pair.b.start();
   await becomes('protected backup');

@@ -57,6 +57,10 @@ export class BoardInPair {
     return this.replication.at(-1)!;
   }
 
+  get stalls(): number {
+    return this.codes.filter((code) => code === 'BOARD-STALLED').length;
+  }
+
   /** The stand-in watchdog has reset it. */
   get wasBitten(): boolean {
     return existsSync(`${this.folder}.reset`);
@@ -110,6 +114,10 @@ export class Pair {
   private readonly relays: Socket[] = [];
   private readonly port = 20_000 + (process.pid % 20_000);
   twoGates: string | null = null;
+
+  get stalls(): number {
+    return this.a.stalls + this.b.stalls;
+  }
 
   static async make(): Promise<Pair> {
     const pair = new Pair();

@@ -375,6 +375,48 @@ test('an heir that dies before its disk has the new reign: the old primary goes 
   assert.is(bench.state.generation, 6, 'newer than what the heir may have written');
 });
 
+test('an heir that slept and waits for a fresh offer, the new reign on its disk: the old primary stays in step', () => {
+  const { bench, says } = primary();
+  assert.is(bench.request({ request: 'stop', force: false }), 'accepted');
+  const reign = { generation: 5, standing: 'shared' } as const;
+  bench.pass(5, { ...all, says: { ...says, role: 'promoting', ...reign } });
+  assert.is(bench.state.role, 'leaving');
+  const mine = { boot: 3, session: bench.state.session };
+  bench.pass(5, { ...all, says: { ...says, role: 'protected', ...reign, grant: mine } });
+  assert.is(bench.state.role, 'stopped', 'what the operator asked for is done');
+});
+
+test('a backup that is off the plant and silent on the log holds up no output; one that came back waits for an answer', () => {
+  const { bench, says } = primary();
+  const serialOnly = () => ({ paths: ['serial' as const], witness: true });
+  bench.pass(60, { ...serialOnly(), says });
+  assert.is(bench.state.role, 'protected', 'it may take over');
+  bench.pass(5, { ...serialOnly(), says: { ...says, witness: false } });
+  assert.is(bench.state.role, 'soloing');
+  for (const [off, role] of [
+    [[], 'backup'],
+    [['off-plant-waits'], 'promoting'],
+  ] as const) {
+    const other = backup({}, [...off]);
+    other.bench.pass(100, { ...all, witness: false, says: other.says });
+    assert.is(other.bench.state.role, 'backup');
+    // It goes on speaking of what it heard before: the gateway answers again, and it dies.
+    const stale = other.bench.fresh(other.says);
+    for (let n = 1; n <= 20; n++) {
+      const statement = { ...stale, seq: stale.seq + n };
+      other.bench.fire({ type: 'heard', path: 'front', statement });
+      other.bench.pass(5, { witness: true });
+    }
+    other.bench.seq += 20;
+    other.bench.pass(200, { witness: true });
+    assert.is(other.bench.state.role, role);
+    if (off.length > 0) continue;
+    other.bench.pass(20, { ...all, says: other.says });
+    other.bench.pass(200, { witness: true });
+    assert.is(other.bench.state.role, 'promoting', 'the peer has answered since');
+  }
+});
+
 test('a request that did not come about is not done later', () => {
   for (const asked of [
     { request: 'switch-over' },

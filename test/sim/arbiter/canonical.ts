@@ -93,7 +93,9 @@ function collectBoard(world: World, side: Side, ranks: Ranks): void {
   ranks.generation(disk.generation);
   if (up) {
     ranks.seq(side, arbiter.boot, arbiter.seq);
-    if (arbiter.doubt !== null) ranks.seq(side, arbiter.boot, arbiter.doubt);
+    for (const seq of [arbiter.doubt, arbiter.offPlantSeq]) {
+      if (seq !== null) ranks.seq(side, arbiter.boot, seq);
+    }
     ranks.session(side, arbiter.boot, arbiter.session);
     ranks.boot(peer, arbiter.followBoot);
     for (const grant of [arbiter.grant, arbiter.spent, arbiter.partner]) {
@@ -226,7 +228,9 @@ function encodeArbiter(
     arbiter.tickedMs - arbiter.awakeMs > MODEL_LIMITS.stallMs
       ? 0
       : age(arbiter.stalledMs, LONG_AGE_MAX),
-    arbiter.doubt === null ? -1 : ranks.rankSeq(side, arbiter.boot, arbiter.doubt),
+    ...[arbiter.doubt, arbiter.offPlantSeq].map((seq) =>
+      seq === null ? -1 : ranks.rankSeq(side, arbiter.boot, seq),
+    ),
     arbiter.hasMissed ? 1 : 0,
     arbiter.peer === null ? 0 : 1,
     arbiter.limp === null ? 0 : 1,
