@@ -137,7 +137,10 @@ export function statementOf(turn: Turn): Statement {
       serial: pathWorks(turn, 'serial'),
       front: pathWorks(turn, 'front'),
     },
-    witness: turn.nowMs - state.witnessMs <= limits.witnessSilentMs,
+    // Who slept heard nothing meanwhile, and is not off the plant for it.
+    witness:
+      state.witnessMs > Number.NEGATIVE_INFINITY &&
+      turn.nowMs - Math.max(state.witnessMs, state.awakeMs) <= limits.witnessSilentMs,
     echoBoot: state.heard.boot,
     echoSeq: state.heard.seq,
   };

@@ -386,7 +386,7 @@ test('an heir that slept and waits for a fresh offer, the new reign on its disk:
   assert.is(bench.state.role, 'stopped', 'what the operator asked for is done');
 });
 
-test('a backup that is off the plant and silent on the log holds up no output; one that came back waits for an answer', () => {
+test('a backup that is off the plant and silent on the log holds up no output; one that came back waits for an answer, without off-plant-waits it leads', () => {
   const { bench, says } = primary();
   const serialOnly = () => ({ paths: ['serial' as const], witness: true });
   bench.pass(60, { ...serialOnly(), says });
