@@ -86,41 +86,49 @@ function keep(
   writeFileSync(repoPath(`test/scenarios/arbiter-without-${rule}.txt`), text);
 }
 
-test('the limit of the claim: a front LAN split between the boards, with both links cut', () => {
-  const model = { rulesOff: new Set<never>(), witness: 'gateway' } as const;
-  const hunt = (faults: FaultKind[]) =>
-    explore({
-      model,
-      menu: { faults, atOnce: 3, repairs: false, grain: 'units' },
-      budget: { faults: 3, words: 0, losses: 0, delays: 0 },
+test(
+  'the limit of the claim: a front LAN split between the boards, with both links cut',
+  () => {
+    const model = { rulesOff: new Set<never>(), witness: 'gateway' } as const;
+    const hunt = (faults: FaultKind[]) =>
+      explore({
+        model,
+        menu: { faults, atOnce: 3, repairs: false, grain: 'units' },
+        budget: { faults: 3, words: 0, losses: 0, delays: 0 },
+        from: 'redundant',
+        statesMax: 100_000,
+        liveness: false,
+      });
+    // Three faults, and both boards still reach the gateway: ARBITER.md says why nothing helps here.
+    assert.match(
+      hunt(['log', 'serial', 'split']).found?.what ?? '',
+      /stale start|both gates are open/,
+    );
+    // Any three whole cuts leave one board without the witness: it holds.
+    const cuts = hunt(['log', 'serial', 'front-a', 'front-b', 'witness']);
+    assert.is(cuts.found, null);
+    assert.ok(cuts.complete);
+  },
+  { timeoutMs: 180_000 },
+);
+
+test(
+  'the limit of the claim: a false last word, and each board suspended in turn',
+  () => {
+    const report = explore({
+      model: { rulesOff: new Set<never>(), witness: 'gateway' },
+      menu: { faults: ['sleep'], atOnce: 2, repairs: true, grain: 'units' },
+      budget: { faults: 2, words: 1, losses: 0, delays: 0 },
       from: 'redundant',
       statesMax: 100_000,
       liveness: false,
     });
-  // Three faults, and both boards still reach the gateway: ARBITER.md says why nothing helps here.
-  assert.match(
-    hunt(['log', 'serial', 'split']).found?.what ?? '',
-    /stale start|both gates are open/,
-  );
-  // Any three whole cuts leave one board without the witness: it holds.
-  const cuts = hunt(['log', 'serial', 'front-a', 'front-b', 'witness']);
-  assert.is(cuts.found, null);
-  assert.ok(cuts.complete);
-});
-
-test('the limit of the claim: a false last word, and each board suspended in turn', () => {
-  const report = explore({
-    model: { rulesOff: new Set<never>(), witness: 'gateway' },
-    menu: { faults: ['sleep'], atOnce: 2, repairs: true, grain: 'units' },
-    budget: { faults: 2, words: 1, losses: 0, delays: 0 },
-    from: 'redundant',
-    statesMax: 100_000,
-    liveness: false,
-  });
-  // The primary sleeps for less than stallMs and loses what the backup says of its promotion; before
-  // the next heartbeat the backup sleeps. ARBITER.md, "A last word", says what would help.
-  assert.is(report.found?.what, 'both gates are open');
-});
+    // The primary sleeps for less than stallMs and loses what the backup says of its promotion; before
+    // the next heartbeat the backup sleeps. ARBITER.md, "A last word", says what would help.
+    assert.is(report.found?.what, 'both gates are open');
+  },
+  { timeoutMs: 180_000 },
+);
 
 test('each rule is hunted here, shown in a scenario, or broken in arbiter-rules.test.ts', () => {
   const folder = repoPath('test/scenarios');
