@@ -25,6 +25,8 @@ export interface Row {
   readonly attempts: number;
   /** Of both boards, the longest that one stood still. */
   readonly stalledMs: number;
+  /** Each time a board stood still, and what a sync-up did: when, since the row began. */
+  readonly story: readonly string[];
   readonly waitP50Ms: number;
   readonly waitLongestMs: number;
 }
@@ -56,21 +58,25 @@ async function measured(): Promise<Sizes> {
   const { guest, why } = plantOrWhy();
   if (guest === undefined) throw new Error(why);
   const stalls: number[] = [];
+  const story: string[] = [];
   let attempts = 0;
+  let beganMs = performance.now();
   const diskBytes = SIZES.diskGib * GIB;
   const rig = await TwinRig.make({
     guest,
     client: { lineMs: 50 },
     largeBytes: diskBytes,
-    onEvent: (_side, { code, data }) => {
+    onEvent: (side, { code, text, data }) => {
+      if (/^(BOARD-STALLED|SYNC-|ROLE-|BOARD-)/.test(code))
+        story.push(`${(performance.now() - beganMs).toFixed(0)} ms ${side} ${text}`);
       if (code === 'BOARD-STALLED') stalls.push(Number(data.gapMs));
       if (code === 'SYNC-BEGUN') attempts++;
     },
   });
   const row = async (work: () => Promise<void>): Promise<Row> => {
     await rig.client.window();
-    [attempts, stalls.length] = [0, 0];
-    const beganMs = performance.now();
+    [attempts, stalls.length, story.length] = [0, 0, 0];
+    beganMs = performance.now();
     await work();
     await rig.redundant(LONG_MS);
     const seconds = (performance.now() - beganMs) / 1000;
@@ -78,7 +84,7 @@ async function measured(): Promise<Sizes> {
     const sorted = [...latenciesMs].sort((a, b) => a - b);
     const waitP50Ms = sorted[Math.floor(sorted.length / 2)] ?? 0;
     return {
-      ...{ seconds, attempts, stalledMs: Math.max(0, ...stalls) },
+      ...{ seconds, attempts, stalledMs: Math.max(0, ...stalls), story: [...story] },
       ...{ waitP50Ms, waitLongestMs: Math.max(longestGapMs, sorted.at(-1) ?? 0) },
     };
   };

@@ -26,6 +26,8 @@ export class Following {
   /** Wants to be in step, in this session. */
   private session: number | undefined;
   private target: SyncTarget | undefined;
+  /** Counts what makes a machine void that was made, or is just being made, of an attempt to come into step. */
+  private attempts = 0;
   private inbound: StreamIn | undefined;
   private lag = new LogLag();
   /** The machine here goes on along this stream of the leader. */
@@ -127,14 +129,24 @@ export class Following {
     shared.link.send(encodeLogMessage(want), true);
   }
 
-  /** The leader begins, perhaps once more: what was made of an earlier attempt is void. */
-  private began(): void {
+  /**
+   * The leader begins, perhaps once more: what was made of an earlier attempt, or is just being made, is void. Settles
+   * when it is gone and writes to no disk any more.
+   */
+  private began(): Promise<void> {
+    const { shared } = this;
+    this.attempts++;
     this.refused = [];
-    if (this.adopted === undefined) return;
     this.adopted = undefined;
+    this.inbound = undefined;
     this.isSyncedSaid = false;
-    this.shared.guestOutput.clear();
-    this.shared.inTurn('throw away what was adopted', () => this.shared.runner.empty());
+    shared.guestOutput.clear();
+    return new Promise((resolve) => {
+      shared.inTurn('throw away what was adopted', async () => {
+        await shared.runner.empty();
+        resolve();
+      });
+    });
   }
 
   refuse({ session, reasons }: Of<'refuse'>): void {
@@ -160,18 +172,19 @@ export class Following {
   }
 
   private adopt(memory: Memory, state: Uint8Array, stream: number): void {
-    const { target, shared } = this;
+    const { target, attempts, shared } = this;
+    const isVoid = () => this.target !== target || this.attempts !== attempts;
     shared.inTurn('adopt', async () => {
-      if (this.target !== target) return memory.close();
+      if (isVoid()) return memory.close();
       await shared.runner.empty();
       shared.guestOutput.clear();
       try {
         await shared.runner.adopt(memory, state);
       } catch (error) {
-        if (this.target === target) this.failed(error as Error);
+        if (!isVoid()) this.failed(error as Error);
         return;
       }
-      if (this.target !== target) return await shared.runner.empty();
+      if (isVoid()) return await shared.runner.empty();
       this.adopted = { stream, atMs: shared.nowMs() };
       this.attach();
     });

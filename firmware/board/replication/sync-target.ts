@@ -34,8 +34,8 @@ export interface SyncTargetOptions {
   /** What this board remembers of them; undefined: nothing. */
   readonly changes: () => ChangeLog | undefined;
   readonly nowMs: () => number;
-  /** The source begins, for the first time or anew. */
-  readonly began: () => void;
+  /** The source begins, for the first time or anew; settles when no machine of an earlier attempt is left. */
+  readonly began: () => Promise<void>;
   /** Everything is here. Takes over the memory, which has a token for other threads. */
   readonly adopt: (memory: Memory, state: Uint8Array, stream: number) => void;
   /** It cannot go on like this: a disk failed, or what came makes no sense. Told once. */
@@ -82,6 +82,7 @@ export class SyncTarget {
   private equal: { told: number; kept: number }[] = [];
   private keptMs = 0;
   private keeping: Promise<void> = Promise.resolve();
+  private isClear: Promise<void> = Promise.resolve();
   private isKeeping = false;
 
   constructor(options: SyncTargetOptions) {
@@ -163,7 +164,7 @@ export class SyncTarget {
     this.stateBytes = 0;
     this.ranges = this.options.disks.map(() => []);
     this.equal = this.options.disks.map(() => ({ told: 0, kept: 0 }));
-    this.options.began();
+    this.isClear = this.options.began();
   }
 
   private takeRanges({ disk, isLast, ranges }: Ranges): void {
@@ -207,7 +208,8 @@ export class SyncTarget {
   private async sendHashes(start: Start, worker: Worker): Promise<void> {
     const { sync } = start;
     const { disks, link } = this.options;
-    // What an earlier attempt still had to write is behind it.
+    // What an earlier attempt, or its machine, still had to write is behind it.
+    await this.isClear;
     for (const replica of disks) await replica.idle();
     const ranges = await this.toCompare(start);
     for (const [disk, replica] of disks.entries()) {

@@ -93,6 +93,46 @@ test('without a mark a link that goes takes the log with it, and the board asks 
   following.stop();
 });
 
+test('the leader begins anew while a machine is being made: that one never moves, and is not what is told to be in step', async () => {
+  const fake = new SharedFake();
+  const { runner } = fake;
+  const made: (() => void)[] = [];
+  runner.adopt = () => new Promise((resolve) => made.push(resolve));
+  const following = new Following(fake.shared);
+  following.syncTarget(5);
+  await fake.idle();
+  const memoryBytes = FACTS.memoryBytes;
+  const start = (sync: number) =>
+    following.bulk({
+      ...{ type: 'start', sync, boot: 7, session: 5, memoryBytes, base: 0, isNew: true },
+    });
+  const end = (sync: number, stream: number) => {
+    following.begin({ ...BEGIN, stream });
+    following.bulk({ type: 'end', sync, stream, pages: 0, blocks: 0 });
+  };
+  start(1);
+  end(1, 9);
+  following.log(log(1));
+  await until(() => made.length === 1);
+  start(2);
+  made[0]!();
+  await fake.idle();
+  following.turn();
+  assert.equal(runner.pushed, []);
+  assert.equal(fake.types(), ['want'], 'nothing is in step');
+  end(2, 10);
+  await until(() => made.length === 2);
+  made[1]!();
+  await until(() => fake.types().includes('synced'));
+  const said = fake.sent.find(({ type }) => type === 'synced');
+  assert.is(said?.type === 'synced' && said.stream, 10);
+  following.stop();
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+}
+
 test('it asks when it has what the guest needs and a link, not before', async () => {
   const fake = new SharedFake();
   const following = new Following(fake.shared);

@@ -38,6 +38,23 @@ export class SharedFake {
     ...{ role: 'target', pairState: 'SYNCUP', boot: 7, generation: 2, session: 5, grant: null },
   };
   readonly shared: Shared;
+  readonly runner = {
+    leads: true,
+    disks: [],
+    pushed: [] as Uint8Array[],
+    emptied: 0,
+    vcpu: {
+      throttle: (share: number) => this.throttled.push(share),
+      push: (log: Uint8Array) => this.runner.pushed.push(log),
+      stopLog: async () => {},
+      facts: () => ({ piecesApplied: 0, position: 0n, virtualNs: 0n }),
+    },
+    memory: () => new Uint8Array(0),
+    adopt: async () => {},
+    empty: async () => {
+      this.runner.emptied++;
+    },
+  };
   private tasks: Promise<void> = Promise.resolve();
 
   constructor() {
@@ -52,18 +69,7 @@ export class SharedFake {
       wakeSenders: () => {},
     };
     Object.defineProperty(link, 'isUp', { get: () => this.linkWorks });
-    const runner = {
-      leads: true,
-      disks: [],
-      vcpu: {
-        throttle: (share: number) => this.throttled.push(share),
-        push: () => {},
-        stopLog: async () => {},
-        facts: () => ({ piecesApplied: 0, position: 0n, virtualNs: 0n }),
-      },
-      memory: () => new Uint8Array(0),
-      empty: async () => {},
-    };
+    const { runner } = this;
     const guestOutput = {
       acked: (through: number) => this.acked.push(through),
       restart: () => {},
