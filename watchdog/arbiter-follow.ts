@@ -3,6 +3,7 @@
 
 import {
   isHearsay,
+  lastHeardMs,
   leads,
   logWorks,
   peerIsAhead,
@@ -28,7 +29,7 @@ export function target(turn: Turn): Done {
   const { state } = turn;
   const { peer } = state;
   const mine: Grant = { boot: state.boot, session: state.session };
-  if (silentEverywhere(turn)) return stopFollowing(turn, 'the primary is silent');
+  if (isLongSilent(turn)) return stopFollowing(turn, 'the primary is silent');
   if (peer === null) return;
   if (peer.boot !== state.followBoot || !leads(peer)) {
     return stopFollowing(turn, 'the primary is gone');
@@ -44,6 +45,13 @@ export function target(turn: Turn): Done {
   const marked = state.mark === 'grant' || !holds(turn, 'grant-needs-mark');
   if (!marked || !mayLead(state) || !onDisk(state, state.generation, 'behind')) return;
   enter(turn, 'backup', 'in step');
+}
+
+/** Who is not in step has nothing to take over: a moment of silence is no reason to begin anew. */
+function isLongSilent(turn: Turn): boolean {
+  const { state, nowMs } = turn;
+  const sinceMs = Math.max(lastHeardMs(state), state.awakeMs);
+  return silentEverywhere(turn) && nowMs - sinceMs > state.config.limits.syncSilenceMs;
 }
 
 /** The primary has taken this grant back without my word: it thought me dead. */

@@ -76,12 +76,21 @@ function isUsedUp(state: ArbiterState, partner: Grant): boolean {
 }
 
 export function source(turn: Turn): Done {
-  const { syncAllowed } = turn.state.config;
-  if (partnerStays(turn) && logWorks(turn) && syncAllowed) return;
+  const { syncAllowed, limits } = turn.state.config;
+  const isLost = logLostForMs(turn) > limits.syncSilenceMs;
+  if (partnerStays(turn) && !isLost && syncAllowed) return;
   turn.state.partner = null;
   turn.actions.push({ do: 'sync-stop' });
   if (syncAllowed) syncFailed(turn);
   enter(turn, 'solo', syncAllowed ? 'sync-up lost its target' : 'sync-up is forbidden');
+}
+
+/** In the present role; 0: it works. */
+function logLostForMs(turn: Turn): number {
+  const { state, nowMs } = turn;
+  if (logWorks(turn)) state.logLostMs = null;
+  else if (state.logLostMs === null || state.logLostMs < state.sinceMs) state.logLostMs = nowMs;
+  return nowMs - (state.logLostMs ?? nowMs);
 }
 
 function partnerStays(turn: Turn): boolean {
@@ -220,9 +229,8 @@ function wakeUp(turn: Turn): Done {
 }
 
 function inStep(turn: Turn): Done {
-  const { state } = turn;
-  if (!logWorks(turn)) return withoutLog(turn);
-  state.logLostMs = null;
+  const lostForMs = logLostForMs(turn);
+  if (!logWorks(turn)) return withoutLog(turn, lostForMs);
   const why = reasonToLeave(turn);
   if (why !== null && canTakeOver(turn)) leave(turn, why);
 }
@@ -242,18 +250,15 @@ function leave(turn: Turn, why: string): Done {
  * A board that loses power loses its cables first, one by one, and says the strangest things meanwhile. Nothing
  * leaves without acknowledgements, so the peer can take over until it is asked for its machine: not at once.
  */
-function withoutLog(turn: Turn): Done {
-  const { state, nowMs } = turn;
-  const { logLostMs } = state;
+function withoutLog(turn: Turn, lostForMs: number): Done {
+  const { state } = turn;
   if (isPlantAtPeer(turn) && isThere(turn) && holds(turn, 'leave-without-log')) {
     return leave(
       turn,
       'the log link and the front LAN are lost here, the front LAN not at the peer',
     );
   }
-  const lostMs = logLostMs === null || logLostMs < state.sinceMs ? nowMs : logLostMs;
-  state.logLostMs = lostMs;
-  const hasLived = nowMs - lostMs > state.config.limits.deathMs;
+  const hasLived = lostForMs > state.config.limits.deathMs;
   if (!hasLived && holds(turn, 'alone-needs-life')) return;
   state.wantsRenounce = true;
   enter(turn, 'yielding', 'the log link is dead, the peer is not');

@@ -125,7 +125,7 @@ export interface ArbiterState {
   grant: Grant | null;
   spent: Grant | null;
   wantsRenounce: boolean;
-  /** Leader in step: since when the log link is dead. */
+  /** Leader in step, or bringing the peer there: since when the log link is dead. */
   logLostMs: number | null;
   /** The operator wants the other board to lead. */
   switchOver: boolean;

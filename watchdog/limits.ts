@@ -42,6 +42,8 @@ export interface Limits {
   readonly limpOutputMs: number;
   /** Who has handed over or was handed over to does not hand over for its limp before this: no to and fro. */
   readonly limpRestMs: number;
+  /** A sync-up outlives so long a silence: who is not in step has nothing to take over, and much to read again. */
+  readonly syncSilenceMs: number;
   /** In step this long, a board can stay in step. */
   readonly syncLastsMs: number;
   /** Before the third sync-up in a row that did not last; doubled each time, up to the most. */
@@ -71,6 +73,7 @@ export const DEFAULT_LIMITS: Limits = checkLimits({
   limpShare: 0.4,
   limpOutputMs: 100,
   limpRestMs: 300_000,
+  syncSilenceMs: 2_000,
   syncLastsMs: 2_000,
   syncPauseMs: 1_000,
   syncPauseMaxMs: 30_000,
@@ -104,6 +107,7 @@ export function checkLimits(limits: Limits): Limits {
     limits.witnessSilentMs <= slowestMs,
     'when the slowest path is silent, an old answer of the gateway no longer counts',
   );
+  assert.ok(limits.syncSilenceMs >= slowestMs, 'a sync-up outlives what is no silence');
   assert.ok(seekMs >= slowestMs * 10, 'links come up slowly at boot; alone is a strong word');
   assert.ok(leaveMs > slowestMs * 2, 'a hand-over outlives one lost round on the slowest path');
   assert.ok(limits.deathMs <= leaveMs, 'who waited for a hand-over in vain has lived on');

@@ -2,13 +2,11 @@
 // which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
 // is dropped here, and its disk requests are answered to nobody.
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import { type BackendEvents, type BackendSpec, Backends, diskSerial } from '../../host/backends.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
 import { type Chosen, chooseEngine } from '../../host/engines.ts';
-import { HostError, systemWords } from '../../host/errors.ts';
 import { STORM_LIMITS, StormGuard } from '../../host/net/storm-guard.ts';
 import { LineStates } from '../../host/serial/line-states.ts';
 import type { GuestConfig, GuestSetup, OutputItem, VcpuOptions } from '../../host/vcpu/vcpu.ts';
@@ -17,6 +15,7 @@ import type { ByteRange } from '../../lockstep/region-map.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
+import { type GuestFiles, readFiles } from './guest-files.ts';
 import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
@@ -47,11 +46,6 @@ export interface RunnerEvents {
   beforeDiskWrite?(disk: number, range: ByteRange): Promise<void> | undefined;
   onDiskWriteFailed?(): void;
   onNotice(line: string): void;
-}
-
-export interface GuestFiles {
-  readonly kernel: Uint8Array;
-  readonly initrd: Uint8Array | undefined;
 }
 
 /** Until the first measurement, a few milliseconds after the start: 10 ns a position. */
@@ -380,19 +374,4 @@ function backendSpec({ nics, com1, com2 }: GuestPlan): BackendSpec {
     nets: nics.map(({ mac, tap }) => ({ kind: 'tap', name: tap, mac })),
     serial: { com1, com2, console: { kind: 'none' } },
   };
-}
-
-async function readFiles({ kernel, initrd }: GuestPlan): Promise<GuestFiles> {
-  return {
-    kernel: await bytesOf('kernel', kernel),
-    initrd: initrd === undefined ? undefined : await bytesOf('initrd', initrd),
-  };
-}
-
-async function bytesOf(what: string, path: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    throw new HostError('E_FILE', `${what} ${path}: ${systemWords(error)}`);
-  }
 }

@@ -38,6 +38,7 @@ export const MODEL_LIMITS: Limits = {
   limpShare: 0.4,
   limpOutputMs: 100,
   limpRestMs: 50,
+  syncSilenceMs: 55,
   syncLastsMs: 20,
   // Without pauses: a count and a time more would multiply the worlds; the timed pair has them.
   syncPauseMs: 0,
