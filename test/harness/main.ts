@@ -26,9 +26,13 @@ const ALONE =
 /** Pairs in one process: they are slow beside whatever keeps both cores busy, but not beside each other. */
 const PAIRS = /^board\/replication\/(?!linux)/;
 
+/** Nothing but computing, with time-outs of minutes: they take what the others, which mostly wait, leave them. */
+const COMPUTES =
+  /^(softcpu\/oracle|sim\/arbiter-(explore|mutation|timed|survival)|cli\/record|guest\/recorded)\./;
+const COMPUTES_NICENESS = 5;
+
 /** They take a minute and more: begun last, one of them would run alone at the end. */
-const LONGEST =
-  /^(softcpu\/oracle|sim\/arbiter-explore|cli\/record|guest\/recorded|board\/replication\/(changes|sync))\./;
+const LONGEST = /^(softcpu\/oracle|board\/replication\/(changes|sync))\./;
 
 const { values, positionals } = optionsOf('npm test', {
   allowPositionals: true,
@@ -59,15 +63,18 @@ const results: FileResult[] = [];
 const lanes = values.serial ? 1 : Math.min(2, availableParallelism());
 const pairs = files.filter((file) => PAIRS.test(file));
 const alone = files.filter((file) => ALONE.test(file));
-const together = files.filter((file) => !pairs.includes(file) && !alone.includes(file));
-for (const queue of [together, pairs])
-  await Promise.all(Array.from({ length: lanes }, () => lane(queue)));
-await lane(alone);
+const computing = files.filter((file) => COMPUTES.test(file));
+const others = [pairs, alone, computing].flat();
+const together = files.filter((file) => !others.includes(file));
+const beside = lanes === 1 ? [] : [lane(computing, COMPUTES_NICENESS)];
+await Promise.all([...Array.from({ length: lanes }, () => lane(together)), ...beside]);
+await Promise.all(Array.from({ length: lanes }, () => lane(pairs)));
+for (const queue of [computing, alone]) await lane(queue);
 summary();
 
-async function lane(queue: string[]): Promise<void> {
+async function lane(queue: string[], niceness = 0): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const result = await runFile(join(testRoot, file), env);
+    const result = await runFile(join(testRoot, file), env, niceness);
     results.push(result);
     print(result);
   }

@@ -1,5 +1,6 @@
 // What is remembered of changes, and that no cut of the power makes it forget a region that differs.
 import { FollowingBases, LeadingBases, newBase } from '../../firmware/board/replication/bases.ts';
+import { Passing } from '../../firmware/board/replication/passing.ts';
 import { ChangeLog } from '../../firmware/host/change-log.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { CutBoard, REGION_BYTES, REGIONS } from './power-cuts.ts';
@@ -147,6 +148,10 @@ class Pair {
   private readonly log: (readonly [number, number] | { readonly base: number })[] = [];
   private applied = 0;
   private written = 0;
+  /** What the leader's guest did after the newest entry the follower has, the follower does with the next one. */
+  private ahead: readonly [number, number] | undefined;
+  private executed = 0;
+  private readonly passing = new Passing();
 
   constructor(random: SeededRandom, onStep: (pair: Pair) => void) {
     this.random = random;
@@ -169,6 +174,8 @@ class Pair {
           if (step === 'here') this.log.push({ base });
           else void follower.step().then(() => this.following.begin(base));
         },
+        passed: () =>
+          this.passing.passed({ applied: this.log.length, position: BigInt(this.written) }),
       },
       0,
     );
@@ -190,9 +197,10 @@ class Pair {
     this.isStarted = true;
   }
 
-  async run(writes: number): Promise<void> {
-    for (let i = 0; i < writes; i++) {
-      if (!this.leader.isDead) this.lead();
+  async run(turnsOfBoth: number): Promise<void> {
+    for (let i = 0; i < turnsOfBoth; i++) {
+      // A guest that writes now and then: what is settled has the time to be.
+      if (!this.leader.isDead && this.random.int(3) === 0) this.lead();
       if (!this.follower.isDead) this.follow(this.random.int(3));
       this.leading.look(i);
       for (let turns = this.random.int(30); turns > 0; turns--) await null;
@@ -211,8 +219,13 @@ class Pair {
     for (let i = 0; i < count && this.applied < this.log.length; i++) {
       const entry = this.log[this.applied++]!;
       if ('base' in entry) this.following.here(entry.base, this.applied);
-      else void this.follower.write(...entry);
+      else {
+        if (this.ahead !== undefined) void this.follower.write(...this.ahead);
+        this.executed += this.ahead === undefined ? 0 : 1;
+        this.ahead = entry;
+      }
     }
+    this.passing.acked({ applied: this.applied, position: BigInt(this.executed) });
     void this.following.progress(this.applied, async () => {});
   }
 
@@ -241,7 +254,7 @@ test(
           if (who !== 'leader') follower.cut();
         });
         await pair.start();
-        await pair.run(16);
+        await pair.run(32);
         steps = Math.max(steps, Math.min(pair.steps, 200));
         const { leader, follower } = pair;
         const first = leader.isDead || follower.isDead ? undefined : 'nobody';

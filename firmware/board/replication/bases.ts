@@ -5,6 +5,7 @@
 //     leader                        follower
 //       begin(base)   ──────────▶     its map begins
 //       its map begins ◀─────────     begun(base)
+//       when the follower is as far:
 //       here(base), in the log ─▶     applied so far, all of it on the media: settled
 //       its own on the media: settled ◀──  settled(base)
 //
@@ -33,14 +34,19 @@ export interface BaseParts {
   readonly say: (step: BaseStep, base: number) => void;
 }
 
+export interface LeadingBaseParts extends BaseParts {
+  /** Resolves when the follower has behind it what the guest did here until now. */
+  readonly passed: () => Promise<void>;
+}
+
 export class LeadingBases {
-  private readonly parts: BaseParts;
+  private readonly parts: LeadingBaseParts;
   private readonly everyMs: number;
   private underWay: number | undefined;
   private lastMs = Number.NEGATIVE_INFINITY;
 
   /** `everyMs`: between two bases of boards in step. */
-  constructor(parts: BaseParts, everyMs: number) {
+  constructor(parts: LeadingBaseParts, everyMs: number) {
     this.parts = parts;
     this.everyMs = everyMs;
   }
@@ -58,9 +64,10 @@ export class LeadingBases {
   }
 
   async begun(base: number): Promise<void> {
-    const { changes, flushed, say } = this.parts;
+    const { changes, flushed, say, passed } = this.parts;
     if (base !== this.underWay) return;
     await changes()?.begin(base);
+    await passed();
     // Whoever stopped meanwhile has no follower that could be there.
     if (base !== this.underWay) return;
     say('here', base);

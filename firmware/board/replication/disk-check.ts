@@ -1,7 +1,8 @@
 // Boards in step compare their disks for ever, slowly: what a medium lost in silence is found before it is needed.
 //
 //     leader                                   follower
-//       marks what is written from here on
+//       marks what is written from here on;
+//       when the follower is as far:
 //       look(disk, block), in the log  ────▶     applied so far, and on its disk: surveys the next blocks
 //       compares with its own          ◀────   looked(survey)
 //
@@ -29,6 +30,8 @@ export interface DiskCheckParts {
   readonly disks: readonly DiskReplica[];
   /** MiB a second; 0: never. */
   readonly mibS: number;
+  /** Resolves when the follower has behind it what the guest did here until now. */
+  readonly passed: () => Promise<void>;
   /** Puts it into the log. */
   readonly say: (look: Look) => void;
   readonly nowMs: () => number;
@@ -75,7 +78,7 @@ export class LeadingCheck {
 
   /** Often, while a follower is in step. */
   look(): void {
-    const { disks, mibS, nowMs, say } = this.parts;
+    const { disks, mibS, nowMs, say, passed } = this.parts;
     if (mibS === 0 || this.underWay !== undefined || nowMs() < this.nextMs) return;
     const { disk, block } = this.at;
     const replica = disks[disk];
@@ -83,8 +86,11 @@ export class LeadingCheck {
     this.worker ??= new SyncWorker();
     const look = { id: ++this.looks, disk, first: block };
     // From here on, and with what is under way.
-    this.underWay = { ...look, replica, written: replica.watch() };
-    say(look);
+    const underWay = { ...look, replica, written: replica.watch() };
+    this.underWay = underWay;
+    void passed().then(() => {
+      if (this.underWay === underWay) say(look);
+    });
   }
 
   /** A new round, from the first block on. */

@@ -5,6 +5,7 @@ import { type BaseStep, LeadingBases } from './bases.ts';
 import { BLOCK_BYTES, type BulkMessage } from './bulk-messages.ts';
 import { LeadingCheck } from './disk-check.ts';
 import { encodeLogMessage, type LogMessage } from './messages.ts';
+import { Passing } from './passing.ts';
 import type { Shared } from './shared.ts';
 import type { StreamOut } from './stream-out.ts';
 import type { CheckFacts } from './types.ts';
@@ -26,22 +27,25 @@ export class InStepCare {
   private readonly parts: CareParts;
   private readonly bases: LeadingBases;
   private readonly check: LeadingCheck;
+  private readonly passing = new Passing();
 
   constructor(shared: Shared, stream: StreamOut, parts: CareParts) {
     this.shared = shared;
     this.stream = stream;
     this.parts = parts;
+    const passed = () => this.passed();
     this.bases = new LeadingBases(
       {
         changes: () => shared.changes?.log,
         flushed: async () => shared.changes?.flushed(),
         say: (step, base) => this.sayBase(step, base),
+        passed,
       },
       shared.limits.baseMs,
     );
     this.check = new LeadingCheck({
       ...{ disks: shared.runner.disks, mibS: shared.checkMibS, nowMs: shared.nowMs },
-      wallMs: () => Date.now(),
+      ...{ wallMs: () => Date.now(), passed },
       say: (look) => stream.look(look),
       differs: (disk, blocks) => this.differs(disk, blocks),
       finished: (facts) => this.checked(facts),
@@ -54,6 +58,8 @@ export class InStepCare {
 
   /** Often, while a follower is in step. */
   look(nowMs: number): void {
+    const { newestAck } = this.stream;
+    if (newestAck !== undefined) this.passing.acked(newestAck);
     this.bases.look(nowMs);
     this.check.look();
   }
@@ -61,6 +67,12 @@ export class InStepCare {
   stop(): void {
     this.bases.stop();
     this.check.stop();
+    this.passing.stop();
+  }
+
+  private passed(): Promise<void> {
+    const position = this.shared.runner.vcpu?.facts().position ?? 0n;
+    return this.passing.passed({ applied: this.stream.cover, position });
   }
 
   /** From the first block on, whenever the last round was. */

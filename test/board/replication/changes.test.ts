@@ -21,6 +21,7 @@ const LONG = { timeoutMs: 300_000 };
 const MIB = 1 << 20;
 const DISK_BYTES = 48 * MIB;
 const BLOCKS = DISK_BYTES >> 16;
+const ROUNDS = 400;
 
 const open: Rig[] = [];
 const rigOf = async (what: string): Promise<Rig> => {
@@ -220,6 +221,33 @@ function replace(path: string): void {
   renameSync(path, `${path}.old`);
   writeFileSync(path, bytes);
 }
+
+test(
+  'a guest that writes all the time: round after round nothing is found to differ',
+  async () => {
+    const rig = new Rig({
+      ...{ random: seededRandom('busy'), diskBytes: 2 * MIB, remembers: true },
+      replication: { checkMibS: 1000 },
+    });
+    open.push(rig);
+    await rig.open();
+    const { a, b } = rig;
+    await rig.lead(a);
+    await rig.protect(a, b, 1);
+    const rounds = () => a.codes().filter((code) => code === 'DISK-COMPARED').length;
+    for (let seen = 0; rounds() < ROUNDS; ) {
+      await rig.talk(1);
+      const told = a.events.find(({ code }) => code === 'DISK-DIFFERS');
+      assert.is(told, undefined, `round ${rounds()}: ${told?.text}`);
+      if (rounds() === seen) continue;
+      seen = rounds();
+      a.replication.leading.care.compareNow();
+    }
+    await rig.stopBoth(a, b);
+    assert.ok(rig.disksAreEqual());
+  },
+  LONG,
+);
 
 test(
   'a block that changed in silence is found with its number, told, and made equal',
