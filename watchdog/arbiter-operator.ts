@@ -37,6 +37,9 @@ export function request(turn: Turn, asked: OperatorRequest): Done {
       state.config = { ...state.config, syncAllowed: asked.allowed };
       forgetSyncFailures(state);
       return;
+    case 'sync-rate':
+      // No matter of who leads: whoever carries out a sync-up does it.
+      return;
     case 'stop':
     case 'restart':
       return stepAside(turn, 'stopped');
@@ -73,6 +76,7 @@ export function refusedByRole(role: Role, asked: OperatorRequest): string | null
       if (asked.on) return only(FREE, ALONE);
       return role === 'maintenance' ? null : 'this board is not in maintenance';
     case 'sync-up':
+    case 'sync-rate':
       return role === 'stopped' ? 'this board is stopped' : null;
     case 'stop':
       if (role === 'solo') return asked.force ? null : ALONE;
@@ -91,7 +95,7 @@ const SERVES = 'this board serves; ask again when it is solo or redundant';
 /** What beside the role is in the way, or null. */
 function refusedNow(turn: Turn, asked: OperatorRequest): string | null {
   const { state } = turn;
-  if (asked.request === 'sync-up') return null;
+  if (asked.request === 'sync-up' || asked.request === 'sync-rate') return null;
   if (state.resetAsked) return 'the watchdog is about to reset this board';
   if (asked.request === 'force-lead') return whyNotLead(state);
   const why = state.role === 'protected' ? whyNobodyTakesOver(turn) : null;

@@ -175,6 +175,7 @@ export type OperatorRequest =
   | { readonly request: 'test-failover' }
   | { readonly request: 'maintenance'; readonly on: boolean }
   | { readonly request: 'sync-up'; readonly allowed: boolean }
+  | { readonly request: 'sync-rate'; readonly mibS: number }
   /** `force`: also when nobody takes over. */
   | { readonly request: 'stop'; readonly force: boolean }
   /** A stop, and whoever started this board starts it again. */

@@ -220,6 +220,7 @@ export class ArbiterLoop {
       refusedByRole(role, asked) ?? tooFarBehind(asked, role, this.replication.facts());
     if (this.refusal === null) this.fire({ type: 'request', ...asked });
     const why = this.refusal as string | null;
+    if (why === null && asked.request === 'sync-rate') this.replication.setSyncRate(asked.mibS);
     if (why === null) return this.requests.taken(asked, this.state);
     const detail = asked.request === 'force-lead' && role === 'seeking' ? this.unfitWords() : '';
     return this.requests.refused(asked, `${why}${detail}`);

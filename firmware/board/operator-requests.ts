@@ -32,6 +32,13 @@ export interface RequestRow extends Form {
     readonly yes: Form;
     readonly no?: Form;
   };
+  /** Its only field, a whole number from 0 to `max`. */
+  readonly number?: {
+    readonly name: string;
+    readonly unit: string;
+    readonly max: number;
+    readonly help: string;
+  };
   /** Who may ask on the console; null: nobody, there it is part of something else. */
   readonly by: 'operator' | 'admin' | null;
   /** Confirmed by the name of the board: one has to know which cable one holds. */
@@ -48,6 +55,8 @@ export interface RequestRow extends Form {
   readonly afterwards?: string;
 }
 
+/** More than any link or disk gives. */
+export const RATE_MIB_S_MAX = 100_000;
 const SOON_MS = 15_000;
 const soon = (): number => SOON_MS;
 
@@ -128,6 +137,19 @@ export const OPERATOR_REQUESTS: Readonly<Record<RequestName, RequestRow>> = {
     ends: 'told',
     withinMs: soon,
   },
+  'sync-rate': {
+    help: 'how fast a sync-up may be while this board leads, until its next start',
+    number: {
+      name: 'mibS',
+      unit: 'MIB-PER-S',
+      max: RATE_MIB_S_MAX,
+      help: 'MiB a second; 0: as fast as link and disks go',
+    },
+    by: 'operator',
+    outcome: () => DONE,
+    ends: 'told',
+    withinMs: soon,
+  },
   restart: {
     help: 'start this board anew with its configuration; the other one serves on',
     by: 'admin',
@@ -180,7 +202,13 @@ export function requestOf(
   name: RequestName,
   given: Readonly<Record<string, unknown>> = {},
 ): OperatorRequest | string {
-  const { field } = OPERATOR_REQUESTS[name];
+  const { field, number } = OPERATOR_REQUESTS[name];
+  if (number !== undefined) {
+    const value = given[number.name];
+    if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > number.max)
+      return `"${number.name}" must be a whole number, 0 to ${number.max}`;
+    return { request: name, [number.name]: value } as unknown as OperatorRequest;
+  }
   if (field === undefined) return { request: name } as OperatorRequest;
   const value = given[field.name] ?? (field.words === undefined ? false : undefined);
   if (typeof value !== 'boolean') return `"${field.name}" must be true or false`;
@@ -189,7 +217,9 @@ export function requestOf(
 
 /** As one would type it: "maintenance on". */
 export function wordsOf(asked: OperatorRequest): string {
-  const { field } = OPERATOR_REQUESTS[asked.request];
+  const { field, number } = OPERATOR_REQUESTS[asked.request];
+  if (number !== undefined)
+    return `${asked.request} ${(asked as unknown as Record<string, unknown>)[number.name]}`;
   if (field === undefined) return asked.request;
   const isYes = (asked as unknown as Record<string, unknown>)[field.name] === true;
   const [yes, no] = field.words ?? [`--${field.name}`, ''];

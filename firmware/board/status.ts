@@ -72,7 +72,7 @@ export interface Status {
   readonly link: LinkStatus;
   /** The comparison of the disks while in step. */
   readonly check: CheckFacts;
-  readonly sync: SyncFacts & { readonly isAllowed: boolean };
+  readonly sync: SyncFacts & { readonly isAllowed: boolean; readonly rateMibS: number };
   readonly lastTakeover: TakeoverStatus | null;
   readonly guest: {
     readonly state: ReplicationFacts['guest'];
@@ -230,7 +230,10 @@ export function statusOf(parts: StatusParts): Status {
     gate: facts.gate,
     link: { ...facts.link, paths: logPaths(facts.link.paths) },
     check: facts.check,
-    sync: { ...facts.sync, isAllowed: state.config.syncAllowed },
+    sync: {
+      ...facts.sync,
+      ...{ isAllowed: state.config.syncAllowed, rateMibS: facts.syncRateMibS },
+    },
     lastTakeover: parts.takeover,
     guest: {
       state: facts.guest,

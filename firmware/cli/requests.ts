@@ -17,6 +17,8 @@ export interface RequestValues {
   readonly 'no-wait'?: boolean;
 }
 
+export type RequestFields = Readonly<Record<string, boolean | number>>;
+
 const LOOK_MS = 50;
 
 export function requestOptions(name: RequestName): Parameters<typeof parseStrictlyWith>[1] {
@@ -29,13 +31,15 @@ const FLAG = { type: 'boolean' } as const;
 
 /** The words that follow the command: "on|off". */
 export function requestWords(name: RequestName): string | undefined {
-  return OPERATOR_REQUESTS[name].field?.words?.join('|');
+  const { field, number } = OPERATOR_REQUESTS[name];
+  return number?.unit ?? field?.words?.join('|');
 }
 
 export function requestHelp(name: RequestName): string {
-  const { field } = OPERATOR_REQUESTS[name];
+  const { field, number } = OPERATOR_REQUESTS[name];
   const line = (word: string, help: string) => `  ${word.padEnd(15)} ${help}\n`;
   const wait = line('--no-wait', 'do not wait until it is done');
+  if (number !== undefined) return line(number.unit, number.help) + wait;
   if (field === undefined) return wait;
   if (field.words === undefined) return line(`--${field.name}`, field.yes.help) + wait;
   const [yes, no] = field.words;
@@ -47,9 +51,14 @@ export function requestFields(
   name: RequestName,
   values: object,
   positionals: readonly string[],
-): Readonly<Record<string, boolean>> {
-  const { field } = OPERATOR_REQUESTS[name];
+): RequestFields {
+  const { field, number } = OPERATOR_REQUESTS[name];
   const [first, ...rest] = positionals;
+  if (number !== undefined) {
+    if (rest.length > 0 || first === undefined || !/^\d+$/.test(first))
+      throw new UsageError(`say "${name} ${number.unit}", a whole number: ${number.help}`);
+    return { [number.name]: Number(first) };
+  }
   if (field?.words === undefined) {
     if (first !== undefined) throw new UsageError(`"${first}" is too much`);
     if (field === undefined) return {};
@@ -66,7 +75,7 @@ export async function askAndWait(
   client: ControlClient,
   path: string,
   name: RequestName,
-  fields: Readonly<Record<string, boolean>>,
+  fields: RequestFields,
   values: RequestValues,
 ): Promise<number> {
   const begunMs = performance.now();

@@ -20,12 +20,30 @@ const LOOK_MS = 250;
 
 /** `request ...`, one for each form of each request. */
 export function requestCommands(): Command[] {
-  return forms().map((asked) => ({
+  const fixed = forms().map((asked) => ({
     words: `request ${wordsOf(asked)}`,
     help: formOf(asked).help,
     role: OPERATOR_REQUESTS[asked.request].by ?? 'admin',
     run: () => request(asked),
   }));
+  return [...fixed, ...numbered()];
+}
+
+/** Those that take a number. */
+function numbered(): Command[] {
+  return Object.entries(OPERATOR_REQUESTS).flatMap(([name, { number, by, help }]) => {
+    if (number === undefined || by === null) return [];
+    const run: Command['run'] = function* ([given = '']) {
+      const value = /^\d+$/.test(given) ? Number(given) : given;
+      const asked = requestOf(name as RequestName, { [number.name]: value });
+      if (typeof asked !== 'string') yield* request(asked);
+      else
+        yield* print(
+          `${given}: ${number.unit} is a whole number, 0 to ${number.max}: ${number.help}.\n`,
+        );
+    };
+    return [{ words: `request ${name} <${number.unit}>`, help, role: by, run }];
+  });
 }
 
 /** Of requests with more than one form. */
@@ -38,8 +56,8 @@ export function requestGroups(): Record<string, string> {
 }
 
 function forms(): OperatorRequest[] {
-  return Object.entries(OPERATOR_REQUESTS).flatMap(([name, { by, field }]) => {
-    if (by === null) return [];
+  return Object.entries(OPERATOR_REQUESTS).flatMap(([name, { by, field, number }]) => {
+    if (by === null || number !== undefined) return [];
     const values = field === undefined ? [{}] : [{ [field.name]: true }, { [field.name]: false }];
     return values.map((value) => requestOf(name as RequestName, value) as OperatorRequest);
   });

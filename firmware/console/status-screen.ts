@@ -111,11 +111,12 @@ function outputWords({ gate }: Status): string {
 }
 
 function syncWords({ sync }: Status): string {
-  const forbidden = sync.isAllowed ? '' : ', FORBIDDEN by the operator';
-  if (sync.phase === 'none') return `none under way${forbidden}`;
+  const limit = sync.rateMibS === 0 ? '' : `, at most ${sync.rateMibS} MiB/s`;
+  const bounds = `${limit}${sync.isAllowed ? '' : ', FORBIDDEN by the operator'}`;
+  if (sync.phase === 'none') return `none under way${bounds}`;
   if (sync.phase === 'refused') return `REFUSED: ${sync.refusals.join('; ')}`;
   const eta = sync.etaS === null ? '' : `, ${span(sync.etaS * 1000)} to go`;
-  return `${sync.phase} ${sync.percent.toFixed(0)} %${amountWords(sync)}${eta}${forbidden}`;
+  return `${sync.phase} ${sync.percent.toFixed(0)} %${amountWords(sync)}${eta}${bounds}`;
 }
 
 /** How much, and whether of all or of what changed. */

@@ -282,6 +282,9 @@ test('sync-up is forbidden: a returned peer waits until it is allowed', async ()
   await becomes('solo target');
   await until('a while', () => pair.a.loop!.status().sinceMs > 300);
   assert.is(roles(), 'solo target');
+  assert.is(pair.a.loop!.status().sync.rateMibS, 0);
+  assert.ok(pair.a.loop!.request({ request: 'sync-rate', mibS: 20 }).ok);
+  assert.is(pair.a.loop!.status().sync.rateMibS, 20);
   assert.ok(pair.a.loop!.request({ request: 'sync-up', allowed: true }).ok);
   await becomes('protected backup');
 });

@@ -62,6 +62,7 @@ const WRITING = [
   { do: 'stop', force: true },
   { do: 'restart' },
   { do: 'sync-up', allowed: false },
+  { do: 'sync-rate', mibS: 20 },
   { do: 'ack', code: 'all', by: 'eva' },
 ];
 

@@ -43,6 +43,7 @@ export class FakeReplication implements Replication {
   guest: ReplicationFacts['guest'] = 'none';
   /** A running guest moves; a stuck one does not. */
   lagMs: number | null = null;
+  syncRateMibS = 0;
   isStuck = false;
   diskTrouble: string | null = null;
   missing: string | null = null;
@@ -122,6 +123,10 @@ export class FakeReplication implements Replication {
     this.target = session;
   }
 
+  setSyncRate(mibS: number): void {
+    this.syncRateMibS = mibS;
+  }
+
   syncStop(): void {
     this.calls.push('syncStop');
     this.target = null;
@@ -161,6 +166,7 @@ export class FakeReplication implements Replication {
       engine: { kind: 'soft', why: 'asked for' },
       lagMs: this.lagMs,
       isFarBehind: (this.lagMs ?? 0) > 1000,
+      syncRateMibS: this.syncRateMibS,
       logKbps: 0,
       gate: { mode: this.gateIs, waiting: 0, oldestMs: 0 },
       link: { up: this.link.isUp, rttUs: 50, frameBytes: 1500, paths: [] },

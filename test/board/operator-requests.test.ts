@@ -16,7 +16,8 @@ import { type BoardInWorld, IN_ROLE, type RequestWorld } from './request-world.t
 const test = suite('board/operator-requests');
 
 const ALL = (Object.keys(OPERATOR_REQUESTS) as RequestName[]).flatMap((name) => {
-  const { field } = OPERATOR_REQUESTS[name];
+  const { field, number } = OPERATOR_REQUESTS[name];
+  if (number !== undefined) return [requestOf(name, { [number.name]: 20 }) as OperatorRequest];
   const fields = field === undefined ? [{}] : [{ [field.name]: true }, { [field.name]: false }];
   return fields.map((given) => requestOf(name, given) as OperatorRequest);
 });
@@ -29,6 +30,7 @@ const TAKEN_IN: Readonly<Record<string, readonly Role[]>> = {
   'maintenance off': ['maintenance'],
   'sync-up allow': ROLES.filter((role) => role !== 'stopped'),
   'sync-up forbid': ROLES.filter((role) => role !== 'stopped'),
+  'sync-rate 20': ROLES.filter((role) => role !== 'stopped'),
   restart: ['seeking', 'target', 'backup', 'protected', 'maintenance'],
   'stop --force': ['seeking', 'target', 'backup', 'protected', 'maintenance', 'solo'],
   stop: ['seeking', 'target', 'backup', 'protected', 'maintenance'],
@@ -89,6 +91,8 @@ function assertDone(
       return;
     case 'sync-up':
       assert.is(a.arbiter.config.syncAllowed, asked.allowed, story);
+      return;
+    case 'sync-rate':
       return;
     case 'stop':
     case 'restart':
@@ -228,11 +232,18 @@ test('sync-up that is forbidden while it goes on stops', () => {
   assert.is(world.boards.a.role, 'protected');
 });
 
+test('a number is whole and within its bounds, or there is no request', () => {
+  for (const mibS of [-1, 1.5, 100_001, '20', null, undefined, Number.NaN]) {
+    assert.is(requestOf('sync-rate', { mibS }), '"mibS" must be a whole number, 0 to 100000');
+  }
+  assert.equal(requestOf('sync-rate', { mibS: 0 }), { request: 'sync-rate', mibS: 0 });
+});
+
 test('while the watchdog is about to bite nothing else is taken', () => {
   const world = IN_ROLE.protected();
   const { a } = world.boards;
   a.arbiter = { ...a.arbiter, resetAsked: true };
-  for (const asked of ALL.filter(({ request }) => request !== 'sync-up')) {
+  for (const asked of ALL.filter(({ request }) => !request.startsWith('sync-'))) {
     const answer = world.ask('a', asked);
     assert.not.ok(answer.ok, wordsOf(asked));
   }

@@ -89,7 +89,9 @@ async function twinstep(ending: Ending, ...args: string[]): Promise<Ran> {
 
 const ALL = Object.entries(OPERATOR_REQUESTS) as [RequestName, RequestRow][];
 /** Its command line, and what the board is asked then. */
-function forms([name, { field }]: [RequestName, RequestRow]): [string[], string][] {
+function forms([name, { field, number }]: [RequestName, RequestRow]): [string[], string][] {
+  if (number !== undefined)
+    return [[[name, '20'], JSON.stringify({ request: name, [number.name]: 20 })]];
   if (field === undefined) return [[[name], JSON.stringify({ request: name })]];
   const [yes, no] = field.words ?? [`--${field.name}`, null];
   return ([true, false] as const).map((value) => {
@@ -112,6 +114,17 @@ test(
     }
     const json = await twinstep('refused', 'force-lead', '--json');
     assert.equal([json.code, JSON.parse(json.out)], [5, { ok: false, why: 'not now' }]);
+  },
+  LONG,
+);
+
+test(
+  'a number that is none: 2, before anything is asked',
+  async () => {
+    for (const words of [[], ['fast'], ['-1'], ['1.5'], ['20', '30']]) {
+      const ran = await twinstep('refused', 'sync-rate', ...words);
+      assert.equal([ran.code, ran.asked], [2, []], words.join(' '));
+    }
   },
   LONG,
 );

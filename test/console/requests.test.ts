@@ -26,6 +26,21 @@ test('requests: asked first, refused early, waited for', () => {
   assert.match(desk.screen.all, 'Refused: it is too late.');
 });
 
+test('a request with a number: asked with it; another word is told what is wanted', () => {
+  const desk = new Desk().login();
+  desk.answers = { ok: true, taken: 17, done: true };
+  desk.type('request sync-rate 20\r');
+  assert.match(desk.screen.all, 'Done.');
+  const rates = desk.calls.flatMap((call) =>
+    call.do === 'ask' && call.request.do === 'sync-rate' ? [call.request] : [],
+  );
+  assert.equal(rates, [{ do: 'sync-rate', mibS: 20 }]);
+  for (const word of ['fast', '100001', '1.5']) {
+    desk.type(`request sync-rate ${word}\r`);
+    assert.match(desk.screen.all, `${word}: MIB-PER-S is a whole number, 0 to 100000`);
+  }
+});
+
 test('a request that was taken and fails says why; one that is not done in time says so', () => {
   const desk = new Desk().login();
   desk.outcome = 'REQUEST-FAILED';

@@ -77,10 +77,10 @@ interface VerbShape {
 
 /** What an operator may ask, from its table. */
 const REQUESTS = Object.fromEntries(
-  Object.entries(OPERATOR_REQUESTS).map(([name, { field }]): [string, VerbShape] => [
+  Object.entries(OPERATOR_REQUESTS).map(([name, { field, number }]): [string, VerbShape] => [
     name,
     {
-      fields: field === undefined ? [] : [field.name],
+      fields: [field?.name ?? number?.name ?? []].flat(),
       run: (board, fields) => request(board, name as RequestName, fields),
     },
   ]),

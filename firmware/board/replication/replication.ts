@@ -77,6 +77,7 @@ export class GuestReplication implements Replication {
   readonly runner: GuestRunner;
   readonly guestOutput: GuestOutput;
   readonly link: LogLink;
+  private readonly syncRate: SyncRate;
   readonly leading: Leading;
   private readonly options: ReplicationOptions;
   private readonly following: Following;
@@ -131,6 +132,7 @@ export class GuestReplication implements Replication {
       nowMs,
     });
     this.announcer = new Announcer((isFirst) => this.announce(isFirst), nowMs);
+    this.syncRate = new SyncRate(options.rateMibS);
     const shared: Shared = {
       ...{
         runner: this.runner,
@@ -139,7 +141,7 @@ export class GuestReplication implements Replication {
         guestOutput: this.guestOutput,
         events: options.events,
         changes: this.changes,
-        rate: new SyncRate(options.rateMibS),
+        rate: this.syncRate,
         checkMibS: options.checkMibS ?? 0,
       },
       limits: { ...REPLICATION_LIMITS, ...options.limits },
@@ -289,6 +291,10 @@ export class GuestReplication implements Replication {
     this.leading.stop();
     this.following.syncTarget(session);
     this.phase = 'none';
+  }
+
+  setSyncRate(mibS: number): void {
+    this.syncRate.mibS = mibS;
   }
 
   syncStop(): void {
@@ -527,6 +533,7 @@ export class GuestReplication implements Replication {
       engine: runner.engine,
       lagMs: runner.leads ? leading.lagMs : following.lagMs,
       isFarBehind: leading.isFarBehind,
+      syncRateMibS: this.syncRate.mibS,
       logKbps: this.rate.kbps,
       gate: {
         mode: guestOutput.mode,

@@ -37,6 +37,8 @@ export interface Replication {
   syncSource(partner: Grant): void;
   syncTarget(session: number): void;
   syncStop(): void;
+  /** MiB a second; 0: as fast as it goes. */
+  setSyncRate(mibS: number): void;
   markLog(mark: 'grant' | 'leave', partner: Grant): void;
   follow(boot: number, session: number): void;
   announceGuest(): void;
@@ -164,6 +166,8 @@ export interface ReplicationFacts {
   readonly lagMs: number | null;
   /** So far that a takeover now would be felt. */
   readonly isFarBehind: boolean;
+  /** MiB a second a sync-up may be while this board leads; 0: as fast as it goes. */
+  readonly syncRateMibS: number;
   readonly logKbps: number;
   readonly gate: { readonly mode: Gate; readonly waiting: number; readonly oldestMs: number };
   readonly link: LinkFacts;

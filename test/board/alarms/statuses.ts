@@ -50,7 +50,7 @@ export function healthyStatus(): Status {
     logKbps: 38,
     gate: { mode: 'acked', waiting: 0, oldestMs: 0 },
     link: { up: true, rttUs: 92, frameBytes: 1_500, paths: [] },
-    sync: { ...NO_SYNC, isAllowed: true },
+    sync: { ...NO_SYNC, isAllowed: true, rateMibS: 0 },
     check: NO_CHECK,
     lastTakeover: {
       cause: 'the log link and both other paths fell silent',
