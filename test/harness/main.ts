@@ -67,10 +67,17 @@ const computing = files.filter((file) => COMPUTES.test(file));
 const others = [pairs, alone, computing].flat();
 const together = files.filter((file) => !others.includes(file));
 const beside = lanes === 1 ? [] : [lane(computing, COMPUTES_NICENESS)];
-await Promise.all([...Array.from({ length: lanes }, () => lane(together)), ...beside]);
-await Promise.all(Array.from({ length: lanes }, () => lane(pairs)));
-for (const queue of [computing, alone]) await lane(queue);
+await Promise.all([...inLanes(together, computing), ...beside]);
+await Promise.all(inLanes(pairs));
+await lane(alone);
 summary();
+
+/** One queue after the other. */
+function inLanes(...queues: string[][]): Promise<void>[] {
+  return Array.from({ length: lanes }, async () => {
+    for (const queue of queues) await lane(queue);
+  });
+}
 
 async function lane(queue: string[], niceness = 0): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
