@@ -3,6 +3,7 @@
 // made from this table; what a request does and which roles refuse it is watchdog/arbiter-operator.ts.
 import { refusedByRole } from '../../watchdog/arbiter-operator.ts';
 import type { ArbiterState, OperatorRequest, Role } from '../../watchdog/arbiter-types.ts';
+import { SYNC_RATE_MIB_S_MAX } from '../lockstep/sync-rate.ts';
 import type { BoardEvent } from './events.ts';
 import { mayRestart } from './service-rules.ts';
 import type { Status } from './status.ts';
@@ -55,8 +56,6 @@ export interface RequestRow extends Form {
   readonly afterwards?: string;
 }
 
-/** More than any link or disk gives. */
-export const RATE_MIB_S_MAX = 100_000;
 const SOON_MS = 15_000;
 const soon = (): number => SOON_MS;
 
@@ -142,7 +141,7 @@ export const OPERATOR_REQUESTS: Readonly<Record<RequestName, RequestRow>> = {
     number: {
       name: 'mibS',
       unit: 'MIB-PER-S',
-      max: RATE_MIB_S_MAX,
+      max: SYNC_RATE_MIB_S_MAX,
       help: 'MiB a second; 0: as fast as link and disks go',
     },
     by: 'operator',

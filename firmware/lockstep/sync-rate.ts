@@ -1,5 +1,7 @@
 // How fast sync-up may read and send, as somebody set it: so many bytes, then a wait. Pure.
 
+/** More than any link or disk gives. */
+export const SYNC_RATE_MIB_S_MAX = 100_000;
 const BYTES_A_MIB = 1 << 20;
 /** What was not used this long ago is not made up for. */
 const BURST_MS = 50;

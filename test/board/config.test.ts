@@ -224,6 +224,12 @@ test('limits that contradict each other are refused in words', () => {
   const fine = parseConfig(`${SMALL}[limits]\nseek-ms = 2000\nsilent-log-ms = 60\n`, '/');
   assert.equal(fine.problems, []);
   assert.is(fine.config.limits.seekMs, 2000);
+  // A line that may be silent for longer than a sync-up outlives by itself.
+  const slow =
+    'silent-serial-ms = 3000\nseek-ms = 30000\nleave-ms = 7000\ndeath-ms = 4000\nisolated-ms = 9000';
+  const patient = parseConfig(`${SMALL}[limits]\n${slow}\n`, '/');
+  assert.equal(patient.problems, []);
+  assert.is(patient.config.limits.syncSilenceMs, 3000);
   assert.is(fine.config.limits.silentMs.log, 60);
 });
 

@@ -1,7 +1,7 @@
 // Runs test files, each in a process of its own, and believes only what they report: a file that
 // reports no test, ends early, exits non-zero without naming a failure or does not end is a failure.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EVENTS_ENV, EVENTS_FD, type TestEvent } from './events.ts';
@@ -34,7 +34,8 @@ export async function runFile(
     env: { ...env, [EVENTS_ENV]: '1', FORCE_COLOR: '0', NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
-  if (child.pid !== undefined) setPriority(child.pid, niceness);
+  // Never more than this process has: that is not everybody's right.
+  if (child.pid !== undefined && niceness > getPriority()) setPriority(child.pid, niceness);
   const output: string[] = [];
   child.stdout?.on('data', (chunk) => output.push(String(chunk)));
   child.stderr?.on('data', (chunk) => output.push(String(chunk)));

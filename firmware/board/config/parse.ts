@@ -18,6 +18,7 @@ import {
   serialLineSpec,
 } from '../../host/guest-notation.ts';
 import { STORM_LIMITS, type StormLimits } from '../../host/net/storm-guard.ts';
+import { SYNC_RATE_MIB_S_MAX } from '../../lockstep/sync-rate.ts';
 import { DISKS_MAX, NICS_MAX } from '../../machine/plug.ts';
 import { mqtt } from './mqtt.ts';
 import { ConfigReader, type TableReader } from './reader.ts';
@@ -41,7 +42,7 @@ const PORTS = { min: 1, max: 65_535 };
 const FRONT_RATE_MBIT = { min: 1, max: 100_000, usual: 20 };
 const LOG_CARDS_MAX = 2;
 const FRAMES_PER_S = { min: 0, max: 10_000_000 };
-const RATE_MIB_S = { min: 0, max: 100_000 };
+const RATE_MIB_S = { min: 0, max: SYNC_RATE_MIB_S_MAX };
 const MIB = 1 << 20;
 
 export function parseConfig(text: string, folder: string): Parsed {
@@ -280,7 +281,9 @@ function limits(reader: ConfigReader): Limits {
     heartbeatMs,
     silentMs,
   };
-  const all = { ...given, tickMs: tickMsOf(given) };
+  // Nobody sets it: of a line that may be silent for longer it is as long.
+  const syncSilenceMs = Math.max(given.syncSilenceMs, ...PATHS.map((path) => silentMs[path]));
+  const all = { ...given, syncSilenceMs, tickMs: tickMsOf(given) };
   if (reader.problems.length > before) return DEFAULT_LIMITS;
   try {
     return checkLimits(all);

@@ -141,11 +141,10 @@ export class Following {
     this.inbound = undefined;
     this.isSyncedSaid = false;
     shared.guestOutput.clear();
-    return new Promise((resolve) => {
-      shared.inTurn('throw away what was adopted', async () => {
-        await shared.runner.empty();
-        resolve();
-      });
+    return new Promise((resolve, reject) => {
+      shared.inTurn('throw away what was adopted', () =>
+        shared.runner.empty().then(resolve, reject),
+      );
     });
   }
 

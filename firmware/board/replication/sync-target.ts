@@ -165,6 +165,7 @@ export class SyncTarget {
     this.ranges = this.options.disks.map(() => []);
     this.equal = this.options.disks.map(() => ({ told: 0, kept: 0 }));
     this.isClear = this.options.began();
+    this.guarded(() => this.isClear);
   }
 
   private takeRanges({ disk, isLast, ranges }: Ranges): void {
