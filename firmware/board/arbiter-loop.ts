@@ -9,17 +9,15 @@ import type {
   Action,
   ArbiterEvent,
   ArbiterState,
-  DiskRecord,
   OperatorRequest,
 } from '../../watchdog/arbiter-types.ts';
-import { Health, type HealthLimits, healthLimitsFor } from '../../watchdog/health.ts';
-import { PATHS, type Path } from '../../watchdog/limits.ts';
-import { Limp } from '../../watchdog/limp.ts';
-import type { Loaded } from '../../watchdog/role-record-store.ts';
+import type { HealthLimits } from '../../watchdog/health.ts';
+import type { Path } from '../../watchdog/limits.ts';
 import type { Extras } from '../../watchdog/statement-wire.ts';
 import { WatchdogGuard } from '../../watchdog/watchdog-guard.ts';
 import type { Watchdog } from '../../watchdog/wdt-device.ts';
 import { firmwareVersion } from '../host/identity.ts';
+import { BoardHealth } from './board-health.ts';
 import type { BoardConfig } from './config/types.ts';
 import type { EventLog } from './events.ts';
 import { tooFarBehind } from './handover-check.ts';
@@ -27,6 +25,7 @@ import { logWayOf } from './log-paths.ts';
 import { Notices } from './notices.ts';
 import type { RequestAnswer } from './operator-requests.ts';
 import { Paths, type Witness } from './paths.ts';
+import { RecordCare, type RecordIsSafe } from './record-care.ts';
 import { arbiterConfigOf, RedundancyView } from './redundancy.ts';
 import type {
   CurrentRole,
@@ -36,9 +35,8 @@ import type {
 } from './replication/types.ts';
 import { carryOutByReplication } from './replication-actions.ts';
 import { RequestTracker } from './request-tracker.ts';
-import { RoleRecord, type Written } from './role-record.ts';
 import { type AlarmView, type ConfigStatus, type Status, statusOf } from './status.ts';
-import { TakeoverTimeline } from './takeover-timeline.ts';
+import { TakeoverNews } from './takeover-news.ts';
 import { Ticker } from './ticker.ts';
 
 export interface ArbiterLoopParts {
@@ -55,30 +53,23 @@ export interface ArbiterLoopParts {
   readonly healthLimits?: HealthLimits;
   readonly alarms?: () => readonly AlarmView[];
   readonly configStatus?: () => ConfigStatus;
-  /** Tells the supervisor of a record that is safe on disk; `then` when it knows. */
-  readonly recordIsSafe?: (boot: number, record: DiskRecord, then: () => void) => void;
+  readonly recordIsSafe?: RecordIsSafe;
   /** The board must not go on: its watchdog failed it. */
   readonly onMute: (why: string) => void;
 }
 
-/** A write that takes longer is told: it is part of every takeover. */
-const SLOW_WRITE_MS = 100;
-const WRITE_AGAIN_MS = 200;
-const LOAD_AGAIN_MS = 1_000;
-
 export class ArbiterLoop {
   private readonly parts: ArbiterLoopParts;
   private readonly bornMs: number;
-  private readonly record: RoleRecord;
+  private readonly record: RecordCare;
   private readonly paths: Paths;
   private readonly replication: Replication;
   private readonly dog: WatchdogGuard;
-  private readonly health: Health;
-  private readonly limp: Limp;
+  private readonly health: BoardHealth;
   private readonly notices: Notices;
   private readonly ticker: Ticker;
   private readonly redundancy = new RedundancyView();
-  private readonly takeover = new TakeoverTimeline();
+  private readonly takeover: TakeoverNews;
   private readonly requests: RequestTracker;
   private state: ArbiterState;
   private readonly queue: ArbiterEvent[] = [];
@@ -86,15 +77,7 @@ export class ArbiterLoop {
   private refusal: string | null = null;
   private toldRole: CurrentRole | null = null;
   private facts: ReplicationFacts;
-  private verdict: ReturnType<Health['verdict']>;
-  /** As the arbiter was told last. */
-  private told = { isFit: true, isAlive: true };
-  /** Why the record could not be read and counted yet. */
-  private coldWhy: string | null = null;
-  private diskTrouble: string | null = null;
-  private writeTimer: NodeJS.Timeout | null = null;
   private peerExtras: Extras = { position: 0n, health: 0 };
-  private tickedMs: number;
   private closing: Promise<void> | null = null;
 
   /** Makes it whole, then lets it hear: paths, log link, watchdog, and the record, which begins its role. */
@@ -112,16 +95,16 @@ export class ArbiterLoop {
   private constructor(parts: ArbiterLoopParts) {
     const { config, events, nowMs } = parts;
     this.parts = parts;
-    this.record = new RoleRecord(config.stateDir, nowMs);
     const now = nowMs();
     this.bornMs = now;
-    this.tickedMs = now;
-    this.health = new Health(
-      parts.healthLimits ?? healthLimitsFor(parts.config.limits.stallMs),
-      now,
-    );
-    this.verdict = this.health.verdict(now);
-    this.limp = new Limp(config.limits);
+    const fire = (event: ArbiterEvent) => this.fire(event);
+    this.record = new RecordCare({
+      ...{ folder: config.stateDir, events, nowMs, fire, recordIsSafe: parts.recordIsSafe },
+      state: () => this.state,
+    });
+    const { healthLimits } = parts;
+    this.health = new BoardHealth({ limits: config.limits, healthLimits, events, fire }, now);
+    this.takeover = new TakeoverNews(events, parts.wallMs);
     this.state = initialState(
       {
         ...arbiterConfigOf(config, parts.watchdog !== null),
@@ -130,7 +113,7 @@ export class ArbiterLoop {
       now,
     );
     this.replication = parts.makeReplication({
-      arbiter: (event) => this.fire(event),
+      arbiter: fire,
       statement: (frame) => this.paths.logFrame(frame),
       event: ({ code, text, data }) => events.tell(code, text, data),
     });
@@ -141,8 +124,6 @@ export class ArbiterLoop {
     this.notices = new Notices(events, now, isUsed);
     this.requests = new RequestTracker(events);
     this.ticker = new Ticker(config.limits.tickMs, nowMs, (at) => this.tick(at));
-    this.record.onWritten = (written) => this.written(written);
-    this.record.onCounted = (boot, error) => this.counted(boot, error);
   }
 
   private async begin(): Promise<void> {
@@ -150,47 +131,14 @@ export class ArbiterLoop {
     this.replication.start();
     this.paths.start();
     await this.dog.arm(nowMs());
-    // The start took its time; that was no sleep.
-    this.tickedMs = nowMs();
-    this.health.loop(this.tickedMs, 0);
+    const now = nowMs();
+    this.health.begin(now);
     // Nothing may follow from a record before it is known what the guest has.
     this.facts = this.replication.facts();
-    this.lookAtHealth(this.tickedMs);
+    this.health.look(this.facts, this.record, now);
     this.fire({ type: 'tick' });
     this.ticker.start();
-    await this.loadRecord();
-  }
-
-  /** Without a start counted on disk it has no word to say: it waits, cold, until the disk has it. */
-  private async loadRecord(): Promise<void> {
-    const { events } = this.parts;
-    let loaded: Loaded;
-    try {
-      loaded = await this.record.load();
-    } catch (error) {
-      const text = `the record cannot be written: ${(error as Error).message}`;
-      if (text !== this.coldWhy) events.tell('RECORD-FAILED', text);
-      this.coldWhy = text;
-      if (this.closing === null)
-        this.writeTimer = setTimeout(() => void this.loadRecord(), LOAD_AGAIN_MS);
-      return;
-    }
-    if (this.closing !== null) return;
-    this.writeTimer = null;
-    const { boot, record, copies, trouble } = loaded;
-    const isNew = copies.every((copy) => copy === 'missing');
-    const words = `generation ${record.generation}, ${record.standing}`;
-    const text = `start ${boot}, ${isNew ? 'a new board, without a record yet' : words}`;
-    events.tell('RECORD-LOADED', text, { boot, ...record });
-    if (trouble !== null && !isNew) events.tell('RECORD-TROUBLE', trouble);
-    this.isSafe(boot, record, () => this.fire({ type: 'loaded', boot, record }));
-  }
-
-  /** The supervisor knows before anything follows from it: its word must never be older than the gate. */
-  private isSafe(boot: number, record: DiskRecord, then: () => void): void {
-    const { recordIsSafe } = this.parts;
-    if (recordIsSafe === undefined) then();
-    else recordIsSafe(boot, record, then);
+    await this.record.load();
   }
 
   // --- events in ---------------------------------------------------------------------------------
@@ -238,7 +186,8 @@ export class ArbiterLoop {
 
   /** Of the two things that keep a board from leading the arbiter knows only that they are so. */
   private unfitWords(): string {
-    const why = this.verdict.ok ? this.dog.status.why : this.verdict.words.join('; ');
+    const { verdict } = this.health;
+    const why = verdict.ok ? this.dog.status.why : verdict.words.join('; ');
     return why === null ? '' : ` (${why})`;
   }
 
@@ -260,14 +209,14 @@ export class ArbiterLoop {
         logWayOf(facts.link.paths, config.log.interfaces.length),
       ),
       state: this.state,
-      coldWhy: this.coldWhy,
+      coldWhy: this.record.coldWhy,
       facts,
       nowMs: nowMs(),
       bornMs: this.bornMs,
       counters: this.paths.counters(),
       witnessTrouble: this.paths.witnessTrouble,
       dog: this.dog.status,
-      verdict: this.verdict,
+      verdict: this.health.verdict,
       takeover: this.takeover.status,
       peerExtras: this.peerExtras,
       lastEvent: events.last,
@@ -286,7 +235,7 @@ export class ArbiterLoop {
 
   private async closeAll(): Promise<void> {
     this.ticker.stop();
-    if (this.writeTimer !== null) clearTimeout(this.writeTimer);
+    this.record.stop();
     // A leader that is made to end says nothing more; what it said is on disk.
     this.replication.gate('closed');
     await this.replication.close();
@@ -298,75 +247,21 @@ export class ArbiterLoop {
   // --- the tick ----------------------------------------------------------------------------------
 
   private tick(nowMs: number): void {
-    const { events, config } = this.parts;
-    const gapMs = nowMs - this.tickedMs;
-    this.tickedMs = nowMs;
-    if (gapMs > config.limits.stallMs) {
-      const text = `the board stood still for ${gapMs.toFixed(0)} ms`;
-      events.tell('BOARD-STALLED', text, { gapMs: Math.round(gapMs) });
-    }
-    this.facts = this.replication.facts();
-    this.lookAtHealth(nowMs);
-    this.lookAtLimp(nowMs);
+    const { health, record, takeover, replication } = this;
+    health.ticked(nowMs);
+    this.facts = replication.facts();
+    health.look(this.facts, record, nowMs);
+    health.lookAtLimp(this.facts, this.state.limp !== null, nowMs);
     this.paths.hear();
     this.paths.tick(nowMs);
     this.fire({ type: 'tick' });
-    this.replication.tick();
+    replication.tick();
     this.dog.tick(nowMs);
     const { state, facts, paths } = this;
     this.notices.look({ state, disks: facts.disks, counters: () => paths.counters() }, nowMs);
-    this.lookAtTakeover(nowMs);
-    events.tick(nowMs);
-  }
-
-  private lookAtHealth(nowMs: number): void {
-    const { health, facts } = this;
-    health.loop(nowMs, this.parts.config.limits.tickMs);
-    health.vcpu(facts.position, facts.runs, nowMs);
-    const busyMs = earliest(facts.diskBusySinceMs, this.record.busySinceMs);
-    const broken = facts.disks.find(({ trouble }) => trouble !== null);
-    const trouble = this.diskTrouble ?? broken?.trouble ?? null;
-    if (busyMs === null || trouble !== null) health.diskEnds(trouble);
-    else health.diskBegins(busyMs);
-    health.resource(facts.missing);
-    const verdict = health.verdict(nowMs);
-    if (verdict.ok !== this.verdict.ok) {
-      const { events } = this.parts;
-      if (verdict.ok) events.tell('HEALTH-WELL');
-      else events.tell('HEALTH-BAD', verdict.words.join('; '), { bits: verdict.bits });
-    }
-    this.verdict = verdict;
-    // What is just being opened is no fault, but nothing to lead with either.
-    const isFit = verdict.ok && facts.isReady;
-    const isAlive = health.isAlive(nowMs);
-    if (isFit === this.told.isFit && isAlive === this.told.isAlive) return;
-    this.told = { isFit, isAlive };
-    this.fire({ type: 'health', ok: isFit, isAlive });
-  }
-
-  /** A guest that would stand for as long as the backup is behind is better off with a board that limps. */
-  private lookAtLimp(nowMs: number): void {
-    const { limp, facts } = this;
-    limp.tick(nowMs, facts.gate.mode === 'acked' ? facts.gate.oldestMs : 0);
-    const why = facts.isFarBehind ? null : limp.why;
-    if ((why === null) === (this.state.limp === null)) return;
-    const { events } = this.parts;
-    if (why === null) events.tell('LIMP-OVER');
-    else events.tell('LIMP-BEGUN', why, { ...limp.figures });
-    this.fire({ type: 'limp', why });
-  }
-
-  private lookAtTakeover(nowMs: number): void {
-    this.takeover.replicationSays(this.facts.lastTakeover);
-    if (!this.takeover.isComplete(nowMs)) return;
-    const status = this.takeover.status!;
-    const { kind, blackoutMs, cause, generation, timeline } = status;
-    const took = blackoutMs === null ? '' : ` after ${blackoutMs.toFixed(0)} ms`;
-    this.parts.events.tell(
-      kind === 'takeover' ? 'TAKEOVER-DONE' : 'HANDOVER-DONE',
-      `the guest goes on here${took}: ${cause}`,
-      { generation, cause, blackoutMs, ...timeline },
-    );
+    takeover.replicationSays(facts.lastTakeover);
+    takeover.look(nowMs);
+    this.parts.events.tick(nowMs);
   }
 
   // --- actions out -------------------------------------------------------------------------------
@@ -419,7 +314,7 @@ export class ArbiterLoop {
         void this.dog.close();
         break;
       default:
-        if (action.do === 'go-live') this.decided();
+        if (action.do === 'go-live') takeover.decided(this.state, parts.nowMs());
         if (action.do === 'pause-guest') parts.events.tell('HANDOVER-BEGUN');
         carryOutByReplication(this.replication, action);
         if (action.do === 'gate' && action.gate !== 'closed') takeover.gateOpened(parts.nowMs());
@@ -427,7 +322,7 @@ export class ArbiterLoop {
   }
 
   private say({ statement, urgent }: Extract<Action, { do: 'say' }>): void {
-    const extras = { position: this.facts.position, health: this.verdict.bits };
+    const extras = { position: this.facts.position, health: this.health.verdict.bits };
     this.paths.say(statement, extras, urgent, this.parts.nowMs());
   }
 
@@ -436,57 +331,6 @@ export class ArbiterLoop {
     if (role === 'cold') return;
     const code = `ROLE-${role.toUpperCase()}` as `ROLE-${Uppercase<Exclude<typeof role, 'cold'>>}`;
     this.parts.events.tell(code, `${role}: ${why}`, { role, why, generation, boot, session });
-  }
-
-  /** The decision to lead, with how long the peer had been silent. */
-  private decided(): void {
-    const { state } = this;
-    const { nowMs, wallMs, events } = this.parts;
-    const decidedMs = nowMs();
-    const lastMs = Math.max(...PATHS.map((path) => state.heardMs[path]));
-    const isOffered = state.plan === 'swap' || state.plan === 'take';
-    const bySilence = !isOffered && Number.isFinite(lastMs);
-    const silenceMs = bySilence ? decidedMs - lastMs : null;
-    const { why: cause, generation } = state;
-    const kind = isOffered ? 'hand-over' : 'takeover';
-    this.takeover.decided({ cause, kind, generation, wallMs: wallMs(), decidedMs, silenceMs });
-    events.tell('TAKEOVER-BEGUN', `takes over: ${cause}`, { cause, generation, kind, silenceMs });
-  }
-
-  /** The peer held this start for an older one; it has a number above that now. */
-  private counted(boot: number, error: string | null): void {
-    const { events } = this.parts;
-    if (error !== null) {
-      events.tellBurst('RECORD-FAILED', `the number of this start cannot be written: ${error}`, {});
-      setTimeout(() => this.countAgain(boot), WRITE_AGAIN_MS);
-      return;
-    }
-    events.tell('START-RECOUNTED', `this is start ${boot} now`, { boot });
-    this.isSafe(boot, this.state.record, () => this.fire({ type: 'start-counted', boot }));
-  }
-
-  private countAgain(boot: number): void {
-    const { boot: now, isCounted } = this.state;
-    if (this.closing === null && now === boot && !isCounted) this.record.count(boot);
-  }
-
-  private written({ record, error, tookMs }: Written): void {
-    const { events } = this.parts;
-    const data = { ...record, tookMs: Number(tookMs.toFixed(2)) };
-    this.diskTrouble = error;
-    if (error === null) {
-      const code = tookMs > SLOW_WRITE_MS ? 'RECORD-SLOW' : 'RECORD-WRITTEN';
-      const text = `generation ${record.generation}, ${record.standing}, in ${tookMs.toFixed(1)} ms`;
-      events.tell(code, text, data);
-      this.isSafe(this.state.boot, record, () => this.fire({ type: 'persisted', record }));
-      return;
-    }
-    events.tell('RECORD-FAILED', `the record cannot be written: ${error}`, data);
-    // Only the newest order counts by now.
-    this.writeTimer ??= setTimeout(() => {
-      this.writeTimer = null;
-      if (this.state.writing !== null) this.record.write(this.state.writing);
-    }, WRITE_AGAIN_MS);
   }
 
   // --- parts -------------------------------------------------------------------------------------
@@ -534,9 +378,4 @@ export class ArbiterLoop {
       },
     });
   }
-}
-
-function earliest(one: number | null, other: number | null): number | null {
-  if (one === null || other === null) return one ?? other;
-  return Math.min(one, other);
 }
