@@ -2,9 +2,10 @@
 // counterexample. Beside safety (checked inside the world after every step) it checks from every
 // world reached: with all repaired the pair becomes redundant again; after one fault someone serves.
 import { EDGES, type Edge } from '../../../watchdog/transitions.ts';
+import { edgesTaken } from './board-step.ts';
 import { keyOf } from './canonical.ts';
 import { describe, fairUnit, type Menu, movesOf, play, repairAll, run } from './moves.ts';
-import { edgesTaken, redundant, serves, start } from './world.ts';
+import { redundant, serves, start } from './world.ts';
 import { type Budget, coldBoard, type Model, newWorld, SIDES, type World } from './world-types.ts';
 
 export interface Task {

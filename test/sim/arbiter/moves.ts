@@ -2,26 +2,22 @@
 // transcript is a list of them, and a scenario file is read back into them.
 import { LEADING, type Statement } from '../../../watchdog/arbiter-types.ts';
 import { PATHS, type Path } from '../../../watchdog/limits.ts';
+import { lose } from './queues.ts';
+import { deliver, finishWrite, nextUnit, start, tick } from './world.ts';
 import {
   beginDeath,
   crash,
-  deliver,
   endDeath,
-  finishWrite,
   frontOut,
-  lose,
   losePiece,
-  nextUnit,
   PIECES,
   type Piece,
   setCuts,
   setHung,
   setLimp,
   slander,
-  start,
-  tick,
   wipe,
-} from './world.ts';
+} from './world-faults.ts';
 import {
   type Cut,
   type Message,

@@ -1,4 +1,4 @@
-// The parts of a world, as plain data; world.ts moves them.
+// The parts of a world, as plain data; world.ts, board-step.ts and world-faults.ts move them.
 import { initialState } from '../../../watchdog/arbiter.ts';
 import type {
   ArbiterConfig,
