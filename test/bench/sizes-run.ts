@@ -9,6 +9,7 @@ import { guestShell } from '../twin/client.ts';
 import { SIDES } from '../twin/network.ts';
 import { plantOrWhy } from '../twin/plant-guest.ts';
 import { TwinRig } from '../twin/rig.ts';
+import { Bystanders, monotonicMs } from './bystanders.ts';
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -23,8 +24,9 @@ const CALM_MS = 5_000;
 export interface Row {
   readonly seconds: number;
   readonly attempts: number;
-  /** Of both boards, the longest that one stood still. */
+  /** Of both boards, the longest that one stood still: at all, and where the machine under it did not (bystanders.ts). */
   readonly stalledMs: number;
+  readonly ownStallMs: number;
   /** Each time a board stood still, and what a sync-up did: when, since the row began. */
   readonly story: readonly string[];
   readonly waitP50Ms: number;
@@ -57,7 +59,8 @@ function fill(path: string, diskBytes: number, dataBytes: number): void {
 async function measured(): Promise<Sizes> {
   const { guest, why } = plantOrWhy();
   if (guest === undefined) throw new Error(why);
-  const stalls: number[] = [];
+  const stalls: { atMs: number; gapMs: number }[] = [];
+  const bystanders = new Bystanders();
   const story: string[] = [];
   let attempts = 0;
   let beganMs = performance.now();
@@ -69,7 +72,7 @@ async function measured(): Promise<Sizes> {
     onEvent: (side, { code, text, data }) => {
       if (/^(BOARD-STALLED|SYNC-|ROLE-|BOARD-)/.test(code))
         story.push(`${(performance.now() - beganMs).toFixed(0)} ms ${side} ${text}`);
-      if (code === 'BOARD-STALLED') stalls.push(Number(data.gapMs));
+      if (code === 'BOARD-STALLED') stalls.push({ atMs: monotonicMs(), gapMs: Number(data.gapMs) });
       if (code === 'SYNC-BEGUN') attempts++;
     },
   });
@@ -83,8 +86,11 @@ async function measured(): Promise<Sizes> {
     const { latenciesMs, longestGapMs } = await rig.client.window();
     const sorted = [...latenciesMs].sort((a, b) => a - b);
     const waitP50Ms = sorted[Math.floor(sorted.length / 2)] ?? 0;
+    const own = stalls.filter(({ atMs, gapMs }) => !bystanders.saw(atMs, gapMs));
     return {
-      ...{ seconds, attempts, stalledMs: Math.max(0, ...stalls), story: [...story] },
+      ...{ seconds, attempts, story: [...story] },
+      stalledMs: Math.max(0, ...stalls.map(({ gapMs }) => gapMs)),
+      ownStallMs: Math.max(0, ...own.map(({ gapMs }) => gapMs)),
       ...{ waitP50Ms, waitLongestMs: Math.max(longestGapMs, sorted.at(-1) ?? 0) },
     };
   };
@@ -107,6 +113,7 @@ async function measured(): Promise<Sizes> {
     const residentMib = Math.max(...SIDES.map((side) => rig.boards[side].residentMib()));
     return { calmP50Ms: calm[Math.floor(calm.length / 2)] ?? 0, fresh, away, residentMib };
   } finally {
+    bystanders.close();
     await rig.close();
   }
 }
