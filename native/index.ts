@@ -6,12 +6,23 @@ import { fileURLToPath } from 'node:url';
 
 /** Guest memory, mapped into this thread. Sizes and offsets in bytes. */
 export interface GuestMemory {
-  /** The memory itself; the same object on every read. Throws a TypeError once closed. */
+  readonly bytes: number;
+  /**
+   * The memory itself, in banks of 3 GiB, the last one as long as it is; the same objects on every read. Throws a
+   * TypeError once closed, as all here.
+   */
+  readonly banks: readonly ArrayBuffer[];
+  /** The only bank. Throws a RangeError where there are several: firmware/machine/memory-banks.ts is for those. */
   readonly buffer: ArrayBuffer;
   /** Names this memory in this process: another thread attaches with `{ token }`. */
   readonly token: number;
   /** From here on they are zeros and, until they are touched, cost no memory. */
   clearPages(first: number, count: number): void;
+  /**
+   * The first run of pages that ends behind `page` and was ever touched, from `page` on; all others are zeros, and
+   * looking at one would make it real memory. Both the number of pages: there is none.
+   */
+  realPages(page: number): { first: number; end: number };
   /** Unmaps it here; views become empty. Other threads keep theirs. May be called twice. */
   close(): void;
 }
@@ -293,7 +304,7 @@ interface Native {
   watchdog: WatchdogCalls;
   GuestMemory: {
     /**
-     * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 4 GiB; else RangeError);
+     * `{ bytes }` makes new zeroed memory (multiple of 4096, up to 64 GiB; else RangeError);
      * `{ token }` maps memory another thread made (Error once all mappings of it are closed).
      */
     new (options: { bytes: number } | { token: number }): GuestMemory;

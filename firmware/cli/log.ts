@@ -4,6 +4,7 @@ import { LockstepError } from '../lockstep/errors.ts';
 import { identityFrom } from '../lockstep/guest-identity.ts';
 import { entryText, LogSummarizer, type PositionUnit, summaryText } from '../lockstep/listing.ts';
 import { LogReader } from '../lockstep/log-file.ts';
+import { MIB } from '../machine/memory-map.ts';
 import { parseStrictly } from './arguments.ts';
 import { readPieces } from './pieces.ts';
 import { EXIT, UsageError } from './usage.ts';
@@ -59,7 +60,7 @@ export async function logCommand(args: readonly string[]): Promise<number> {
   const identity = identityFrom(reader.identity);
   if (identity !== undefined) {
     const { engine, firmwareVersion, memoryBytes, commandLine } = identity;
-    const guest = `${memoryBytes >> 20} MiB, "${commandLine}"`;
+    const guest = `${memoryBytes / MIB} MiB, "${commandLine}"`;
     process.stdout.write(`engine ${engine}, firmware ${firmwareVersion}, ${guest}\n`);
   }
   process.stdout.write(`${summaryText(summarizer.summary(), unitOf(reader))}\n`);

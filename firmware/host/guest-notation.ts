@@ -3,7 +3,7 @@
 // wrong with it. Pure.
 import { createHash } from 'node:crypto';
 
-export const MEMORY_MIB = { min: 4, max: 4096, default: 256 } as const;
+export const MEMORY_MIB = { min: 4, max: 65_536, default: 256 } as const;
 /** What Linux needs to know of this PC. */
 export const COMMAND_LINE_DEFAULT = 'console=ttyS0 acpi=off noapic nolapic reboot=k';
 

@@ -18,6 +18,7 @@ import { type Progress, Replayer } from '../lockstep/replayer.ts';
 import { boot } from '../machine/boot/boot.ts';
 import type { Engine } from '../machine/engine.ts';
 import { Machine } from '../machine/machine.ts';
+import { MemoryBanks } from '../machine/memory-banks.ts';
 import { type PluggedDevices, plugVirtio } from '../machine/plug.ts';
 import { diskSerial } from './backends.ts';
 import { DEFAULT_ENGINE, type EngineKind, engineKind } from './engine-kinds.ts';
@@ -51,7 +52,7 @@ export class Replay {
   readonly machine: Machine;
   readonly replayer: Replayer;
   private readonly memory: GuestMemory;
-  private readonly bytes: Uint8Array;
+  private readonly banks: MemoryBanks;
   private readonly engine: Engine;
   private readonly tap = new OutputTap();
   private readonly digest: MachineDigest;
@@ -68,11 +69,11 @@ export class Replay {
     this.disks = files.disks.map((path) => new OverlayDisk(path));
     checkFiles(identity, files, this.disks);
     this.memory = new GuestMemory({ bytes: identity.memoryBytes });
-    this.bytes = new Uint8Array(this.memory.buffer);
+    this.banks = MemoryBanks.of(this.memory);
     this.engine = createEngine(this.memory, engineOf(identity));
     this.machine = new Machine({
       engine: this.engine,
-      memory: this.bytes,
+      memory: this.banks,
       output: this.tap.sink,
       epochSeconds: identity.epochSeconds,
       entropySeed: identity.entropySeed,
@@ -112,7 +113,7 @@ export class Replay {
 
   /** From a checkpoint of this very recording; the entries before it are skipped. */
   startFrom(pieces: Iterable<Uint8Array>): Checkpoint {
-    const reader = new CheckpointReader(this.bytes, ({ disk, offset, bytes }) =>
+    const reader = new CheckpointReader(this.banks, ({ disk, offset, bytes }) =>
       this.disks[disk]?.write(offset, bytes),
     );
     for (const piece of pieces) reader.push(piece);
@@ -178,7 +179,7 @@ export class Replay {
   }
 
   checkpoint(): Generator<Uint8Array> {
-    return writeCheckpoint(this.machine, this.bytes, {
+    return writeCheckpoint(this.machine, this.banks, {
       identity: identityState(this.identity),
       outputs: this.replayer.outputs,
       entries: this.replayer.applied,

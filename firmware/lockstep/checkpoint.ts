@@ -11,6 +11,8 @@ import { crc32 } from 'node:zlib';
 import type { StateObject, StateValue } from '../devices/contracts.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineState } from '../machine/machine-types.ts';
+import type { MemoryBanks } from '../machine/memory-banks.ts';
+import { PAGE_BYTES } from '../machine/memory-map.ts';
 import { type Chunk, ChunkReader, chunkProblemText, encodeChunk, encodeMagic } from './chunks.ts';
 import { LockstepError } from './errors.ts';
 import { OutputCounter } from './outputs.ts';
@@ -20,9 +22,9 @@ export const CHECKPOINT_MAGIC = 'TWSCPT';
 export const CHECKPOINT_VERSION = 1;
 
 const KIND = { identity: 1, pages: 2, state: 3, end: 4, disk: 5 } as const;
-const PAGE_BYTES = 4096;
 /** Pages in one chunk at most: 1 MiB, small enough to interleave with other traffic. */
 const RUN_PAGES_MAX = 256;
+const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
 const DISK_HEAD_BYTES = 12;
 
 export interface DiskBlock {
@@ -42,7 +44,7 @@ export interface Checkpoint {
 /** The stream, piece by piece; the machine must stand still until the last piece is taken. */
 export function* writeCheckpoint(
   machine: Machine,
-  memory: Uint8Array,
+  memory: MemoryBanks,
   context: {
     identity: StateObject;
     outputs: OutputCounter;
@@ -58,7 +60,7 @@ export function* writeCheckpoint(
     const payload = Buffer.alloc(8 + count * PAGE_BYTES);
     payload.writeUInt32LE(first, 0);
     payload.writeUInt32LE(count, 4);
-    payload.set(memory.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES), 8);
+    memory.read(first * PAGE_BYTES, payload.subarray(8));
     pages += count;
     sum = crc32(payload, sum);
     yield encodeChunk(KIND.pages, payload);
@@ -89,7 +91,7 @@ export function* writeCheckpoint(
  */
 export class CheckpointReader {
   private readonly chunks = new ChunkReader(CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
-  private readonly memory: Uint8Array;
+  private readonly memory: MemoryBanks;
   private readonly onDiskBlock: (block: DiskBlock) => void;
   private identity: StateObject | undefined;
   private state: Pick<Checkpoint, 'machine' | 'outputs' | 'entries'> | undefined;
@@ -98,7 +100,7 @@ export class CheckpointReader {
   private isComplete = false;
 
   /** `onDiskBlock` gets what the guest had written to its disks, before `finish()`. */
-  constructor(memory: Uint8Array, onDiskBlock: (block: DiskBlock) => void) {
+  constructor(memory: MemoryBanks, onDiskBlock: (block: DiskBlock) => void) {
     this.memory = memory;
     this.onDiskBlock = onDiskBlock;
   }
@@ -134,11 +136,11 @@ export class CheckpointReader {
     const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
     const first = payload.length >= 8 ? view.readUInt32LE(0) : 0;
     const count = payload.length >= 8 ? view.readUInt32LE(4) : 0;
-    const fits = (first + count) * PAGE_BYTES <= this.memory.length;
+    const fits = (first + count) * PAGE_BYTES <= this.memory.bytes;
     if (payload.length !== 8 + count * PAGE_BYTES || !fits) {
       throw bad('this checkpoint is of a machine with more memory');
     }
-    this.memory.set(payload.subarray(8), first * PAGE_BYTES);
+    this.memory.write(first * PAGE_BYTES, payload.subarray(8));
     this.pages += count;
     this.sum = crc32(payload, this.sum);
   }
@@ -177,25 +179,25 @@ export class CheckpointReader {
   }
 }
 
-/** Runs of pages that hold anything but zeros. */
-function* nonZeroRuns(memory: Uint8Array): Generator<{ first: number; count: number }> {
-  const words = new BigUint64Array(memory.buffer, memory.byteOffset, memory.length / 8);
-  const perPage = PAGE_BYTES / 8;
-  const pages = memory.length / PAGE_BYTES;
-  let first = -1;
-  for (let page = 0; page <= pages; page++) {
-    const inRun = first >= 0;
-    const used = page < pages && !isZero(words, page * perPage, perPage);
-    if (inRun && (!used || page - first === RUN_PAGES_MAX)) {
-      yield { first, count: page - first };
-      first = used ? page : -1;
-    } else if (!inRun && used) first = page;
+/** Runs of pages that hold anything but zeros; what was never touched is not looked at. */
+function* nonZeroRuns(memory: MemoryBanks): Generator<{ first: number; count: number }> {
+  const bytes = Buffer.alloc(PAGE_BYTES);
+  for (const touched of memory.touched()) {
+    let first = -1;
+    for (let page = touched.first; page <= touched.end; page++) {
+      const inRun = first >= 0;
+      const used = page < touched.end && !isZero(memory, page, bytes);
+      if (inRun && (!used || page - first === RUN_PAGES_MAX)) {
+        yield { first, count: page - first };
+        first = used ? page : -1;
+      } else if (!inRun && used) first = page;
+    }
   }
 }
 
-function isZero(words: BigUint64Array, from: number, count: number): boolean {
-  for (let at = from; at < from + count; at++) if (words[at] !== 0n) return false;
-  return true;
+function isZero(memory: MemoryBanks, page: number, into: Buffer): boolean {
+  memory.read(page * PAGE_BYTES, into);
+  return ZERO_PAGE.equals(into);
 }
 
 function objectOf(payload: Uint8Array): StateObject {

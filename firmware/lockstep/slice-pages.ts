@@ -1,28 +1,30 @@
 // The pages of a slice that is closed where no position is (docs/decisions/0051): whole pages with
 // their numbers, in parts that fit the channel's messages. Bytes come from a peer: reading never throws.
 
-const PAGE_BYTES = 4096;
+import type { MemoryBanks } from '../machine/memory-banks.ts';
+import { PAGE_BYTES } from '../machine/memory-map.ts';
+
 const RECORD_BYTES = 4 + PAGE_BYTES;
 /** A part, with the engine's state beside it, fits into a piece of the stream. */
 const PAGES_A_PART = 48;
 
 /** Where a recorder finds what the guest has written. */
 export interface SliceMemory {
-  readonly memory: Uint8Array;
+  readonly memory: MemoryBanks;
   /** One bit a page of RAM written since the last call. */
   takeDirty(): Uint8Array;
 }
 
 /** At least one part; the last one travels with the state. */
 export function packPages({ memory, takeDirty }: SliceMemory): Uint8Array[] {
-  const pages = pagesIn(takeDirty()).filter((page) => (page + 1) * PAGE_BYTES <= memory.length);
+  const pages = pagesIn(takeDirty()).filter((page) => (page + 1) * PAGE_BYTES <= memory.bytes);
   const parts: Uint8Array[] = [];
   do {
     const some = pages.splice(0, PAGES_A_PART);
     const part = new Uint8Array(some.length * RECORD_BYTES);
     some.forEach((page, n) => {
       new DataView(part.buffer).setUint32(n * RECORD_BYTES, page, true);
-      part.set(memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), n * RECORD_BYTES + 4);
+      memory.read(page * PAGE_BYTES, part.subarray(n * RECORD_BYTES + 4, (n + 1) * RECORD_BYTES));
     });
     parts.push(part);
   } while (pages.length > 0);

@@ -13,6 +13,7 @@ import type { PciHost } from '../devices/pci/host.ts';
 import type { ClockState } from './clock.ts';
 import type { Engine } from './engine.ts';
 import type { EntropyState } from './entropy.ts';
+import type { MemoryBanks } from './memory-banks.ts';
 
 export type SliceEnd = 'limit' | 'kick' | 'open' | 'idle' | 'stopped';
 export type StopReason =
@@ -37,7 +38,7 @@ export type PlugContext = {
 export type MachineOptions = {
   readonly engine: Engine;
   // All of guest RAM, shared with the engine.
-  readonly memory: Uint8Array;
+  readonly memory: MemoryBanks;
   readonly output: OutputSink;
   // Seconds since 1970 at virtual time zero.
   readonly epochSeconds: number;

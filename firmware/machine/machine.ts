@@ -73,8 +73,8 @@ export class Machine {
 
   constructor(options: MachineOptions) {
     const { engine, memory } = options;
-    if (memory.length < RAM_BYTES_MIN || memory.length % PAGE_BYTES !== 0)
-      throw new Error(`${memory.length} bytes of RAM: at least 4 MiB, in whole pages`);
+    if (memory.bytes < RAM_BYTES_MIN || memory.bytes % PAGE_BYTES !== 0)
+      throw new Error(`${memory.bytes} bytes of RAM: at least 4 MiB, in whole pages`);
     this.engine = engine;
     this.output = options.output;
     this.clock = new Clock(options.multiplier);
@@ -87,7 +87,7 @@ export class Machine {
     this.schedule = new Schedule(this.bus.devices);
 
     const pc = buildPc({
-      ramBytes: memory.length,
+      ramBytes: memory.bytes,
       epochSeconds: options.epochSeconds,
       intr: { set: (level) => engine.setInterruptLine(level) },
       output: (output) => this.output(output),

@@ -5,10 +5,11 @@
 // thrown, because addresses come from guests.
 
 import type { GuestRam } from '../devices/contracts.ts';
+import type { MemoryBanks } from './memory-banks.ts';
 import { HIGH_RAM_BASE, lowRamBytes } from './memory-map.ts';
 
 export type RamOptions = {
-  readonly memory: Uint8Array;
+  readonly memory: MemoryBanks;
   // Told of every write, by guest-physical address (the engine may hold decoded code).
   readonly onWrite: (address: number, bytes: number) => void;
 };
@@ -17,17 +18,15 @@ export class Ram implements GuestRam {
   readonly bytes: number;
   refused = 0;
 
-  private readonly memory: Uint8Array;
-  private readonly view: DataView;
+  private readonly memory: MemoryBanks;
   private readonly low: number;
   private readonly onWrite: (address: number, bytes: number) => void;
 
   constructor(options: RamOptions) {
     const { memory } = options;
-    this.bytes = memory.length;
+    this.bytes = memory.bytes;
     this.memory = memory;
-    this.view = new DataView(memory.buffer, memory.byteOffset, memory.length);
-    this.low = lowRamBytes(memory.length);
+    this.low = lowRamBytes(memory.bytes);
     this.onWrite = options.onWrite;
   }
 
@@ -37,29 +36,29 @@ export class Ram implements GuestRam {
 
   readU8(address: number): number | undefined {
     const at = this.checked(address, 1);
-    return at < 0 ? undefined : this.memory[at];
+    return at < 0 ? undefined : this.memory.u8(at);
   }
 
   readU16(address: number): number | undefined {
     const at = this.checked(address, 2);
-    return at < 0 ? undefined : this.view.getUint16(at, true);
+    return at < 0 ? undefined : this.memory.u16(at);
   }
 
   readU32(address: number): number | undefined {
     const at = this.checked(address, 4);
-    return at < 0 ? undefined : this.view.getUint32(at, true);
+    return at < 0 ? undefined : this.memory.u32(at);
   }
 
   readU64(address: number): number | undefined {
     const at = this.checked(address, 8);
     if (at < 0) return undefined;
-    return this.view.getUint32(at + 4, true) * 2 ** 32 + this.view.getUint32(at, true);
+    return this.memory.u32(at + 4) * 2 ** 32 + this.memory.u32(at);
   }
 
   writeU8(address: number, value: number): boolean {
     const at = this.checked(address, 1);
     if (at < 0) return false;
-    this.memory[at] = value;
+    this.memory.setU8(at, value);
     this.onWrite(address, 1);
     return true;
   }
@@ -67,7 +66,7 @@ export class Ram implements GuestRam {
   writeU16(address: number, value: number): boolean {
     const at = this.checked(address, 2);
     if (at < 0) return false;
-    this.view.setUint16(at, value, true);
+    this.memory.setU16(at, value);
     this.onWrite(address, 2);
     return true;
   }
@@ -75,7 +74,7 @@ export class Ram implements GuestRam {
   writeU32(address: number, value: number): boolean {
     const at = this.checked(address, 4);
     if (at < 0) return false;
-    this.view.setUint32(at, value, true);
+    this.memory.setU32(at, value);
     this.onWrite(address, 4);
     return true;
   }
@@ -83,8 +82,8 @@ export class Ram implements GuestRam {
   writeU64(address: number, value: number): boolean {
     const at = this.checked(address, 8);
     if (at < 0) return false;
-    this.view.setUint32(at, value % 2 ** 32, true);
-    this.view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+    this.memory.setU32(at, value % 2 ** 32);
+    this.memory.setU32(at + 4, Math.floor(value / 2 ** 32));
     this.onWrite(address, 8);
     return true;
   }
@@ -92,27 +91,27 @@ export class Ram implements GuestRam {
   read(address: number, into: Uint8Array): boolean {
     const at = this.checked(address, into.length);
     if (at < 0) return false;
-    into.set(this.memory.subarray(at, at + into.length));
+    this.memory.read(at, into);
     return true;
   }
 
   write(address: number, from: Uint8Array): boolean {
     const at = this.checked(address, from.length);
     if (at < 0) return false;
-    this.memory.set(from, at);
+    this.memory.write(at, from);
     if (from.length > 0) this.onWrite(address, from.length);
     return true;
   }
 
   copy(address: number, bytes: number): Uint8Array | undefined {
     const at = this.checked(address, bytes);
-    return at < 0 ? undefined : this.memory.slice(at, at + bytes);
+    return at < 0 ? undefined : this.memory.copy(at, bytes);
   }
 
   fill(address: number, bytes: number, value: number): boolean {
     const at = this.checked(address, bytes);
     if (at < 0) return false;
-    this.memory.fill(value, at, at + bytes);
+    this.memory.fill(at, bytes, value);
     if (bytes > 0) this.onWrite(address, bytes);
     return true;
   }

@@ -2,8 +2,10 @@
 // (as in the wyhash family); four independent lanes keep the multiplier busy.
 #include "digest/memory-digest.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 
 namespace twinstep::digest {
 namespace {
@@ -48,6 +50,12 @@ uint64_t hash_page(const uint8_t* page) {
          mix(lane[2] ^ kSecret[3], lane[3] ^ kSecret[0]);
 }
 
+MemoryDigest::MemoryDigest(uint64_t bytes)
+    : pages_(bytes / kPageBytes),
+      hashes_(static_cast<uint64_t*>(std::calloc(std::max<uint64_t>(pages_, 1), sizeof(uint64_t)))) {
+  if (!hashes_) throw std::bad_alloc();
+}
+
 uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, size_t words,
                               memory::Extents& real) {
   for (size_t w = 0; w < words; w++) {
@@ -59,7 +67,7 @@ uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, siz
     }
     for (uint64_t left = bitmap[w]; left != 0; left &= left - 1) {
       const uint64_t index = w * 64 + static_cast<uint64_t>(std::countr_zero(left));
-      if (index >= hashes_.size()) return sum_;
+      if (index >= pages_) return sum_;
       const uint8_t* page = memory + index * kPageBytes;
       // Mixing in the number makes two pages that changed places count.
       const uint64_t now =
@@ -72,7 +80,8 @@ uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, siz
 }
 
 void MemoryDigest::forget(uint64_t first) {
-  for (uint64_t index = first; index < first + 64 && index < hashes_.size(); index++) {
+  for (uint64_t index = first; index < first + 64 && index < pages_; index++) {
+    if (hashes_[index] == 0) continue;
     sum_ -= hashes_[index];
     hashes_[index] = 0;
   }

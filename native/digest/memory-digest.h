@@ -7,7 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
 #include "memory/guest-memory.h"
 
@@ -20,7 +21,7 @@ uint64_t hash_page(const uint8_t* page);
 
 class MemoryDigest {
  public:
-  explicit MemoryDigest(uint64_t bytes) : hashes_(bytes / kPageBytes) {}
+  explicit MemoryDigest(uint64_t bytes);
 
   // Bit n of `bitmap` set: page n of `memory` may have changed. Returns the digest. Where all 64 pages of a
   // word may have, `real` tells which of them to look at: looking at a page nobody touched would make it real.
@@ -28,13 +29,18 @@ class MemoryDigest {
   uint64_t value() const { return sum_; }
   // The hash of one page as of the last update: what tells two boards which page differs.
   uint64_t page(uint64_t index) const { return hashes_[index]; }
-  uint64_t pages() const { return hashes_.size(); }
+  uint64_t pages() const { return pages_; }
 
  private:
   // 64 pages that are zeros.
   void forget(uint64_t first);
 
-  std::vector<uint64_t> hashes_;
+  struct Free {
+    void operator()(uint64_t* of) const { std::free(of); }
+  };
+  uint64_t pages_;
+  // One a page, and real memory only where a page was ever dirty.
+  std::unique_ptr<uint64_t[], Free> hashes_;
   uint64_t sum_ = 0;
 };
 

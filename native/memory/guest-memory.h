@@ -13,8 +13,11 @@
 namespace twinstep::memory {
 
 inline constexpr uint64_t kPageBytes = 4096;
-// Largest view a JavaScript engine of Node 20 can make of one buffer.
-inline constexpr uint64_t kBytesMax = uint64_t{4} << 30;
+// What the bitmaps of its pages allow: they are gone through many times a second (docs/decisions/0056).
+inline constexpr uint64_t kBytesMax = uint64_t{64} << 30;
+// JavaScript sees it in banks of so much: Node 20 makes no view above 4 GiB, and here RAM parts in guest-physical
+// space (soft::Engine::kLowRamMax). The mapping is one piece.
+inline constexpr uint64_t kBankBytes = uint64_t{3} << 30;
 
 // One mapping of one guest memory. Unmapped when the last holder lets go.
 class Mapping {
@@ -44,6 +47,8 @@ class Extents {
   explicit Extents(const Mapping& memory) : memory_(memory) {}
   // The first page from `page` on that is real, or the number of pages.
   uint64_t next(uint64_t page);
+  // Behind the last page of the run that was found last.
+  uint64_t end() const { return until_; }
 
  private:
   const Mapping& memory_;

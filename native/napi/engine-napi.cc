@@ -399,7 +399,8 @@ void EngineObject<E>::take_dirty_pages(const Napi::CallbackInfo& info) {
   std::vector<uint64_t> taken((pages + 63) / 64);
   engine.take_dirty_pages(taken.data(), taken.size());
   const auto* from = reinterpret_cast<const uint8_t*>(taken.data());
-  for (size_t i = 0; i < used; i++) bitmap[i] |= from[i];
+  auto* const to = bitmap.Data();
+  for (size_t i = 0; i < used; i++) to[i] |= from[i];
 }
 
 template <class E>

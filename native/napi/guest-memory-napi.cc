@@ -1,6 +1,7 @@
 // Converts arguments, guards lifetime, forwards to memory/guest-memory.
 #include "napi/guest-memory-napi.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace twinstep::napi {
@@ -22,8 +23,11 @@ uint64_t whole(const Napi::Value& value, const char* what) {
 Napi::Function GuestMemory::define(Napi::Env env) {
   return DefineClass(env, "GuestMemory",
                      {InstanceAccessor<&GuestMemory::buffer>("buffer"),
+                      InstanceAccessor<&GuestMemory::banks>("banks"),
+                      InstanceAccessor<&GuestMemory::size>("bytes"),
                       InstanceAccessor<&GuestMemory::token>("token"),
                       InstanceMethod<&GuestMemory::clear_pages>("clearPages"),
+                      InstanceMethod<&GuestMemory::real_pages>("realPages"),
                       InstanceMethod<&GuestMemory::close>("close")});
 }
 
@@ -43,12 +47,18 @@ GuestMemory::GuestMemory(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Gues
   }
   mapping_ = std::move(result.mapping);
   Value().TypeTag(&kTag);
+  auto banks = Napi::Array::New(env);
+  for (uint64_t at = 0; at < mapping_->bytes(); at += memory::kBankBytes) banks.Set(banks.Length(), bank(env, at));
+  banks.Freeze();
+  banks_ = Napi::Persistent(banks);
+}
+
+Napi::ArrayBuffer GuestMemory::bank(Napi::Env env, uint64_t at) {
   // SAFETY: the finalizer's copy keeps the mapping as long as the engine may reach the bytes.
   auto* keep = new std::shared_ptr<memory::Mapping>(mapping_);
-  const auto view = Napi::ArrayBuffer::New(
-      env, mapping_->data(), mapping_->bytes(),
+  return Napi::ArrayBuffer::New(
+      env, mapping_->data() + at, std::min(memory::kBankBytes, mapping_->bytes() - at),
       [](Napi::Env, void*, std::shared_ptr<memory::Mapping>* held) { delete held; }, keep);
-  buffer_ = Napi::Persistent(view);
 }
 
 std::shared_ptr<memory::Mapping> GuestMemory::mapping_of(Napi::Value value) {
@@ -60,34 +70,60 @@ std::shared_ptr<memory::Mapping> GuestMemory::mapping_of(Napi::Value value) {
   return mapping;
 }
 
-Napi::Value GuestMemory::buffer(const Napi::CallbackInfo& info) {
+const memory::Mapping& GuestMemory::open(const Napi::CallbackInfo& info) const {
   if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
-  return buffer_.Value();
+  return *mapping_;
+}
+
+Napi::Value GuestMemory::buffer(const Napi::CallbackInfo& info) {
+  open(info);
+  if (mapping_->bytes() <= memory::kBankBytes) return banks_.Value().Get(uint32_t{0});
+  throw Napi::RangeError::New(info.Env(), "this GuestMemory has several banks: no buffer has all of it");
+}
+
+Napi::Value GuestMemory::banks(const Napi::CallbackInfo& info) {
+  open(info);
+  return banks_.Value();
+}
+
+Napi::Value GuestMemory::size(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(open(info).bytes()));
 }
 
 Napi::Value GuestMemory::token(const Napi::CallbackInfo& info) {
-  if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
-  return Napi::Number::New(info.Env(), static_cast<double>(mapping_->token()));
+  return Napi::Number::New(info.Env(), static_cast<double>(open(info).token()));
 }
 
 // clearPages(first, count)
 void GuestMemory::clear_pages(const Napi::CallbackInfo& info) {
-  if (!mapping_) throw Napi::TypeError::New(info.Env(), "this GuestMemory is closed");
+  const uint64_t pages = open(info).bytes() / memory::kPageBytes;
   const uint64_t first = whole(info[0], "first");
   const uint64_t count = whole(info[1], "count");
-  const uint64_t pages = mapping_->bytes() / memory::kPageBytes;
   if (first > pages || count > pages - first) throw Napi::RangeError::New(info.Env(), "no such pages");
   if (count > 0 && !memory::clear_pages(*mapping_, first, count)) {
     throw Napi::Error::New(info.Env(), "the pages cannot be given back");
   }
 }
 
-// Detaches the buffer first, so views left in JavaScript become empty rather than dangling. The
+// realPages(page): { first, end }, both the number of pages where there are none any more.
+Napi::Value GuestMemory::real_pages(const Napi::CallbackInfo& info) {
+  const uint64_t pages = open(info).bytes() / memory::kPageBytes;
+  const uint64_t from = std::min(whole(info[0], "page"), pages);
+  memory::Extents extents(*mapping_);
+  const uint64_t first = extents.next(from);
+  auto found = Napi::Object::New(info.Env());
+  found.Set("first", Napi::Number::New(info.Env(), static_cast<double>(first)));
+  found.Set("end", Napi::Number::New(info.Env(), static_cast<double>(first == pages ? pages : extents.end())));
+  return found;
+}
+
+// Detaches the buffers first, so views left in JavaScript become empty rather than dangling. The
 // memory itself goes when the last mapping, here or in another thread, is gone. Safe to call twice.
 void GuestMemory::close(const Napi::CallbackInfo&) {
   if (!mapping_) return;
-  buffer_.Value().Detach();
-  buffer_.Reset();
+  const auto banks = banks_.Value();
+  for (uint32_t n = 0; n < banks.Length(); n++) banks.Get(n).As<Napi::ArrayBuffer>().Detach();
+  banks_.Reset();
   mapping_.reset();
 }
 

@@ -18,13 +18,19 @@ class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
   static std::shared_ptr<memory::Mapping> mapping_of(Napi::Value value);
 
  private:
+  // The mapping; throws a TypeError once closed.
+  const memory::Mapping& open(const Napi::CallbackInfo& info) const;
+  Napi::ArrayBuffer bank(Napi::Env env, uint64_t at);
   Napi::Value buffer(const Napi::CallbackInfo& info);
+  Napi::Value banks(const Napi::CallbackInfo& info);
+  Napi::Value size(const Napi::CallbackInfo& info);
   Napi::Value token(const Napi::CallbackInfo& info);
   void clear_pages(const Napi::CallbackInfo& info);
+  Napi::Value real_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<memory::Mapping> mapping_;
-  Napi::Reference<Napi::ArrayBuffer> buffer_;
+  Napi::Reference<Napi::Array> banks_;
 };
 
 }  // namespace twinstep::napi

@@ -306,9 +306,18 @@ void Core::code_written(u64 offset, u32 bytes) {
 }
 
 void Core::drop_all_blocks() {
-  for (u32 n = 0; n < ram_bytes >> 12; ++n) {
-    pages[n].blocks = nullptr;
-    pages[n].code_lines = 0;
+  // Whatever lives is in `hash`; going through all pages would make a record of every one real memory.
+  const auto clean = [&](u64 page) {
+    u64 offset;
+    if (page == kNoPage || !to_offset(page, offset)) return;
+    pages[offset >> 12].blocks = nullptr;
+    pages[offset >> 12].code_lines = 0;
+  };
+  for (const Block* b : hash) {
+    for (; b != nullptr; b = b->hash_next) {
+      clean(b->page);
+      clean(b->page2);
+    }
   }
   memset(hash, 0, sizeof(hash));
   memset(cpu.jump, 0, sizeof(cpu.jump));

@@ -75,8 +75,24 @@ void Engine::seed_entropy(const u64 seed[4]) {
   if (x == 0) impl_->cpu.s.rng[3] = 1;
 }
 
+// More than devices and loaders write at once: all of it is new, as when a state is restored. To forget everything
+// then costs less than to ask page after page, and makes no page's record real memory.
+static constexpr u64 kManyBytes = u64{64} << 20;
+
+static void all_written(Core& k, u64 physical, u64 bytes) {
+  k.flush_all();
+  k.drop_all_blocks();
+  update_mode(k.cpu);
+  const u64 end = physical + bytes;
+  for (u64 at = physical & kPageMask; at < end; at += 4096) {
+    u64 offset;
+    if (k.to_offset(at, offset)) k.mark_dirty(offset);
+  }
+}
+
 void Engine::memory_written(u64 physical, u64 bytes) {
   Core& k = *impl_;
+  if (bytes >= kManyBytes && k.cpu.cur == nullptr) return all_written(k, physical, bytes);
   const u64 end = physical + bytes;
   for (u64 at = physical; at < end; at = (at & kPageMask) + 4096) {
     u64 offset;

@@ -17,7 +17,8 @@ Core::Core(u8* ram_base, u64 bytes)
       low_bytes(bytes < Engine::kLowRamMax ? bytes : Engine::kLowRamMax),
       dirty((bytes >> 18) + 1) {
   const size_t table = ((bytes >> 12) + 1) * sizeof(PageInfo);
-  void* p = mmap(nullptr, table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* p = mmap(nullptr, table, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) throw std::bad_alloc();
   pages = static_cast<PageInfo*>(p);
   scratch = static_cast<Block*>(

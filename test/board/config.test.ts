@@ -125,7 +125,7 @@ test('every mistake at once, in the order of the file', () => {
     '14: [front] peer is the address of this board itself',
     '15: [front] gateway "192.168.10" must be an IPv4 address, as 192.168.10.2',
     '17: [guest] kernel must be text in quotes',
-    '18: [guest] memory-mib must be a whole number, 4 to 4096',
+    '18: [guest] memory-mib must be a whole number, 4 to 65536',
     '19: [guest] mac has 1 addresses for 0 interfaces of "tap"',
     '20: [guest] com1 "stdio" must be none, pty, socket=PATH or tty=PATH',
     '22: unknown table "gest"; did you mean "guest"?',

@@ -9,6 +9,7 @@ import type { LocalCompletion } from '../../firmware/lockstep/inputs.ts';
 import { OutputTap } from '../../firmware/lockstep/outputs.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 
@@ -76,7 +77,7 @@ export class Rig {
     this.disk = disk;
     this.machine = new Machine({
       engine: this.engine,
-      memory: this.bytes,
+      memory: new MemoryBanks([this.bytes]),
       output: this.tap.sink,
       epochSeconds: 1_700_000_000,
       entropySeed: new Uint8Array(32).fill(7),

@@ -1,6 +1,7 @@
 // Pages of a closed slice: what is packed is unpacked, in parts that fit a message, and bytes that are
 // no pages of this guest are refused in words.
 import { packPages, unpackPages } from '../../firmware/lockstep/slice-pages.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { assert, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('lockstep/slice-pages');
@@ -16,7 +17,7 @@ test('any set of pages comes out as it went in, parts below 256 KiB', () => {
     for (const page of wanted) dirty[page >> 3] = dirty[page >> 3]! | (1 << (page & 7));
     // A bitmap of whole words may go on behind the memory.
     dirty[PAGES / 8] = 0xff;
-    const parts = packPages({ memory, takeDirty: () => dirty });
+    const parts = packPages({ memory: new MemoryBanks([memory]), takeDirty: () => dirty });
     assert.ok(parts.length >= 1 && parts.every(({ length }) => length <= 250 << 10));
     const pages = new Map<number, Uint8Array>();
     for (const part of parts) assert.is(unpackPages(part, memory.length, pages), undefined);

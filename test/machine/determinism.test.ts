@@ -5,6 +5,7 @@
 import type { Input, Output } from '../../firmware/devices/contracts.ts';
 import { MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { MIB } from '../../firmware/machine/memory-map.ts';
 import { assert, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 import { type Op, ToyEngine, type ToyProgram } from './toy-engine.ts';
@@ -79,7 +80,7 @@ function build(program: ToyProgram): Bench {
   const output = (event: Output) => trace.push(`${machine.position} ${JSON.stringify(event)}`);
   const machine: Machine = new Machine({
     engine,
-    memory: new Uint8Array(4 * MIB),
+    memory: new MemoryBanks([new Uint8Array(4 * MIB)]),
     output,
     epochSeconds: 1_700_000_000,
     entropySeed: new Uint8Array(32).fill(9),

@@ -5,6 +5,7 @@ import { MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
 import { type CpuSetup, ExitReason } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import type { Endpoints, PlugContext } from '../../firmware/machine/machine-types.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { MIB } from '../../firmware/machine/memory-map.ts';
 import { assert, suite } from '../harness/index.ts';
 import { ScriptedEngine, type ScriptedExit } from './scripted-engine.ts';
@@ -18,7 +19,7 @@ function setUp(script: ScriptedExit[], plug?: (context: PlugContext) => Endpoint
   const outputs: Output[] = [];
   const machine = new Machine({
     engine,
-    memory: new Uint8Array(4 * MIB),
+    memory: new MemoryBanks([new Uint8Array(4 * MIB)]),
     output: (output) => outputs.push(output),
     epochSeconds: 1_700_000_000,
     entropySeed: new Uint8Array(32),
@@ -244,7 +245,7 @@ test('too little or odd memory is our mistake', () => {
       () =>
         new Machine({
           engine,
-          memory: new Uint8Array(bytes),
+          memory: new MemoryBanks([new Uint8Array(bytes)]),
           output: () => {},
           epochSeconds: 0,
           entropySeed: new Uint8Array(32),
@@ -260,7 +261,7 @@ test('the machine cannot be entered from inside', () => {
   const engine = new ScriptedEngine([out(0x3f8, 1)]);
   const machine: Machine = new Machine({
     engine,
-    memory: new Uint8Array(4 * MIB),
+    memory: new MemoryBanks([new Uint8Array(4 * MIB)]),
     output: () => {
       for (const enter of [
         () => machine.runSlice(5n),

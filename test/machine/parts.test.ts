@@ -7,6 +7,7 @@ import { Bus } from '../../firmware/machine/bus.ts';
 import { Clock, MULTIPLIER_ONE } from '../../firmware/machine/clock.ts';
 import { cmosPresets } from '../../firmware/machine/cmos.ts';
 import { Entropy } from '../../firmware/machine/entropy.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { GIB, HIGH_RAM_BASE, MIB, memoryMap } from '../../firmware/machine/memory-map.ts';
 import { Ram } from '../../firmware/machine/ram.ts';
 import { Schedule } from '../../firmware/machine/schedule.ts';
@@ -49,7 +50,7 @@ function setUpRam(bytes: number) {
   const written: string[] = [];
   const memory = new Uint8Array(bytes);
   const ram = new Ram({
-    memory,
+    memory: new MemoryBanks([memory]),
     onWrite: (address, count) => written.push(`${address.toString(16)}+${count}`),
   });
   return { ram, memory, written };

@@ -228,6 +228,31 @@ test('the time stamp counter is what it was set to, and goes on from there', () 
   engine.close();
 });
 
+test('all memory is new: decoded code is forgotten, every page is dirty, but once', () => {
+  const memory = new GuestMemory({ bytes: 5 * 2 ** 30 });
+  const engine = new SoftEngine(memory);
+  const code = new Uint8Array(memory.banks[0]!);
+  code.set([0x40, 0xeb, 0xfd], 0x1000); // inc eax, for ever
+  engine.setup(SETUP);
+  engine.run(1001n);
+  code[0x1000] = 0x43; // inc ebx
+  engine.memoryWritten(0, 3 * 2 ** 30);
+  engine.memoryWritten(2 ** 32, 2 * 2 ** 30);
+  const bitmap = new Uint8Array((5 * 2 ** 30) / 4096 / 8);
+  engine.takeDirtyPages(bitmap);
+  assert.ok(bitmap.every((byte) => byte === 0xff));
+  engine.run(2001n);
+  const state = new DataView(engine.getState().buffer);
+  // In the order of the instruction set: EAX, ECX, EDX, EBX.
+  const [eax, ebx] = [state.getUint32(16, true), state.getUint32(16 + 3 * 8, true)];
+  assert.equal([eax, ebx], [501, 500]);
+  bitmap.fill(0);
+  engine.takeDirtyPages(bitmap);
+  assert.ok(bitmap.every((byte) => byte === 0));
+  engine.close();
+  memory.close();
+});
+
 test('the memory may be closed first: the engine keeps its own hold of it', () => {
   const { memory, engine } = fresh();
   new Uint8Array(memory.buffer).set([0xff, 0x05, 0, 0x20, 0, 0, 0xeb, 0xf8], 0x1000);

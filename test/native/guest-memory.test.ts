@@ -6,6 +6,7 @@ import { assert, repoPath, suite } from '../harness/index.ts';
 
 const test = suite('native/guest-memory');
 const MIB = 1 << 20;
+const GIB = 1024 * MIB;
 
 /** A thread that attaches, writes `value` at 0, tells, and on any message reports byte 1 and ends. */
 const WORKER = `
@@ -38,7 +39,7 @@ test('is zeroed, of the asked size, and the same buffer on every read', () => {
 });
 
 test('refuses sizes that are no memory, in words', () => {
-  for (const bytes of [0, 1, 4095, 4097, 2 ** 32 + 4096, 2 ** 50]) {
+  for (const bytes of [0, 1, 4095, 4097, 2 ** 36 + 4096, 2 ** 50]) {
     assert.throws(
       () => new GuestMemory({ bytes }),
       (error: unknown) => error instanceof RangeError && /multiple of 4096/.test(error.message),
@@ -51,11 +52,56 @@ test('refuses sizes that are no memory, in words', () => {
 });
 
 test('takes the largest size without touching it', () => {
-  const memory = new GuestMemory({ bytes: 2 ** 32 });
-  const last = new Uint8Array(memory.buffer, 2 ** 32 - 4096, 4096);
-  last[4095] = 7;
-  assert.is(last[4095], 7);
+  const memory = new GuestMemory({ bytes: 64 * GIB });
+  const { banks } = memory;
+  const last = new Uint8Array(banks.at(-1)!);
+  last[last.length - 1] = 7;
+  assert.is(last.at(-1), 7);
+  const end = (64 * GIB) / 4096;
+  assert.equal(memory.realPages(end - 1), { first: end - 1, end });
   memory.close();
+  assert.is(last.length, 0);
+});
+
+test('above 3 GiB it comes in banks, the same for every mapping', () => {
+  const memory = new GuestMemory({ bytes: 7 * GIB });
+  const other = new GuestMemory({ token: memory.token });
+  assert.is(other.bytes, 7 * GIB);
+  assert.is(memory.banks, memory.banks);
+  assert.equal(
+    other.banks.map(({ byteLength }) => byteLength / GIB),
+    [3, 3, 1],
+  );
+  assert.throws(() => memory.buffer, /several banks/);
+  for (const [at, bank] of memory.banks.entries()) {
+    const bytes = new Uint8Array(bank);
+    [bytes[0], bytes[bytes.length - 1]] = [at + 1, at + 101];
+  }
+  for (const [at, bank] of other.banks.entries()) {
+    const bytes = new Uint8Array(bank);
+    assert.equal([bytes[0], bytes.at(-1)], [at + 1, at + 101]);
+  }
+  memory.close();
+  assert.throws(() => memory.banks, /closed/);
+  assert.throws(() => memory.bytes, /closed/);
+  other.close();
+});
+
+test('says which pages were ever touched, and not those given back', () => {
+  const memory = new GuestMemory({ bytes: 5 * GIB });
+  const pages = (5 * GIB) / 4096;
+  assert.equal(memory.realPages(0), { first: pages, end: pages });
+  const far = (4 * GIB) / 4096;
+  new Uint8Array(memory.banks[1]!)[GIB] = 1;
+  const { first, end } = memory.realPages(0);
+  assert.ok(first <= far && end > far);
+  assert.is(memory.realPages(far).first, far);
+  assert.is(memory.realPages(end).first, pages);
+  assert.is(memory.realPages(pages + 5).first, pages);
+  memory.clearPages(far, 1);
+  assert.is(new Uint8Array(memory.banks[1]!)[GIB], 0);
+  memory.close();
+  assert.throws(() => memory.realPages(0), /closed/);
 });
 
 test('a second mapping sees the same bytes and outlives the first', () => {

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { GuestMemory, RUN_HEAD_BYTES, RUN_WORDS, SyncWorker } from '../../native/index.ts';
 import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
@@ -173,18 +174,23 @@ test('a TiB that nobody wrote is one answer, and its few blocks are all that is 
   worker.close();
 });
 
-test('pages that nobody touched are not looked at, and stay no memory', async () => {
+for (const gib of [1, 9]) {
+  test(`${gib} GiB: pages that nobody touched are not looked at, and stay no memory`, () =>
+    onlyTouched(gib));
+}
+
+async function onlyTouched(gib: number): Promise<void> {
   const random = seededRandom('pages');
-  const pages = 1 << 18;
+  const pages = gib << 18;
   const memory = new GuestMemory({ bytes: pages * PAGE });
-  const bytes = new Uint8Array(memory.buffer);
+  const banks = MemoryBanks.of(memory);
   const touched = new Map<number, number>();
   for (let i = 0; i < 600; i++) {
     const page = random.int(pages - 3);
     // Runs, and pages that were touched and are zeros again.
     for (let next = page; next < page + 3; next++) touched.set(next, random.int(3));
   }
-  for (const [page, value] of touched) bytes[page * PAGE + random.int(PAGE)] = value;
+  for (const [page, value] of touched) banks.setU8(page * PAGE + random.int(PAGE), value);
   const residentBefore = process.memoryUsage.rss();
   const worker = new SyncWorker();
   const found = new Map<number, number>();
@@ -231,7 +237,7 @@ test('pages that nobody touched are not looked at, and stay no memory', async ()
   assert.throws(() => memory.clearPages(pages - 1, 2), /no such pages/);
   worker.close();
   memory.close();
-});
+}
 
 test('a process that ends in the middle of a job ends as it wants to', () => {
   const path = join(folder, 'many');

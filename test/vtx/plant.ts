@@ -13,6 +13,7 @@ import type { SliceMemory } from '../../firmware/lockstep/slice-pages.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
 import type { Engine } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
+import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
 import { GuestMemory, MemoryDigest } from '../../native/index.ts';
 import { type SeededRandom, seededRandom } from '../harness/index.ts';
@@ -95,7 +96,7 @@ export class Plant {
     this.engine = make(this.memory);
     this.machine = new Machine({
       engine: this.engine,
-      memory: new Uint8Array(this.memory.buffer),
+      memory: MemoryBanks.of(this.memory),
       output: this.tap.sink,
       epochSeconds: 1_700_000_000,
       entropySeed: new Uint8Array(32).fill(5),
@@ -113,8 +114,9 @@ export class Plant {
       dirty,
     });
     const isAtExits = this.engine.kind === 'vtx-exits';
-    const memory = new Uint8Array(this.memory.buffer);
-    this.slices = isAtExits ? { memory, takeDirty: dirty.reader() } : undefined;
+    this.slices = isAtExits
+      ? { memory: MemoryBanks.of(this.memory), takeDirty: dirty.reader() }
+      : undefined;
   }
 
   /** Power on; `tap` has its target by now, as outputs may come at once. */

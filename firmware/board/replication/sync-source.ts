@@ -21,6 +21,7 @@ import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
 import { countPages, pagesOf } from '../../lockstep/sync-blocks.ts';
 import { SYNC_PLAN_LIMITS, SyncPlan, type SyncPlanLimits } from '../../lockstep/sync-plan.ts';
 import type { SyncRate } from '../../lockstep/sync-rate.ts';
+import { MemoryBanks } from '../../machine/memory-banks.ts';
 import type { SyncBase } from './bases.ts';
 import {
   type BulkMessage,
@@ -100,7 +101,7 @@ export class SyncSource {
   private readonly packer = new PagePacker();
   private readonly worker: Worker = new SyncWorker();
   private readonly disks: SourceDisks;
-  private readonly memory: Uint8Array;
+  private readonly memory: MemoryBanks;
   private base: SyncBase | undefined;
   private toldMs = Number.NEGATIVE_INFINITY;
   private workedMs: number;
@@ -110,7 +111,7 @@ export class SyncSource {
   constructor(options: SyncSourceOptions) {
     this.options = options;
     const { sync, link, disks, limits = SYNC_PLAN_LIMITS } = options;
-    this.memory = new Uint8Array(options.memory.buffer);
+    this.memory = MemoryBanks.of(options.memory);
     this.plan = new SyncPlan(limits);
     this.workedMs = options.nowMs();
     this.disks = new SourceDisks({
@@ -174,7 +175,7 @@ export class SyncSource {
     this.base = found;
     this.check();
     this.report.kind = since === undefined ? 'everything' : 'changes';
-    const memoryBytes = this.memory.length;
+    const memoryBytes = this.memory.bytes;
     const isNew = since === undefined;
     await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes, base, isNew });
     await this.disks.sendRanges(since);
@@ -192,7 +193,7 @@ export class SyncSource {
   private async copyMemory(): Promise<void> {
     const { vcpu, throttle } = this.options;
     this.phase = 'memory';
-    const pages = this.memory.length / PAGE_BYTES;
+    const pages = this.memory.bytes / PAGE_BYTES;
     // Starts the record of what is written; only then a page may be read.
     await vcpu.takeDirty();
     await this.sendPages(undefined);
@@ -217,7 +218,7 @@ export class SyncSource {
   /** The pages of the bitmap; or all that are not zeros, as those of the target's new memory are. */
   private async sendPages(bitmap: Uint8Array | undefined): Promise<void> {
     const { memory } = this.options;
-    const pages = this.memory.length / PAGE_BYTES;
+    const pages = this.memory.bytes / PAGE_BYTES;
     for (let from = 0; from < pages; ) {
       this.check();
       const { next, runs } = await this.worker.scanPages(memory, from, bitmap);
@@ -293,10 +294,10 @@ export class SyncSource {
   private async copyAside(dirty: Uint8Array): Promise<Aside> {
     const { memory } = this;
     const { link } = this.options;
-    const numbers = [...pagesOf(dirty, memory.length / PAGE_BYTES)];
+    const numbers = [...pagesOf(dirty, memory.bytes / PAGE_BYTES)];
     const pages = new Uint8Array(numbers.length * PAGE_BYTES);
     for (const [at, page] of numbers.entries()) {
-      pages.set(memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), at * PAGE_BYTES);
+      memory.read(page * PAGE_BYTES, pages.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES));
       if (at % 256 === 255) await link.breathe();
     }
     return { numbers, pages, blocks: await this.disks.copyAside() };

@@ -13,6 +13,7 @@ import {
 import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
 import { REGION_BYTES_MIN } from '../../lockstep/region-map.ts';
+import { MemoryBanks } from '../../machine/memory-banks.ts';
 import {
   BLOCK_BYTES,
   type BlockRange,
@@ -70,7 +71,7 @@ export class SyncTarget {
   private readonly options: SyncTargetOptions;
   private start: Start | undefined;
   private memory: Memory | undefined;
-  private bytes = new Uint8Array(0);
+  private banks: MemoryBanks | undefined;
   private state: Uint8Array[] = [];
   private stateBytes = 0;
   private writes = 0;
@@ -154,7 +155,7 @@ export class SyncTarget {
     this.worker?.close();
     this.worker = new SyncWorker();
     this.memory = new GuestMemory({ bytes: memoryBytes });
-    this.bytes = new Uint8Array(this.memory.buffer);
+    this.banks = MemoryBanks.of(this.memory);
     this.start = start;
     this.phase = 'disks';
     this.keptMs = this.options.nowMs();
@@ -265,14 +266,14 @@ export class SyncTarget {
   }
 
   private takePages({ runs }: Pages): void {
-    const { bytes } = this;
+    const { banks } = this;
     for (const { first, count, bytes: data } of runs) {
-      if ((first + count) * PAGE_BYTES > bytes.length) {
+      if ((first + count) * PAGE_BYTES > (banks?.bytes ?? 0)) {
         this.fail(new Error('a page beyond the end of memory'));
         return;
       }
       this.counts.pages += count;
-      if (data !== undefined) bytes.set(data, first * PAGE_BYTES);
+      if (data !== undefined) banks?.write(first * PAGE_BYTES, data);
       else this.memory?.clearPages(first, count);
     }
   }
@@ -335,7 +336,7 @@ export class SyncTarget {
     if (this.isStopped || this.start !== start) return;
     const memory = this.memory!;
     this.memory = undefined;
-    this.bytes = new Uint8Array(0);
+    this.banks = undefined;
     this.start = undefined;
     this.worker?.close();
     options.adopt(memory, Buffer.concat(this.state), stream);

@@ -13,6 +13,7 @@ import type { SliceMemory } from '../../lockstep/slice-pages.ts';
 import { boot } from '../../machine/boot/boot.ts';
 import type { Engine } from '../../machine/engine.ts';
 import { Machine } from '../../machine/machine.ts';
+import { MemoryBanks } from '../../machine/memory-banks.ts';
 import { type PluggedDevices, plugVirtio } from '../../machine/plug.ts';
 import { DEFAULT_ENGINE, traitsOf } from '../engine-kinds.ts';
 import { createEngine } from '../engines.ts';
@@ -74,13 +75,14 @@ export class Life {
     this.engine = createEngine(memory, kind);
     this.kickToken = this.engine.kickToken;
     this.dirty = new DirtyPages(this.engine, config.memoryBytes);
+    const banks = MemoryBanks.of(memory);
     if (traitsOf(kind).closesSlices) {
-      this.slices = { memory: new Uint8Array(memory.buffer), takeDirty: this.dirty.reader() };
+      this.slices = { memory: banks, takeDirty: this.dirty.reader() };
     }
     let plugged: PluggedDevices | undefined;
     this.machine = new Machine({
       engine: this.engine,
-      memory: new Uint8Array(memory.buffer),
+      memory: banks,
       output: this.tap.sink,
       epochSeconds: birth.epochSeconds,
       entropySeed: birth.entropySeed,
@@ -141,6 +143,6 @@ export function adoptedMemory(token: number, bytes: number): GuestMemory {
   } catch (error) {
     throw new RangeError(`guest memory: ${(error as Error).message}`);
   }
-  if (memory.buffer.byteLength === bytes) return memory;
-  throw new RangeError(`guest memory of ${memory.buffer.byteLength} bytes, the guest has ${bytes}`);
+  if (memory.bytes === bytes) return memory;
+  throw new RangeError(`guest memory of ${memory.bytes} bytes, the guest has ${bytes}`);
 }

@@ -4,33 +4,20 @@
 import { assembled } from '../../guest/linux-guest.ts';
 import { BOOT_MS, PATIENCE } from '../../guest/rig.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
+import { LINUX_APPEND, shellOf } from './linux-shell.ts';
 import { Rig, type TestBoard } from './rig.ts';
 
 const { guest, why = '' } = assembled();
 const test = suite('board/replication/linux');
 test.needs({ met: guest !== undefined, why });
 
-const APPEND = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=shell';
 const WRITER =
   '(i=0; while :; do i=$((i+1)); n=$((i%20)); seq $i $((i+2000)) > /mnt/f$n.new; ' +
   'md5sum < /mnt/f$n.new > /mnt/s$n.new; mv /mnt/f$n.new /mnt/f$n; mv /mnt/s$n.new /mnt/s$n; ' +
   '[ $n = 7 ] && sync; done) & writer=$!';
 
 let rig: Rig;
-let asked = 0;
-
-/** What a command printed, on whichever board the guest is; it must succeed. */
-async function shell(board: TestBoard, command: string): Promise<string> {
-  const { plant } = rig;
-  const from = plant.text.length;
-  const name = `q${++asked}`;
-  plant.type(`${command}; echo "@"${name} $?\n`);
-  const end = new RegExp(`@${name} (\\d+)`);
-  await board.until(() => end.test(plant.text.slice(from)));
-  const said = plant.text.slice(from);
-  assert.is(end.exec(said)![1], '0', `${command}: ${said}`);
-  return said;
-}
+const shell = (board: TestBoard, command: string) => shellOf(rig, board, command);
 
 test.after(async () => await rig?.close());
 
@@ -42,7 +29,7 @@ test(
       plan: {
         kernel: guest!.kernel,
         initrd: guest!.initrd,
-        append: APPEND,
+        append: LINUX_APPEND,
         memoryBytes: 128 << 20,
       },
       diskBytes: 16 << 20,

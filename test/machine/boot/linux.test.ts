@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { boot } from '../../../firmware/machine/boot/boot.ts';
 import { BootError, type BootErrorCode } from '../../../firmware/machine/boot/errors.ts';
+import { MemoryBanks } from '../../../firmware/machine/memory-banks.ts';
 import { MIB } from '../../../firmware/machine/memory-map.ts';
 import { Ram } from '../../../firmware/machine/ram.ts';
 import { assert, repoPath, suite } from '../../harness/index.ts';
@@ -13,7 +14,7 @@ const test = suite('machine/boot/linux');
 const PARAMS = 0x7000;
 
 function makeRam(mib: number): Ram {
-  return new Ram({ memory: new Uint8Array(mib * MIB), onWrite: () => {} });
+  return new Ram({ memory: new MemoryBanks([new Uint8Array(mib * MIB)]), onWrite: () => {} });
 }
 
 function load(

@@ -2,6 +2,7 @@
 
 import { boot } from '../../../firmware/machine/boot/boot.ts';
 import { BootError, type BootErrorCode } from '../../../firmware/machine/boot/errors.ts';
+import { MemoryBanks } from '../../../firmware/machine/memory-banks.ts';
 import { MIB } from '../../../firmware/machine/memory-map.ts';
 import { Ram } from '../../../firmware/machine/ram.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
@@ -25,7 +26,7 @@ function load(options: {
   commandLine?: string;
 }) {
   const memory = new Uint8Array((options.mib ?? 16) * MIB).fill(0xcc);
-  const ram = new Ram({ memory, onWrite: () => {} });
+  const ram = new Ram({ memory: new MemoryBanks([memory]), onWrite: () => {} });
   const setup = boot(ram, {
     kernel: elfImage({ ...IMAGE, ...options.image }),
     initrd: options.initrd,
@@ -136,7 +137,7 @@ test('refused in words: memory, features, file kinds', () => {
   refusal('E_KERNEL_FOREIGN', /not an executable/, () => load({ image: { kind: 3 } }));
   refusal('E_KERNEL_FOREIGN', /nothing to load/, () => load({ image: { segments: [] } }));
   refusal('E_KERNEL_UNSUPPORTED', /not an ELF/, () =>
-    boot(new Ram({ memory: new Uint8Array(4 * MIB), onWrite: () => {} }), {
+    boot(new Ram({ memory: new MemoryBanks([new Uint8Array(4 * MIB)]), onWrite: () => {} }), {
       kernel: multibootHeader(3),
       initrd: undefined,
       commandLine: '',
@@ -146,7 +147,7 @@ test('refused in words: memory, features, file kinds', () => {
 
 test('hostile images never get past the loader with another error', () => {
   const random = seededRandom('hostile');
-  const ram = new Ram({ memory: new Uint8Array(4 * MIB), onWrite: () => {} });
+  const ram = new Ram({ memory: new MemoryBanks([new Uint8Array(4 * MIB)]), onWrite: () => {} });
   let refused = 0;
   for (let round = 0; round < 3000; round++) {
     const kernel = elfImage({ ...IMAGE, is64: random.chance(0.5) });
