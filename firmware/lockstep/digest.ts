@@ -35,17 +35,19 @@ export class DirtyPages {
   }
 
   /**
-   * A new reader: answers how to take what is dirty now. It first sees every page as dirty, or, from
+   * A new reader: answers how to take what is dirty now, each answer good until the next. It first sees every page as dirty, or, from
    * `zeroes`, only what was written since the engine was made: all else is known to hold nothing.
    */
   reader(from: 'all' | 'zeroes' = 'all'): () => Uint8Array {
     const words = new Uint32Array(this.fresh.length).fill(from === 'all' ? ALL : 0);
+    // Kept: memory anew for every answer would be most of its cost where there is much RAM.
+    const taken = new Uint32Array(words.length);
     this.readers.push(words);
     return () => {
       this.collect();
-      const taken = new Uint8Array(words.slice().buffer);
+      taken.set(words);
       words.fill(0);
-      return taken;
+      return new Uint8Array(taken.buffer);
     };
   }
 

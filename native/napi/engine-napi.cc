@@ -396,9 +396,10 @@ void EngineObject<E>::take_dirty_pages(const Napi::CallbackInfo& info) {
   if (bitmap.ByteLength() < used) {
     throw Napi::RangeError::New(info.Env(), "bitmap: needs one bit a page of guest memory");
   }
-  std::vector<uint64_t> taken((pages + 63) / 64);
-  engine.take_dirty_pages(taken.data(), taken.size());
-  const auto* from = reinterpret_cast<const uint8_t*>(taken.data());
+  // Kept: memory anew for every call would be most of its cost where there is much RAM.
+  dirty_.resize((pages + 63) / 64);
+  engine.take_dirty_pages(dirty_.data(), dirty_.size());
+  const auto* from = reinterpret_cast<const uint8_t*>(dirty_.data());
   auto* const to = bitmap.Data();
   for (size_t i = 0; i < used; i++) to[i] |= from[i];
 }

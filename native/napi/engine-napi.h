@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "memory/guest-memory.h"
 #include "softcpu/engine.h"
@@ -60,6 +61,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
   std::shared_ptr<memory::Mapping> memory_;
   std::shared_ptr<E> engine_;
   uint64_t token_ = 0;
+  std::vector<uint64_t> dirty_;  // room for the pages of one call
   // Facts of the last exit, read by JavaScript without a call: bytes, address, low and high half
   // of the value.
   Napi::Reference<Napi::Float64Array> exit_;

@@ -2,7 +2,6 @@
 #include "napi/memory-digest-napi.h"
 
 #include <cstring>
-#include <vector>
 
 #include "napi/guest-memory-napi.h"
 
@@ -29,11 +28,11 @@ Napi::Value MemoryDigest::update(const Napi::CallbackInfo& info) {
   if (bitmap.ByteLength() % 8 != 0 || bitmap.ByteLength() * 8 < digest_->pages()) {
     throw Napi::RangeError::New(info.Env(), "bitmap: one bit a page, in whole 64-bit words");
   }
-  std::vector<uint64_t> words(bitmap.ByteLength() / 8);
-  std::memcpy(words.data(), bitmap.Data(), bitmap.ByteLength());
+  words_.resize(bitmap.ByteLength() / 8);
+  std::memcpy(words_.data(), bitmap.Data(), bitmap.ByteLength());
   memory::Extents real(*memory_);
   return Napi::BigInt::New(info.Env(),
-                           digest_->update(memory_->data(), words.data(), words.size(), real));
+                           digest_->update(memory_->data(), words_.data(), words_.size(), real));
 }
 
 Napi::Value MemoryDigest::page(const Napi::CallbackInfo& info) {

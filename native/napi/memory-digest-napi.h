@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "digest/memory-digest.h"
 #include "memory/guest-memory.h"
@@ -21,6 +22,7 @@ class MemoryDigest : public Napi::ObjectWrap<MemoryDigest> {
 
   std::shared_ptr<memory::Mapping> memory_;
   std::unique_ptr<digest::MemoryDigest> digest_;
+  std::vector<uint64_t> words_;  // of the last update, kept for the next
 };
 
 }  // namespace twinstep::napi

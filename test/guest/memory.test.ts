@@ -1,5 +1,5 @@
 // A Debian Linux with 8 GiB, more than JavaScript sees as one: it finds its memory and uses what lies above 4 GiB,
-// and a new process makes the same machine again from the log, from power-on and from a checkpoint.
+// and new processes make the same machine again from the log: to a digest near its end, and from there on.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,16 +58,16 @@ test(
     const { kernel, initrd } = guest!;
     const replay = (...options: string[]) =>
       twinstep('replay', log, '--kernel', kernel, '--initrd', initrd, '--quiet', ...options);
-    const whole = replay('--verify');
-    assert.is(whole.code, 0, whole.stderr);
-    assert.match(whole.stderr, 'verified: registers, devices, memory');
-    const last = entriesOf(log).findLast(({ body }) => body.kind === 'digest');
-    const cut = replay('--until', String(last!.position), '--checkpoint', checkpoint);
+    const entries = entriesOf(log);
+    const end = entries.at(-1)!.position;
+    const near = entries.findLast(({ body, position }) => body.kind === 'digest' && position < end);
+    const cut = replay('--until', String(near!.position), '--checkpoint', checkpoint);
     assert.is(cut.code, 0, cut.stderr);
     const pages = pagesAbove(checkpoint);
     assert.ok(pages > 4_000_000 / PAGE_BYTES, `${pages} pages above 4 GiB`);
     const resumed = replay('--from', checkpoint, '--verify');
     assert.is(resumed.code, 0, resumed.stderr);
+    assert.match(resumed.stderr, 'verified: registers, devices, memory');
   },
   { timeoutMs: 2 * BOOT_MS },
 );
