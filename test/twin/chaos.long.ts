@@ -70,11 +70,11 @@ function shuffled(count: number): Fault[] {
 function lineOf(
   n: number,
   of: number,
-  { fault, blackoutMs, rejoinGapMs, redundantMs, tookOver }: RoundResult,
+  { fault, blackoutMs, rejoinGapMs, redundantMs, tookOver, told }: RoundResult,
 ) {
   const who = tookOver ? 'taken over' : '';
   const times = `blackout ${blackoutMs.toFixed(0).padStart(5)} ms, ${rejoinGapMs.toFixed(0).padStart(4)} rejoining, in step after ${(redundantMs / 1000).toFixed(1)} s`;
-  return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(48)} ${times} ${who}`;
+  return `${String(n).padStart(4)}/${of} ${fault.name.padEnd(48)} ${times} ${[who, ...told].join(' ')}`;
 }
 
 function table(results: readonly RoundResult[]): string {

@@ -65,6 +65,12 @@ export function pathIs(
   return rig.until(`the ${path} path is ${state}`, isSo, START_MS);
 }
 
+/** It may not lead from its disk alone. */
+export function waits({ boards }: TwinRig, side: Side): boolean {
+  const { role, why = '' } = boards[side].status ?? {};
+  return role === 'seeking' && why.includes('peer, or operator');
+}
+
 export function both(first: () => Promise<void>, second: () => Promise<void>) {
   return async () => {
     await first();

@@ -18,6 +18,7 @@ import {
 } from './fault.ts';
 import type { Side } from './network.ts';
 import { STARTS } from './start-faults.ts';
+import { SYNC_FAULTS } from './sync-faults.ts';
 
 const BOARDS: readonly Fault[] = [
   single('crash of the primary', async (at) => {
@@ -360,6 +361,7 @@ export const FAULTS: readonly Fault[] = [
   ...TAPS,
   ...PAIRS,
   ...STARTS,
+  ...SYNC_FAULTS,
   ...OPERATOR,
 ];
 

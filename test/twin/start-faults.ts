@@ -11,6 +11,7 @@ import {
   planned,
   START_MS,
   takenOver,
+  waits,
 } from './fault.ts';
 import { other, SIDES, type Side } from './network.ts';
 import type { TwinRig } from './rig.ts';
@@ -98,12 +99,6 @@ export const STARTS: readonly Fault[] = [
 function is(rig: TwinRig, side: Side, role: Role): Promise<void> {
   const isSo = () => rig.boards[side].status?.role === role;
   return rig.until(`board ${side} comes up and is ${role}`, isSo, START_MS);
-}
-
-/** Neither board may lead from its disk alone after a fault of both. */
-function waits({ boards }: TwinRig, side: Side): boolean {
-  const { role, why = '' } = boards[side].status ?? {};
-  return role === 'seeking' && why.includes('peer, or operator');
 }
 
 /** Mends, and holds the board to it that it comes into step in the life it has now. */

@@ -43,6 +43,7 @@ for (const name of [
   'disk of the primary fails',
   'log cable and front of the backup',
   'hang of the primary',
+  'target dies in sync-up: memory',
   'power cut of the primary, back without log cable',
   'a second start on the primary',
 ])
