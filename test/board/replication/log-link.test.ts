@@ -145,7 +145,8 @@ test('bulk waits for room, and what nobody wants stays with the channel', async 
   assert.equal(told, ['log 1', 'turn']);
   assert.is(channel.inbox[LANE.bulk].length, 2);
   link.wantBulk(true);
-  await new Promise((resolve) => setImmediate(resolve));
+  // A busy host may need a turn for each.
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(told.slice(2), ['state', 'state']);
 });
 
