@@ -1,6 +1,6 @@
 // The measuring half of sizes.bench.ts, in a network namespace: a pair with a large sparse disk, a client at twenty
-// lines a second through all of it. Rows: a new backup; a backup that was killed while the guest wrote. Printed as
-// one line of JSON.
+// lines a second through all of it. Rows: a new backup; the log cable out, where the log has no other way; a backup that
+// was killed while the guest wrote. Printed as one line of JSON.
 
 import { randomFillSync } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
@@ -17,9 +17,15 @@ export const SIZES = {
   diskGib: Number(process.env.TWINSTEP_BENCH_DISK_GIB ?? '20'),
   dataGib: Number(process.env.TWINSTEP_BENCH_DATA_GIB ?? '2'),
   writtenMib: Number(process.env.TWINSTEP_BENCH_WRITTEN_MIB ?? '100'),
+  /** Of the guest; @default its own. */
+  memoryMib: Number(process.env.TWINSTEP_BENCH_MEMORY_MIB ?? '0'),
+  /** So much of it holds files. */
+  filledMib: Number(process.env.TWINSTEP_BENCH_FILLED_MIB ?? '0'),
 };
 const LONG_MS = 600_000;
 const CALM_MS = 5_000;
+const CABLE_OUT_MS = 2_000;
+const SEED_MIB = 16;
 
 export interface Row {
   readonly seconds: number;
@@ -37,6 +43,7 @@ export interface Sizes {
   /** Before anything: what a client waits for. */
   readonly calmP50Ms: number;
   readonly fresh: Row;
+  readonly link: Row;
   readonly away: Row;
   /** Of each board's process, MiB. */
   readonly residentMib: number;
@@ -56,6 +63,13 @@ function fill(path: string, diskBytes: number, dataBytes: number): void {
   closeSync(fd);
 }
 
+/** Copies of a seed: no page of them is zeros. */
+function fillMemory(mib: number): string {
+  const seed = `dd if=/dev/urandom of=/tmp/seed bs=1M count=${SEED_MIB} 2>/dev/null`;
+  const copies = `for i in $(seq ${Math.floor(mib / SEED_MIB) - 1}); do cat /tmp/seed; done > /tmp/filled`;
+  return `${seed}; ${copies}; ls -l /tmp/filled`;
+}
+
 async function measured(): Promise<Sizes> {
   const { guest, why } = plantOrWhy();
   if (guest === undefined) throw new Error(why);
@@ -65,8 +79,9 @@ async function measured(): Promise<Sizes> {
   let attempts = 0;
   let beganMs = performance.now();
   const diskBytes = SIZES.diskGib * GIB;
+  const memory = SIZES.memoryMib > 0 ? { memoryMib: SIZES.memoryMib } : {};
   const rig = await TwinRig.make({
-    guest,
+    guest: { ...guest, ...memory },
     client: { lineMs: 50 },
     largeBytes: diskBytes,
     onEvent: (side, { code, text, data }) => {
@@ -102,16 +117,22 @@ async function measured(): Promise<Sizes> {
     await rig.boards.a.ask({ do: 'force-lead' });
     await rig.until('a leads', () => rig.primary === 'a', LONG_MS);
     await rig.client.connect(LONG_MS);
+    if (SIZES.filledMib > 0) await guestShell(fillMemory(SIZES.filledMib), LONG_MS);
+    await rig.client.window();
     await pause(CALM_MS);
     const calm = [...(await rig.client.window()).latenciesMs].sort((a, b) => a - b);
     const fresh = await row(() => rig.restorePower('b'));
+    await pause(CALM_MS);
+    await rig.network.pull('log', 'a');
+    await pause(CABLE_OUT_MS);
+    const link = await row(() => rig.network.mend('log', 'a'));
     await pause(CALM_MS);
     await rig.cutPower('b');
     const to = `of=/dev/vdc bs=1M count=${SIZES.writtenMib} seek=${SIZES.diskGib * 100}`;
     await guestShell(`dd if=/dev/urandom ${to} conv=fsync 2>/dev/null`, LONG_MS);
     const away = await row(() => rig.restorePower('b'));
     const residentMib = Math.max(...SIDES.map((side) => rig.boards[side].residentMib()));
-    return { calmP50Ms: calm[Math.floor(calm.length / 2)] ?? 0, fresh, away, residentMib };
+    return { calmP50Ms: calm[Math.floor(calm.length / 2)] ?? 0, fresh, link, away, residentMib };
   } finally {
     bystanders.close();
     await rig.close();

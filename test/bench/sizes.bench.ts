@@ -1,5 +1,5 @@
 // A pair with a disk of plant size, sparse: how long until it is redundant, beside the hash of the same data by
-// sha256sum; sizes-run.ts measures. Sizes: TWINSTEP_BENCH_DISK_GIB, _DATA_GIB, _WRITTEN_MIB.
+// sha256sum; sizes-run.ts measures. Sizes: TWINSTEP_BENCH_DISK_GIB, _DATA_GIB, _WRITTEN_MIB, _MEMORY_MIB, _FILLED_MIB.
 import { spawnSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -13,6 +13,7 @@ import type { Sizes } from './sizes-run.ts';
 const MIB = 2 ** 20;
 const DISK_GIB = process.env.TWINSTEP_BENCH_DISK_GIB ?? '20';
 const DATA_GIB = process.env.TWINSTEP_BENCH_DATA_GIB ?? '2';
+const FILLED_MIB = process.env.TWINSTEP_BENCH_FILLED_MIB ?? '0';
 const WRITTEN_MIB = process.env.TWINSTEP_BENCH_WRITTEN_MIB ?? '100';
 
 export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
@@ -40,6 +41,10 @@ export async function comparisons(): Promise<Comparison[] | { skipped: string }>
     {
       ...{ ...once, name: `new backup, a disk of ${DISK_GIB} GiB with ${DATA_GIB} GiB in it` },
       ...{ ours: ours(sizes.fresh.seconds), peer: peer(Number(DATA_GIB) * 1024) },
+    },
+    {
+      ...{ ...once, name: `log cable out for 2 s, ${FILLED_MIB} MiB in the guest's memory` },
+      ...{ ours: ours(sizes.link.seconds), peer: peer(Math.max(4, Number(FILLED_MIB))) },
     },
     {
       ...{ ...once, name: `backup killed, ${WRITTEN_MIB} MiB written meanwhile` },
