@@ -9,13 +9,18 @@ export interface GuestMemory {
   readonly bytes: number;
   /**
    * The memory itself, in banks of 3 GiB, the last one as long as it is; the same objects on every read. Throws a
-   * TypeError once closed, as all here.
+   * TypeError once closed, as all here. The first read costs this thread a collection of its garbage for each bank: a
+   * thread that decides takes `read` and `write`.
    */
   readonly banks: readonly ArrayBuffer[];
   /** The only bank. Throws a RangeError where there are several: firmware/machine/memory-banks.ts is for those. */
   readonly buffer: ArrayBuffer;
   /** Names this memory in this process: another thread attaches with `{ token }`. */
   readonly token: number;
+  /** Fills `into`; a RangeError where that leads outside. */
+  read(at: number, into: Uint8Array): void;
+  /** All of `from`; a RangeError where that leads outside. */
+  write(at: number, from: Uint8Array): void;
   /** From here on they are zeros and, until they are touched, cost no memory. */
   clearPages(first: number, count: number): void;
   /**

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+
+#include "napi/arguments.h"
 
 namespace twinstep::napi {
 namespace {
@@ -26,6 +29,8 @@ Napi::Function GuestMemory::define(Napi::Env env) {
                       InstanceAccessor<&GuestMemory::banks>("banks"),
                       InstanceAccessor<&GuestMemory::size>("bytes"),
                       InstanceAccessor<&GuestMemory::token>("token"),
+                      InstanceMethod<&GuestMemory::read>("read"),
+                      InstanceMethod<&GuestMemory::write>("write"),
                       InstanceMethod<&GuestMemory::clear_pages>("clearPages"),
                       InstanceMethod<&GuestMemory::real_pages>("realPages"),
                       InstanceMethod<&GuestMemory::close>("close")});
@@ -47,10 +52,17 @@ GuestMemory::GuestMemory(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Gues
   }
   mapping_ = std::move(result.mapping);
   Value().TypeTag(&kTag);
+}
+
+// Not before somebody asks: the engine takes each for memory of its own that has just grown by as much, and collects its
+// garbage at once, for tens of milliseconds.
+Napi::Array GuestMemory::made_banks(Napi::Env env) {
+  if (!banks_.IsEmpty()) return banks_.Value();
   auto banks = Napi::Array::New(env);
   for (uint64_t at = 0; at < mapping_->bytes(); at += memory::kBankBytes) banks.Set(banks.Length(), bank(env, at));
   banks.Freeze();
   banks_ = Napi::Persistent(banks);
+  return banks;
 }
 
 Napi::ArrayBuffer GuestMemory::bank(Napi::Env env, uint64_t at) {
@@ -77,13 +89,13 @@ const memory::Mapping& GuestMemory::open(const Napi::CallbackInfo& info) const {
 
 Napi::Value GuestMemory::buffer(const Napi::CallbackInfo& info) {
   open(info);
-  if (mapping_->bytes() <= memory::kBankBytes) return banks_.Value().Get(uint32_t{0});
+  if (mapping_->bytes() <= memory::kBankBytes) return made_banks(info.Env()).Get(uint32_t{0});
   throw Napi::RangeError::New(info.Env(), "this GuestMemory has several banks: no buffer has all of it");
 }
 
 Napi::Value GuestMemory::banks(const Napi::CallbackInfo& info) {
   open(info);
-  return banks_.Value();
+  return made_banks(info.Env());
 }
 
 Napi::Value GuestMemory::size(const Napi::CallbackInfo& info) {
@@ -92,6 +104,29 @@ Napi::Value GuestMemory::size(const Napi::CallbackInfo& info) {
 
 Napi::Value GuestMemory::token(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(open(info).token()));
+}
+
+// The place of so many bytes at an offset; a RangeError where they are not all inside.
+uint8_t* GuestMemory::place(const Napi::CallbackInfo& info, size_t bytes) const {
+  const uint64_t size = open(info).bytes();
+  const uint64_t at = whole(info[0], "at");
+  if (bytes <= size && at <= size - bytes) return mapping_->data() + at;
+  throw Napi::RangeError::New(info.Env(), std::to_string(bytes) + " bytes at " + std::to_string(at) + " of " +
+                                              std::to_string(size) + " bytes of memory");
+}
+
+// read(at, into)
+void GuestMemory::read(const Napi::CallbackInfo& info) {
+  auto into = bytes(info, 1, "into");
+  const uint8_t* const from = place(info, into.ByteLength());
+  std::memcpy(into.Data(), from, into.ByteLength());
+}
+
+// write(at, from)
+void GuestMemory::write(const Napi::CallbackInfo& info) {
+  const auto from = bytes(info, 1, "from");
+  uint8_t* const to = place(info, from.ByteLength());
+  std::memcpy(to, from.Data(), from.ByteLength());
 }
 
 // clearPages(first, count)
@@ -121,9 +156,11 @@ Napi::Value GuestMemory::real_pages(const Napi::CallbackInfo& info) {
 // memory itself goes when the last mapping, here or in another thread, is gone. Safe to call twice.
 void GuestMemory::close(const Napi::CallbackInfo&) {
   if (!mapping_) return;
-  const auto banks = banks_.Value();
-  for (uint32_t n = 0; n < banks.Length(); n++) banks.Get(n).As<Napi::ArrayBuffer>().Detach();
-  banks_.Reset();
+  if (!banks_.IsEmpty()) {
+    const auto banks = banks_.Value();
+    for (uint32_t n = 0; n < banks.Length(); n++) banks.Get(n).As<Napi::ArrayBuffer>().Detach();
+    banks_.Reset();
+  }
   mapping_.reset();
 }
 

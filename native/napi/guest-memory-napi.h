@@ -21,10 +21,14 @@ class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
   // The mapping; throws a TypeError once closed.
   const memory::Mapping& open(const Napi::CallbackInfo& info) const;
   Napi::ArrayBuffer bank(Napi::Env env, uint64_t at);
+  Napi::Array made_banks(Napi::Env env);
+  uint8_t* place(const Napi::CallbackInfo& info, size_t bytes) const;
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value banks(const Napi::CallbackInfo& info);
   Napi::Value size(const Napi::CallbackInfo& info);
   Napi::Value token(const Napi::CallbackInfo& info);
+  void read(const Napi::CallbackInfo& info);
+  void write(const Napi::CallbackInfo& info);
   void clear_pages(const Napi::CallbackInfo& info);
   Napi::Value real_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);

@@ -1,5 +1,6 @@
 // Guest memory: bounds, sharing between threads, and a lifetime no order of closing can break.
 import { once } from 'node:events';
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { GuestMemory } from '../../native/index.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
@@ -49,6 +50,47 @@ test('refuses sizes that are no memory, in words', () => {
     assert.throws(() => new GuestMemory({ bytes: bytes as number }), /whole number/);
   }
   assert.throws(() => new (GuestMemory as new () => unknown)(), /needs \{ bytes \}/);
+});
+
+test('is read and written by offset, and nothing outside', () => {
+  const memory = new GuestMemory({ bytes: 8 * GIB });
+  const far = 7 * GIB - 3;
+  memory.write(far, Uint8Array.of(1, 2, 3, 4, 5));
+  const found = new Uint8Array(8);
+  memory.read(far - 1, found);
+  assert.equal([...found], [0, 1, 2, 3, 4, 5, 0, 0]);
+  assert.is(new Uint8Array(memory.banks[2]!)[far - 6 * GIB], 1);
+  memory.write(8 * GIB, new Uint8Array(0));
+  for (const at of [8 * GIB - 7, 8 * GIB, 2 ** 53 - 1]) {
+    assert.throws(() => memory.read(at, found), /8 bytes at \d+ of 8589934592/);
+    assert.throws(() => memory.write(at, found), RangeError);
+  }
+  assert.throws(() => memory.read(-1, found), /whole number/);
+  assert.throws(() => memory.read(0, 'bytes' as never), /Uint8Array/);
+  memory.close();
+  assert.throws(() => memory.read(0, found), /closed/);
+});
+
+test('a thread that only reads and writes it collects no garbage for it', async () => {
+  const majors: string[] = [];
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries() as (PerformanceEntry & { detail?: { kind: number } })[])
+      if (entry.detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR) majors.push('major');
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  const count = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return majors.splice(0).length;
+  };
+  await count();
+  const memory = new GuestMemory({ bytes: 4 * GIB });
+  memory.write(4 * GIB - 4096, new Uint8Array(4096).fill(1));
+  memory.read(0, new Uint8Array(4096));
+  assert.is(await count(), 0);
+  assert.is(memory.banks.length, 2);
+  assert.is(await count(), 2, 'what is avoided is there no more: banks could be made at once');
+  memory.close();
+  observer.disconnect();
 });
 
 test('takes the largest size without touching it', () => {

@@ -21,7 +21,6 @@ import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
 import { countPages, pagesOf } from '../../lockstep/sync-blocks.ts';
 import { SYNC_PLAN_LIMITS, SyncPlan, type SyncPlanLimits } from '../../lockstep/sync-plan.ts';
 import type { SyncRate } from '../../lockstep/sync-rate.ts';
-import { MemoryBanks } from '../../machine/memory-banks.ts';
 import type { SyncBase } from './bases.ts';
 import {
   type BulkMessage,
@@ -101,7 +100,7 @@ export class SyncSource {
   private readonly packer = new PagePacker();
   private readonly worker: Worker = new SyncWorker();
   private readonly disks: SourceDisks;
-  private readonly memory: MemoryBanks;
+  private readonly memory: GuestMemory;
   private base: SyncBase | undefined;
   private toldMs = Number.NEGATIVE_INFINITY;
   private workedMs: number;
@@ -111,7 +110,7 @@ export class SyncSource {
   constructor(options: SyncSourceOptions) {
     this.options = options;
     const { sync, link, disks, limits = SYNC_PLAN_LIMITS } = options;
-    this.memory = MemoryBanks.of(options.memory);
+    this.memory = options.memory;
     this.plan = new SyncPlan(limits);
     this.workedMs = options.nowMs();
     this.disks = new SourceDisks({

@@ -13,7 +13,6 @@ import {
 import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
 import { REGION_BYTES_MIN } from '../../lockstep/region-map.ts';
-import { MemoryBanks } from '../../machine/memory-banks.ts';
 import {
   BLOCK_BYTES,
   type BlockRange,
@@ -71,7 +70,6 @@ export class SyncTarget {
   private readonly options: SyncTargetOptions;
   private start: Start | undefined;
   private memory: Memory | undefined;
-  private banks: MemoryBanks | undefined;
   private state: Uint8Array[] = [];
   private stateBytes = 0;
   private writes = 0;
@@ -155,7 +153,6 @@ export class SyncTarget {
     this.worker?.close();
     this.worker = new SyncWorker();
     this.memory = new GuestMemory({ bytes: memoryBytes });
-    this.banks = MemoryBanks.of(this.memory);
     this.start = start;
     this.phase = 'disks';
     this.keptMs = this.options.nowMs();
@@ -266,15 +263,15 @@ export class SyncTarget {
   }
 
   private takePages({ runs }: Pages): void {
-    const { banks } = this;
+    const { memory, options } = this;
     for (const { first, count, bytes: data } of runs) {
-      if ((first + count) * PAGE_BYTES > (banks?.bytes ?? 0)) {
+      if ((first + count) * PAGE_BYTES > options.memoryBytes) {
         this.fail(new Error('a page beyond the end of memory'));
         return;
       }
       this.counts.pages += count;
-      if (data !== undefined) banks?.write(first * PAGE_BYTES, data);
-      else this.memory?.clearPages(first, count);
+      if (data !== undefined) memory?.write(first * PAGE_BYTES, data);
+      else memory?.clearPages(first, count);
     }
   }
 
@@ -336,7 +333,6 @@ export class SyncTarget {
     if (this.isStopped || this.start !== start) return;
     const memory = this.memory!;
     this.memory = undefined;
-    this.banks = undefined;
     this.start = undefined;
     this.worker?.close();
     options.adopt(memory, Buffer.concat(this.state), stream);
