@@ -36,6 +36,7 @@ export interface GuestMemory {
 export const RUN_WORDS = 4;
 /** So many bytes before those of a run are free, for the head of a message. */
 export const RUN_HEAD_BYTES = 16;
+export const PAGE_KEY_BYTES = 16;
 
 /**
  * A thread of sync-up. One job at a time, each answered by a promise; what it found lies in `buffer` and `runs` until
@@ -63,15 +64,32 @@ export interface SyncWorker {
     zeros: number,
     hashes: Uint8Array,
   ): Promise<{ next: number; runs: number; bytesRead: number }>;
-  /**
-   * Pages from `first` on, up to `next`: those of the bitmap, with the zeros among them; or, without one, all that are
-   * not zeros. Pages nobody touched are not looked at.
-   */
+  /** Pages of the bitmap from `first` on, up to `next`, zeros among them; nobody's pages are not looked at. */
   scanPages(
     memory: GuestMemory,
     first: number,
-    bitmap: Uint8Array | undefined,
+    bitmap: Uint8Array,
   ): Promise<{ next: number; runs: number; lookedAt: number }>;
+  /**
+   * What lies from page `first` on, as a survey of blocks tells it; at least one page. The hash of a page is its
+   * AES-128-GMAC under `key`, PAGE_KEY_BYTES that nobody knows who fills pages.
+   */
+  surveyPages(
+    memory: GuestMemory,
+    first: number,
+    key: Uint8Array,
+  ): Promise<{ zeros: number; hashed: number }>;
+  /**
+   * A survey of another board's memory against this one: runs of the pages here where they differ, up to `next`.
+   * `compared`: by their hashes. Pages that nobody touched are not looked at.
+   */
+  comparePages(
+    memory: GuestMemory,
+    first: number,
+    zeros: number,
+    hashes: Uint8Array,
+    key: Uint8Array,
+  ): Promise<{ next: number; runs: number; compared: number }>;
   /** May be called twice. A job under way is still answered. */
   close(): void;
 }

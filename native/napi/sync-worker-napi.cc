@@ -4,6 +4,9 @@
 
 #include <uv.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <utility>
 
 #include "napi/arguments.h"
@@ -22,6 +25,20 @@ constexpr size_t kBufferBytes = (2 << 20) + kRunsMax * kHeadBytes;
 
 std::vector<uint8_t> copy_of(const Napi::Uint8Array& array) {
   return {array.Data(), array.Data() + array.ByteLength()};
+}
+
+std::vector<uint8_t> hashes_of(const Napi::CallbackInfo& info, size_t index) {
+  auto hashes = copy_of(bytes(info, index, "hashes"));
+  if (hashes.size() % sync::kHashBytes != 0) throw Napi::RangeError::New(info.Env(), "hashes of 16 bytes each");
+  return hashes;
+}
+
+std::array<uint8_t, sync::PageHash::kKeyBytes> page_key(const Napi::CallbackInfo& info, size_t index) {
+  const auto given = bytes(info, index, "key");
+  std::array<uint8_t, sync::PageHash::kKeyBytes> key;
+  if (given.ByteLength() != key.size()) throw Napi::RangeError::New(info.Env(), "a key of 16 bytes");
+  std::copy_n(given.Data(), key.size(), key.begin());
+  return key;
 }
 
 sync::Image image(const Napi::CallbackInfo& info) {
@@ -76,7 +93,10 @@ void answered(Napi::Env env, Napi::Function, Job* given) {
   if (static_cast<napi_env>(env) == nullptr) return;
   job->line->is_busy = false;
   job->line->answers.Unref(env);
-  if (job->line->is_closing) release(env, *job->line);
+  if (job->line->is_closing) {
+    job->room->forget();
+    release(env, *job->line);
+  }
   if (job->answer.error != 0) return job->deferred.Reject(error_of(env, job->answer));
   auto answer = Napi::Object::New(env);
   for (const auto& [name, number] : job->answer.numbers) answer.Set(name, Napi::Number::New(env, number));
@@ -90,6 +110,20 @@ SyncWorker::Answer failed(const Found& found) {
 
 }  // namespace
 
+memory::Extents& SyncWorker::Room::touched_of(const std::shared_ptr<memory::Mapping>& of, uint64_t first) {
+  if (first == 0 || memory != of || !touched.has_value()) {
+    memory = of;
+    touched.emplace(*memory);
+  }
+  return *touched;
+}
+
+// The room is there for as long as somebody has a view of it; the memory is not to wait for that.
+void SyncWorker::Room::forget() {
+  touched.reset();
+  memory.reset();
+}
+
 Napi::Function SyncWorker::define(Napi::Env env) {
   return DefineClass(env, "SyncWorker",
                      {InstanceAccessor<&SyncWorker::buffer>("buffer"),
@@ -97,6 +131,8 @@ Napi::Function SyncWorker::define(Napi::Env env) {
                       InstanceMethod<&SyncWorker::survey>("survey"),
                       InstanceMethod<&SyncWorker::compare>("compare"),
                       InstanceMethod<&SyncWorker::scan_pages>("scanPages"),
+                      InstanceMethod<&SyncWorker::survey_pages>("surveyPages"),
+                      InstanceMethod<&SyncWorker::compare_pages>("comparePages"),
                       InstanceMethod<&SyncWorker::close>("close")});
 }
 
@@ -128,7 +164,9 @@ void SyncWorker::end() {
   if (!worker_) return;
   worker_.reset();
   line_->is_closing = true;
-  if (!line_->is_busy) release(Env(), *line_);
+  if (line_->is_busy) return;
+  room_->forget();
+  release(Env(), *line_);
 }
 
 // May be called twice, and while a job is under way: that one is still answered.
@@ -174,10 +212,7 @@ Napi::Value SyncWorker::compare(const Napi::CallbackInfo& info) {
   const auto of = image(info);
   const uint64_t first = whole(info, 2, "first", kBlockMax);
   const uint64_t zeros = whole(info, 3, "zeros", kBlockMax);
-  auto hashes = copy_of(bytes(info, 4, "hashes"));
-  if (hashes.size() % sync::kHashBytes != 0) {
-    throw Napi::RangeError::New(info.Env(), "hashes of 16 bytes a block");
-  }
+  auto hashes = hashes_of(info, 4);
   return start(info.Env(), [=, hashes = std::move(hashes)](Room& room) -> Answer {
     auto runs = run_buffer(room);
     const auto hashed = static_cast<uint32_t>(hashes.size() / sync::kHashBytes);
@@ -189,19 +224,52 @@ Napi::Value SyncWorker::compare(const Napi::CallbackInfo& info) {
   });
 }
 
-// scanPages(memory, first, bitmap or undefined): { next, runs, lookedAt }.
+// scanPages(memory, first, bitmap): { next, runs, lookedAt }.
 Napi::Value SyncWorker::scan_pages(const Napi::CallbackInfo& info) {
   auto memory = GuestMemory::mapping_of(info[0]);
   const uint64_t first = whole(info, 1, "first", kBlockMax);
-  const bool has_bitmap = !info[2].IsUndefined();
-  auto bitmap = has_bitmap ? copy_of(bytes(info, 2, "bitmap")) : std::vector<uint8_t>();
+  auto bitmap = copy_of(bytes(info, 2, "bitmap"));
   return start(info.Env(), [=, memory = std::move(memory), bitmap = std::move(bitmap)](Room& room) -> Answer {
     auto runs = run_buffer(room);
-    const uint8_t* const bits = has_bitmap ? bitmap.data() : nullptr;
-    const auto scan = sync::scan_pages(*memory, first, bits, bitmap.size(), runs);
+    auto& touched = room.touched_of(memory, first);
+    const auto scan = sync::scan_pages(*memory, touched, first, bitmap.data(), bitmap.size(), runs);
     return {{{"next", static_cast<double>(scan.next)},
              {"runs", runs.count()},
              {"lookedAt", static_cast<double>(scan.looked_at)}}};
+  });
+}
+
+// surveyPages(memory, first, key): { zeros, hashed }, the hashes at the start of the buffer.
+Napi::Value SyncWorker::survey_pages(const Napi::CallbackInfo& info) {
+  auto memory = GuestMemory::mapping_of(info[0]);
+  const uint64_t first = whole(info, 1, "first", kBlockMax);
+  const auto key = page_key(info, 2);
+  return start(info.Env(), [=, memory = std::move(memory)](Room& room) -> Answer {
+    sync::PageHash hash(key.data());
+    const auto found = sync::survey_pages(*memory, room.touched_of(memory, first), first, hash, room.buffer.data());
+    if (found.is_cut) return {{}, ECANCELED, first};
+    return {{{"zeros", static_cast<double>(found.zeros)}, {"hashed", found.hashed}}};
+  });
+}
+
+// comparePages(memory, first, zeros, hashes, key): { next, runs, compared }.
+Napi::Value SyncWorker::compare_pages(const Napi::CallbackInfo& info) {
+  auto memory = GuestMemory::mapping_of(info[0]);
+  const uint64_t first = whole(info, 1, "first", kBlockMax);
+  const uint64_t zeros = whole(info, 2, "zeros", kBlockMax);
+  auto hashes = hashes_of(info, 3);
+  const auto key = page_key(info, 4);
+  return start(info.Env(), [=, memory = std::move(memory), hashes = std::move(hashes)](Room& room) -> Answer {
+    auto runs = run_buffer(room);
+    sync::PageHash hash(key.data());
+    const auto hashed = static_cast<uint32_t>(hashes.size() / sync::kHashBytes);
+    auto& touched = room.touched_of(memory, first);
+    const auto done =
+        sync::compare_pages(*memory, touched, first, hashes.data(), zeros, hashed, hash, runs);
+    if (done.is_cut) return {{}, ECANCELED, done.next};
+    return {{{"next", static_cast<double>(done.next)},
+             {"runs", runs.count()},
+             {"compared", static_cast<double>(done.compared)}}};
   });
 }
 

@@ -6,9 +6,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "memory/guest-memory.h"
 #include "sync/runs.h"
 #include "sync/worker.h"
 
@@ -24,6 +26,12 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   struct Room {
     std::vector<uint8_t> buffer;
     std::vector<sync::Run> runs;
+    // Of the memory that was looked at last, and where it has holes: asking the kernel takes as long as the memory is
+    // large, so who goes through it asks once. From the first page on it is asked anew.
+    std::shared_ptr<memory::Mapping> memory;
+    std::optional<memory::Extents> touched;
+    void forget();
+    memory::Extents& touched_of(const std::shared_ptr<memory::Mapping>& of, uint64_t first);
   };
 
   // How the thread answers. Node takes the function away when the environment ends, whoever still holds it: the
@@ -51,6 +59,8 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   Napi::Value survey(const Napi::CallbackInfo& info);
   Napi::Value compare(const Napi::CallbackInfo& info);
   Napi::Value scan_pages(const Napi::CallbackInfo& info);
+  Napi::Value survey_pages(const Napi::CallbackInfo& info);
+  Napi::Value compare_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value start(Napi::Env env, Work work);

@@ -1,6 +1,6 @@
 // One board's replication as a program of its own, for the benches, with a short script for the arbiter.
 //   replication-end IFACE lead KERNEL MEMORYMIB COUNT    boots, syncs the other end up, asks COUNT times
-//   replication-end IFACE follow KERNEL MEMORYMIB        until the leader has gone
+//   replication-end IFACE follow KERNEL MEMORYMIB        until the leader has gone, in step twice
 // The leader prints the sync-up's report and how long outputs waited, in milliseconds.
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { GuestPlan } from '../../firmware/board/config/types.ts';
@@ -28,6 +28,7 @@ let wake: () => void = () => {};
 let outside: BackendEvents | undefined;
 let said = '';
 const events: ArbiterEvent['type'][] = [];
+const codes: string[] = [];
 const until = async (isSo: () => boolean) => {
   while (!isSo()) {
     await new Promise<void>((resolve) => {
@@ -66,7 +67,11 @@ const replication = await GuestReplication.open({
       wake();
     },
     statement: () => {},
-    event: ({ code, text }) => void process.stderr.write(`${code} ${text}\n`),
+    event: ({ code, text }) => {
+      codes.push(code);
+      process.stderr.write(`${code} ${text}\n`);
+      wake();
+    },
   },
 });
 
@@ -103,9 +108,28 @@ async function lead(): Promise<void> {
   const { p50, p99 } = { p50: quantile(delays, 0.5), p99: quantile(delays, 0.99) };
   const bytes = replication.link.bulkBytes;
   console.log(
-    JSON.stringify({ ...replication.leading.lastSync, bytes, p50, p99, ...stallsOf(stalls) }),
+    JSON.stringify({
+      ...{ ...replication.leading.lastSync, bytes, p50, p99, ...stallsOf(stalls) },
+      again: await again(),
+    }),
   );
   await replication.close();
+}
+
+/** The follower is let go, and brought into step once more with the memory that it had. */
+async function again(): Promise<Record<string, unknown>> {
+  const grant = { ...GRANT, session: GRANT.session + 1 };
+  events.length = 0;
+  replication.leading.stream.break();
+  await until(() => codes.includes('LOG-TROUBLE'));
+  is('soloing');
+  replication.syncStop();
+  replication.gate('open');
+  is('source');
+  const beganMs = performance.now();
+  replication.syncSource(grant);
+  await until(() => events.includes('sync-done'));
+  return { ...replication.leading.lastSync, inStepMs: performance.now() - beganMs };
 }
 
 const stallsOf = (stalls: IntervalHistogram) => ({
@@ -119,6 +143,12 @@ async function follow(): Promise<void> {
   process.stderr.write('ready\n');
   await until(() => events.includes('marked'));
   is('backup');
+  await until(() => events.includes('diverged') || events.includes('path-down'));
+  is('seeking');
+  replication.discardGuest();
+  await until(() => events.includes('guest-discarded'));
+  is('target', { session: GRANT.session + 1 });
+  replication.syncTarget(GRANT.session + 1);
   await until(() => events.includes('path-down'));
   await replication.close();
 }

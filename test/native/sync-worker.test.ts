@@ -1,6 +1,6 @@
 // What sync-up's thread finds in a disk and in a memory, against a look at all of it byte by byte.
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
@@ -24,6 +24,7 @@ const BLOCK = 64 << 10;
 const PAGE = 4096;
 const HASH = 16;
 const ZEROS = Buffer.alloc(BLOCK);
+const KEY = Uint8Array.from({ length: 16 }, (_, i) => i);
 
 interface Run {
   first: number;
@@ -194,11 +195,12 @@ async function onlyTouched(gib: number): Promise<void> {
   const residentBefore = process.memoryUsage.rss();
   const worker = new SyncWorker();
   const found = new Map<number, number>();
-  let lookedAt = 0;
   for (let from = 0; from < pages; ) {
-    const scan = await worker.scanPages(memory, from, undefined);
+    // Another board's memory in which nothing is.
+    const none = new Uint8Array(0);
+    const scan = await worker.comparePages(memory, from, pages - from, none, KEY);
+    assert.is(scan.compared, 0);
     from = scan.next;
-    lookedAt += scan.lookedAt;
     for (const { first, count, bytes: data } of runsOf(worker, scan.runs)) {
       for (let i = 0; i < count; i++) {
         found.set(first + i, Math.max(...data!.subarray(i * PAGE, (i + 1) * PAGE)));
@@ -207,7 +209,6 @@ async function onlyTouched(gib: number): Promise<void> {
   }
   const expected = [...touched].filter(([, value]) => value > 0).sort(([a], [b]) => a - b);
   assert.equal([...found], expected);
-  assert.is(lookedAt, touched.size);
   assert.ok(process.memoryUsage.rss() - residentBefore < 100 << 20, 'nothing became real');
   // With a bitmap those that are named, the zeros among them.
   const named = [...new Set(Array.from({ length: 500 }, () => random.int(pages)))].sort(
@@ -216,9 +217,11 @@ async function onlyTouched(gib: number): Promise<void> {
   const bitmap = new Uint8Array(pages / 8);
   for (const page of named) bitmap[page >> 3]! |= 1 << (page & 7);
   const told: [number, number][] = [];
+  let lookedAt = 0;
   for (let from = 0; from < pages; ) {
     const scan = await worker.scanPages(memory, from, bitmap);
     from = scan.next;
+    lookedAt += scan.lookedAt;
     for (const { first, count, bytes: data } of runsOf(worker, scan.runs)) {
       for (let i = 0; i < count; i++) {
         const value = data === undefined ? 0 : Math.max(...data.subarray(i * PAGE, (i + 1) * PAGE));
@@ -230,14 +233,122 @@ async function onlyTouched(gib: number): Promise<void> {
     told,
     named.map((page) => [page, touched.get(page) ?? 0]),
   );
+  assert.is(lookedAt, named.filter((page) => touched.has(page)).length);
   // Cleared pages are zeros, and not looked at any more.
   memory.clearPages(0, pages);
-  const scan = await worker.scanPages(memory, 0, undefined);
-  assert.equal([scan.next, scan.runs, scan.lookedAt], [pages, 0, 0]);
+  const { zeros, hashed } = await worker.surveyPages(memory, 0, KEY);
+  assert.equal([zeros, hashed], [pages, 0]);
   assert.throws(() => memory.clearPages(pages - 1, 2), /no such pages/);
   worker.close();
   memory.close();
 }
+
+type PageKind = 'hole' | 'zeros' | 'data';
+
+/** As a guest leaves it: stretches that nobody touched, zeros that were written, data. */
+function fillPages(memory: GuestMemory, pages: number, random: SeededRandom): void {
+  const bytes = new Uint8Array(memory.buffer);
+  for (let page = 0; page < pages; ) {
+    const count = Math.min(pages - page, 1 + random.int(random.chance(0.2) ? 900 : 6));
+    const kind = random.pick<PageKind>(['hole', 'hole', 'zeros', 'data', 'data']);
+    for (let i = 0; i < count; i++, page++) {
+      if (kind === 'zeros') bytes[page * PAGE] = 0;
+      // One byte decides.
+      if (kind === 'data') bytes[page * PAGE + random.int(PAGE)] = 1 + random.int(2);
+    }
+  }
+}
+
+/** What happens to a memory until its board is brought into step again: something, nothing, or everything. */
+function change(memory: GuestMemory, pages: number, random: SeededRandom): void {
+  const bytes = new Uint8Array(memory.buffer);
+  for (let left = random.pick([0, 1, 40, 1000]); left > 0; left--) {
+    const page = random.int(pages);
+    const kind = random.pick<PageKind>(['hole', 'zeros', 'data']);
+    if (kind === 'hole') memory.clearPages(page, 1 + random.int(Math.min(700, pages - page)));
+    if (kind === 'zeros') bytes.fill(0, page * PAGE, (page + 1) * PAGE);
+    if (kind === 'data') bytes[page * PAGE + random.int(PAGE)]! ^= 1 << random.int(8);
+  }
+}
+
+const pageOf = (memory: GuestMemory, page: number) => Buffer.from(memory.buffer, page * PAGE, PAGE);
+
+test('a memory becomes as another one, whatever was in it, by the pages that differ and no other', async () => {
+  const random = seededRandom('memories');
+  const worker = new SyncWorker();
+  for (let times = 0; times < 40; times++) {
+    const pages = 1 + random.int(6000);
+    const [here, there] = [0, 1].map(() => new GuestMemory({ bytes: pages * PAGE })) as [
+      GuestMemory,
+      GuestMemory,
+    ];
+    fillPages(here, pages, random);
+    // Another history altogether, or the same one and then another.
+    if (random.chance(0.3)) fillPages(there, pages, random);
+    else new Uint8Array(there.buffer).set(new Uint8Array(here.buffer));
+    for (const memory of [here, there]) change(memory, pages, random);
+    const key = random.bytes(16);
+    let sent = 0;
+    for (let first = 0; first < pages; ) {
+      const { zeros, hashed } = await worker.surveyPages(there, first, key);
+      assert.ok(zeros + hashed > 0 && first + zeros + hashed <= pages);
+      const hashes = new Uint8Array(worker.buffer, 0, hashed * HASH).slice();
+      const end = first + zeros + hashed;
+      for (let from = first; from < end; ) {
+        const past = Math.max(0, from - first - zeros) * HASH;
+        const left = Math.max(0, first + zeros - from);
+        const found = await worker.comparePages(here, from, left, hashes.subarray(past), key);
+        assert.ok(found.next > from && found.next <= end);
+        from = found.next;
+        for (const { first: start, count, bytes } of runsOf(worker, found.runs)) {
+          for (let i = 0; i < count; i++, sent++) {
+            const page = pageOf(there, start + i);
+            const data = bytes?.subarray(i * PAGE, (i + 1) * PAGE) ?? ZEROS.subarray(0, PAGE);
+            assert.not.ok(page.equals(data), `page ${start + i} was equal`);
+            data.copy(page);
+          }
+        }
+      }
+      first = end;
+    }
+    const isEqual = Buffer.from(here.buffer).equals(Buffer.from(there.buffer));
+    assert.ok(isEqual, `history ${times}, ${sent} pages sent`);
+    here.close();
+    there.close();
+  }
+  worker.close();
+});
+
+test('the hash of a page is its GMAC under the key, that of zeros zeros; a key has its length', async () => {
+  const random = seededRandom('gmac');
+  const pages = 64;
+  const memory = new GuestMemory({ bytes: pages * PAGE });
+  const bytes = new Uint8Array(memory.buffer);
+  bytes[0] = 1;
+  for (let page = 1; page < pages; page += 1 + random.int(3)) {
+    bytes.set(random.bytes(PAGE), page * PAGE);
+  }
+  const worker = new SyncWorker();
+  for (const key of [random.bytes(16), random.bytes(16)]) {
+    assert.equal(await worker.surveyPages(memory, 0, key), { zeros: 0, hashed: pages });
+    for (let page = 0; page < pages; page++) {
+      const cipher = createCipheriv('aes-128-gcm', key, Buffer.alloc(12));
+      cipher.setAAD(pageOf(memory, page));
+      cipher.final();
+      const isZero = pageOf(memory, page).equals(ZEROS.subarray(0, PAGE));
+      const expected = isZero ? Buffer.alloc(HASH) : cipher.getAuthTag();
+      assert.ok(Buffer.from(worker.buffer, page * HASH, HASH).equals(expected), `page ${page}`);
+    }
+  }
+  assert.throws(() => worker.surveyPages(memory, 0, random.bytes(15)), /key of 16 bytes/);
+  const odd = random.bytes(17);
+  assert.throws(() => worker.comparePages(memory, 0, 1, odd, KEY), /16 bytes each/);
+  // A survey of more than there is.
+  const far = await worker.comparePages(memory, 0, 2 ** 20, random.bytes(160), KEY);
+  assert.is(far.next, pages);
+  worker.close();
+  memory.close();
+});
 
 test('a process that ends in the middle of a job ends as it wants to', () => {
   const path = join(folder, 'many');

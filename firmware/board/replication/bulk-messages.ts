@@ -6,8 +6,10 @@ export const PIECE_BYTES_MAX = 512 << 10;
 export const BLOCK_BYTES = 64 << 10;
 export const HASH_BYTES = 16;
 export const PAGE_BYTES = 4096;
+/** Of the hashes of pages: drawn for each sync-up. */
+export const KEY_BYTES = 16;
 
-/** What of the disks is compared. */
+/** What of the disks is compared; whether the memory is. */
 export type SyncKind = 'everything' | 'changes';
 
 export type SyncPhase = 'disks' | 'memory' | 'stopping' | 'adopting';
@@ -23,6 +25,8 @@ export type BulkMessage =
       readonly base: number;
       /** The boards have none in common: everything is compared. */
       readonly isNew: boolean;
+      /** Of the hashes in `page-hashes`. */
+      readonly key: Uint8Array;
     }
   /** What the source would have compared of a disk, behind `start`: for each, in order, once or more. */
   | {
@@ -46,6 +50,14 @@ export type BulkMessage =
   | {
       readonly type: 'looked';
       readonly id: number;
+      readonly zeros: number;
+      readonly hashes: Uint8Array;
+    }
+  /** What the target's memory begins with, behind the hashes of its disks: a survey, as in `hashes`, in order. */
+  | {
+      readonly type: 'page-hashes';
+      readonly sync: number;
+      readonly first: number;
       readonly zeros: number;
       readonly hashes: Uint8Array;
     }
@@ -103,6 +115,7 @@ export const BULK_TYPE = {
   ranges: 0x48,
   equal: 0x49,
   looked: 0x4a,
+  'page-hashes': 0x4b,
 } as const satisfies Record<BulkMessage['type'], number>;
 
 const RANGE_BYTES = 8;
@@ -119,9 +132,12 @@ export function encodeBulkMessage(message: Exclude<BulkMessage, { type: 'pages' 
   const write = (bytes: number) => new FieldWriter(1 + bytes).u8(type);
   switch (message.type) {
     case 'start': {
-      const { sync, boot, session, memoryBytes, base, isNew } = message;
-      const head = write(29).u32(sync).u32(boot).u32(session).count(memoryBytes);
-      return head.count(base).u8(Number(isNew)).done();
+      const { sync, boot, session, memoryBytes, base, isNew, key } = message;
+      const head = write(29 + KEY_BYTES)
+        .u32(sync)
+        .u32(boot)
+        .u32(session);
+      return head.count(memoryBytes).count(base).u8(Number(isNew)).raw(key).done();
     }
     case 'ranges': {
       const { disk, isLast, ranges } = message;
@@ -139,6 +155,13 @@ export function encodeBulkMessage(message: Exclude<BulkMessage, { type: 'pages' 
         .u32(sync)
         .u8(disk);
       return head.u32(first).u32(zeros).raw(hashes).done();
+    }
+    case 'page-hashes': {
+      const { sync, first, zeros, hashes } = message;
+      const head = write(12 + hashes.length)
+        .u32(sync)
+        .u32(first);
+      return head.u32(zeros).raw(hashes).done();
     }
     case 'looked': {
       const { id, zeros, hashes } = message;
@@ -184,8 +207,9 @@ function readBulkMessage(type: number, fields: FieldReader): BulkMessage | Messa
     case BULK_TYPE.start: {
       const [sync, boot, session] = [fields.u32(), fields.u32(), fields.u32()];
       const [memoryBytes, base, flag] = [fields.count(), fields.count(), fields.u8()];
+      const key = fields.raw(KEY_BYTES).slice();
       if (flag > 1) return 'value';
-      return { type: 'start', sync, boot, session, memoryBytes, base, isNew: flag === 1 };
+      return { type: 'start', sync, boot, session, memoryBytes, base, isNew: flag === 1, key };
     }
     case BULK_TYPE.ranges:
       return readRanges(fields);
@@ -196,6 +220,12 @@ function readBulkMessage(type: number, fields: FieldReader): BulkMessage | Messa
       const [zeros, hashes] = [fields.u32(), fields.rest()];
       if (hashes.length % HASH_BYTES !== 0) return 'value';
       return { type: 'hashes', sync, disk, first, zeros, hashes };
+    }
+    case BULK_TYPE['page-hashes']: {
+      const [sync, first, zeros] = [fields.u32(), fields.u32(), fields.u32()];
+      const hashes = fields.rest();
+      if (hashes.length % HASH_BYTES !== 0) return 'value';
+      return { type: 'page-hashes', sync, first, zeros, hashes };
     }
     case BULK_TYPE.looked: {
       const [id, zeros, hashes] = [fields.u32(), fields.u32(), fields.rest()];

@@ -117,7 +117,7 @@ export class Following {
     if (boot === undefined || own === undefined || !shared.link.isUp) return;
     this.target = new SyncTarget({
       ...{ boot, session, link: shared.link, disks: shared.runner.disks },
-      memoryBytes: own.memoryBytes,
+      ...{ memoryBytes: own.memoryBytes, kept: shared.runner.kept },
       ...{ changes: () => shared.changes?.log, nowMs: shared.nowMs },
       began: () => this.began(),
       adopt: (memory, state, stream) => this.adopt(memory, state, stream),
@@ -174,7 +174,7 @@ export class Following {
     const { target, attempts, shared } = this;
     const isVoid = () => this.target !== target || this.attempts !== attempts;
     shared.inTurn('adopt', async () => {
-      if (isVoid()) return memory.close();
+      if (isVoid()) return shared.runner.kept.keep(memory);
       await shared.runner.empty();
       shared.guestOutput.clear();
       try {
@@ -209,8 +209,9 @@ export class Following {
     this.isSyncedSaid = true;
     const { stream } = inbound;
     shared.link.send(encodeLogMessage({ type: 'synced', stream, session }), true);
-    const { blocks, pages } = this.target!.counts;
-    this.event('SYNC-PHASE', 'this board moves along with the leader', { blocks, pages });
+    const { counts, memoryKind: memory } = this.target!;
+    const data = { ...counts, memory };
+    this.event('SYNC-PHASE', 'this board moves along with the leader', data);
   }
 
   // ---- the log ------------------------------------------------------------------------------
@@ -393,8 +394,9 @@ export class Following {
       const phase = refused.length > 0 ? 'refused' : 'asking';
       return { ...NO_SYNC, phase, refusals: refused };
     }
-    const { phase, percent, etaS, round, kind, doneBytes, totalBytes } = target;
-    return { ...NO_SYNC, phase, percent, etaS, round, kind, doneBytes, totalBytes };
+    const { phase, percent, etaS, round, kind, memoryKind: memory } = target;
+    const { doneBytes, totalBytes } = target;
+    return { ...NO_SYNC, phase, percent, etaS, round, kind, memory, doneBytes, totalBytes };
   }
 
   private event(code: EventCode, text: string, data?: Readonly<Record<string, unknown>>): void {

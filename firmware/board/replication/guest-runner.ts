@@ -16,6 +16,7 @@ import type { Divergence } from '../../lockstep/replayer.ts';
 import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
 import { type GuestFiles, readFiles } from './guest-files.ts';
+import { KeptMemory } from './kept-memory.ts';
 import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
@@ -66,6 +67,8 @@ interface RunningGuest {
 
 export class GuestRunner {
   readonly disks: DiskReplica[] = [];
+  /** What a machine that left had for memory. */
+  readonly kept: KeptMemory;
   /** Inputs that came while nobody led here. */
   inputsDropped = 0;
   /** What runs every machine in this place. */
@@ -88,6 +91,8 @@ export class GuestRunner {
     openBackends: OpenBackends = (spec, events) => Backends.open(spec, events),
   ) {
     this.plan = plan;
+    const isInUse = () => this.guest !== undefined;
+    this.kept = new KeptMemory({ bytes: plan.memoryBytes, isInUse });
     this.engine = chooseEngine(plan.engine);
     this.events = events;
     this.nowMs = nowMs;
@@ -172,7 +177,7 @@ export class GuestRunner {
     try {
       this.settle(guest, await Vcpu.start(this.vcpuOptions(config, guest)));
     } catch (error) {
-      this.leave(guest);
+      this.leave(guest)?.close();
       throw error;
     }
   }
@@ -187,7 +192,8 @@ export class GuestRunner {
     try {
       this.settle(guest, await Vcpu.adopt(this.vcpuOptions(config, guest), adoption));
     } catch (error) {
-      this.leave(guest);
+      // Not kept: the next attempt is not to fail for what is in it.
+      this.leave(guest)?.close();
       throw error;
     }
   }
@@ -200,14 +206,14 @@ export class GuestRunner {
     return guest.memory;
   }
 
-  /** Its thread ends, nothing of it is heard any more, and its disk requests are done. */
+  /** Its thread ends, nothing of it is heard any more, its disk requests are done, and its memory is kept. */
   async empty(): Promise<void> {
     const { guest } = this;
     if (guest === undefined) return;
-    // Before the thread's own mapping goes: the last one to go has all pages to free.
-    this.leave(guest);
+    const memory = this.leave(guest);
     guest.vcpu?.stop();
     await guest.vcpu?.ended.catch(() => {});
+    if (memory !== undefined) this.kept.keep(memory);
     await Promise.all(this.disks.map((disk) => disk.idle()));
   }
 
@@ -229,6 +235,7 @@ export class GuestRunner {
 
   async close(): Promise<void> {
     await this.empty();
+    this.kept.drop();
     await this.closeAll();
   }
 
@@ -248,6 +255,7 @@ export class GuestRunner {
 
   private begin(leads: boolean): RunningGuest {
     if (this.guest !== undefined) throw new Error('a guest runs here already');
+    this.kept.drop();
     this.guest = {
       vcpu: undefined,
       leads,
@@ -259,12 +267,14 @@ export class GuestRunner {
     return this.guest;
   }
 
-  private leave(guest: RunningGuest): void {
+  /** Its memory is the caller's then. */
+  private leave(guest: RunningGuest): Memory | undefined {
     guest.isGone = true;
-    guest.memory?.close();
+    const memory = guest.memory ?? attached(guest.vcpu);
     guest.memory = undefined;
     if (this.guest === guest) this.guest = undefined;
     for (const disk of this.disks) disk.tellErrors();
+    return memory;
   }
 
   private settle(guest: RunningGuest, vcpu: Vcpu): void {
@@ -360,6 +370,16 @@ export class GuestRunner {
     for (const input of inputs) {
       if (input.kind === 'serial-rx') this.backends?.serialTaken(input.port, input.bytes.length);
     }
+  }
+}
+
+/** Undefined: it went with the thread. */
+function attached(vcpu: Vcpu | undefined): Memory | undefined {
+  if (vcpu === undefined) return undefined;
+  try {
+    return new GuestMemory({ token: vcpu.memoryToken });
+  } catch {
+    return undefined;
   }
 }
 

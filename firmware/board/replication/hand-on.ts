@@ -71,7 +71,7 @@ export function handOn(message: LogMessage, to: Receivers): void {
 }
 
 export function handOnBulk(message: BulkMessage, { leading, following }: Receivers): void {
-  if (message.type === 'hashes') leading.hashes(message);
+  if (message.type === 'hashes' || message.type === 'page-hashes') leading.hashes(message);
   else if (message.type === 'looked') leading.care.looked(message);
   else following.bulk(message);
 }

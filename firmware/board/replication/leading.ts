@@ -4,7 +4,6 @@ import type { Grant } from '../../../watchdog/arbiter-types.ts';
 import { BackOff, LagGovernor } from '../../lockstep/lag.ts';
 import type { EventCode } from '../event-codes.ts';
 import { baseFor } from './bases.ts';
-import type { BulkMessage } from './bulk-messages.ts';
 import { refusals } from './compat.ts';
 import { InStepCare } from './in-step-care.ts';
 import { LagNews } from './lag-news.ts';
@@ -12,6 +11,7 @@ import { Stopped } from './log-link.ts';
 import { type Ack, encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
 import { StreamOut } from './stream-out.ts';
+import type { Survey } from './surveys.ts';
 import { SyncSource, type SyncSourceReport } from './sync-source.ts';
 import { NO_SYNC, type SyncFacts } from './types.ts';
 
@@ -172,7 +172,7 @@ export class Leading {
     this.reached = { base: source.baseNumber, percent: source.facts.percent };
   }
 
-  hashes(message: Extract<BulkMessage, { type: 'hashes' }>): void {
+  hashes(message: Survey): void {
     this.source?.take(message);
   }
 

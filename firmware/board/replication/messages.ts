@@ -5,7 +5,7 @@ import type { BaseStep } from './bases.ts';
 import { checked, type Decoded, FieldReader, FieldWriter, type MessageProblem } from './fields.ts';
 
 /** Bump when an older peer would read a message differently; `want` carries it. */
-export const MESSAGES_VERSION = 2;
+export const MESSAGES_VERSION = 3;
 
 export type MarkKind = 'grant' | 'leave';
 

@@ -13,20 +13,15 @@ import type { BlockSet } from '../../lockstep/sync-blocks.ts';
 import {
   BLOCK_BYTES,
   type BlockRange,
-  type BulkMessage,
   blocksInPlace,
   encodeBulkMessage,
   RANGES_MAX,
 } from './bulk-messages.ts';
 import type { LogLink, StopSignal } from './log-link.ts';
-
-type Hashes = Extract<BulkMessage, { type: 'hashes' }>;
-
-/** Surveys that wait here; beyond that the target's lane is left to fill up. */
-const WAITING_MAX = 64;
+import type { Surveys } from './surveys.ts';
 
 export interface SourceDisksOptions {
-  readonly sync: number;
+  readonly surveys: Surveys;
   readonly link: LogLink;
   readonly disks: readonly DiskReplica[];
   readonly worker: SyncWorker;
@@ -48,8 +43,6 @@ export class SourceDisks {
   blocksSent = 0;
   private readonly options: SourceDisksOptions;
   private readonly written: BlockSet[];
-  private readonly hashes: Hashes[] = [];
-  private waiter: (() => void) | undefined;
   /** What must be compared of each disk; the target may want more. */
   private ranges: BlockRange[][] = [];
 
@@ -64,20 +57,6 @@ export class SourceDisks {
     this.options.disks.forEach((disk, index) => {
       disk.unwatch(this.written[index]!);
     });
-    this.options.link.wantBulk(true);
-  }
-
-  /** Whoever waits looks again. */
-  wake(): void {
-    this.waiter?.();
-  }
-
-  /** The target's surveys, in order. */
-  take(message: Hashes): void {
-    if (message.sync !== this.options.sync) return;
-    this.hashes.push(message);
-    if (this.hashes.length >= WAITING_MAX) this.options.link.wantBulk(false);
-    this.wake();
   }
 
   /** What the guest wrote and what has not gone out since. */
@@ -117,10 +96,12 @@ export class SourceDisks {
     const must = this.ranges[index]!;
     let differing = 0;
     for (let next = 0; ; ) {
-      const { first, disk: which, zeros, hashes } = await this.nextHashes();
+      const survey = await this.options.surveys.next();
+      const { first, zeros, hashes } = survey;
       const count = zeros + hashes.length / BLOCK_HASH_BYTES;
       const isEnd = count === 0 && first === disk.blocks;
-      const fits = which === index && first >= next && first + count <= disk.blocks;
+      const isOurs = survey.type === 'hashes' && survey.disk === index;
+      const fits = isOurs && first >= next && first + count <= disk.blocks;
       if (!fits || (count === 0 && !isEnd) || isPassedOver(must, next, first)) {
         throw new Error('the target sends hashes of other blocks than it was asked for');
       }
@@ -180,20 +161,6 @@ export class SourceDisks {
       this.blocksSent += count;
     }
     return blocks;
-  }
-
-  private async nextHashes(): Promise<Hashes> {
-    const { check, link } = this.options;
-    for (;;) {
-      check();
-      const message = this.hashes.shift();
-      if (this.hashes.length < WAITING_MAX / 2) link.wantBulk(true);
-      if (message !== undefined) return message;
-      await new Promise<void>((resolve) => {
-        this.waiter = resolve;
-      });
-      this.waiter = undefined;
-    }
   }
 
   /** No more than are marked now: a guest that writes all the time has its next round. */

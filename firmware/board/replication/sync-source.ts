@@ -2,20 +2,16 @@
 //
 //     1 disks   the target's block hashes come in, of all blocks or of those that may differ; blocks that
 //               do go out; what the guest writes meanwhile is marked
-//     2 memory  all pages, then what was written meanwhile, round after round (lockstep/sync-plan.ts),
-//               each with the disk blocks written meanwhile
+//     2 memory  the target's page hashes come in; pages that do not match go out, then what was written
+//               meanwhile, round after round (lockstep/sync-plan.ts), each with the disk blocks of that time
 //     3 stop    the guest stands still while the last rest is copied aside; its log begins; it goes on
 //     4 rest    what was copied aside goes out, and the state of the machine behind it
 //
 // The link may be slow: the guest never stands still for it. A sync that is stopped has cost nothing but
 // time: what was made equal by it is remembered by the target (host/change-log.ts).
 
-import {
-  type GuestMemory,
-  RUN_WORDS,
-  SyncWorker,
-  type SyncWorker as Worker,
-} from '../../../native/index.ts';
+import { randomBytes } from 'node:crypto';
+import { type GuestMemory, SyncWorker, type SyncWorker as Worker } from '../../../native/index.ts';
 import type { DiskReplica } from '../../host/disk-replica.ts';
 import type { LiveCheckpoint } from '../../host/vcpu/messages.ts';
 import { countPages, pagesOf } from '../../lockstep/sync-blocks.ts';
@@ -25,14 +21,16 @@ import type { SyncBase } from './bases.ts';
 import {
   type BulkMessage,
   encodeBulkMessage,
+  KEY_BYTES,
   PAGE_BYTES,
   PIECE_BYTES_MAX,
   type SyncKind,
   type SyncPhase,
 } from './bulk-messages.ts';
 import { type LogLink, Stopped } from './log-link.ts';
-import { PagePacker } from './page-packer.ts';
 import { type Block, SourceDisks } from './source-disks.ts';
+import { SourcePages } from './source-pages.ts';
+import { type Survey, Surveys } from './surveys.ts';
 
 /** What sync-up asks of the thread that runs the guest. */
 export interface SourceVcpu {
@@ -68,6 +66,8 @@ export interface SyncSourceReport {
   totalMs: number;
   kind: SyncKind;
   rounds: number;
+  /** By their hashes, which is none where the target had no memory to begin with. */
+  pagesCompared: number;
   pagesSent: number;
   blocksCompared: number;
   /** Of this board's disks, for the comparison. */
@@ -75,8 +75,6 @@ export interface SyncSourceReport {
   blocksSent: number;
   why: 'converged' | 'patience';
 }
-
-type Hashes = Extract<BulkMessage, { type: 'hashes' }>;
 
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
 const PROGRESS_MS = 200;
@@ -89,6 +87,7 @@ export class SyncSource {
     totalMs: 0,
     kind: 'everything',
     rounds: 0,
+    pagesCompared: 0,
     pagesSent: 0,
     blocksCompared: 0,
     bytesRead: 0,
@@ -97,9 +96,11 @@ export class SyncSource {
   };
   private readonly options: SyncSourceOptions;
   private readonly plan: SyncPlan;
-  private readonly packer = new PagePacker();
+  private readonly key = new Uint8Array(randomBytes(KEY_BYTES));
   private readonly worker: Worker = new SyncWorker();
+  private readonly surveys: Surveys;
   private readonly disks: SourceDisks;
+  private readonly pages: SourcePages;
   private readonly memory: GuestMemory;
   private base: SyncBase | undefined;
   private toldMs = Number.NEGATIVE_INFINITY;
@@ -113,9 +114,17 @@ export class SyncSource {
     this.memory = options.memory;
     this.plan = new SyncPlan(limits);
     this.workedMs = options.nowMs();
+    const check = () => this.check();
+    this.surveys = new Surveys({ sync, link, check });
+    const shared = { surveys: this.surveys, link, worker: this.worker, signal: this, check };
+    this.pages = new SourcePages({
+      ...{ ...shared, memory: options.memory, key: this.key },
+      pages: this.memory.bytes / PAGE_BYTES,
+      worked: (bytes) => this.worked(bytes),
+      pace: (bytes) => this.pace(bytes),
+    });
     this.disks = new SourceDisks({
-      ...{ sync, link, disks, worker: this.worker, signal: this },
-      check: () => this.check(),
+      ...{ ...shared, disks },
       compared: async (bytes) => {
         this.report.bytesRead += bytes;
         await this.worked(bytes);
@@ -134,7 +143,8 @@ export class SyncSource {
     const { phase, base } = this;
     const { kind } = this.report;
     const why = base?.why ?? '';
-    return { phase, percent, round, etaS, doneBytes, totalBytes, kind, why };
+    const memory = this.pages.compared > 0 ? 'changes' : 'everything';
+    return { phase, percent, round, etaS, doneBytes, totalBytes, kind, memory, why };
   }
 
   /** Rejects with Stopped when it was stopped, with another error when a disk or the guest failed. */
@@ -151,6 +161,7 @@ export class SyncSource {
     } finally {
       this.options.throttle(0);
       this.disks.end();
+      this.surveys.end();
       this.worker.close();
     }
   }
@@ -158,13 +169,13 @@ export class SyncSource {
   stop(): void {
     this.isStopped = true;
     this.wake?.();
-    this.disks.wake();
+    this.surveys.wake();
     this.options.link.wakeSenders();
   }
 
   /** The target's surveys, in order. */
-  take(message: Hashes): void {
-    this.disks.take(message);
+  take(message: Survey): void {
+    this.surveys.take(message);
   }
 
   private async begin(): Promise<void> {
@@ -176,7 +187,8 @@ export class SyncSource {
     this.report.kind = since === undefined ? 'everything' : 'changes';
     const memoryBytes = this.memory.bytes;
     const isNew = since === undefined;
-    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes, base, isNew });
+    const { key } = this;
+    await this.sendMessage({ type: 'start', sync, boot, session, memoryBytes, base, isNew, key });
     await this.disks.sendRanges(since);
     const allocated = await Promise.all(disks.map((disk) => disk.allocatedBytes()));
     const toCompare = allocated.map((bytes, disk) =>
@@ -195,11 +207,11 @@ export class SyncSource {
     const pages = this.memory.bytes / PAGE_BYTES;
     // Starts the record of what is written; only then a page may be read.
     await vcpu.takeDirty();
-    await this.sendPages(undefined);
+    await this.pages.compare();
     for (;;) {
       this.check();
       const bitmap = await vcpu.takeDirty();
-      await this.sendPages(bitmap);
+      await this.pages.sendWritten(bitmap);
       await this.disks.sendWritten();
       this.report.rounds++;
       // The next round would have to copy about as much as this one, known better soon.
@@ -212,50 +224,6 @@ export class SyncSource {
       throttle(verdict.throttle);
       await this.tell(true);
     }
-  }
-
-  /** The pages of the bitmap; or all that are not zeros, as those of the target's new memory are. */
-  private async sendPages(bitmap: Uint8Array | undefined): Promise<void> {
-    const { memory } = this.options;
-    const pages = this.memory.bytes / PAGE_BYTES;
-    for (let from = 0; from < pages; ) {
-      this.check();
-      const { next, runs } = await this.worker.scanPages(memory, from, bitmap);
-      await this.packRuns(runs);
-      if (bitmap === undefined) await this.worked((next - from) * PAGE_BYTES);
-      from = next;
-    }
-    await this.flushPages();
-  }
-
-  private async packRuns(runs: number): Promise<void> {
-    const table = new Uint32Array(this.worker.runs, 0, runs * RUN_WORDS);
-    const buffer = new Uint8Array(this.worker.buffer);
-    let sent = 0;
-    for (let at = 0; at < table.length; at += RUN_WORDS) {
-      const [first = 0, count = 0, offset = 0, bytes = 0] = table.subarray(at, at + RUN_WORDS);
-      const data = bytes === 0 ? undefined : buffer.subarray(offset, offset + bytes);
-      this.report.pagesSent += count;
-      for (let done = 0; done < count; ) {
-        const left = data?.subarray(done * PAGE_BYTES);
-        done += this.packer.addRun(first + done, count - done, left);
-        if (done < count) await this.flushPages();
-      }
-      sent += bytes;
-    }
-    await this.pace(sent);
-  }
-
-  private async packPage(page: number, bytes: Uint8Array | undefined): Promise<void> {
-    this.report.pagesSent++;
-    if (this.packer.add(page, bytes)) return;
-    await this.flushPages();
-    this.packer.add(page, bytes);
-  }
-
-  private async flushPages(): Promise<void> {
-    const message = this.packer.take();
-    if (message !== undefined) await this.options.link.sendBulk(message, this);
   }
 
   // ---- the stop -----------------------------------------------------------------------------
@@ -284,6 +252,8 @@ export class SyncSource {
     await this.sendState(checkpoint.state);
     this.report.blocksCompared = this.disks.blocksCompared;
     this.report.blocksSent = this.disks.blocksSent;
+    this.report.pagesCompared = this.pages.compared;
+    this.report.pagesSent = this.pages.sent;
     const { pagesSent: pages, blocksSent: blocks } = this.report;
     await this.sendMessage({ type: 'end', sync, stream, pages, blocks });
     this.phase = 'adopting';
@@ -306,10 +276,10 @@ export class SyncSource {
     for (const block of blocks) await this.disks.send(block);
     for (const [at, page] of numbers.entries()) {
       const bytes = pages.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES);
-      await this.packPage(page, ZERO_PAGE.equals(bytes) ? undefined : bytes);
+      await this.pages.send(page, ZERO_PAGE.equals(bytes) ? undefined : bytes);
       if (at % 64 === 63) await this.options.link.breathe();
     }
-    await this.flushPages();
+    await this.pages.flush();
   }
 
   private async sendState(state: Uint8Array): Promise<void> {
@@ -351,7 +321,7 @@ export class SyncSource {
     const now = this.options.nowMs();
     if (!isNews && now - this.toldMs < PROGRESS_MS) return;
     this.toldMs = now;
-    const { why: _, ...facts } = this.facts;
+    const { why: _, memory: __, ...facts } = this.facts;
     await this.sendMessage({ type: 'progress', ...facts });
   }
 
@@ -366,6 +336,7 @@ export interface SyncSourceFacts {
   readonly round: number;
   readonly etaS: number | null;
   readonly kind: SyncKind;
+  readonly memory: SyncKind;
   readonly why: string;
   readonly doneBytes: number;
   readonly totalBytes: number;

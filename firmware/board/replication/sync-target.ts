@@ -1,5 +1,5 @@
-// Sync-up as the target does it: tell the hash of every disk block that may differ, write those that come, fill a
-// fresh memory, and when everything is here and the disks are flushed, make a machine of it. What has been made equal
+// Sync-up as the target does it: tell the hash of every disk block that may differ, and of every page of the memory
+// that is kept here (a fresh one is zeros), write what comes, and when everything is here and the disks are flushed, make a machine of it. What has been made equal
 // is remembered meanwhile: whatever ends this attempt, the next one goes on from there.
 //
 // The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
@@ -18,10 +18,12 @@ import {
   type BlockRange,
   type BulkMessage,
   encodeBulkMessage,
+  HASH_BYTES,
   PAGE_BYTES,
   type SyncKind,
   type SyncPhase,
 } from './bulk-messages.ts';
+import type { KeptMemory } from './kept-memory.ts';
 import { type LogLink, Stopped } from './log-link.ts';
 import { blockRanges } from './source-disks.ts';
 
@@ -30,6 +32,8 @@ export interface SyncTargetOptions {
   readonly session: number;
   readonly link: LogLink;
   readonly memoryBytes: number;
+  /** Where a memory to begin with may be, and where one that is half filled goes to. */
+  readonly kept: KeptMemory;
   readonly disks: readonly DiskReplica[];
   /** What this board remembers of them; undefined: nothing. */
   readonly changes: () => ChangeLog | undefined;
@@ -62,6 +66,7 @@ export class SyncTarget {
   round = 0;
   etaS: number | null = null;
   kind: SyncKind = 'everything';
+  memoryKind: SyncKind = 'everything';
   doneBytes = 0;
   totalBytes = 0;
   isStopped = false;
@@ -88,16 +93,21 @@ export class SyncTarget {
     this.options = options;
   }
 
-  /** Gives the memory back, unless it was adopted. */
+  /** The memory is kept, unless it was adopted. */
   stop(): void {
     this.isStopped = true;
-    this.memory?.close();
-    this.memory = undefined;
+    this.keepMemory();
     this.worker?.close();
     this.worker = undefined;
     this.options.link.wantBulk(true);
     this.options.link.wakeSenders();
     this.writesDone?.();
+  }
+
+  private keepMemory(): void {
+    const { memory, options } = this;
+    if (memory !== undefined) options.kept.keep(memory);
+    this.memory = undefined;
   }
 
   take(message: BulkMessage): void {
@@ -136,6 +146,7 @@ export class SyncTarget {
         this.guarded(() => this.end(message));
         return;
       case 'hashes':
+      case 'page-hashes':
       case 'looked':
         this.fail(new Error('the source sends hashes'));
         return;
@@ -149,10 +160,9 @@ export class SyncTarget {
       this.fail(new Error(`the source has ${start.memoryBytes} bytes of memory`));
       return;
     }
-    this.memory?.close();
+    this.keepMemory();
     this.worker?.close();
     this.worker = new SyncWorker();
-    this.memory = new GuestMemory({ bytes: memoryBytes });
     this.start = start;
     this.phase = 'disks';
     this.keptMs = this.options.nowMs();
@@ -162,8 +172,18 @@ export class SyncTarget {
     this.stateBytes = 0;
     this.ranges = this.options.disks.map(() => []);
     this.equal = this.options.disks.map(() => ({ told: 0, kept: 0 }));
-    this.isClear = this.options.began();
+    this.isClear = this.makeRoom(start);
     this.guarded(() => this.isClear);
+  }
+
+  /** The memory of an earlier machine is there when that one is gone. */
+  private async makeRoom(start: Start): Promise<void> {
+    const { began, kept, memoryBytes } = this.options;
+    await began();
+    if (this.start !== start || this.isStopped) return;
+    const before = kept.take(memoryBytes);
+    this.memoryKind = before === undefined ? 'everything' : 'changes';
+    this.memory = before ?? new GuestMemory({ bytes: memoryBytes });
   }
 
   private takeRanges({ disk, isLast, ranges }: Ranges): void {
@@ -223,6 +243,21 @@ export class SyncTarget {
       }
       const end = { type: 'hashes', sync, disk, first: replica.blocks, zeros: 0 } as const;
       await link.sendBulk(encodeBulkMessage({ ...end, hashes: new Uint8Array(0) }), this);
+    }
+    await this.sendPageHashes(start, worker);
+  }
+
+  /** No page is written before its hash is out: the source answers to it. */
+  private async sendPageHashes(start: Start, worker: Worker): Promise<void> {
+    const { sync, key } = start;
+    const pages = start.memoryBytes / PAGE_BYTES;
+    for (let first = 0; first < pages; ) {
+      if (this.start !== start || this.memory === undefined) return;
+      const { zeros, hashed } = await worker.surveyPages(this.memory, first, key);
+      const hashes = new Uint8Array(worker.buffer, 0, hashed * HASH_BYTES);
+      const message = { type: 'page-hashes', sync, first, zeros, hashes } as const;
+      await this.options.link.sendBulk(encodeBulkMessage(message), this);
+      first += zeros + hashed;
     }
   }
 
@@ -317,6 +352,7 @@ export class SyncTarget {
       throw new Error(`not everything came: ${words}`);
     }
     this.phase = 'adopting';
+    await this.isClear;
     if (this.writes > 0) {
       await new Promise<void>((resolve) => {
         this.writesDone = resolve;

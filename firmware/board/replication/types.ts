@@ -75,6 +75,8 @@ export interface SyncFacts {
   /** Whether all of the disks is compared, or what changed; and why all of them, in words. */
   readonly kind: 'everything' | 'changes';
   readonly why: string;
+  /** Whether all of the memory is brought over, or what differs from one that the target has kept. */
+  readonly memory: 'everything' | 'changes';
   /** Of the disks and the memory: looked at, and in all; 0: not known yet. */
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -101,7 +103,7 @@ export const NO_CHECK: CheckFacts = {
 
 export const NO_SYNC: SyncFacts = {
   ...{ phase: 'none', percent: 0, etaS: null, round: 0, kind: 'everything', why: '' },
-  ...{ doneBytes: 0, totalBytes: 0, refusals: [] },
+  ...{ memory: 'everything', doneBytes: 0, totalBytes: 0, refusals: [] },
 };
 
 export interface Takeover {

@@ -105,6 +105,7 @@ test('the leader begins anew while a machine is being made: that one never moves
   const start = (sync: number) =>
     following.bulk({
       ...{ type: 'start', sync, boot: 7, session: 5, memoryBytes, base: 0, isNew: true },
+      key: new Uint8Array(16),
     });
   const end = (sync: number, stream: number) => {
     following.begin({ ...BEGIN, stream });

@@ -49,12 +49,13 @@ const LOG: readonly LogMessage[] = [
 const BULK: readonly Exclude<BulkMessage, { type: 'pages' }>[] = [
   {
     ...{ type: 'start', sync: 1, boot: 2, session: 3, memoryBytes: 2 ** 33 },
-    ...{ base: 2 ** 48, isNew: true },
+    ...{ base: 2 ** 48, isNew: true, key: random.bytes(16) },
   },
   { type: 'ranges', disk: 1, isLast: false, ranges: [{ first: 7, count: 2 ** 28 }] },
   { type: 'ranges', disk: 0, isLast: true, ranges: [] },
   { type: 'equal', disk: 1, block: 2 ** 28 },
   { type: 'hashes', sync: 1, disk: 2, first: 3, zeros: 2 ** 28, hashes: random.bytes(48) },
+  { type: 'page-hashes', sync: 1, first: 3, zeros: 2 ** 21, hashes: random.bytes(48) },
   { type: 'blocks', disk: 1, first: 9, count: 2, bytes: random.bytes(65_536 + 512) },
   { type: 'blocks', disk: 1, first: 9, count: 2 ** 28, bytes: new Uint8Array(0) },
   { type: 'state', bytes: random.bytes(500) },
@@ -91,7 +92,7 @@ test('the bytes are those of MESSAGES.md', () => {
       ['0000000000010000', '4d00000000000000', '0c00000000000000', '2200000000000000'].join(''),
   );
   assert.is(
-    hex(encodeBulkMessage(BULK[9]!)),
+    hex(encodeBulkMessage(BULK[10]!)),
     '4701370300' + '0c000000' + '01' + '0000000000010000' + '0000000000020000',
   );
 });

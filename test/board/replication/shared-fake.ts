@@ -1,5 +1,6 @@
 // What the leading and the following side need around them, as a script: they decide, it writes down.
 import type { BoardFacts } from '../../../firmware/board/replication/compat.ts';
+import { KeptMemory } from '../../../firmware/board/replication/kept-memory.ts';
 import { decodeLogMessage, type LogMessage } from '../../../firmware/board/replication/messages.ts';
 import type { Shared } from '../../../firmware/board/replication/shared.ts';
 import type { CurrentRole } from '../../../firmware/board/replication/types.ts';
@@ -41,6 +42,7 @@ export class SharedFake {
   readonly runner = {
     leads: true,
     disks: [],
+    kept: new KeptMemory({ bytes: FACTS.memoryBytes, isInUse: () => false }),
     pushed: [] as Uint8Array[],
     emptied: 0,
     vcpu: {
