@@ -90,12 +90,16 @@ export interface SyncWorker {
     hashes: Uint8Array,
     key: Uint8Array,
   ): Promise<{ next: number; runs: number; compared: number }>;
+  /** `digest.update(bitmap)`. Nobody else has the digest to do meanwhile; what is written meanwhile must be named again. */
+  digestPages(digest: MemoryDigest, bitmap: Uint8Array): Promise<Record<string, never>>;
   /** May be called twice. A job under way is still answered. */
   close(): void;
 }
 
 /** Digest of one guest memory, kept up to date from dirty pages. */
 export interface MemoryDigest {
+  /** Names it in this process, for as long as anybody has it: another thread goes on with it. One at a time. */
+  readonly token: number;
   /**
    * Takes in the pages whose bit is set (bit n of the bitmap: page n of 4096 bytes; whole 64-bit
    * words). Returns the digest of all memory, 64 bits. Pages never named count as zero.
@@ -103,6 +107,8 @@ export interface MemoryDigest {
   update(bitmap: Uint8Array): bigint;
   /** The hash of one page as of the last update, 0 for a zero page. */
   page(index: number): bigint;
+  /** It and the memory are let go of here; then everything throws a TypeError. May be called twice. */
+  close(): void;
 }
 
 /** Initial values of a segment register. */
@@ -318,7 +324,8 @@ export interface KvmProbe {
 
 interface Native {
   SyncWorker: { new (): SyncWorker };
-  MemoryDigest: { new (memory: GuestMemory): MemoryDigest };
+  /** With a token: the digest of that name, of the same memory (Error once it is gone). */
+  MemoryDigest: { new (memory: GuestMemory, token?: number): MemoryDigest };
   /** Throws an Error with a numeric `errno` (EPERM, ENODEV, ...). */
   PacketRing: { new (options: PacketRingOptions): PacketRing };
   /** Null when there is no Ethernet interface of this name. */

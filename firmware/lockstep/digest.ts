@@ -81,6 +81,16 @@ export class MachineDigest {
     this.takeDirty = options.dirty.reader(options.from);
   }
 
+  /** What is dirty by now is in the digest already: somebody else has taken it in. */
+  passOver(): void {
+    this.takeDirty();
+  }
+
+  /** Names the digest of memory for other threads. */
+  get memoryToken(): number {
+    return this.memory.token;
+  }
+
   /** Takes in what was written, so that the next take() costs little. */
   refresh(): void {
     this.memory.update(this.takeDirty());

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "napi/arguments.h"
 #include "napi/guest-memory-napi.h"
+#include "napi/memory-digest-napi.h"
 #include "sync/block-scan.h"
 #include "sync/page-scan.h"
 
@@ -133,6 +135,7 @@ Napi::Function SyncWorker::define(Napi::Env env) {
                       InstanceMethod<&SyncWorker::scan_pages>("scanPages"),
                       InstanceMethod<&SyncWorker::survey_pages>("surveyPages"),
                       InstanceMethod<&SyncWorker::compare_pages>("comparePages"),
+                      InstanceMethod<&SyncWorker::digest_pages>("digestPages"),
                       InstanceMethod<&SyncWorker::close>("close")});
 }
 
@@ -270,6 +273,22 @@ Napi::Value SyncWorker::compare_pages(const Napi::CallbackInfo& info) {
     return {{{"next", static_cast<double>(done.next)},
              {"runs", runs.count()},
              {"compared", static_cast<double>(done.compared)}}};
+  });
+}
+
+// digestPages(digest, bitmap): {}.
+Napi::Value SyncWorker::digest_pages(const Napi::CallbackInfo& info) {
+  auto of = MemoryDigest::shared_of(info[0]);
+  const auto bitmap = bytes(info, 1, "bitmap");
+  if (bitmap.ByteLength() % 8 != 0 || bitmap.ByteLength() * 8 < of.digest->pages()) {
+    throw Napi::RangeError::New(info.Env(), "bitmap: one bit a page, in whole 64-bit words");
+  }
+  std::vector<uint64_t> words(bitmap.ByteLength() / 8);
+  std::memcpy(words.data(), bitmap.Data(), bitmap.ByteLength());
+  return start(info.Env(), [of = std::move(of), words = std::move(words)](Room&) -> Answer {
+    memory::Extents real(*of.memory);
+    of.digest->update(of.memory->data(), words.data(), words.size(), real);
+    return {};
   });
 }
 

@@ -61,6 +61,7 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   Napi::Value scan_pages(const Napi::CallbackInfo& info);
   Napi::Value survey_pages(const Napi::CallbackInfo& info);
   Napi::Value compare_pages(const Napi::CallbackInfo& info);
+  Napi::Value digest_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value start(Napi::Env env, Work work);

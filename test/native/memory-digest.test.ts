@@ -97,4 +97,23 @@ test('wrong arguments are refused, a closed memory is refused, an open digest su
   assert.throws(() => new MemoryDigest(memory), /closed/);
 });
 
+test('another object goes on with it by its token, until nobody has it', () => {
+  const memory = new GuestMemory({ bytes: PAGES * PAGE_BYTES });
+  const first = new MemoryDigest(memory);
+  memory.write(3 * PAGE_BYTES, Uint8Array.of(1));
+  const before = first.update(ALL);
+  const second = new MemoryDigest(memory, first.token);
+  assert.is(second.token, first.token);
+  first.close();
+  first.close();
+  assert.throws(() => first.update(ALL), /closed/);
+  assert.throws(() => first.page(0), /closed/);
+  assert.is(second.update(new Uint8Array(ALL.length)), before);
+  assert.ok(second.page(3) !== 0n);
+  const small = new GuestMemory({ bytes: PAGE_BYTES });
+  assert.throws(() => new MemoryDigest(small, second.token), /size/);
+  second.close();
+  assert.throws(() => new MemoryDigest(memory, second.token), /no digest has token/);
+});
+
 test.run();

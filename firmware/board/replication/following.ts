@@ -1,6 +1,5 @@
 // The following side: sync-up as target, the log as it comes, its acknowledgement in the same turn,
 // marks for the arbiter, and a machine that moves along.
-import type { GuestMemory as Memory } from '../../../native/index.ts';
 import { LogLag } from '../../lockstep/log-lag.ts';
 import type { Divergence } from '../../lockstep/replayer.ts';
 import type { EventCode } from '../event-codes.ts';
@@ -12,6 +11,7 @@ import { encodeLogMessage, type LogMessage } from './messages.ts';
 import type { Shared } from './shared.ts';
 import { StreamIn } from './stream-in.ts';
 import { SyncTarget } from './sync-target.ts';
+import type { TargetMemory } from './target-memory.ts';
 import { NO_SYNC, type SyncFacts } from './types.ts';
 
 type Of<Type extends LogMessage['type']> = Extract<LogMessage, { type: Type }>;
@@ -170,7 +170,7 @@ export class Following {
     this.target?.take(message);
   }
 
-  private adopt(memory: Memory, state: Uint8Array, stream: number): void {
+  private adopt(memory: TargetMemory, state: Uint8Array, stream: number): void {
     const { target, attempts, shared } = this;
     const isVoid = () => this.target !== target || this.attempts !== attempts;
     shared.inTurn('adopt', async () => {

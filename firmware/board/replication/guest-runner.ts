@@ -2,7 +2,12 @@
 // which comes and goes. A machine that was told to leave is heard no more: what its thread still sends
 // is dropped here, and its disk requests are answered to nobody.
 import { randomBytes } from 'node:crypto';
-import { GuestMemory, type GuestMemory as Memory } from '../../../native/index.ts';
+import {
+  type MemoryDigest as Digest,
+  GuestMemory,
+  type GuestMemory as Memory,
+  MemoryDigest,
+} from '../../../native/index.ts';
 import type { DiskRequest, Input, SerialPortName } from '../../devices/contracts.ts';
 import { type BackendEvents, type BackendSpec, Backends, diskSerial } from '../../host/backends.ts';
 import { DiskReplica } from '../../host/disk-replica.ts';
@@ -17,6 +22,7 @@ import type { GuestDevices } from '../../machine/plug.ts';
 import type { GuestPlan } from '../config/types.ts';
 import { type GuestFiles, readFiles } from './guest-files.ts';
 import { KeptMemory } from './kept-memory.ts';
+import { TargetMemory } from './target-memory.ts';
 import type { NetFacts } from './types.ts';
 
 /** What the guest says and hears, apart from its disks. */
@@ -183,18 +189,21 @@ export class GuestRunner {
   }
 
   /** A guest as the other board's is. Throws VcpuStartError. */
-  async adopt(memory: Memory, checkpoint: Uint8Array): Promise<void> {
+  async adopt({ memory, digest }: TargetMemory, checkpoint: Uint8Array): Promise<void> {
     const guest = this.begin(false);
     guest.memory = memory;
     // All of it is in the checkpoint.
     const config = this.config(0, new Uint8Array(32));
-    const adoption = { memoryToken: memory.token, checkpoint };
+    const adoption = { memoryToken: memory.token, digestToken: digest.token, checkpoint };
     try {
       this.settle(guest, await Vcpu.adopt(this.vcpuOptions(config, guest), adoption));
     } catch (error) {
       // Not kept: the next attempt is not to fail for what is in it.
       this.leave(guest)?.close();
       throw error;
+    } finally {
+      // The thread has it.
+      digest.close();
     }
   }
 
@@ -211,9 +220,15 @@ export class GuestRunner {
     const { guest } = this;
     if (guest === undefined) return;
     const memory = this.leave(guest);
+    const digest = digestOf(guest.vcpu, memory);
     guest.vcpu?.stop();
-    await guest.vcpu?.ended.catch(() => {});
-    if (memory !== undefined) this.kept.keep(memory);
+    const isWhole = await guest.vcpu?.ended.then(
+      () => true,
+      () => false,
+    );
+    // A thread that broke has not taken in what it wrote last.
+    if (memory !== undefined)
+      this.kept.keep(new TargetMemory(memory, isWhole ? digest : undefined));
     await Promise.all(this.disks.map((disk) => disk.idle()));
   }
 
@@ -378,6 +393,17 @@ function attached(vcpu: Vcpu | undefined): Memory | undefined {
   if (vcpu === undefined) return undefined;
   try {
     return new GuestMemory({ token: vcpu.memoryToken });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Has all of the memory when the thread has ended in order. */
+function digestOf(vcpu: Vcpu | undefined, memory: Memory | undefined): Digest | undefined {
+  const token = vcpu?.digestToken;
+  if (token === undefined || memory === undefined) return undefined;
+  try {
+    return new MemoryDigest(memory, token);
   } catch {
     return undefined;
   }

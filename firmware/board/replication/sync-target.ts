@@ -4,12 +4,7 @@
 //
 // The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
 // are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.
-import {
-  GuestMemory,
-  type GuestMemory as Memory,
-  SyncWorker,
-  type SyncWorker as Worker,
-} from '../../../native/index.ts';
+import { SyncWorker, type SyncWorker as Worker } from '../../../native/index.ts';
 import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
 import { REGION_BYTES_MIN } from '../../lockstep/region-map.ts';
@@ -26,6 +21,7 @@ import {
 import type { KeptMemory } from './kept-memory.ts';
 import { type LogLink, Stopped } from './log-link.ts';
 import { blockRanges } from './source-disks.ts';
+import { TargetMemory } from './target-memory.ts';
 
 export interface SyncTargetOptions {
   readonly boot: number;
@@ -40,8 +36,8 @@ export interface SyncTargetOptions {
   readonly nowMs: () => number;
   /** The source begins, for the first time or anew; settles when no machine of an earlier attempt is left. */
   readonly began: () => Promise<void>;
-  /** Everything is here. Takes over the memory, which has a token for other threads. */
-  readonly adopt: (memory: Memory, state: Uint8Array, stream: number) => void;
+  /** Everything is here. Takes over the memory, whose digest is made. */
+  readonly adopt: (memory: TargetMemory, state: Uint8Array, stream: number) => void;
   /** It cannot go on like this: a disk failed, or what came makes no sense. Told once. */
   readonly failed: (error: Error) => void;
 }
@@ -74,7 +70,7 @@ export class SyncTarget {
   readonly counts = { pages: 0, blocks: 0 };
   private readonly options: SyncTargetOptions;
   private start: Start | undefined;
-  private memory: Memory | undefined;
+  private memory: TargetMemory | undefined;
   private state: Uint8Array[] = [];
   private stateBytes = 0;
   private writes = 0;
@@ -183,7 +179,7 @@ export class SyncTarget {
     if (this.start !== start || this.isStopped) return;
     const before = kept.take(memoryBytes);
     this.memoryKind = before === undefined ? 'everything' : 'changes';
-    this.memory = before ?? new GuestMemory({ bytes: memoryBytes });
+    this.memory = before ?? TargetMemory.fresh(memoryBytes);
   }
 
   private takeRanges({ disk, isLast, ranges }: Ranges): void {
@@ -253,7 +249,7 @@ export class SyncTarget {
     const pages = start.memoryBytes / PAGE_BYTES;
     for (let first = 0; first < pages; ) {
       if (this.start !== start || this.memory === undefined) return;
-      const { zeros, hashed } = await worker.surveyPages(this.memory, first, key);
+      const { zeros, hashed } = await worker.surveyPages(this.memory.memory, first, key);
       const hashes = new Uint8Array(worker.buffer, 0, hashed * HASH_BYTES);
       const message = { type: 'page-hashes', sync, first, zeros, hashes } as const;
       await this.options.link.sendBulk(encodeBulkMessage(message), this);
@@ -305,8 +301,7 @@ export class SyncTarget {
         return;
       }
       this.counts.pages += count;
-      if (data !== undefined) memory?.write(first * PAGE_BYTES, data);
-      else memory?.clearPages(first, count);
+      memory?.put(first, count, data);
     }
   }
 
@@ -360,6 +355,7 @@ export class SyncTarget {
     }
     // Before anybody counts on this disk.
     for (const disk of options.disks) if (!disk.isReadOnly) await disk.flush();
+    await this.memory?.settled();
     await this.keeping.catch(() => {});
     if (this.isStopped || this.start !== start) return;
     // All that was told since, and what the guest wrote meanwhile.

@@ -26,6 +26,8 @@ export interface LifeOptions {
   memory: GuestMemory;
   birth: Birth;
   hasDigest: boolean;
+  /** For an adoption: the digest of that memory is made already. */
+  digestToken?: number | undefined;
 }
 
 /** Virtual time after which written pages are taken into the digest: a slice must not pay for many. */
@@ -64,12 +66,13 @@ export class Life {
       const why = error instanceof Error ? error.message : String(error);
       throw new LockstepError('E_CHECKPOINT', `this state is of another machine: ${why}`);
     }
-    life.digest?.refresh();
+    if (options.digestToken === undefined) life.digest?.refresh();
+    else life.digest?.passOver();
     return life;
   }
 
   private constructor(options: LifeOptions, digestFrom: 'all' | 'zeroes') {
-    const { config, memory, birth, hasDigest } = options;
+    const { config, memory, birth, hasDigest, digestToken } = options;
     this.birth = birth;
     const kind = config.engine ?? DEFAULT_ENGINE;
     this.engine = createEngine(memory, kind);
@@ -96,7 +99,10 @@ export class Life {
     if (!hasDigest) return;
     this.digest = new MachineDigest({
       state: () => this.machine.state() as unknown as StateValue,
-      memory: new MemoryDigest(memory),
+      memory:
+        digestToken === undefined
+          ? new MemoryDigest(memory)
+          : new MemoryDigest(memory, digestToken),
       dirty: this.dirty,
       from: digestFrom,
     });

@@ -67,6 +67,8 @@ export const LIFE_REQUESTS = 2 ** 32;
 export interface Adoption {
   /** Of guest memory the caller has filled; the thread maps it by itself. */
   readonly memoryToken: number;
+  /** Of that memory's digest, where the caller has made one of all of it; undefined: the thread makes it. */
+  readonly digestToken?: number | undefined;
   /** `state` of the other board's checkpoint(). */
   readonly checkpoint: Uint8Array;
 }
@@ -179,6 +181,7 @@ export type FromWorker =
       readonly life: number;
       readonly kickToken: bigint;
       readonly memoryToken: number;
+      readonly digestToken: number | undefined;
     }
   | { readonly kind: 'batch'; readonly batch: Batch }
   | { readonly kind: 'answer'; readonly id: number; readonly value: Answers[keyof Answers] }

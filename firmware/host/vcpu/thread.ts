@@ -71,7 +71,8 @@ export class VcpuThread {
       this.memory = adoptedMemory(adoption.memoryToken, config.memoryBytes);
       const { birth, machine, outputs } = decodeLiveState(adoption.checkpoint);
       const { memory, hasDigest } = this;
-      this.life = Life.adopt({ config, memory, birth, hasDigest }, machine);
+      const { digestToken } = adoption;
+      this.life = Life.adopt({ config, memory, birth, hasDigest, digestToken }, machine);
       const counter = new OutputCounter();
       counter.restore(outputs);
       this.role = this.follower(counter);
@@ -133,8 +134,9 @@ export class VcpuThread {
     return this.role.role === 'leading' ? this.stepLeader(this.role) : this.stepFollower(this.role);
   }
 
-  /** The last words of a log, and where the guest stood. */
+  /** The last words of a log, and where the guest stood. Its memory may be kept: the digest has all of it. */
   end(): bigint {
+    this.life.digest?.refresh();
     const { role } = this;
     if (role.role === 'leading') {
       // To a twin an end is that of the guest, not of this board.
@@ -354,8 +356,8 @@ export class VcpuThread {
     const { kickToken, birth } = this.life;
     this.facts.life(birth.number);
     this.publish();
-    const memoryToken = this.memory.token;
-    this.sender.post({ kind: 'started', life: birth.number, kickToken, memoryToken });
+    const tokens = { memoryToken: this.memory.token, digestToken: this.life.digest?.memoryToken };
+    this.sender.post({ kind: 'started', life: birth.number, kickToken, ...tokens });
   }
 
   private publish(): void {

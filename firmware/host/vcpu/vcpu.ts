@@ -122,6 +122,7 @@ export class Vcpu {
   /** For an engine that would not end a slice by itself. */
   private kicker: NodeJS.Timeout | undefined;
   private token = 0;
+  private ofDigest: number | undefined;
   private framesSent = 0;
   private end: VcpuEnd | undefined;
   private settle!: { readonly ended: (end: VcpuEnd) => void; readonly broke: (why: Error) => void };
@@ -197,6 +198,11 @@ export class Vcpu {
   /** Names guest memory in this process (GuestMemory). It stays the same over restarts of the guest. */
   get memoryToken(): number {
     return this.token;
+  }
+
+  /** Names the digest of that memory (MemoryDigest) of the guest's present life; undefined: none is made. */
+  get digestToken(): number | undefined {
+    return this.ofDigest;
   }
 
   /** Frames and pieces of text nobody took in time. */
@@ -328,6 +334,7 @@ export class Vcpu {
         this.kickToken = message.kickToken;
         if (this.token !== 0) this.options.onReboot(message.life);
         this.token = message.memoryToken;
+        this.ofDigest = message.digestToken;
         return;
       case 'batch':
         this.takeBatch(message.batch);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KeptMemory } from '../../../firmware/board/replication/kept-memory.ts';
 import type { SyncTarget } from '../../../firmware/board/replication/sync-target.ts';
+import { TargetMemory } from '../../../firmware/board/replication/target-memory.ts';
 import { GuestMemory } from '../../../native/index.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { needsGcc } from '../../softcpu/guest.ts';
@@ -227,7 +228,7 @@ test(
 );
 
 test('one memory at a time, of the size that is asked for, and none beside a machine', () => {
-  const isClosed = (memory: GuestMemory): boolean => {
+  const isClosed = ({ memory }: TargetMemory): boolean => {
     try {
       return memory.buffer.byteLength === 0;
     } catch {
@@ -236,10 +237,10 @@ test('one memory at a time, of the size that is asked for, and none beside a mac
   };
   let isInUse = false;
   const kept = new KeptMemory({ bytes: PAGE, isInUse: () => isInUse });
-  const [first, second, third] = [0, 1, 2].map(() => new GuestMemory({ bytes: PAGE })) as [
-    GuestMemory,
-    GuestMemory,
-    GuestMemory,
+  const [first, second, third] = [0, 1, 2].map(() => TargetMemory.fresh(PAGE)) as [
+    TargetMemory,
+    TargetMemory,
+    TargetMemory,
   ];
   const closed = () => [first, second, third].map(isClosed);
   kept.keep(first);

@@ -12,8 +12,9 @@ const MIB = 1 << 20;
 const PIECE_MIB = 2;
 /** What a rate lets pass at once after a pause (sync-rate.ts). */
 const BURST_MS = 50;
-const SLOW_MIB_S = 4;
-const FAST_MIB_S = 32;
+/** Far enough apart for a busy host, which may not get to the faster one. */
+const SLOW_MIB_S = 1;
+const FAST_MIB_S = 16;
 
 /** MiB a second of so many MiB. */
 async function speed({ replication, until }: Looking, mib: number): Promise<number> {
@@ -45,19 +46,19 @@ test(
       rig.startSync(a, b, 1);
       await a.until(() => a.replication.facts().sync.totalBytes > 0);
       const looking = { replication: a.replication, until: a.until.bind(a) };
-      const slow = await speed(looking, 8);
+      const slow = await speed(looking, 4);
       a.replication.setSyncRate(FAST_MIB_S);
       assert.is(a.replication.facts().syncRateMibS, FAST_MIB_S);
-      const fast = await speed(looking, 32);
+      const fast = await speed(looking, 16);
       a.replication.setSyncRate(SLOW_MIB_S);
-      const slowAgain = await speed(looking, 8);
+      const slowAgain = await speed(looking, 4);
       assert.is(a.replication.facts().sync.phase, 'disks');
       a.replication.setSyncRate(0);
       await a.told('sync-done');
       const words = [slow, fast, slowAgain].map((mibS) => mibS.toFixed(1)).join(', ');
       console.log(`MiB a second at ${SLOW_MIB_S}, ${FAST_MIB_S}, ${SLOW_MIB_S}: ${words}`);
-      for (const measured of [slow, slowAgain]) assert.ok(measured <= most(SLOW_MIB_S, 8), words);
-      assert.ok(fast <= most(FAST_MIB_S, 32), words);
+      for (const measured of [slow, slowAgain]) assert.ok(measured <= most(SLOW_MIB_S, 4), words);
+      assert.ok(fast <= most(FAST_MIB_S, 16), words);
       assert.ok(fast >= 2 * Math.max(slow, slowAgain), words);
     } finally {
       await rig.close();
