@@ -24,6 +24,8 @@ const BLOCK = 64 << 10;
 const PAGE = 4096;
 const HASH = 16;
 const ZEROS = Buffer.alloc(BLOCK);
+/** On a host that is shared. */
+const LONG = { timeoutMs: 60_000 };
 const KEY = Uint8Array.from({ length: 16 }, (_, i) => i);
 
 interface Run {
@@ -115,41 +117,45 @@ test('a survey says of every block what it hashes to', async () => {
   worker.close();
 });
 
-test('what a comparison finds makes the other disk equal, and no block of it was equal before', async () => {
-  const random = seededRandom('compare');
-  const worker = new SyncWorker();
-  for (let times = 0; times < 12; times++) {
-    const count = 1 + random.int(400);
-    const [here, there] = [image('here', count, random), image('there', count, random)];
-    truncateSync(there, statSync(here).size);
-    const content = readFileSync(there);
-    const own = readFileSync(here);
-    const fd = openSync(here, 'r');
-    for (const { first, zeros, hashes } of await surveyAll(worker, there)) {
-      const end = first + zeros + hashes.length / HASH;
-      for (let from = first; from < end; ) {
-        const past = Math.max(0, from - first - zeros);
-        const left = Math.max(0, zeros - (from - first));
-        const rest = hashes.subarray(past * HASH);
-        const found = await worker.compare(fd, own.length, from, left, rest);
-        assert.ok(found.next > from && found.next <= end);
-        from = found.next;
-        for (const run of runsOf(worker, found.runs)) {
-          for (let i = 0; i < run.count; i++) {
-            const at = (run.first + i) * BLOCK;
-            const length = Math.min(BLOCK, content.length - at);
-            const block = run.bytes?.subarray(i * BLOCK, i * BLOCK + length) ?? ZEROS;
-            assert.not.ok(content.subarray(at, at + length).equals(block.subarray(0, length)));
-            block.copy(content, at, 0, length);
+test(
+  'what a comparison finds makes the other disk equal, and no block of it was equal before',
+  async () => {
+    const random = seededRandom('compare');
+    const worker = new SyncWorker();
+    for (let times = 0; times < 12; times++) {
+      const count = 1 + random.int(400);
+      const [here, there] = [image('here', count, random), image('there', count, random)];
+      truncateSync(there, statSync(here).size);
+      const content = readFileSync(there);
+      const own = readFileSync(here);
+      const fd = openSync(here, 'r');
+      for (const { first, zeros, hashes } of await surveyAll(worker, there)) {
+        const end = first + zeros + hashes.length / HASH;
+        for (let from = first; from < end; ) {
+          const past = Math.max(0, from - first - zeros);
+          const left = Math.max(0, zeros - (from - first));
+          const rest = hashes.subarray(past * HASH);
+          const found = await worker.compare(fd, own.length, from, left, rest);
+          assert.ok(found.next > from && found.next <= end);
+          from = found.next;
+          for (const run of runsOf(worker, found.runs)) {
+            for (let i = 0; i < run.count; i++) {
+              const at = (run.first + i) * BLOCK;
+              const length = Math.min(BLOCK, content.length - at);
+              const block = run.bytes?.subarray(i * BLOCK, i * BLOCK + length) ?? ZEROS;
+              assert.not.ok(content.subarray(at, at + length).equals(block.subarray(0, length)));
+              block.copy(content, at, 0, length);
+            }
           }
         }
       }
+      closeSync(fd);
+      assert.ok(content.equals(own));
     }
-    closeSync(fd);
-    assert.ok(content.equals(own));
-  }
-  worker.close();
-});
+    worker.close();
+  },
+  LONG,
+);
 
 test('a TiB that nobody wrote is one answer, and its few blocks are all that is read', async () => {
   const path = join(folder, 'large');
@@ -273,51 +279,55 @@ function change(memory: GuestMemory, pages: number, random: SeededRandom): void 
 
 const pageOf = (memory: GuestMemory, page: number) => Buffer.from(memory.buffer, page * PAGE, PAGE);
 
-test('a memory becomes as another one, whatever was in it, by the pages that differ and no other', async () => {
-  const random = seededRandom('memories');
-  const worker = new SyncWorker();
-  for (let times = 0; times < 40; times++) {
-    const pages = 1 + random.int(6000);
-    const [here, there] = [0, 1].map(() => new GuestMemory({ bytes: pages * PAGE })) as [
-      GuestMemory,
-      GuestMemory,
-    ];
-    fillPages(here, pages, random);
-    // Another history altogether, or the same one and then another.
-    if (random.chance(0.3)) fillPages(there, pages, random);
-    else new Uint8Array(there.buffer).set(new Uint8Array(here.buffer));
-    for (const memory of [here, there]) change(memory, pages, random);
-    const key = random.bytes(16);
-    let sent = 0;
-    for (let first = 0; first < pages; ) {
-      const { zeros, hashed } = await worker.surveyPages(there, first, key);
-      assert.ok(zeros + hashed > 0 && first + zeros + hashed <= pages);
-      const hashes = new Uint8Array(worker.buffer, 0, hashed * HASH).slice();
-      const end = first + zeros + hashed;
-      for (let from = first; from < end; ) {
-        const past = Math.max(0, from - first - zeros) * HASH;
-        const left = Math.max(0, first + zeros - from);
-        const found = await worker.comparePages(here, from, left, hashes.subarray(past), key);
-        assert.ok(found.next > from && found.next <= end);
-        from = found.next;
-        for (const { first: start, count, bytes } of runsOf(worker, found.runs)) {
-          for (let i = 0; i < count; i++, sent++) {
-            const page = pageOf(there, start + i);
-            const data = bytes?.subarray(i * PAGE, (i + 1) * PAGE) ?? ZEROS.subarray(0, PAGE);
-            assert.not.ok(page.equals(data), `page ${start + i} was equal`);
-            data.copy(page);
+test(
+  'a memory becomes as another one, whatever was in it, by the pages that differ and no other',
+  async () => {
+    const random = seededRandom('memories');
+    const worker = new SyncWorker();
+    for (let times = 0; times < 24; times++) {
+      const pages = 1 + random.int(6000);
+      const [here, there] = [0, 1].map(() => new GuestMemory({ bytes: pages * PAGE })) as [
+        GuestMemory,
+        GuestMemory,
+      ];
+      fillPages(here, pages, random);
+      // Another history altogether, or the same one and then another.
+      if (random.chance(0.3)) fillPages(there, pages, random);
+      else new Uint8Array(there.buffer).set(new Uint8Array(here.buffer));
+      for (const memory of [here, there]) change(memory, pages, random);
+      const key = random.bytes(16);
+      let sent = 0;
+      for (let first = 0; first < pages; ) {
+        const { zeros, hashed } = await worker.surveyPages(there, first, key);
+        assert.ok(zeros + hashed > 0 && first + zeros + hashed <= pages);
+        const hashes = new Uint8Array(worker.buffer, 0, hashed * HASH).slice();
+        const end = first + zeros + hashed;
+        for (let from = first; from < end; ) {
+          const past = Math.max(0, from - first - zeros) * HASH;
+          const left = Math.max(0, first + zeros - from);
+          const found = await worker.comparePages(here, from, left, hashes.subarray(past), key);
+          assert.ok(found.next > from && found.next <= end);
+          from = found.next;
+          for (const { first: start, count, bytes } of runsOf(worker, found.runs)) {
+            for (let i = 0; i < count; i++, sent++) {
+              const page = pageOf(there, start + i);
+              const data = bytes?.subarray(i * PAGE, (i + 1) * PAGE) ?? ZEROS.subarray(0, PAGE);
+              assert.not.ok(page.equals(data), `page ${start + i} was equal`);
+              data.copy(page);
+            }
           }
         }
+        first = end;
       }
-      first = end;
+      const isEqual = Buffer.from(here.buffer).equals(Buffer.from(there.buffer));
+      assert.ok(isEqual, `history ${times}, ${sent} pages sent`);
+      here.close();
+      there.close();
     }
-    const isEqual = Buffer.from(here.buffer).equals(Buffer.from(there.buffer));
-    assert.ok(isEqual, `history ${times}, ${sent} pages sent`);
-    here.close();
-    there.close();
-  }
-  worker.close();
-});
+    worker.close();
+  },
+  LONG,
+);
 
 test('the hash of a page is its GMAC under the key, that of zeros zeros; a key has its length', async () => {
   const random = seededRandom('gmac');
