@@ -255,8 +255,19 @@ export interface VtxCounters {
   readonly referenceSteps: number;
   readonly stepsTakenBack: number;
   readonly standingSteps: number;
+  /** Exits the guest caused. */
   readonly exits: number;
+  /** By kind, as KVM reports them. */
+  readonly portExits: number;
+  readonly memoryExits: number;
+  readonly halts: number;
+  /** The time, told in place. */
+  readonly tscExits: number;
+  /** Other MSRs, handed to the software engine. */
+  readonly msrExits: number;
   readonly windows: number;
+  /** How often KVM was given the guest's memory, and forgot all translations. */
+  readonly slotsMade: number;
   readonly landed: number;
   readonly missed: number;
   readonly landingSteps: number;

@@ -440,6 +440,9 @@ Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
         {"referenceSteps", c.reference_steps}, {"stepsTakenBack", c.steps_taken_back},
         {"standingSteps", c.standing_steps},
         {"exits", c.exits},                {"windows", c.windows},
+        {"portExits", c.ports},            {"memoryExits", c.memory},
+        {"halts", c.halts},                {"tscExits", c.tsc},
+        {"msrExits", c.msrs},              {"slotsMade", engine.slots_made()},
         {"landed", l.landed()},            {"missed", l.missed()},
         {"landingSteps", l.steps()},       {"skidMax", l.skid_max()},
     };

@@ -203,11 +203,15 @@ void Engine::set_tsc(u64 base, u64 mult) {
   state_.tsc_icount = icount();
 }
 
+u64 tsc_at(const State& s, u64 icount) {
+  using Wide = unsigned __int128;
+  return s.tsc_base + static_cast<u64>(Wide{icount - s.tsc_icount} * s.tsc_mult >> 32);
+}
+
 u64 Engine::tsc() {
   State s;
   get_state(s);
-  using Wide = unsigned __int128;
-  return s.tsc_base + static_cast<u64>(Wide{s.icount - s.tsc_icount} * s.tsc_mult >> 32);
+  return tsc_at(s, s.icount);
 }
 
 void Engine::seed_entropy(const u64 seed[4]) {

@@ -26,6 +26,8 @@ namespace twinstep::vtx {
 
 // Width of the code a state executes: 16, 32 or 64.
 u8 code_bits(const soft::State& s);
+// What the time stamp counter says at a position.
+u64 tsc_at(const soft::State& s, u64 icount);
 // The signal that brings a thread out of KVM_RUN.
 int kick_signal();
 
@@ -39,6 +41,10 @@ struct Counters {
   u64 standing_steps = 0;     // steps that changed nothing, done again by the software engine
   u32 last_other_exit = 0;    // how the last step ended that was taken back
   u64 exits = 0;              // exits the guest caused
+  // The same by kind, as KVM reports them.
+  u64 ports = 0, memory = 0, halts = 0;
+  u64 tsc = 0;                // the time, told in place
+  u64 msrs = 0;               // other MSRs, by the software engine
   u64 windows = 0;            // interrupt windows waited for
 };
 
@@ -79,6 +85,7 @@ class Engine {
   const Counters& counters() const { return counters_; }
   const Landing& landing() const { return landing_; }
   bool tells_tsc() const { return kvm_.tells_tsc(); }
+  u64 slots_made() const { return kvm_.slots_made(); }
 
  private:
   enum class Holder { Reference, Kvm };
@@ -114,6 +121,7 @@ class Engine {
   void take_access();
   void finish_read();
   void unit();
+  void tell_tsc();
   void hand_over(bool counts);
   bool on_reference_busy() const;
   Look look_at(const soft::State& s);

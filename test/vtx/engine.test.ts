@@ -26,6 +26,10 @@ const branches =
   (memory) =>
     new VtxEngine(memory, 'stepped-branches', skid, seed);
 const counters = (machine: TestMachine) => (machine.engine as VtxEngine).counters;
+/** As native/softcpu/cpu.h has them: general registers, RIP, RFLAGS. */
+const registers = (machine: TestMachine) => [
+  ...new BigUint64Array(machine.engine.getState().slice(16, 16 + 19 * 8).buffer),
+];
 
 for (const name of ['busy', 'faults', 'paging', 'modes', 'fpu']) {
   test(
@@ -89,6 +93,49 @@ test('FS and GS keep the base an MSR gave them, also with a null selector', () =
   );
   assert.equal([bases[4 * 3], bases[5 * 3]], [0x12345000n, 0x12345000n]);
   for (const machine of [hard, soft, free, next]) machine.close();
+});
+
+const RDMSR = [0x0f, 0x32];
+type Pair = [TestMachine, TestMachine];
+
+test('exits: the time is told in place: as the software engine tells it, and no translation is lost', () => {
+  const { segments, cpu } = raw.rawGuest(...Array<readonly number[]>(6).fill(RDMSR), raw.halt);
+  const guest = { segments, cpu: { ...cpu, registers: { ...cpu.registers, rcx: 0x10 } } };
+  const [hard, whole] = [0, 1].map(() => new TestMachine(guest, undefined, exits)) as Pair;
+  for (const { engine } of [hard, whole]) engine.setTsc(0x1_2345_6789n, 0x3_8000_0001n);
+  const begun = counters(hard);
+  for (let until = 1n; until <= 6n; until++) {
+    const soft = TestMachine.from(hard.view, softEngine);
+    assert.is(hard.engine.run(until), Exit.limit);
+    assert.is(soft.run(until), 'limit');
+    assert.equal(differences(hard.view, soft.view), [], `at ${until}`);
+    soft.close();
+  }
+  assert.is(hard.engine.run(9n), Exit.halt);
+  assert.is(whole.engine.run(9n), Exit.halt);
+  assert.equal(differences(hard.view, whole.view), [], 'in one run');
+  for (const machine of [hard, whole]) {
+    const { tscExits, exits: all, halts, slotsMade, referenceSteps } = counters(machine);
+    assert.equal(
+      { tscExits, all, halts, referenceSteps },
+      { tscExits: 6, all: 7, halts: 1, referenceSteps: 0 },
+    );
+    assert.is(slotsMade, begun.slotsMade, 'memory slots');
+    machine.close();
+  }
+});
+
+test('exits: another MSR goes to the software engine, and no translation is lost either', () => {
+  const code = [raw.movEcx(0x1b), RDMSR, [0x0f, 0x30], RDMSR, raw.halt]; // APIC base: rdmsr, wrmsr
+  const hard = new TestMachine(raw.rawGuest(...code), undefined, exits);
+  const soft = new TestMachine(raw.rawGuest(...code), undefined, softEngine);
+  const { slotsMade } = counters(hard);
+  assert.is(hard.engine.run(9n), Exit.halt);
+  assert.is(soft.run(9n), 'halt');
+  assert.equal(registers(hard), registers(soft));
+  assert.is(counters(hard).msrExits, 3);
+  assert.is(counters(hard).slotsMade, slotsMade);
+  for (const each of [hard, soft]) each.close();
 });
 
 test('exits: a handler that was rewritten is not run as it was', () => {
