@@ -116,6 +116,7 @@ class Engine {
   bool has_nmi();
   void go_on(u64 limit);
   void check_landing(u64 limit);
+  [[noreturn]] void miss();
   void enter();
   void take_exit();
   void take_access();

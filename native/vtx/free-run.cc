@@ -106,14 +106,20 @@ void Engine::go_on(u64 limit) {
   }
   const Landing::Next next = landing_.next(position_, limit);
   switch (next.move) {
-    case Landing::Move::Run: run_to_alarm(next.alarm - position_); return;
+    case Landing::Move::Run:
+      run_to_alarm(next.alarm - position_);
+      if (!landing_.ended(position_, limit)) miss();
+      return;
     case Landing::Move::Step: step_counted(); return;
     default: return;  // due() looks at the limit first
   }
 }
 
 void Engine::check_landing(u64 limit) {
-  if (landing_.next(position_, limit).move != Landing::Move::Missed) return;
+  if (landing_.next(position_, limit).move == Landing::Move::Missed) miss();
+}
+
+void Engine::miss() {
   throw Failure("the branch counter's alarm came " + std::to_string(landing_.skid_max()) +
                 " branches late: this processor cannot land");
 }
@@ -390,7 +396,10 @@ void Engine::counted_on_reference() {
 }
 
 void Engine::run_to_alarm(u64 branches) {
-  branches_->alarm_after(branches);
+  if (!branches_->alarm_after(branches)) {
+    step_counted();
+    return;
+  }
   if (branches_->is_stepped()) {
     // A counter without hardware: the run is steps, the alarm comes when it says so.
     const u64 before = counters_.exits;
