@@ -11,6 +11,7 @@ test.needs({ met: probe.isUsable, why: `needs a KVM that works here (${probe.wor
 test.needs(needs.command('g++'));
 
 const TESTS = {
+  windows: 'an interrupt window is no unit, neither in a free run nor in the last stretch',
   overshoot: 'a run beyond its target is told at whatever exit it ends',
   'short-alarms': 'an alarm the host refuses, or might, is not waited for',
 };
