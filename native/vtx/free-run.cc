@@ -59,6 +59,8 @@ bool Engine::has_nmi() {
 
 const ExitRecord& Engine::run_free(u64 limit) {
   if (positions_ == Positions::Branches && !branches_) open_counter();
+  // The counter is the thread's: what guests of other engines did on it between two runs is not ours.
+  if (branches_) branches_seen_ = branches_->count();
   const bool must_land = positions_ == Positions::Branches && position_ < limit;
   for (;;) {
     const ExitRecord* e = on_reference_ ? run_reference(limit) : nullptr;

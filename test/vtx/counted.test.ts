@@ -14,6 +14,7 @@ const TESTS = {
   windows: 'an interrupt window is no unit, neither in a free run nor in the last stretch',
   overshoot: 'a run beyond its target is told at whatever exit it ends',
   'short-alarms': 'an alarm the host refuses, or might, is not waited for',
+  'two-engines': 'what another guest of the thread did is not counted',
 };
 
 function program(): string {
