@@ -278,6 +278,8 @@ export interface VtxCounters {
 /** The engine over /dev/kvm; methods throw an Error with its words when KVM gives up. */
 export interface VtxEngine extends SoftEngine {
   readonly counters: VtxCounters;
+  /** As run(); on counted branches it may end somewhat before the limit, at a position that costs less. */
+  runNear(limitIcount: bigint): number;
   /** Positions at exits, after a kick: the guest has run since the last one and stands whole. */
   isBetween(): boolean;
   /** Where it stands becomes the next position. */

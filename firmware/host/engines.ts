@@ -32,9 +32,9 @@ const EXACT_ON_HARDWARE = 'vtx-branches';
 
 const MAKE: Readonly<Record<EngineKind, (memory: GuestMemory) => Engine>> = {
   soft: (memory) => new NativeEngine('soft', new SoftEngine(memory)),
-  'vtx-branches': (memory) => new VtxEngine(memory, 'vtx-branches', 'branches'),
-  'vtx-exits': (memory) => new VtxEngine(memory, 'vtx-exits', 'exits'),
-  'vtx-steps': (memory) => new VtxEngine(memory, 'vtx-steps', 'steps'),
+  'vtx-branches': (memory) => new VtxEngine('vtx-branches', new NativeVtx(memory, 'branches')),
+  'vtx-exits': (memory) => new VtxEngine('vtx-exits', new NativeVtx(memory, 'exits')),
+  'vtx-steps': (memory) => new VtxEngine('vtx-steps', new NativeVtx(memory, 'steps')),
 };
 
 export function createEngine(memory: GuestMemory, kind: EngineKind): Engine {

@@ -15,6 +15,7 @@ import type { Engine } from './engine.ts';
 import type { EntropyState } from './entropy.ts';
 
 export type SliceEnd = 'limit' | 'kick' | 'open' | 'idle' | 'stopped';
+export type SlicePrecision = 'exact' | 'near';
 export type StopReason =
   | { readonly kind: 'reset' | 'off' | 'triple-fault' }
   | { readonly kind: 'debug-exit'; readonly code: number };

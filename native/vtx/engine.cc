@@ -96,7 +96,11 @@ bool Engine::to_offset(u64 physical, u64& offset) const {
 
 // ---- the contract, but for run() ------------------------------------------------------------------
 
-const soft::ExitRecord& Engine::run(u64 limit) {
+const soft::ExitRecord& Engine::run(u64 limit) { return run_any(limit, false); }
+
+const soft::ExitRecord& Engine::run_near(u64 limit) { return run_any(limit, true); }
+
+const soft::ExitRecord& Engine::run_any(u64 limit, bool near) {
   {
     std::lock_guard lock(runner_mutex_);
     runner_ = static_cast<pid_t>(syscall(SYS_gettid));
@@ -108,7 +112,7 @@ const soft::ExitRecord& Engine::run(u64 limit) {
       e.runner_ = 0;
     }
   } leave{*this};
-  return positions_ == Positions::Steps ? run_steps(limit) : run_free(limit);
+  return positions_ == Positions::Steps ? run_steps(limit) : run_free(limit, near);
 }
 
 // In steps the reference reports the kick. It is told first: whoever sees kicked_ finds it kicked.

@@ -59,6 +59,9 @@ class Engine {
 
   // As in softcpu/engine.h. run() throws Failure when KVM gives up.
   const soft::ExitRecord& run(u64 limit);
+  // The same for a limit of the caller's own choosing: with counted branches it may end at a position
+  // before it, at most Landing::reach() units, where landing on it would take single steps.
+  const soft::ExitRecord& run_near(u64 limit);
   void kick() noexcept;
   void complete_read(u64 value);
   void set_interrupt_line(bool raised);
@@ -108,7 +111,8 @@ class Engine {
   void forget_code_at(const soft::State& s);
 
   // free-run.cc
-  const soft::ExitRecord& run_free(u64 limit);
+  const soft::ExitRecord& run_any(u64 limit, bool near);
+  const soft::ExitRecord& run_free(u64 limit, bool near);
   const soft::ExitRecord* due(u64 limit);
   const soft::ExitRecord& report(soft::Exit reason);
   const soft::ExitRecord* run_reference(u64 limit);

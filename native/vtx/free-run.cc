@@ -57,12 +57,18 @@ bool Engine::has_nmi() {
   return state_.nmi_pending;
 }
 
-const ExitRecord& Engine::run_free(u64 limit) {
+// `near`: within reach of the limit, the next unit is one.
+const ExitRecord& Engine::run_free(u64 limit, bool near) {
   if (positions_ == Positions::Branches && !branches_) open_counter();
   // The counter is the thread's: what guests of other engines did on it between two runs is not ours.
   if (branches_) branches_seen_ = branches_->count();
   const bool must_land = positions_ == Positions::Branches && position_ < limit;
+  near &= must_land;
   for (;;) {
+    if (near && landing_.is_in_reach(position_, limit)) {
+      limit = position_ + 1;
+      near = false;
+    }
     const ExitRecord* e = on_reference_ ? run_reference(limit) : nullptr;
     if (!e && on_reference_) continue;
     if (!e) e = due(limit);

@@ -14,7 +14,7 @@ Landing::Next Landing::next(uint64_t now, uint64_t target) {
     return {Move::There, 0};
   }
   // A run shorter than the margin could end beyond the target, and a period too short is refused.
-  if (target - now <= margin_ + kShortest) {
+  if (is_in_reach(now, target)) {
     steps_++;
     return {Move::Step, 0};
   }

@@ -34,6 +34,10 @@ class Landing {
   // After each run that was ordered, however it ended. False: beyond what the margin allows.
   bool ended(uint64_t now, uint64_t target);
 
+  // Closer to its target a run is single steps.
+  uint64_t reach() const { return margin_ + kShortest; }
+  bool is_in_reach(uint64_t now, uint64_t target) const { return target - now <= reach(); }
+
   uint64_t margin() const { return margin_; }
   uint64_t landed() const { return landed_; }
   uint64_t missed() const { return missed_; }

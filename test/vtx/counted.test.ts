@@ -15,6 +15,7 @@ const TESTS = {
   overshoot: 'a run beyond its target is told at whatever exit it ends',
   'short-alarms': 'an alarm the host refuses, or might, is not waited for',
   'two-engines': 'what another guest of the thread did is not counted',
+  near: 'a run to a limit of its own choosing ends at a position before it, without a last stretch',
 };
 
 function program(): string {

@@ -1,7 +1,8 @@
 // The hardware engine on this machine's own KVM, where it works: a short look at each way of running.
 // The long one is `npm run test:vtx`, inside emulated processors.
 import { Worker } from 'node:worker_threads';
-import { kick, probeKvm, VtxEngine } from '../../native/index.ts';
+import { VtxEngine as BranchEngine } from '../../firmware/host/vtx-engine.ts';
+import { type GuestMemory, kick, probeKvm, VtxEngine } from '../../native/index.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
@@ -287,6 +288,26 @@ test(
     assert.is(backup.progress, 'waiting');
     assert.ok(takeOver(backup, 9, { ...world, rounds: 20 }) > 0);
     for (const each of [plant, again.plant, backup.plant]) each.close();
+  },
+  slow,
+);
+
+test(
+  'the plant controller, recorded by branches near its limits, is replayed exactly to the end',
+  () => {
+    let seed = 0;
+    const engines: VtxEngine[] = [];
+    const make = (memory: GuestMemory) => {
+      engines.push(new VtxEngine(memory, 'stepped-branches', 60, ++seed));
+      return new BranchEngine('vtx-branches', engines.at(-1)!);
+    };
+    const { plant, entries } = recordPlant(make, 7, { rounds: 40, sliceMax: 1_500 });
+    const again = replayPlant(make, entries);
+    assert.is(again.progress, 'ended', again.replayer.divergence?.what);
+    assert.equal(again.plant.fingerprint(), plant.fingerprint());
+    const [recorded, replayed] = engines.map(({ counters }) => counters.landingSteps);
+    assert.ok(recorded! * 3 < replayed!, `${recorded} steps to land, then ${replayed}`);
+    for (const each of [plant, again.plant]) each.close();
   },
   slow,
 );

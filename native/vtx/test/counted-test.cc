@@ -209,13 +209,32 @@ void two_engines() {
   }
 }
 
+// A limit of the caller's own choosing: no long last stretch, and a position all the same.
+void near() {
+  Guest guest(kBranches, vtx::make_stepped_counter(60, 7)), careful(kBranches, exact());
+  const u64 reach = Landing().reach();
+  for (u64 limit = 0, n = 0; n < 5; n++) {
+    const u64 begun = guest->icount();
+    limit = begun + (n < 4 ? 1000 : 50);
+    must(guest->run_near(limit).reason == Exit::Limit, "a run to near a limit");
+    must(guest->icount() > begun && guest->icount() <= limit, "between begin and limit");
+    must(guest->icount() + reach >= limit, "not far from the limit");
+    careful.land(guest->icount());
+    must_equal(guest, careful);
+  }
+  // A branch comes after at most a handful of instructions.
+  must(guest->landing().steps() < 5 * 12, std::to_string(guest->landing().steps()) + " steps");
+  guest.land(guest->icount() + 1000);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::map<std::string, void (*)()> tests = {{"windows", windows},
                                                    {"overshoot", overshoot},
                                                    {"short-alarms", short_alarms},
-                                                   {"two-engines", two_engines}};
+                                                   {"two-engines", two_engines},
+                                                   {"near", near}};
   const auto found = tests.find(argc == 2 ? argv[1] : "");
   if (found == tests.end()) return 2;
   try {
