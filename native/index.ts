@@ -295,8 +295,19 @@ export interface VtxCounters {
   readonly referenceSteps: number;
   readonly stepsTakenBack: number;
   readonly standingSteps: number;
+  /** Exits the guest caused. */
   readonly exits: number;
+  /** By kind, as KVM reports them. */
+  readonly portExits: number;
+  readonly memoryExits: number;
+  readonly halts: number;
+  /** The time, told in place. */
+  readonly tscExits: number;
+  /** Other MSRs, handed to the software engine. */
+  readonly msrExits: number;
   readonly windows: number;
+  /** How often KVM was given the guest's memory, and forgot all translations. */
+  readonly slotsMade: number;
   readonly landed: number;
   readonly missed: number;
   readonly landingSteps: number;
@@ -307,6 +318,8 @@ export interface VtxCounters {
 /** The engine over /dev/kvm; methods throw an Error with its words when KVM gives up. */
 export interface VtxEngine extends SoftEngine {
   readonly counters: VtxCounters;
+  /** As run(); on counted branches it may end somewhat before the limit, at a position that costs less. */
+  runNear(limitIcount: bigint): number;
   /** Positions at exits, after a kick: the guest has run since the last one and stands whole. */
   isBetween(): boolean;
   /** Where it stands becomes the next position. */

@@ -21,6 +21,7 @@ import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import { pairingKeyOf } from '../board/config/pairing-key.ts';
 import { commission, landingGaps } from '../host/commissioning.ts';
+import { linuxNeeds } from '../host/exact-linux.ts';
 import { secretTrouble } from '../host/secret-file.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
@@ -72,7 +73,7 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...checkWatchdog(options),
     ...(await checkStalls(options)),
     ...checkLimitsInForce(),
-    checkEngine(options.probe),
+    ...checkEngine(options.sys, options.probe),
     ...(options.commission === true ? [checkLandings()] : []),
     ...checkSmis(options),
   ];
@@ -80,29 +81,23 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
 
 // --- engine --------------------------------------------------------------------------------------
 
-/** Which engine `auto` takes, how exact it is, and why. */
-export function checkEngine(probe: typeof probeKvm = probeKvm): Finding {
+/** Which engine `auto` takes and why; then what a Linux needs of the hardware one, each by itself. */
+export function checkEngine(sys: string, probe: typeof probeKvm = probeKvm): Finding[] {
   const area = 'engine';
   const found = probe();
   const words = found.words.join('; ');
-  if (!found.isUsable)
-    return find(area, 'ok', `software, exact to the instruction; no hardware engine: ${words}`);
-  if (found.isLimited)
-    return find(area, 'warn', `software, exact to the instruction; ${words}`, 'use a whole KVM');
-  if (!found.countsBranches)
-    return find(
-      area,
-      'warn',
-      `software, exact to the instruction; hardware only at exits (--engine vtx-exits: every page a computing guest writes goes into the log): ${words}`,
-      'a processor whose branch counter guests may use makes the hardware engine exact',
-    );
-  if (found.tellsTsc) return find(area, 'ok', `hardware, exact: ${words}`);
-  return find(
-    area,
-    'warn',
-    `software; hardware (--engine vtx) for guests that never read the TSC: ${words}`,
-    'load kvm modules with our patch (buildroot/patches/linux); the appliance has them',
+  const soft = 'software, exact to the instruction';
+  if (!found.isUsable) return [find(area, 'ok', `${soft}; no hardware engine: ${words}`)];
+  if (found.isLimited) return [find(area, 'warn', `${soft}; ${words}`, 'use a whole KVM')];
+  const needs = linuxNeeds(found, sys);
+  const each = needs.map((need) =>
+    find(need.area, need.isMet ? 'ok' : 'warn', need.found, need.todo),
   );
+  if (needs.every(({ isMet }) => isMet))
+    return [find(area, 'ok', `hardware, exact: ${words}`), ...each];
+  const missing = needs.flatMap((need) => (need.isMet ? [] : [need.area]));
+  const why = `hardware is not exact for Linux: ${missing.join(', ')} (below)`;
+  return [find(area, 'warn', `${soft}; ${why}: ${words}`, 'see below'), ...each];
 }
 
 const LANDINGS = 5_000;

@@ -1,8 +1,8 @@
 // Which engine runs a guest on this host, and the engine itself.
 //
-// `auto` takes hardware only where it is exact: where the host counts branches, its KVM is a whole one
-// that lets us tell the guest the time, and this processor just landed where it should, every time.
-// Exit-aligned positions are for those who ask for them by name.
+// `auto` takes hardware only where it is exact: where the KVM is a whole one that has all a Linux needs
+// (exact-linux.ts), branches are counted, and this processor just landed where it should, every time.
+// Exit-aligned positions are for those who ask for them by name, and are told what is missing.
 import {
   type GuestMemory,
   VtxEngine as NativeVtx,
@@ -19,6 +19,7 @@ import {
   type EngineKind,
 } from './engine-kinds.ts';
 import { HostError } from './errors.ts';
+import { linuxNeeds, missingIn, type Need } from './exact-linux.ts';
 import { NativeEngine } from './native-engine.ts';
 import { VtxEngine } from './vtx-engine.ts';
 
@@ -32,9 +33,9 @@ const EXACT_ON_HARDWARE = 'vtx-branches';
 
 const MAKE: Readonly<Record<EngineKind, (memory: GuestMemory) => Engine>> = {
   soft: (memory) => new NativeEngine('soft', new SoftEngine(memory)),
-  'vtx-branches': (memory) => new VtxEngine(memory, 'vtx-branches', 'branches'),
-  'vtx-exits': (memory) => new VtxEngine(memory, 'vtx-exits', 'exits'),
-  'vtx-steps': (memory) => new VtxEngine(memory, 'vtx-steps', 'steps'),
+  'vtx-branches': (memory) => new VtxEngine('vtx-branches', new NativeVtx(memory, 'branches')),
+  'vtx-exits': (memory) => new VtxEngine('vtx-exits', new NativeVtx(memory, 'exits')),
+  'vtx-steps': (memory) => new VtxEngine('vtx-steps', new NativeVtx(memory, 'steps')),
 };
 
 export function createEngine(memory: GuestMemory, kind: EngineKind): Engine {
@@ -47,14 +48,16 @@ export function chooseEngine(
   probe: typeof probeKvm = probeKvm,
   tryLanding: () => string | undefined = () =>
     missedLanding((memory) => new NativeVtx(memory, 'branches')),
+  sys = '/sys',
 ): Chosen {
-  if (choice === 'auto') return bestOf(probe(true), tryLanding);
+  if (choice === 'auto') return bestOf(probe(true), tryLanding, sys);
   const kind = ENGINE_KINDS.find((one) => ENGINES[one].choice === choice) ?? DEFAULT_ENGINE;
   if (!ENGINES[kind].isHardware) return { kind, why: 'asked for' };
   const found = probe(false);
   const words = found.words.join('; ');
   if (!found.isUsable) throw new HostError('E_ENGINE', `no hardware engine here: ${words}`);
-  if (!ENGINES[kind].mustLand) return { kind, why: words };
+  const why = `${words}${notForLinux(linuxNeeds(found, sys), ENGINES[kind].mustLand)}`;
+  if (!ENGINES[kind].mustLand) return { kind, why };
   if (!found.countsBranches) {
     throw new HostError(
       'E_ENGINE',
@@ -62,16 +65,25 @@ export function chooseEngine(
     );
   }
   const missed = tryLanding();
-  if (missed === undefined) return { kind, why: words };
+  if (missed === undefined) return { kind, why };
   throw new HostError('E_ENGINE', `this processor misses where it should land: ${missed}`);
 }
 
+/** Behind what was found. At exits no counter is missed. */
+function notForLinux(needs: readonly Need[], mustLand: boolean): string {
+  const missing = missingIn(needs.filter(({ area }) => mustLand || area !== 'positions'));
+  return missing === '' ? '' : `; not exact for Linux: ${missing}`;
+}
+
 function bestOf(
-  { words, isUsable, isLimited, countsBranches, tellsTsc }: ReturnType<typeof probeKvm>,
+  found: ReturnType<typeof probeKvm>,
   tryLanding: () => string | undefined,
+  sys: string,
 ): Chosen {
-  const why = words.join('; ');
-  const isExact = isUsable && !isLimited && countsBranches && tellsTsc;
+  const { words, isUsable, isLimited } = found;
+  const needs = linuxNeeds(found, sys);
+  const why = `${words.join('; ')}${isUsable ? notForLinux(needs, true) : ''}`;
+  const isExact = isUsable && !isLimited && needs.every(({ isMet }) => isMet);
   if (!isExact) return { kind: DEFAULT_ENGINE, why };
   const missed = tryLanding();
   if (missed === undefined) return { kind: EXACT_ON_HARDWARE, why };

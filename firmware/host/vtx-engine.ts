@@ -1,6 +1,7 @@
 // The engine over KVM as the machine's `Engine`: like every native one, and slices that end between
 // positions.
-import { type GuestMemory, VtxEngine as NativeVtx, type VtxPositions } from '../../native/index.ts';
+import type { VtxEngine as NativeVtx } from '../../native/index.ts';
+import type { ExitReason, Position } from '../machine/engine.ts';
 import type { EngineKind } from './engine-kinds.ts';
 import { NativeEngine } from './native-engine.ts';
 
@@ -8,12 +9,14 @@ import { NativeEngine } from './native-engine.ts';
 export class VtxEngine extends NativeEngine {
   private readonly vtx: NativeVtx;
 
-  constructor(memory: GuestMemory, kind: EngineKind, positions: VtxPositions) {
-    const native = new NativeVtx(memory, positions);
+  constructor(kind: EngineKind, native: NativeVtx) {
     super(kind, native);
     this.vtx = native;
   }
 
+  runNear(limit: Position): ExitReason {
+    return this.vtx.runNear(limit) as ExitReason;
+  }
   get isBetween(): boolean {
     return this.vtx.isBetween();
   }

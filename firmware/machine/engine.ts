@@ -37,6 +37,9 @@ export interface Engine {
   // Kinds of engines whose states setState() takes, its own among them.
   readonly statesFrom: readonly string[];
   run(limit: Position): ExitReason;
+  // The same for a limit nobody else knows of yet: it may end with `limit` at a position somewhat before
+  // it, where ending exactly there costs more. Always one further than it began. Left out: run() does.
+  runNear?(limit: Position): ExitReason;
 
   // Facts of the last exit, plain numbers: valid until the next run(). Physical addresses fit 52
   // bits; values of 8 bytes are split into two unsigned 32-bit halves.

@@ -16,6 +16,7 @@ import type { EntropyState } from './entropy.ts';
 import type { MemoryBanks } from './memory-banks.ts';
 
 export type SliceEnd = 'limit' | 'kick' | 'open' | 'idle' | 'stopped';
+export type SlicePrecision = 'exact' | 'near';
 export type StopReason =
   | { readonly kind: 'reset' | 'off' | 'triple-fault' }
   | { readonly kind: 'debug-exit'; readonly code: number };

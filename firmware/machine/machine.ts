@@ -36,6 +36,7 @@ import type {
   MachineState,
   PlugContext,
   SliceEnd,
+  SlicePrecision,
   StopReason,
 } from './machine-types.ts';
 import { HIGH_RAM_BASE, LOW_RAM_MAX, MIB, PAGE_BYTES } from './memory-map.ts';
@@ -140,13 +141,15 @@ export class Machine {
     return this.stopped;
   }
 
-  // Runs to the limit (exactly) or to something the caller must attend to.
-  runSlice(limit: Position): SliceEnd {
+  // Runs to the limit or to something the caller must attend to. `near`: nobody else has named this limit,
+  // and a position a little before it does as well. What the machine itself has to do at a position
+  // (timers, kicks) it does exactly there.
+  runSlice(limit: Position, precision: SlicePrecision = 'exact'): SliceEnd {
     if (this.isRunning) throw new Error('runSlice called from inside the machine');
     this.isRunning = true;
     try {
       for (;;) {
-        const end = this.runToExit(limit);
+        const end = this.runToExit(limit, precision);
         if (end !== undefined) return end;
       }
     } finally {
@@ -154,9 +157,12 @@ export class Machine {
     }
   }
 
-  private runToExit(limit: Position): SliceEnd | undefined {
+  private runToExit(limit: Position, precision: SlicePrecision): SliceEnd | undefined {
     if (this.stopped !== undefined) return this.end('stopped');
-    const reason = this.engine.run(this.stopPosition(limit));
+    const stop = this.stopPosition(limit);
+    const isNear = precision === 'near' && stop === limit && this.engine.runNear !== undefined;
+    const reason = isNear ? this.engine.runNear!(stop) : this.engine.run(stop);
+    if (isNear && reason === ExitReason.limit) return this.serve(reason, this.engine.position());
     if (reason === ExitReason.kick) {
       // A kick may be seen where no limit can stop: after a fault was delivered, or between a read
       // and its retirement. One instruction further is a position everybody finds again.

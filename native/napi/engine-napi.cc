@@ -199,6 +199,7 @@ Napi::Function EngineObject<E>::define(Napi::Env env) {
       T::template InstanceAccessor<&T::kick_token>("kickToken")};
   if constexpr (std::is_same_v<E, vtx::Engine>) {
     all.push_back(T::template InstanceAccessor<&T::counters>("counters"));
+    all.push_back(T::template InstanceMethod<&T::template safe<&T::run_near>>("runNear"));
     all.push_back(T::template InstanceMethod<&T::template safe<&T::is_between>>("isBetween"));
     all.push_back(T::template InstanceMethod<&T::template safe<&T::close_slice>>("closeSlice"));
   }
@@ -255,11 +256,25 @@ E& EngineObject<E>::open(const Napi::CallbackInfo& info) const {
 
 template <class E>
 Napi::Value EngineObject<E>::run(const Napi::CallbackInfo& info) {
+  return run_by(info, [](E& engine, uint64_t limit) -> auto& { return engine.run(limit); });
+}
+
+template <class E>
+Napi::Value EngineObject<E>::run_near(const Napi::CallbackInfo& info) {
+  if constexpr (std::is_same_v<E, vtx::Engine>) {
+    return run_by(info, [](E& engine, uint64_t limit) -> auto& { return engine.run_near(limit); });
+  }
+  return info.Env().Undefined();
+}
+
+template <class E>
+template <class Run>
+Napi::Value EngineObject<E>::run_by(const Napi::CallbackInfo& info, Run run) {
   const uint64_t limit = big(info, 0, "limitIcount");
   auto& engine = open(info);
   auto facts = exit_.Value();
   if (facts.ElementLength() != 4) throw Napi::TypeError::New(info.Env(), "exit was taken away");
-  const auto& record = engine.run(limit);
+  const auto& record = run(engine, limit);
   facts[0] = record.bytes;
   facts[1] = static_cast<double>(record.address);
   facts[2] = static_cast<double>(record.value & 0xffffffff);
@@ -442,6 +457,9 @@ Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
         {"referenceSteps", c.reference_steps}, {"stepsTakenBack", c.steps_taken_back},
         {"standingSteps", c.standing_steps},
         {"exits", c.exits},                {"windows", c.windows},
+        {"portExits", c.ports},            {"memoryExits", c.memory},
+        {"halts", c.halts},                {"tscExits", c.tsc},
+        {"msrExits", c.msrs},              {"slotsMade", engine.slots_made()},
         {"landed", l.landed()},            {"missed", l.missed()},
         {"landingSteps", l.steps()},       {"skidMax", l.skid_max()},
     };

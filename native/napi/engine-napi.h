@@ -27,6 +27,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
 
  private:
   Napi::Value run(const Napi::CallbackInfo& info);
+  template <class Run>
+  Napi::Value run_by(const Napi::CallbackInfo& info, Run run);
   Napi::Value exit_record(const Napi::CallbackInfo& info);
   void complete_read(const Napi::CallbackInfo& info);
   void set_interrupt_line(const Napi::CallbackInfo& info);
@@ -48,6 +50,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value counters(const Napi::CallbackInfo& info);
+  Napi::Value run_near(const Napi::CallbackInfo& info);
   Napi::Value is_between(const Napi::CallbackInfo& info);
   void close_slice(const Napi::CallbackInfo& info);
   // Turns what an engine throws into an Error with its words.

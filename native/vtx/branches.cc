@@ -13,6 +13,8 @@
 #include <cpuid.h>
 #include <cstring>
 
+#include "vtx/kvm.h"
+
 namespace twinstep::vtx {
 
 namespace {
@@ -65,32 +67,41 @@ bool model_of(const Processor& p, Model& out) {
   }
 }
 
+std::string words(const char* what, int error) {
+  return std::string(what) + ": " + std::strerror(error);
+}
+
 class PerfCounter : public BranchCounter {
  public:
   PerfCounter(int fd, uint64_t skid) : fd_(fd), skid_(skid) {}
   ~PerfCounter() override { close(fd_); }
   uint64_t count() override {
     uint64_t value = 0;
-    if (read(fd_, &value, sizeof value) != sizeof value) return last_;
-    return last_ = value;
+    // A pinned event that lost its counter reads as end of file.
+    if (read(fd_, &value, sizeof value) == sizeof value) return value;
+    throw Failure("the host counts branches no more");
   }
-  void alarm_after(uint64_t branches) override { period(branches); }
-  void no_alarm() override { period(uint64_t{1} << 62); }
+  bool alarm_after(uint64_t branches) override { return has_period(branches); }
+  void no_alarm() override {
+    if (!has_period(uint64_t{1} << 62)) throw Failure(words("the branch counter keeps its alarm", errno));
+  }
   uint64_t skid() const override { return skid_; }
 
  private:
-  void period(uint64_t branches) { ioctl(fd_, PERF_EVENT_IOC_PERIOD, &branches); }
+  // Linux refuses what its processor cannot do, and then leaves the period as it was.
+  bool has_period(uint64_t branches) { return ioctl(fd_, PERF_EVENT_IOC_PERIOD, &branches) == 0; }
   int fd_;
-  uint64_t skid_, last_ = 0;
+  uint64_t skid_;
 };
 
 class SteppedCounter : public BranchCounter {
  public:
   SteppedCounter(uint64_t skid, uint64_t seed) : skid_(skid), random_(seed | 1) {}
   uint64_t count() override { return count_; }
-  void alarm_after(uint64_t branches) override {
+  bool alarm_after(uint64_t branches) override {
     random_ = random_ * 6364136223846793005u + 1442695040888963407u;
     alarm_ = count_ + branches + (random_ >> 33) % (skid_ + 1);
+    return true;
   }
   void no_alarm() override { alarm_ = ~uint64_t{0}; }
   uint64_t skid() const override { return skid_; }
@@ -101,10 +112,6 @@ class SteppedCounter : public BranchCounter {
  private:
   uint64_t skid_, random_, count_ = 0, alarm_ = ~uint64_t{0};
 };
-
-std::string words(const char* what, int error) {
-  return std::string(what) + ": " + std::strerror(error);
-}
 
 }  // namespace
 

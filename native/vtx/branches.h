@@ -10,10 +10,10 @@ namespace twinstep::vtx {
 class BranchCounter {
  public:
   virtual ~BranchCounter() = default;
-  // Branches of the guest since the counter was made; exact at every exit.
+  // Branches of guests on this thread since the counter was made; exact at every exit.
   virtual uint64_t count() = 0;
-  // The guest is stopped soon after `count` branches from now.
-  virtual void alarm_after(uint64_t branches) = 0;
+  // The guest is stopped soon after `branches` from now. False: the host takes no such alarm, none is set.
+  virtual bool alarm_after(uint64_t branches) = 0;
   virtual void no_alarm() = 0;
   // Branches by which an alarm may come late.
   virtual uint64_t skid() const = 0;

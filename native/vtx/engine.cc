@@ -96,7 +96,11 @@ bool Engine::to_offset(u64 physical, u64& offset) const {
 
 // ---- the contract, but for run() ------------------------------------------------------------------
 
-const soft::ExitRecord& Engine::run(u64 limit) {
+const soft::ExitRecord& Engine::run(u64 limit) { return run_any(limit, false); }
+
+const soft::ExitRecord& Engine::run_near(u64 limit) { return run_any(limit, true); }
+
+const soft::ExitRecord& Engine::run_any(u64 limit, bool near) {
   {
     std::lock_guard lock(runner_mutex_);
     runner_ = static_cast<pid_t>(syscall(SYS_gettid));
@@ -108,7 +112,7 @@ const soft::ExitRecord& Engine::run(u64 limit) {
       e.runner_ = 0;
     }
   } leave{*this};
-  return positions_ == Positions::Steps ? run_steps(limit) : run_free(limit);
+  return positions_ == Positions::Steps ? run_steps(limit) : run_free(limit, near);
 }
 
 // In steps the reference reports the kick. It is told first: whoever sees kicked_ finds it kicked.
@@ -203,11 +207,15 @@ void Engine::set_tsc(u64 base, u64 mult) {
   state_.tsc_icount = icount();
 }
 
+u64 tsc_at(const State& s, u64 icount) {
+  using Wide = unsigned __int128;
+  return s.tsc_base + static_cast<u64>(Wide{icount - s.tsc_icount} * s.tsc_mult >> 32);
+}
+
 u64 Engine::tsc() {
   State s;
   get_state(s);
-  using Wide = unsigned __int128;
-  return s.tsc_base + static_cast<u64>(Wide{s.icount - s.tsc_icount} * s.tsc_mult >> 32);
+  return tsc_at(s, s.icount);
 }
 
 void Engine::seed_entropy(const u64 seed[4]) {

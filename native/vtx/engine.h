@@ -26,6 +26,8 @@ namespace twinstep::vtx {
 
 // Width of the code a state executes: 16, 32 or 64.
 u8 code_bits(const soft::State& s);
+// What the time stamp counter says at a position.
+u64 tsc_at(const soft::State& s, u64 icount);
 // The signal that brings a thread out of KVM_RUN.
 int kick_signal();
 
@@ -39,6 +41,10 @@ struct Counters {
   u64 standing_steps = 0;     // steps that changed nothing, done again by the software engine
   u32 last_other_exit = 0;    // how the last step ended that was taken back
   u64 exits = 0;              // exits the guest caused
+  // The same by kind, as KVM reports them.
+  u64 ports = 0, memory = 0, halts = 0;
+  u64 tsc = 0;                // the time, told in place
+  u64 msrs = 0;               // other MSRs, by the software engine
   u64 windows = 0;            // interrupt windows waited for
 };
 
@@ -53,6 +59,9 @@ class Engine {
 
   // As in softcpu/engine.h. run() throws Failure when KVM gives up.
   const soft::ExitRecord& run(u64 limit);
+  // The same for a limit of the caller's own choosing: with counted branches it may end at a position
+  // before it, at most Landing::reach() units, where landing on it would take single steps.
+  const soft::ExitRecord& run_near(u64 limit);
   void kick() noexcept;
   void complete_read(u64 value);
   void set_interrupt_line(bool raised);
@@ -79,6 +88,7 @@ class Engine {
   const Counters& counters() const { return counters_; }
   const Landing& landing() const { return landing_; }
   bool tells_tsc() const { return kvm_.tells_tsc(); }
+  u64 slots_made() const { return kvm_.slots_made(); }
 
  private:
   enum class Holder { Reference, Kvm };
@@ -101,7 +111,8 @@ class Engine {
   void forget_code_at(const soft::State& s);
 
   // free-run.cc
-  const soft::ExitRecord& run_free(u64 limit);
+  const soft::ExitRecord& run_any(u64 limit, bool near);
+  const soft::ExitRecord& run_free(u64 limit, bool near);
   const soft::ExitRecord* due(u64 limit);
   const soft::ExitRecord& report(soft::Exit reason);
   const soft::ExitRecord* run_reference(u64 limit);
@@ -109,11 +120,13 @@ class Engine {
   bool has_nmi();
   void go_on(u64 limit);
   void check_landing(u64 limit);
+  [[noreturn]] void miss();
   void enter();
   void take_exit();
   void take_access();
   void finish_read();
   void unit();
+  void tell_tsc();
   void hand_over(bool counts);
   bool on_reference_busy() const;
   Look look_at(const soft::State& s);

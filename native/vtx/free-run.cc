@@ -1,8 +1,8 @@
 // Letting the guest run until it leaves by itself, and counting that.
 //
 // A unit of position is an exit the guest caused and whose instruction has retired: a port or device
-// memory access, HLT, a TSC or MSR access that user space answers, an interrupt window it opened; and,
-// where branches are counted, a retired conditional branch. Both boards see the same units, whatever
+// memory access, HLT, a TSC or MSR access that user space answers; where no branches are counted an
+// interrupt window it opened; where they are, a retired conditional branch. Both boards see the same units, whatever
 // else made KVM come back in between (signals, missing pages, the host's own interrupts).
 #include <algorithm>
 #include <cstring>
@@ -57,10 +57,18 @@ bool Engine::has_nmi() {
   return state_.nmi_pending;
 }
 
-const ExitRecord& Engine::run_free(u64 limit) {
+// `near`: within reach of the limit, the next unit is one.
+const ExitRecord& Engine::run_free(u64 limit, bool near) {
   if (positions_ == Positions::Branches && !branches_) open_counter();
+  // The counter is the thread's: what guests of other engines did on it between two runs is not ours.
+  if (branches_) branches_seen_ = branches_->count();
   const bool must_land = positions_ == Positions::Branches && position_ < limit;
+  near &= must_land;
   for (;;) {
+    if (near && landing_.is_in_reach(position_, limit)) {
+      limit = position_ + 1;
+      near = false;
+    }
     const ExitRecord* e = on_reference_ ? run_reference(limit) : nullptr;
     if (!e && on_reference_) continue;
     if (!e) e = due(limit);
@@ -106,14 +114,20 @@ void Engine::go_on(u64 limit) {
   }
   const Landing::Next next = landing_.next(position_, limit);
   switch (next.move) {
-    case Landing::Move::Run: run_to_alarm(next.alarm - position_); return;
+    case Landing::Move::Run:
+      run_to_alarm(next.alarm - position_);
+      if (!landing_.ended(position_, limit)) miss();
+      return;
     case Landing::Move::Step: step_counted(); return;
     default: return;  // due() looks at the limit first
   }
 }
 
 void Engine::check_landing(u64 limit) {
-  if (landing_.next(position_, limit).move != Landing::Move::Missed) return;
+  if (landing_.next(position_, limit).move == Landing::Move::Missed) miss();
+}
+
+void Engine::miss() {
   throw Failure("the branch counter's alarm came " + std::to_string(landing_.skid_max()) +
                 " branches late: this processor cannot land");
 }
@@ -153,6 +167,7 @@ void Engine::take_exit() {
   switch (run.exit_reason) {
     case KVM_EXIT_IO:
       if (run.io.count != 1) {
+        counters_.ports++;
         hand_over(true);
       } else {
         take_access();
@@ -161,15 +176,25 @@ void Engine::take_exit() {
     case KVM_EXIT_MMIO: take_access(); return;
     case KVM_EXIT_HLT:
       halted_ = true;
+      counters_.halts++;
       unit();
       return;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
+      // The last stretch of a landing has no such exit, so where one lands it is no unit (0057).
       counters_.windows++;
-      unit();
+      if (positions_ == Positions::Exits) unit();
       return;
     case KVM_EXIT_SHUTDOWN: shutdown_ = true; return;
     case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR: hand_over(true); return;
+      if (run.msr.index == kTscMsr && !(run.s.regs.regs.rflags & soft::TF)) {
+        tell_tsc();
+        return;
+      }
+      [[fallthrough]];
+    case KVM_EXIT_X86_WRMSR:
+      counters_.msrs++;
+      hand_over(true);
+      return;
     case KVM_EXIT_INTERNAL_ERROR: hand_over(false); return;
     case KVM_EXIT_INTR:
     case KVM_EXIT_DEBUG: return;
@@ -190,6 +215,8 @@ void Engine::unit() {
 // instruction has retired, a read stops at once.
 void Engine::take_access() {
   kvm_run& run = kvm_.shared();
+  counters_.ports += run.exit_reason == KVM_EXIT_IO;
+  counters_.memory += run.exit_reason == KVM_EXIT_MMIO;
   for (;;) {
     u64 value = 0;
     if (run.exit_reason == KVM_EXIT_IO) {
@@ -251,14 +278,31 @@ bool Engine::on_reference_busy() const {
   return positions_ != Positions::Steps && on_reference_ && (read_answered_ || must_run_);
 }
 
+// RDTSC, RDTSCP and RDMSR of the same: KVM puts the value into the registers and goes past the
+// instruction. A Linux asks at every interrupt, so nothing is moved for it, least of all translations.
+// With TF the trap behind it would be pending in KVM, where no state finds it: not here.
+void Engine::tell_tsc() {
+  kvm_run& run = kvm_.shared();
+  run.msr.error = 0;
+  run.msr.data = tsc_at(state_, position_);
+  if (!kvm_.settle()) throw Failure("KVM: an answer with the time made another exit");
+  counters_.tsc++;
+  unit();
+}
+
 // ---- one instruction on the software engine -------------------------------------------------------
 
-// The instruction KVM stopped in is executed by the software engine, from its beginning.
+// The instruction KVM stopped in is executed by the software engine, from its beginning. What is under
+// way in KVM ends without effect: an MSR access changes registers only, which are put back.
 void Engine::hand_over(bool counts) {
   State s = state_;
   save_all(kvm_, s);
-  kvm_.take_dirty(dirty_.data());
-  kvm_.drop_pending();
+  const u32 reason = kvm_.shared().exit_reason;
+  const bool is_msr = reason == KVM_EXIT_X86_RDMSR || reason == KVM_EXIT_X86_WRMSR;
+  if (!is_msr || !kvm_.settle()) {
+    kvm_.take_dirty(dirty_.data());
+    kvm_.drop_pending();
+  }
   s.halted = s.in_shutdown = 0;
   s.nmi_pending = nmi_pending_;
   s.icount = position_;
@@ -361,7 +405,10 @@ void Engine::counted_on_reference() {
 }
 
 void Engine::run_to_alarm(u64 branches) {
-  branches_->alarm_after(branches);
+  if (!branches_->alarm_after(branches)) {
+    step_counted();
+    return;
+  }
   if (branches_->is_stepped()) {
     // A counter without hardware: the run is steps, the alarm comes when it says so.
     const u64 before = counters_.exits;

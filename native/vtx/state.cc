@@ -204,6 +204,7 @@ void load_all(Kvm& kvm, const State& from) {
   load_floating(kvm, from);
   MsrList msrs;
   for (const MsrField& m : kMsrs) msrs.add(m.index, from.*m.field);
+  if (kvm.keeps_tsc_aux()) msrs.add(kTscAuxMsr, from.tsc_aux);
   kvm.set_msrs(msrs);
   kvm_debugregs d{};
   std::memcpy(d.db, from.dr, sizeof d.db);

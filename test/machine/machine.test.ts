@@ -107,6 +107,26 @@ test('a timer stops the engine at its position, raises the line, and is delivere
   assert.ok(due > 1_900_000n && due < 2_100_000n, `${due}`);
 });
 
+test('near a limit: the engine chooses where; timers are met exactly all the same', () => {
+  const { engine, machine, calls } = setUp([
+    ...INIT_PIC,
+    out(0x43, 0x34),
+    out(0x40, 0xa9),
+    out(0x40, 0x04),
+  ]);
+  engine.endsEarly = 300n;
+  assert.is(machine.runSlice(900_000n, 'near'), 'limit');
+  assert.is(machine.position, 899_700n);
+  assert.is(machine.runSlice(899_900n, 'near'), 'limit', 'always one further');
+  assert.is(machine.position, 899_701n);
+  assert.is(machine.runSlice(900_000n), 'limit');
+  assert.is(machine.position, 900_000n);
+  const due = machine.nextDeadlineNs()!;
+  machine.runSlice(due + 100n, 'near');
+  assert.is(machine.position, due + 1n, 'the timer at its position, then one further');
+  assert.equal(calls(), ['line true', 'line false', 'interrupt 20']);
+});
+
 test('an idle guest: the slice ends, a clock step to the deadline wakes it', () => {
   const { machine, calls } = setUp([
     ...INIT_PIC,

@@ -56,6 +56,13 @@ export class ScriptedEngine implements Engine {
     return next.reason;
   }
 
+  /** So much before a limit that is near. */
+  endsEarly = 0n;
+  runNear(limit: bigint): ExitReason {
+    const early = limit - this.endsEarly;
+    return this.run(early > this.at ? early : this.at + 1n);
+  }
+
   completeRead(low: number, high: number): void {
     this.calls.push(`read ${low.toString(16)} ${high.toString(16)}`);
   }

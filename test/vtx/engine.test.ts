@@ -1,7 +1,8 @@
 // The hardware engine on this machine's own KVM, where it works: a short look at each way of running.
 // The long one is `npm run test:vtx`, inside emulated processors.
 import { Worker } from 'node:worker_threads';
-import { kick, probeKvm, VtxEngine } from '../../native/index.ts';
+import { VtxEngine as BranchEngine } from '../../firmware/host/vtx-engine.ts';
+import { type GuestMemory, kick, probeKvm, VtxEngine } from '../../native/index.ts';
 import { assert, repoPath, seededRandom, suite } from '../harness/index.ts';
 import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
@@ -11,6 +12,7 @@ import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 import { runsRewritten } from './rewritten.ts';
+import { tellsTime } from './told.ts';
 
 const test = suite('vtx/engine');
 const probe = probeKvm();
@@ -26,6 +28,10 @@ const branches =
   (memory) =>
     new VtxEngine(memory, 'stepped-branches', skid, seed);
 const counters = (machine: TestMachine) => (machine.engine as VtxEngine).counters;
+/** As native/softcpu/cpu.h has them: general registers, RIP, RFLAGS. */
+const registers = (machine: TestMachine) => [
+  ...new BigUint64Array(machine.engine.getState().slice(16, 16 + 19 * 8).buffer),
+];
 
 for (const name of ['busy', 'faults', 'paging', 'modes', 'fpu']) {
   test(
@@ -89,6 +95,27 @@ test('FS and GS keep the base an MSR gave them, also with a null selector', () =
   );
   assert.equal([bases[4 * 3], bases[5 * 3]], [0x12345000n, 0x12345000n]);
   for (const machine of [hard, soft, free, next]) machine.close();
+});
+
+const RDMSR = [0x0f, 0x32];
+
+for (const ask of ['RDTSC', 'RDTSCP', 'RDMSR'] as const) {
+  if (ask !== 'RDMSR' && !probe.tellsTsc) continue;
+  test(`exits: ${ask} is answered in place, as the software engine answers it`, () =>
+    tellsTime(exits, ask));
+}
+
+test('exits: another MSR goes to the software engine, and no translation is lost either', () => {
+  const code = [raw.movEcx(0x1b), RDMSR, [0x0f, 0x30], RDMSR, raw.halt]; // APIC base: rdmsr, wrmsr
+  const hard = new TestMachine(raw.rawGuest(...code), undefined, exits);
+  const soft = new TestMachine(raw.rawGuest(...code), undefined, softEngine);
+  const { slotsMade } = counters(hard);
+  assert.is(hard.engine.run(9n), Exit.halt);
+  assert.is(soft.run(9n), 'halt');
+  assert.equal(registers(hard), registers(soft));
+  assert.is(counters(hard).msrExits, 3);
+  assert.is(counters(hard).slotsMade, slotsMade);
+  for (const each of [hard, soft]) each.close();
 });
 
 test('exits: a handler that was rewritten is not run as it was', () => {
@@ -240,6 +267,26 @@ test(
     assert.is(backup.progress, 'waiting');
     assert.ok(takeOver(backup, 9, { ...world, rounds: 20 }) > 0);
     for (const each of [plant, again.plant, backup.plant]) each.close();
+  },
+  slow,
+);
+
+test(
+  'the plant controller, recorded by branches near its limits, is replayed exactly to the end',
+  () => {
+    let seed = 0;
+    const engines: VtxEngine[] = [];
+    const make = (memory: GuestMemory) => {
+      engines.push(new VtxEngine(memory, 'stepped-branches', 60, ++seed));
+      return new BranchEngine('vtx-branches', engines.at(-1)!);
+    };
+    const { plant, entries } = recordPlant(make, 7, { rounds: 40, sliceMax: 1_500 });
+    const again = replayPlant(make, entries);
+    assert.is(again.progress, 'ended', again.replayer.divergence?.what);
+    assert.equal(again.plant.fingerprint(), plant.fingerprint());
+    const [recorded, replayed] = engines.map(({ counters }) => counters.landingSteps);
+    assert.ok(recorded! * 3 < replayed!, `${recorded} steps to land, then ${replayed}`);
+    for (const each of [plant, again.plant]) each.close();
   },
   slow,
 );

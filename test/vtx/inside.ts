@@ -14,6 +14,7 @@ import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 import { runsRewritten } from './rewritten.ts';
+import { tellsTime, timePerSecond } from './told.ts';
 
 // Emulated processors are slow, Bochs slower than QEMU: how much is done is a matter of patience.
 const SCALE = Number(process.argv[2] ?? '1');
@@ -331,6 +332,13 @@ test('free: a handler that was rewritten is not run as it was', () => {
   return `${faults} faults`;
 });
 test('free: exits', () => exitRate(10_000 * SCALE));
+for (const ask of ['RDTSC', 'RDTSCP', 'RDMSR'] as const) {
+  if (ask !== 'RDMSR' && !probe.tellsTsc) continue;
+  test(`free: ${ask} is answered in place, as the software engine answers it`, () => {
+    tellsTime(vtx('exits'), ask);
+    return `${timePerSecond(vtx('exits'), ask, 5_000 * SCALE).toFixed(0)} answers/s`;
+  });
+}
 test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
 for (const skid of [0, 60, 120])
   test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));

@@ -90,7 +90,9 @@ bool land(Processor& p, vtx::Landing& landing, u64 target, u64 skid) {
       case vtx::Landing::Move::Step: p.step(); break;
       case vtx::Landing::Move::Run:
         if (next.alarm + landing.margin() != target) fail("alarm", target, next.alarm);
+        if (next.alarm - p.branches() <= vtx::Landing::kShortest) fail("short alarm", target, next.alarm);
         p.run_to_alarm(next.alarm, skid);
+        if (!landing.ended(p.branches(), target)) return false;
         break;
     }
   }
@@ -100,7 +102,7 @@ void lands(std::mt19937_64& random, u64 skid) {
   Processor hurried(random), careful(random);
   vtx::Landing landing(skid + 4);
   for (u64 n = 0, target = 0; n < 12; n++) {
-    target += 1 + random() % (3 * skid + 20);
+    target += 1 + random() % (3 * skid + 300);
     if (!land(hurried, landing, target, skid)) fail("missed", target, hurried.branches());
     while (careful.branches() < target) careful.step();
     const soft::State a = hurried.state(), b = careful.state();
@@ -116,9 +118,9 @@ void refuses(std::mt19937_64& random) {
   vtx::Landing landing(8);
   u64 target = 0;
   for (int n = 0; n < 200; n++) {
-    target = p.branches() + 60;
+    target = p.branches() + 160;
     if (!land(p, landing, target, 500)) {
-      if (landing.missed() != 1 || p.branches() <= target) fail("refusal", target, p.branches());
+      if (landing.missed() != 1 || p.branches() < target) fail("refusal", target, p.branches());
       return;
     }
   }
