@@ -9,6 +9,7 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
+import { asStepped, COUNTED, cutAndMoved, longRuns } from './by-branches.ts';
 import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
@@ -226,11 +227,7 @@ function landings(skid: number, branches: number): string {
 
 // ---- record and replay ----------------------------------------------------------------------------
 
-function recordAndReplay(
-  kind: 'vtx-exits' | 'vtx-steps',
-  rounds: number,
-  sliceMax: number,
-): string {
+function recordAndReplay(kind: EngineKind, rounds: number, sliceMax: number): string {
   const begunMs = performance.now();
   const world = { rounds, sliceMax };
   const { plant, entries } = recordPlant(engineOf(kind), 7, world);
@@ -249,7 +246,7 @@ function recordAndReplay(
   return found;
 }
 
-function takeover(kind: 'vtx-exits' | 'vtx-steps', rounds: number, sliceMax: number): string {
+function takeover(kind: EngineKind, rounds: number, sliceMax: number): string {
   const world = { rounds, sliceMax };
   const { plant, entries } = recordPlant(engineOf(kind), 8, world);
   const length = Math.floor(entries.length * (0.3 + 0.5 * random.float()));
@@ -343,6 +340,18 @@ await later('a run without exits is closed by registers and pages', closing);
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader(probe.tellsTsc));
 test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
+if (probe.countsBranches) {
+  test('branches: long runs', longRuns);
+  for (const name of COUNTED) {
+    test(`branches: ${name} as in steps`, () => asStepped(name, 2_000 * SCALE, random));
+    test(`branches: ${name}, cut in pieces and moved`, () => cutAndMoved(name, random));
+  }
+  test('branches: plant recorded and replayed', () => recordAndReplay('vtx-branches', 400, 2_000));
+  test('branches: the backup takes over', () => takeover('vtx-branches', 400, 2_000));
+  await later('branches: two processes, SIGKILL of the primary', () =>
+    pair('vtx-branches', 2_000, 200),
+  );
+}
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

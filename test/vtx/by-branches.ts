@@ -1,0 +1,105 @@
+// Positions by the processor's own branch counter, ended by its own late alarms: only where there is a PMU, on
+// a board or in the Bochs of test/vtx/emulators. One engine lives at a time: the counter is the thread's.
+import { commission } from '../../firmware/host/commissioning.ts';
+import { VtxEngine } from '../../native/index.ts';
+import type { SeededRandom } from '../harness/random.ts';
+import { GUESTS, loadGuest } from '../softcpu/guest.ts';
+import { differences, type Snapshot, TestMachine } from '../softcpu/machine.ts';
+import type { MakeEngine } from '../softcpu/under-test.ts';
+
+/**
+ * `paging` insists on what the software engine defines (translations that follow the tables at once), and
+ * what `tsc` reads is the host's own on a stock KVM.
+ */
+export const COUNTED = GUESTS.filter((name) => name !== 'paging' && name !== 'tsc');
+
+const LONG_RUNS = [1_000, 10_000, 100_000, 1_000_000, 5_000_000, 20_000_000];
+const LIFE_MAX = 10_000_000n;
+
+const counted: MakeEngine = (memory) => new VtxEngine(memory, 'branches');
+const stepped: MakeEngine = (memory) => new VtxEngine(memory, 'stepped-branches', 0, 1);
+
+const copyOf = ({ state, memory, devices }: Snapshot): Snapshot => ({
+  state: state.slice(),
+  memory: memory.slice(),
+  devices: structuredClone(devices),
+});
+
+function mustBeEqual(found: Snapshot, wanted: Snapshot, where: string): void {
+  const differing = differences(found, wanted);
+  if (differing.length > 0) throw new Error([`differs ${where}:`, ...differing].join('\n'));
+}
+
+/** A guest that counts its own branches, alone with the counter for seconds. */
+export function longRuns(): string {
+  const gaps = [...LONG_RUNS];
+  const { problem, skidMax, landings } = commission(
+    (memory) => new VtxEngine(memory, 'branches'),
+    LONG_RUNS.length,
+    () => gaps.shift() ?? 1,
+  );
+  if (problem !== undefined) throw new Error(problem);
+  return `${landings} runs of 1,000 to 20 million branches, latest alarm ${skidMax}`;
+}
+
+/** At each target the machine is as if it had come there by single steps. */
+export function asStepped(name: string, branches: number, random: SeededRandom): string {
+  const targets: bigint[] = [];
+  for (let at = 0; at < branches; ) {
+    at += 1 + random.int(branches / 3);
+    targets.push(BigInt(at));
+  }
+  const [slow, stops] = alongTargets(name, stepped, targets);
+  const [fast, ends, words] = alongTargets(name, counted, targets);
+  if (String(ends) !== String(stops)) throw new Error(`ended with ${ends}, in steps ${stops}`);
+  for (const [n, found] of fast.entries())
+    mustBeEqual(found, slow[n] as Snapshot, `at ${targets[n]}`);
+  return `${fast.length} targets, ${words}`;
+}
+
+function alongTargets(
+  name: string,
+  make: MakeEngine,
+  targets: readonly bigint[],
+): [Snapshot[], string[], string] {
+  const machine = new TestMachine(loadGuest(name), undefined, make);
+  const seen: Snapshot[] = [];
+  const stops: string[] = [];
+  for (const target of targets) {
+    stops.push(machine.run(target));
+    seen.push(copyOf(machine.view));
+    if (stops.at(-1) !== 'limit') break;
+  }
+  const { landed, missed, skidMax } = (machine.engine as VtxEngine).counters;
+  machine.close();
+  return [seen, stops, `${landed} landings, ${missed} missed, latest alarm ${skidMax}`];
+}
+
+/** A whole life in one run, and in pieces, each on an engine of its own: the same to the bit. */
+export function cutAndMoved(name: string, random: SeededRandom): string {
+  const whole = new TestMachine(loadGuest(name), undefined, counted);
+  const stop = whole.run(LIFE_MAX);
+  const [end, length] = [copyOf(whole.view), Number(whole.icount)];
+  whole.close();
+  if (stop === 'limit') throw new Error(`no end within ${LIFE_MAX}`);
+  let machine = new TestMachine(loadGuest(name), undefined, counted);
+  let [pieces, skidMax] = [1, 0];
+  const gap = () => BigInt(1 + random.int(Math.max(400, length / 8)));
+  for (;;) {
+    const until = machine.icount + gap();
+    const found = machine.run(until);
+    skidMax = Math.max(skidMax, (machine.engine as VtxEngine).counters.skidMax);
+    if (found !== 'limit') break;
+    if (machine.icount !== until) throw new Error(`a run to ${until} ended at ${machine.icount}`);
+    const view = copyOf(machine.view);
+    machine.close();
+    machine = TestMachine.from(view, counted);
+    pieces++;
+  }
+  try {
+    mustBeEqual(machine.view, end, `at the end, ${length}`);
+  } finally {
+    machine.close();
+  }
+  return `${length} units in ${pieces} pieces, latest alarm ${skidMax}`;
+}
