@@ -19,11 +19,14 @@ const LIFE_MAX = 10_000_000n;
 const counted: MakeEngine = (memory) => new VtxEngine(memory, 'branches');
 const stepped: MakeEngine = (memory) => new VtxEngine(memory, 'stepped-branches', 0, 1);
 
-const copyOf = ({ state, memory, devices }: Snapshot): Snapshot => ({
-  state: state.slice(),
-  memory: memory.slice(),
-  devices: structuredClone(devices),
-});
+interface Seen extends Snapshot {
+  readonly position: bigint;
+}
+
+function copyOf({ view: { state, memory, devices }, icount }: TestMachine): Seen {
+  const kept = { state: state.slice(), memory: memory.slice(), devices: structuredClone(devices) };
+  return { ...kept, position: icount };
+}
 
 function mustBeEqual(found: Snapshot, wanted: Snapshot, where: string): void {
   const differing = differences(found, wanted);
@@ -61,42 +64,42 @@ function alongTargets(
   name: string,
   make: MakeEngine,
   targets: readonly bigint[],
-): [Snapshot[], string[], string] {
+): [Seen[], string[], string] {
   const machine = new TestMachine(loadGuest(name), undefined, make);
-  const seen: Snapshot[] = [];
+  const seen: Seen[] = [];
   const stops: string[] = [];
-  for (const target of targets) {
-    stops.push(machine.run(target));
-    seen.push(copyOf(machine.view));
-    if (stops.at(-1) !== 'limit') break;
+  try {
+    for (const target of targets) {
+      stops.push(machine.run(target));
+      seen.push(copyOf(machine));
+      if (stops.at(-1) !== 'limit') break;
+    }
+    const { landed, missed, skidMax } = (machine.engine as VtxEngine).counters;
+    return [seen, stops, `${landed} landings, ${missed} missed, latest alarm ${skidMax}`];
+  } finally {
+    machine.close();
   }
-  const { landed, missed, skidMax } = (machine.engine as VtxEngine).counters;
-  machine.close();
-  return [seen, stops, `${landed} landings, ${missed} missed, latest alarm ${skidMax}`];
 }
 
 /** A whole life in one run, and in pieces, each on an engine of its own: the same to the bit. */
 export function cutAndMoved(name: string, random: SeededRandom): string {
-  const whole = new TestMachine(loadGuest(name), undefined, counted);
-  const stop = whole.run(LIFE_MAX);
-  const [end, length] = [copyOf(whole.view), Number(whole.icount)];
-  whole.close();
-  if (stop === 'limit') throw new Error(`no end within ${LIFE_MAX}`);
+  const [[end], [stop]] = alongTargets(name, counted, [LIFE_MAX]);
+  if (end === undefined || stop === 'limit') throw new Error(`no end within ${LIFE_MAX}`);
+  const length = Number(end.position);
   let machine = new TestMachine(loadGuest(name), undefined, counted);
   let [pieces, skidMax] = [1, 0];
-  const gap = () => BigInt(1 + random.int(Math.max(400, length / 8)));
-  for (;;) {
-    const until = machine.icount + gap();
-    const found = machine.run(until);
-    skidMax = Math.max(skidMax, (machine.engine as VtxEngine).counters.skidMax);
-    if (found !== 'limit') break;
-    if (machine.icount !== until) throw new Error(`a run to ${until} ended at ${machine.icount}`);
-    const view = copyOf(machine.view);
-    machine.close();
-    machine = TestMachine.from(view, counted);
-    pieces++;
-  }
   try {
+    for (;;) {
+      const until = machine.icount + BigInt(1 + random.int(Math.max(400, length / 8)));
+      const found = machine.run(until);
+      skidMax = Math.max(skidMax, (machine.engine as VtxEngine).counters.skidMax);
+      if (found !== 'limit') break;
+      if (machine.icount !== until) throw new Error(`a run to ${until} ended at ${machine.icount}`);
+      const view = copyOf(machine);
+      machine.close();
+      machine = TestMachine.from(view, counted);
+      pieces++;
+    }
     mustBeEqual(machine.view, end, `at the end, ${length}`);
   } finally {
     machine.close();
