@@ -30,7 +30,12 @@ function copyOf({ view: { state, memory, devices }, icount }: TestMachine): Seen
 
 function mustBeEqual(found: Snapshot, wanted: Snapshot, where: string): void {
   const differing = differences(found, wanted);
-  if (differing.length > 0) throw new Error([`differs ${where}:`, ...differing].join('\n'));
+  if (differing.length === 0) return;
+  const at = found.memory.findIndex((byte, n) => byte !== wanted.memory[n]) & ~7;
+  const word = ({ memory }: Snapshot) => Buffer.from(memory.subarray(at, at + 8)).toString('hex');
+  if (at >= 0)
+    differing.push(`bytes from 0x${at.toString(16)}: ${word(found)}, not ${word(wanted)}`);
+  throw new Error([`differs ${where}:`, ...differing].join('\n'));
 }
 
 /** A guest that counts its own branches, alone with the counter for seconds. */
