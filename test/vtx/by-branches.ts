@@ -28,14 +28,15 @@ function copyOf({ view: { state, memory, devices }, icount }: TestMachine): Seen
   return { ...kept, position: icount };
 }
 
-function mustBeEqual(found: Snapshot, wanted: Snapshot, where: string): void {
+function mustBeEqual(found: Seen, wanted: Seen, where: string): void {
   const differing = differences(found, wanted);
   if (differing.length === 0) return;
   const at = found.memory.findIndex((byte, n) => byte !== wanted.memory[n]) & ~7;
   const word = ({ memory }: Snapshot) => Buffer.from(memory.subarray(at, at + 8)).toString('hex');
   if (at >= 0)
     differing.push(`bytes from 0x${at.toString(16)}: ${word(found)}, not ${word(wanted)}`);
-  throw new Error([`differs ${where}:`, ...differing].join('\n'));
+  const positions = `position ${found.position}, not ${wanted.position}`;
+  throw new Error([`differs ${where}: ${positions}`, ...differing].join('\n'));
 }
 
 /** A guest that counts its own branches, alone with the counter for seconds. */
@@ -60,8 +61,7 @@ export function asStepped(name: string, branches: number, random: SeededRandom):
   const [slow, stops] = alongTargets(name, stepped, targets);
   const [fast, ends, words] = alongTargets(name, counted, targets);
   if (String(ends) !== String(stops)) throw new Error(`ended with ${ends}, in steps ${stops}`);
-  for (const [n, found] of fast.entries())
-    mustBeEqual(found, slow[n] as Snapshot, `at ${targets[n]}`);
+  for (const [n, found] of fast.entries()) mustBeEqual(found, slow[n] as Seen, `at ${targets[n]}`);
   return `${fast.length} targets, ${words}`;
 }
 
@@ -114,7 +114,7 @@ export function cutAndMoved(
       machine = TestMachine.from(view, counted);
       pieces++;
     }
-    mustBeEqual(machine.view, end, `at the end, ${length}`);
+    mustBeEqual(copyOf(machine), end, 'at the end');
   } finally {
     machine.close();
   }
