@@ -36,7 +36,7 @@ function mustBeEqual(found: Seen, wanted: Seen, where: string): void {
   if (at >= 0)
     differing.push(`bytes from 0x${at.toString(16)}: ${word(found)}, not ${word(wanted)}`);
   const positions = `position ${found.position}, not ${wanted.position}`;
-  throw new Error([`differs ${where}: ${positions}`, ...differing].join('\n'));
+  throw new Error([`differs, ${where}: ${positions}`, ...differing].join('\n'));
 }
 
 /** A guest that counts its own branches, alone with the counter for seconds. */
@@ -84,6 +84,16 @@ function alongTargets(
   } finally {
     machine.close();
   }
+}
+
+/** Whole lives, without a landing: each has as many branches as the first, and ends the same. */
+export function countedAlike(name: string, lives: number): string {
+  const [[first]] = alongTargets(name, counted, [LIFE_MAX]);
+  for (let n = 1; n < lives; n++) {
+    const [[again]] = alongTargets(name, counted, [LIFE_MAX]);
+    mustBeEqual(again as Seen, first as Seen, `life ${n + 1}`);
+  }
+  return `${lives} lives of ${first?.position} units`;
 }
 
 /**

@@ -9,7 +9,7 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
-import { asStepped, COUNTED, cutAndMoved, longRuns } from './by-branches.ts';
+import { asStepped, COUNTED, countedAlike, cutAndMoved, longRuns } from './by-branches.ts';
 import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
@@ -360,6 +360,7 @@ test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
 if (probe.countsBranches) {
   test('branches: long runs', longRuns);
   for (const name of COUNTED) {
+    test(`branches: ${name}, counted alike each time`, () => countedAlike(name, 5));
     test(`branches: ${name} as in steps`, () => asStepped(name, 1_000 * SCALE, random));
     test(`branches: ${name}, cut in pieces and moved`, () => cutAndMoved(name, random, isKnown));
   }
