@@ -9,7 +9,14 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
-import { asStepped, COUNTED, countedAlike, cutAndMoved, longRuns } from './by-branches.ts';
+import {
+  asStepped,
+  COUNTED,
+  countedAlike,
+  countsLoops,
+  cutAndMoved,
+  longRuns,
+} from './by-branches.ts';
 import { closesSlices } from './closing.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
@@ -359,6 +366,7 @@ test('a guest that reads the time stamp counter', () => clockReader(probe.tellsT
 test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
 if (probe.countsBranches) {
   test('branches: long runs', longRuns);
+  test('branches: JECXZ and LOOP, taken or not', countsLoops);
   for (const name of COUNTED) {
     test(`branches: ${name}, counted alike each time`, () => countedAlike(name, 5));
     test(`branches: ${name} as in steps`, () => asStepped(name, 1_000 * SCALE, random));
