@@ -2,122 +2,15 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP] [--linux]
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { join } from 'node:path';
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP] [--linux] [--newer-qemu]
+//     npm run test:vtx -- --pmu ...   # by counted branches, on a Bochs with a PMU
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { DebianError } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
 import { optionsOf } from '../harness/options.ts';
-import { type ImageOptions, type VtxImage, vtxImage } from './image.ts';
-
-interface Emulator {
-  readonly name: string;
-  readonly needs: readonly string[];
-  readonly module: ImageOptions['module'];
-  readonly minutesMax: number;
-  readonly scale: number;
-  start(image: VtxImage, folder: string): { child: ChildProcess; serial: string };
-}
-
-const COMMAND_LINE =
-  'console=ttyS0,115200 quiet nokaslr mitigations=off no_timer_check cryptomgr.notests initcall_blacklist=crypto_kdf108_init,load_system_certificate_list';
-
-/** Emulators get what others leave of the processor. */
-function nice(command: string, args: readonly string[], cwd: string): ChildProcess {
-  const log = openSync(join(cwd, 'emulator.log'), 'w');
-  const child = spawn('nice', ['-n', '15', command, ...args], { cwd, stdio: ['ignore', log, log] });
-  closeSync(log);
-  return child;
-}
-
-const QEMU: Emulator = {
-  name: 'qemu-svm',
-  needs: ['qemu-system-x86_64'],
-  module: 'kvm-amd',
-  minutesMax: 20,
-  scale: 1,
-  start({ kernel, initrd }, folder) {
-    const serial = join(folder, 'serial.txt');
-    const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-m', '1536', '-no-reboot'];
-    const plain = [
-      '-nodefaults',
-      '-no-user-config',
-      '-display',
-      'none',
-      '-serial',
-      `file:${serial}`,
-    ];
-    const boot = ['-kernel', kernel, '-initrd', initrd, '-append', COMMAND_LINE];
-    return { child: nice('qemu-system-x86_64', [...machine, ...plain, ...boot], folder), serial };
-  },
-};
-
-const BOCHS: Emulator = {
-  name: 'bochs-vmx',
-  needs: ['bochs', 'grub-mkrescue', 'xorriso'],
-  module: 'kvm-intel',
-  minutesMax: 45,
-  scale: 1,
-  start({ kernel, initrd }, folder) {
-    makeIso(kernel, initrd, folder);
-    writeFileSync(join(folder, 'bochsrc'), BOCHSRC);
-    writeFileSync(join(folder, 'go.rc'), 'c\n');
-    const args = ['-q', '-f', 'bochsrc', '-rc', 'go.rc'];
-    return { child: nice('bochs', args, folder), serial: join(folder, 'serial.txt') };
-  },
-};
-
-const GRUB = `serial --unit=0 --speed=115200
-terminal_output serial
-set timeout=0
-menuentry t { linux /vmlinuz ${COMMAND_LINE}
- initrd /initrd }
-`;
-
-function makeIso(kernel: string, initrd: string, folder: string): void {
-  const root = join(folder, 'iso');
-  mkdirSync(join(root, 'boot/grub'), { recursive: true });
-  writeFileSync(join(root, 'boot/grub/grub.cfg'), GRUB);
-  copyFileSync(kernel, join(root, 'vmlinuz'));
-  copyFileSync(initrd, join(root, 'initrd'));
-  const lean = ['--fonts=', '--locales=', '--themes='];
-  const made = spawnSync('grub-mkrescue', [...lean, '-o', 'boot.iso', 'iso'], { cwd: folder });
-  if (made.status !== 0) throw new Error(`grub-mkrescue: ${made.stderr}`);
-}
-
-const BOCHSRC = `plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, serial=true, gameport=false, iodebug=false
-config_interface: textconfig
-display_library: rfb, options="timeout=0, hideIPS"
-memory: guest=1024, host=1024
-romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
-vgaromimage: file=/usr/share/vgabios/vgabios.bin
-cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=1, ignore_bad_msrs=1
-pci: enabled=1, chipset=i440fx
-ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=cdrom, path=boot.iso, status=inserted
-ata1: enabled=0
-boot: cdrom
-clock: sync=none, time0=utc, rtc_sync=0
-com1: enabled=1, mode=file, dev=serial.txt
-floppya: type=none
-mouse: enabled=0
-log: bochs.log
-debugger_log: bochsdbg.log
-panic: action=fatal
-error: action=ignore
-info: action=ignore
-debug: action=ignore
-`;
+import { BOCHS, bochsWithPmu, type Emulator, newerQemu, QEMU } from './emulators.ts';
+import { type ImageOptions, vtxImage } from './image.ts';
 
 interface Result {
   passed: number;
@@ -191,11 +84,19 @@ const { values, positionals } = optionsOf('npm run test:vtx', {
     modules: { type: 'string' },
     only: { type: 'string' },
     linux: { type: 'boolean' },
+    pmu: { type: 'boolean' },
+    'newer-qemu': { type: 'boolean' },
   },
 });
-const wanted = [QEMU, BOCHS].filter(
-  ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
-);
+/** What a PMU is for; all the rest runs without one. */
+const BY_BRANCHES = '^(this KVM|branches|commissioning)';
+const isPmu = values.pmu === true;
+const note = (line: string) => console.log(`# ${line}`);
+const wanted = isPmu
+  ? [bochsWithPmu(note)]
+  : [values['newer-qemu'] === true ? newerQemu(note) : QEMU, BOCHS].filter(
+      ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
+    );
 const scale = values.scale === undefined ? undefined : Number(values.scale);
 const total: Result = { passed: 0, failed: 0 };
 try {
@@ -203,8 +104,10 @@ try {
     const options = scale === undefined ? {} : { scale };
     const { passed, failed } = await run(emulator, {
       ...options,
-      ...{ modules: values.modules, only: values.only ?? '' },
-      ...(values.linux === true ? { linux: 'vtx-exits' as const } : {}),
+      ...{ modules: values.modules, only: values.only ?? (isPmu ? BY_BRANCHES : '') },
+      ...(values.linux === true
+        ? { linux: isPmu ? ('vtx' as const) : ('vtx-exits' as const) }
+        : {}),
     });
     total.passed += passed;
     total.failed += failed;
