@@ -61,7 +61,8 @@ async function measure(): Promise<DeathsMeasured> {
 
 /** What was lost when, and how the other board came to lead: milliseconds. */
 function inWords({ udpBlackoutMs, told, primary }: RoundResult, rig: TwinRig): string {
-  const { cause, timeline } = rig.boards[primary].status?.lastTakeover ?? {};
+  // Between two reigns nobody says that it leads.
+  const { cause, timeline } = rig.boards[primary]?.status?.lastTakeover ?? {};
   const { silenceMs, gateMs, liveMs, firstOutputMs } = timeline ?? {};
   const times = [silenceMs, gateMs, liveMs, firstOutputMs].map((ms) => ms?.toFixed(0) ?? '-');
   return `${udpBlackoutMs?.toFixed(0)} ms; lost at ${told.join(', ')}; ${cause}, silence, gate, live, first output ${times.join(' ')}`;
