@@ -234,7 +234,7 @@ Text compare(const Case& c, const Memory& before, const Snapshot& cpu, const Mem
 
 // ---- the loop -----------------------------------------------------------------------------------
 struct Tally {
-  u64 run = 0, faults = 0, wrong = 0;
+  u64 run = 0, faults = 0, wrong = 0, open = 0;
 };
 
 bool listed(const Text& list, const Text& name) {
@@ -246,6 +246,7 @@ struct Oracle {
   std::vector<Entry> entries;
   EngineMachine engine;
   bool has_32 = false;
+  const bool is_intel = host_is_intel();
   Tally tally[static_cast<u32>(Family::kCount)];
   std::map<Text, u64> wrong_by_name;
 
@@ -294,7 +295,10 @@ void Oracle::one(u64 number) {
   t.run++;
   if (cpu.vector != kNoFault) t.faults++;
   const Text differences = compare(c, before, cpu, cpu_memory, ours, engine_memory);
-  const bool wrong = !differences.empty(), single = o.only >= 0;
+  const bool differs = !differences.empty(), single = o.only >= 0;
+  const bool open = differs && is_intel && vendors_differ(c, cpu, ours);
+  const bool wrong = differs && !open;
+  if (open) t.open++;
   if (wrong) t.wrong++;
   const bool enough = wrong && ++wrong_by_name[e.name] > 3 && !o.verbose;
   if (!single && (!wrong || enough)) return;
@@ -304,13 +308,14 @@ void Oracle::one(u64 number) {
 
 int Oracle::summary() {
   bool wrong = false;
-  printf("%-10s %10s %10s %10s\n", "family", "cases", "faults", "different");
+  printf("%-10s %10s %10s %10s %10s\n", "family", "cases", "faults", "open", "different");
   for (u32 f = 0; f < static_cast<u32>(Family::kCount); f++) {
     const Tally& t = tally[f];
     if (t.run == 0) continue;
     wrong = wrong || t.wrong != 0;
-    printf("%-10s %10llu %10llu %10llu\n", kFamilyNames[f], static_cast<unsigned long long>(t.run),
-           static_cast<unsigned long long>(t.faults), static_cast<unsigned long long>(t.wrong));
+    printf("%-10s %10llu %10llu %10llu %10llu\n", kFamilyNames[f], static_cast<unsigned long long>(t.run),
+           static_cast<unsigned long long>(t.faults), static_cast<unsigned long long>(t.open),
+           static_cast<unsigned long long>(t.wrong));
   }
   for (const auto& [name, count] : wrong_by_name) {
     printf("  %-28s %llu\n", name.c_str(), static_cast<unsigned long long>(count));

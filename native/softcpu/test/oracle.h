@@ -154,6 +154,10 @@ void make_case(Random& r, const Entry& e, u32 bits, Case& out, Memory& memory);
 u64 undefined_flags(const Case& c);
 bool undefined_result(const Case& c);
 
+// What Intel's and AMD's processors do each in their own way, the engine as AMD's.
+bool host_is_intel();
+bool vendors_differ(const Case& c, const Snapshot& cpu, const Snapshot& engine);
+
 // ---- the two machines ---------------------------------------------------------------------------
 // Both take code and state from the case and memory from `memory`, and leave the result there.
 void native_start();
