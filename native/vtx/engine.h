@@ -127,6 +127,7 @@ class Engine {
   void finish_read();
   void unit();
   void tell_tsc();
+  bool is_rdtscp_at(u64 rip);
   void hand_over(bool counts);
   bool on_reference_busy() const;
   Look look_at(const soft::State& s);

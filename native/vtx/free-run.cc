@@ -2,8 +2,8 @@
 //
 // A unit of position is an exit the guest caused and whose instruction has retired: a port or device
 // memory access, HLT, a TSC or MSR access that user space answers; where no branches are counted an
-// interrupt window it opened; where they are, a retired conditional branch. Both boards see the same units, whatever
-// else made KVM come back in between (signals, missing pages, the host's own interrupts).
+// interrupt window it opened; where they are, a retired conditional branch. Both boards see the same
+// units, whatever else made KVM come back in between (signals, missing pages, the host's interrupts).
 #include <algorithm>
 #include <cstring>
 
@@ -106,31 +106,6 @@ void Engine::close_slice() {
 }
 
 // ---- in the guest ---------------------------------------------------------------------------------
-
-void Engine::go_on(u64 limit) {
-  if (positions_ != Positions::Branches) {
-    enter();
-    return;
-  }
-  const Landing::Next next = landing_.next(position_, limit);
-  switch (next.move) {
-    case Landing::Move::Run:
-      run_to_alarm(next.alarm - position_);
-      if (!landing_.ended(position_, limit)) miss();
-      return;
-    case Landing::Move::Step: step_counted(); return;
-    default: return;  // due() looks at the limit first
-  }
-}
-
-void Engine::check_landing(u64 limit) {
-  if (landing_.next(position_, limit).move == Landing::Move::Missed) miss();
-}
-
-void Engine::miss() {
-  throw Failure("the branch counter's alarm came " + std::to_string(landing_.skid_max()) +
-                " branches late: this processor cannot land");
-}
 
 void Engine::to_kvm() {
   if (holder_ == Holder::Kvm && !stepping_) return;
@@ -283,11 +258,33 @@ bool Engine::on_reference_busy() const {
 // With TF the trap behind it would be pending in KVM, where no state finds it: not here.
 void Engine::tell_tsc() {
   kvm_run& run = kvm_.shared();
+  const u32 reason = run.msr.reason;
+  const u64 from = run.s.regs.regs.rip;
   run.msr.error = 0;
   run.msr.data = tsc_at(state_, position_);
   if (!kvm_.settle()) throw Failure("KVM: an answer with the time made another exit");
+  // QEMU's SVM says RDTSC of RDTSCP; the length gives it away.
+  const bool is_long = reason == kReasonRdtsc && run.s.regs.regs.rip - from > 2;
+  if (reason == kReasonRdtscp || (is_long && is_rdtscp_at(from))) {
+    kvm_regs r{};
+    kvm_.get(KVM_GET_REGS, r, "registers");
+    r.rcx = static_cast<u32>(state_.tsc_aux);
+    kvm_.set(KVM_SET_REGS, r, "registers");
+  }
   counters_.tsc++;
   unit();
+}
+
+bool Engine::is_rdtscp_at(u64 rip) {
+  State s = state_;
+  save_system(kvm_, s);
+  s.rip = rip;
+  u8 bytes[15];
+  u32 available;
+  Insn i;
+  return fetch(s, bytes, available) &&
+         soft::decode(bytes, available, code_bits(s), rip, i) == soft::Decode::Ok && i.map == 1 &&
+         i.opcode == 0x01 && i.modrm == 0xf9;
 }
 
 // ---- one instruction on the software engine -------------------------------------------------------
@@ -381,56 +378,6 @@ Engine::Look Engine::look_at(const State& s) {
   look.repeats = i.rep != 0 && i.map == 0 && ((i.opcode >= 0x6c && i.opcode <= 0x6f) || is_repeated(i));
   flush_ |= changes_translation(i);
   return look;
-}
-
-// ---- counted branches -----------------------------------------------------------------------------
-
-void Engine::open_counter() {
-  OpenedCounter opened = open_branch_counter(kick_signal());
-  if (!opened.counter) throw Failure(opened.why);
-  branches_ = std::move(opened.counter);
-  landing_ = Landing(branches_->skid() + 64);
-  branches_seen_ = branches_->count();
-}
-
-void Engine::count_branches() {
-  if (!branches_) return;
-  const u64 now = branches_->count();
-  position_ += now - branches_seen_;
-  branches_seen_ = now;
-}
-
-void Engine::counted_on_reference() {
-  if (positions_ == Positions::Branches) position_++;
-}
-
-void Engine::run_to_alarm(u64 branches) {
-  if (!branches_->alarm_after(branches)) {
-    step_counted();
-    return;
-  }
-  if (branches_->is_stepped()) {
-    // A counter without hardware: the run is steps, the alarm comes when it says so.
-    const u64 before = counters_.exits;
-    while (!branches_->rings() && counters_.exits == before && !on_reference_ && !kicked_.load()) {
-      step_counted();
-      if (is_shut_down() || halted()) break;
-    }
-  } else {
-    enter();
-  }
-  branches_->no_alarm();
-}
-
-// One instruction towards the target: by the hardware if it may, else by the software engine.
-void Engine::step_counted() {
-  to_reference();
-  if (may_step(~u64{0}) && step_hardware()) {
-    count_branches();
-    return;
-  }
-  to_reference();
-  on_reference_ = must_run_ = true;
 }
 
 }  // namespace twinstep::vtx

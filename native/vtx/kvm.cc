@@ -77,9 +77,6 @@ Kvm::Kvm(u8* ram, u64 ram_bytes, u64 low_bytes, Options options)
   if (at == MAP_FAILED) throw Failure(words("the shared page does not map", errno));
   run_ = static_cast<kvm_run*>(at);
   run_bytes_ = static_cast<size_t>(bytes);
-  if (!tells_tsc_) return;
-  Msrs aux{1, 0, {{kTscAuxMsr, 0, 0}}};  // not where the processor has no RDTSCP
-  keeps_tsc_aux_ = ioctl(vcpu_.get(), kSetMsrs, &aux) == 1;
 }
 
 Kvm::~Kvm() {

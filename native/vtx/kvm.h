@@ -27,7 +27,8 @@ class Failure : public std::runtime_error {
 
 // Of our kernel patch (buildroot/patches/linux): RDTSC and RDTSCP leave to user space.
 inline constexpr u32 kCapRdtscExit = 0x5453;
-inline constexpr u32 kTscMsr = 0x10, kTscAuxMsr = 0xc0000103;
+inline constexpr u32 kReasonRdtsc = 1u << 16, kReasonRdtscp = 1u << 17;
+inline constexpr u32 kTscMsr = 0x10;
 
 // As kvm_xsave, which has another size in C++ than in C.
 struct XsaveImage {
@@ -91,8 +92,6 @@ class Kvm {
   // ORs the pages written since the last call into `bitmap`, by offset in RAM.
   void take_dirty(u64* bitmap);
   bool tells_tsc() const { return tells_tsc_; }
-  // RDTSCP takes ECX from there.
-  bool keeps_tsc_aux() const { return keeps_tsc_aux_; }
   // How often guest memory was given to KVM: each time it forgets every translation.
   u64 slots_made() const { return slots_made_; }
 
@@ -107,7 +106,7 @@ class Kvm {
   File device_, vm_, vcpu_;
   kvm_run* run_ = nullptr;
   size_t run_bytes_ = 0;
-  bool tells_tsc_ = false, keeps_tsc_aux_ = false;
+  bool tells_tsc_ = false;
   u64 slots_made_ = 0;
 };
 

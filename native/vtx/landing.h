@@ -1,10 +1,10 @@
 // How a run is made to end at an exact count of branches, with a counter whose alarm comes late.
 //
 // An alarm set for count n rings when the count is anywhere from n to n + skid. So the run is armed
-// for `margin` (> skid) before the target, and what is left is done in single steps: also where the
-// alarm would be sooner than the host takes one (`shortest`). A run that ends at the target is a miss, too: how far
-// behind its last branch it ended nobody knows. Only decisions
-// are here: no counter, no guest, so the same code runs against hardware and against tests.
+// for `margin` (> skid) before the target, and what is left is done in single steps; so is a way too
+// short for an alarm that every host takes. A run that ends at the target has missed it, too: how far
+// behind its last branch it stands nobody knows. Only decisions are here: no counter, no guest, so the
+// same code runs against hardware and against tests.
 // Sources: research into record and replay on branch counters, docs/decisions/0050.
 #pragma once
 

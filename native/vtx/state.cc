@@ -105,7 +105,7 @@ void load_system(Kvm& kvm, const State& from, bool stepping) {
   kvm.set(KVM_SET_SREGS, s, "segments and control registers");
 }
 
-static void save_system(Kvm& kvm, State& to) {
+void save_system(Kvm& kvm, State& to) {
   kvm_sregs s{};
   kvm.get(KVM_GET_SREGS, s, "segments and control registers");
   const kvm_segment* from[] = {&s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs};
@@ -204,7 +204,6 @@ void load_all(Kvm& kvm, const State& from) {
   load_floating(kvm, from);
   MsrList msrs;
   for (const MsrField& m : kMsrs) msrs.add(m.index, from.*m.field);
-  if (kvm.keeps_tsc_aux()) msrs.add(kTscAuxMsr, from.tsc_aux);
   kvm.set_msrs(msrs);
   kvm_debugregs d{};
   std::memcpy(d.db, from.dr, sizeof d.db);

@@ -16,6 +16,7 @@ void load_floating(Kvm& kvm, const soft::State& from);
 void load_all(Kvm& kvm, const soft::State& from);
 
 void take_registers(const kvm_regs& from, soft::State& to);
+void save_system(Kvm& kvm, soft::State& to);
 void save_registers(Kvm& kvm, soft::State& to);
 void save_floating(Kvm& kvm, soft::State& to);
 // Everything KVM holds; what it does not (icount, TSC, random numbers, MTRRs) is left as it is.
