@@ -1,7 +1,14 @@
 // What `npm run test:vtx -- --pmu` stands on, without a network: the PMU of the patch compiled alone, the patch
 // on the source where that is here, and what the scripts say where Debian cannot be had.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compile } from '../../harness/compile.ts';
@@ -45,15 +52,18 @@ test('the patch names its licence before it changes a line', () => {
   assert.match(head, /GNU Lesser General Public License, version 2 or/);
 });
 
-/** Debian's tools, of which apt-get does this. */
-function withApt(script: string): { status: number | null; stderr: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'twinstep-apt-'));
-  const path = join(folder, 'apt-get');
-  writeFileSync(path, `#!/bin/sh\n${script}\n`);
-  chmodSync(path, 0o755);
+/** Debian's tools, of which apt-get does this; apt-cache knows a source when there is one in `folder`. */
+function withApt(script: string, folder = mkdtempSync(join(tmpdir(), 'twinstep-apt-'))) {
+  command(join(folder, 'apt-get'), script);
+  command(join(folder, 'apt-cache'), `[ ! -e ${folder}/out/source/*.xz ] || echo "Package: bochs"`);
   const env = { ...process.env, PATH: `${folder}:${process.env.PATH}` };
   const build = repoPath(`${HERE}/build-bochs.sh`);
   return spawnSync('sh', [build, join(folder, 'out')], { encoding: 'utf8', env });
+}
+
+function command(path: string, script: string): void {
+  writeFileSync(path, `#!/bin/sh\n${script}\n`);
+  chmodSync(path, 0o755);
 }
 
 const MIRROR = 'echo http://mirror.example/debian/';
@@ -77,5 +87,19 @@ for (const [what, apt, words] of [
     assert.is(status, 3);
   });
 }
+
+test('a source that is not 3.0 is refused by its name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'twinstep-apt-'));
+  mkdirSync(join(folder, 'bochs-9/cpu'), { recursive: true });
+  mkdirSync(join(folder, 'out/source'), { recursive: true });
+  const tarball = join(folder, 'out/source/bochs_9.orig.tar.xz');
+  spawnSync('tar', ['-cJf', tarball, '-C', folder, 'bochs-9']);
+  const { status, stderr } = withApt(`[ "$1" = indextargets ] && ${MIRROR}; exit 0`, folder);
+  assert.match(
+    stderr,
+    /^the patch for Bochs 3.0 does not fit bochs_9.orig.tar.xz: \d+ files differ/,
+  );
+  assert.is(status, 3);
+});
 
 test.run();
