@@ -1,6 +1,9 @@
-// Where processors of Intel and AMD differ, and both are right. The engine does as AMD does (QUIRKS.md); on an Intel host
-// these cases are left open, each as narrow as it can be told: only what faults, or is written, at the named edge.
+// Where processors of Intel and AMD differ, and both are right. The engine does as AMD does (QUIRKS.md); on an
+// Intel host these cases are left open, each as narrow as it can be told: only what faults, or is written, at the
+// named edge.
 #include <cpuid.h>
+
+#include <algorithm>
 
 #include "oracle.h"
 
@@ -51,7 +54,8 @@ bool vendors_differ(const Case& c, const Snapshot& cpu, const Snapshot& engine) 
   if (engine.vector == ACV && cpu.vector != ACV && (e.family == Family::sse || e.family == Family::ssefp)) return true;
   // Selectors are pushed as 16 bits, the rest of the slot stays; a 16-bit MOVSXD reads 16 bits; F3 41 90 is a NOP.
   if (e.name == "push sreg" || (e.name == "movsxd" && c.op_bits == 16)) return true;
-  if (e.name == "xchg a,r") return true;
+  const bool has_f3 = std::find(c.code, c.code + c.length, 0xf3) != c.code + c.length;
+  if (e.name == "xchg a,r" && has_f3) return true;
   // Which comes first: the bounds or the second of them, a branch to nowhere or its return address, an exception of the
   // x87 or the operand's, MMX state or the store.
   if (e.name == "bound" || (e.name.starts_with("call") && faults)) return true;
