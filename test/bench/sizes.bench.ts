@@ -5,10 +5,10 @@ import { randomFillSync } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { needs, repoPath } from '../harness/index.ts';
-import { plantOrWhy } from '../twin/plant-guest.ts';
+import { needs } from '../harness/index.ts';
 import type { Comparison } from './frame.ts';
 import type { Sizes } from './sizes-run.ts';
+import { measuredBy } from './twin-child.ts';
 
 const MIB = 2 ** 20;
 const DISK_GIB = process.env.TWINSTEP_BENCH_DISK_GIB ?? '20';
@@ -17,23 +17,12 @@ const FILLED_MIB = process.env.TWINSTEP_BENCH_FILLED_MIB ?? '0';
 const WRITTEN_MIB = process.env.TWINSTEP_BENCH_WRITTEN_MIB ?? '100';
 
 export async function comparisons(): Promise<Comparison[] | { skipped: string }> {
-  const { guest, why } = plantOrWhy();
-  const missing = [
-    needs.networkNamespaces(),
-    needs.device('/dev/net/tun'),
-    needs.command('sha256sum'),
-  ].find(({ met }) => !met);
-  if (guest === undefined || missing !== undefined)
-    return { skipped: why ?? missing?.why ?? 'no guest' };
-  const script = repoPath('dist/test/bench/sizes-run.js');
-  const run = spawnSync(process.execPath, ['--enable-source-maps', script], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (run.status !== 0) throw new Error(`the pair could not be measured: ${run.stdout}`);
-  const line = run.stdout.trim().split('\n').at(-1)!;
-  console.log(line);
-  const sizes = JSON.parse(line) as Sizes;
+  const sha256sum = needs.command('sha256sum');
+  if (!sha256sum.met) return { skipped: sha256sum.why };
+  const run = measuredBy<Sizes>('sizes-run');
+  if ('skipped' in run) return run;
+  console.log(JSON.stringify(run.measured));
+  const sizes = run.measured;
   const once = { unit: 's', better: 'lower', rounds: 1 } as const;
   const ours = (seconds: number) => ({ name: 'until RUN-Redundant', run: () => seconds });
   const peer = (mib: number) => ({ name: 'sha256sum of as much', run: () => hashS(mib) });

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { needsGcc } from '../../softcpu/guest.ts';
 import { Rig, type TestBoard } from './rig.ts';
+import { alone, lastSync } from './script.ts';
 
 const test = suite('board/replication/changes');
 test.needs(needsGcc());
@@ -32,16 +33,6 @@ const rigOf = async (what: string): Promise<Rig> => {
 test.after.each(async () => {
   for (const rig of open.splice(0)) await rig.close();
 });
-
-const lastSync = (board: TestBoard) => board.replication.leading.lastSync!;
-
-/** As the arbiter does when the other board is gone. */
-function alone(board: TestBoard): void {
-  board.is('soloing', { grant: null });
-  board.replication.syncStop();
-  board.is('solo');
-  board.replication.gate('open');
-}
 
 test(
   'a backup that was away gets what changed, time and again, and the first time all',

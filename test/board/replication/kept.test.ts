@@ -9,6 +9,7 @@ import { GuestMemory } from '../../../native/index.ts';
 import { assert, seededRandom, suite } from '../../harness/index.ts';
 import { needsGcc } from '../../softcpu/guest.ts';
 import { Rig, type TestBoard } from './rig.ts';
+import { alone, lastSync } from './script.ts';
 
 const test = suite('board/replication/kept');
 test.needs(needsGcc());
@@ -31,16 +32,6 @@ async function rigOf(what: string): Promise<Rig> {
 test.after.each(async () => {
   for (const rig of open.splice(0)) await rig.close();
 });
-
-const lastSync = (board: TestBoard) => board.replication.leading.lastSync!;
-
-/** As the arbiter does when the other board is gone. */
-function alone(board: TestBoard): void {
-  board.is('soloing', { grant: null });
-  board.replication.syncStop();
-  board.is('solo');
-  board.replication.gate('open');
-}
 
 /** It gives its machine up. */
 async function renounce(board: TestBoard): Promise<void> {
