@@ -35,8 +35,8 @@ export class DirtyPages {
   }
 
   /**
-   * A new reader: answers how to take what is dirty now, each answer good until the next. It first sees every page as dirty, or, from
-   * `zeroes`, only what was written since the engine was made: all else is known to hold nothing.
+   * A new reader: answers how to take what is dirty now, each answer good until the next. It first sees every page as
+   * dirty, or, from `zeroes`, only what was written since the engine was made: all else is known to hold nothing.
    */
   reader(from: 'all' | 'zeroes' = 'all'): () => Uint8Array {
     const words = new Uint32Array(this.fresh.length).fill(from === 'all' ? ALL : 0);

@@ -1,5 +1,5 @@
-// The hash of a block or a page, for threads that a process ends without waiting for. Before it is gone, exit() takes OpenSSL down
-// (OPENSSL_cleanup(3)): from then on there are no hashes.
+// The hash of a block or a page, for threads that a process ends without waiting for. Before it is gone, exit() takes
+// OpenSSL down (OPENSSL_cleanup(3)): from then on there are no hashes.
 #pragma once
 
 #include <cstddef>

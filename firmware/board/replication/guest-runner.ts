@@ -227,6 +227,7 @@ export class GuestRunner {
       () => false,
     );
     // A thread that broke has not taken in what it wrote last.
+    if (!isWhole) digest?.close();
     if (memory !== undefined)
       this.kept.keep(new TargetMemory(memory, isWhole ? digest : undefined));
     await Promise.all(this.disks.map((disk) => disk.idle()));

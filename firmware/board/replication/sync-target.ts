@@ -1,6 +1,7 @@
 // Sync-up as the target does it: tell the hash of every disk block that may differ, and of every page of the memory
-// that is kept here (a fresh one is zeros), write what comes, and when everything is here and the disks are flushed, make a machine of it. What has been made equal
-// is remembered meanwhile: whatever ends this attempt, the next one goes on from there.
+// that is kept here (a fresh one is zeros), write what comes, and when everything is here and the disks are flushed,
+// make a machine of it. What has been made equal is remembered meanwhile: whatever ends this attempt, the next one goes
+// on from there.
 //
 // The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
 // are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.

@@ -1,5 +1,5 @@
-// Guest memory that sync-up fills, with its digest, which follows behind on a thread of its own: the machine that is made
-// of it finds the digest there, and need not look at gigabytes before it moves.
+// Guest memory that sync-up fills, with its digest, which follows behind on a thread of its own: the machine that is
+// made of it finds the digest there, and need not look at gigabytes before it moves.
 import {
   type MemoryDigest as Digest,
   GuestMemory,
@@ -32,9 +32,9 @@ export class TargetMemory {
     this.bytes = memory.bytes;
     this.digest = digest ?? new MemoryDigest(memory);
     const bitmapBytes = Math.ceil(this.bytes / PAGE_BYTES / 64) * 8;
-    this.stale = new Uint8Array(bitmapBytes).fill(digest === undefined ? ALL : 0);
+    this.stale = new Uint8Array(bitmapBytes);
     this.spare = new Uint8Array(bitmapBytes);
-    if (digest === undefined) this.staleCount = this.bytes / PAGE_BYTES;
+    if (digest === undefined) this.nothingIsKnown();
   }
 
   /** Zeros. */
@@ -54,10 +54,10 @@ export class TargetMemory {
     if (this.staleCount >= PAGES_A_JOB && this.job === undefined) this.follow().catch(() => {});
   }
 
-  /** Resolves when the digest has all that was put in. */
+  /** Resolves when the digest has all that was put in; rejects when it cannot be made. */
   async settled(): Promise<void> {
-    await this.job;
-    while (this.staleCount > 0 && !this.isClosed) await this.follow();
+    while ((this.job !== undefined || this.staleCount > 0) && !this.isClosed)
+      await (this.job ?? this.follow());
     this.worker?.close();
     this.worker = undefined;
   }
@@ -72,16 +72,30 @@ export class TargetMemory {
   }
 
   private follow(): Promise<void> {
+    const job = this.digestStale().finally(() => {
+      this.job = undefined;
+    });
+    this.job = job;
+    return job;
+  }
+
+  private async digestStale(): Promise<void> {
     this.worker ??= new SyncWorker();
     // What is put in from here on is named again.
     const { stale } = this;
     this.stale = this.spare.fill(0);
     this.spare = stale;
     this.staleCount = 0;
-    const job = this.worker.digestPages(this.digest, stale).then(() => {
-      this.job = undefined;
-    });
-    this.job = job;
-    return job;
+    try {
+      await this.worker.digestPages(this.digest, stale);
+    } catch (error) {
+      this.nothingIsKnown();
+      throw error;
+    }
+  }
+
+  private nothingIsKnown(): void {
+    this.stale.fill(ALL);
+    this.staleCount = this.bytes / PAGE_BYTES;
   }
 }

@@ -53,7 +53,12 @@ bool vendors_differ(const Case& c, const Snapshot& cpu, const Snapshot& engine) 
   // Unaligned moves of 16 bytes are no matter of #AC there.
   if (engine.vector == ACV && cpu.vector != ACV && (e.family == Family::sse || e.family == Family::ssefp)) return true;
   // Selectors are pushed as 16 bits, the rest of the slot stays; a 16-bit MOVSXD reads 16 bits; F3 41 90 is a NOP.
-  if (e.name == "push sreg" || (e.name == "movsxd" && c.op_bits == 16)) return true;
+  if (e.name == "push sreg") {
+    // The two bytes may fit where the slot is misaligned, or has no page.
+    const bool is_slot = engine.vector == ACV || engine.vector == PFV;
+    return is_slot || (cpu.vector == engine.vector && cpu.gpr[4] == engine.gpr[4]);
+  }
+  if (e.name == "movsxd" && c.op_bits == 16) return true;
   const bool has_f3 = std::find(c.code, c.code + c.length, 0xf3) != c.code + c.length;
   if (e.name == "xchg a,r" && has_f3) return true;
   // Which comes first: the bounds or the second of them, a branch to nowhere or its return address, an exception of the
