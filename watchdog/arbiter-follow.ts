@@ -14,6 +14,7 @@ import { becomeFenced } from './arbiter-fence.ts';
 import {
   type Done,
   enter,
+  hears,
   holds,
   mayLead,
   onDisk,
@@ -90,13 +91,15 @@ export function backup(turn: Turn): Done {
 /**
  * A hand-over is an offer, not a fact: the primary takes it back if it thinks me dead. So after a
  * sleep only a fresh offer counts. Who leaves stays in step where I hold the log to its mark. Where no log link
- * brings it I go on from what I have, as after a death: the world has seen no more.
+ * brings it I go on from what I have, as after a death: the world has seen no more. Silence on both fast paths says so,
+ * too: a word that a slow line brings late makes neither of them alive.
  */
 function howToTake(turn: Turn): 'swap' | 'take' | null {
   const { state } = turn;
   if (state.doubt !== null && holds(turn, 'offer-must-be-fresh')) return null;
   if (state.mark === 'leave' || !holds(turn, 'leave-needs-mark')) return 'swap';
-  return logWorks(turn) ? null : 'take';
+  const isBrought = logWorks(turn) && (hears(turn, 'log') || hears(turn, 'front'));
+  return isBrought ? null : 'take';
 }
 
 /** The primary's machine is lost for certain: its process died, started anew, or threw it away. */

@@ -200,6 +200,20 @@ test('log link and front LAN lost here, and not at the peer: offers the reign wi
   assert.is(bench.state.role, 'fenced', 'the heir goes on without it');
 });
 
+test('an offer that a slow line brings late is taken at once where log link and front LAN are silent', () => {
+  for (const fastPath of [null, 'log', 'front'] as const) {
+    const { bench, says } = backup();
+    const offer = { ...says, role: 'leaving' } as const;
+    const paths = fastPath === null ? [] : [fastPath];
+    bench.pass(DEFAULT_LIMITS.silentMs.log + 5, { witness: true });
+    bench.pass(5, { paths: [...paths, 'serial'], says: offer, witness: true });
+    // A word after a gap on every path is the first of a new run: it blames no path yet.
+    assert.is(bench.state.role, fastPath === null ? 'promoting' : 'backup', `${fastPath}`);
+    bench.fire({ type: 'persisted', record: { generation: 5, standing: 'sole' } });
+    if (fastPath === null) assert.is(bench.state.role, 'solo', 'as after a death');
+  }
+});
+
 test('the backup is gone, the gateway answers: solo. Gateway silent too: isolated, held, then reset', () => {
   const { bench } = primary();
   bench.pass(150, { witness: true });
