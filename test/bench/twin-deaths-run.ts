@@ -9,6 +9,7 @@ import { SIDES } from '../twin/network.ts';
 import { plantOrWhy } from '../twin/plant-guest.ts';
 import type { TwinRig } from '../twin/rig.ts';
 import type { RoundResult } from '../twin/round.ts';
+import { Bystanders, monotonicMs } from './bystanders.ts';
 import { quantile } from './frame.ts';
 
 const ANSWERS = 30;
@@ -22,6 +23,8 @@ const DEATHS = Number(process.env.TWINSTEP_BENCH_DEATHS ?? '200');
 export interface DeathsMeasured {
   /** Longest time without an answer to a datagram, a death each, from its first piece on. */
   readonly blackoutMs: readonly number[];
+  /** The longest that a processor stood still for everybody meanwhile (bystanders.ts): no doing of the boards. */
+  readonly machineMs: readonly number[];
   readonly tcpMs: readonly number[];
   /** The service went on by itself, with the connection it had. */
   readonly wentOn: number;
@@ -38,23 +41,31 @@ async function measure(): Promise<DeathsMeasured> {
     client: { lineMs: 10, udpMs: 4 },
   });
   const fault = faultNamed('death in pieces of the primary');
+  const bystanders = new Bystanders();
+  const machineMs: number[] = [];
   try {
     for (let n = 1; n <= DEATHS; n++) {
       await settled(chaos.rig);
       const round = await chaos.round(fault, random);
-      const { restarted } = round;
-      process.stderr.write(`death ${n} of ${DEATHS}: ${inWords(round, chaos.rig)}\n`);
+      const { restarted, madeMs, mendedMs } = round;
+      const offsetMs = monotonicMs() - performance.now();
+      const stalledMs = bystanders.longestMs(madeMs + offsetMs, mendedMs + offsetMs);
+      machineMs.push(stalledMs);
+      const words = `${inWords(round, chaos.rig)}; the machine stood still for ${stalledMs.toFixed(0)} ms`;
+      process.stderr.write(`death ${n} of ${DEATHS}: ${words}\n`);
       if ((round.udpBlackoutMs ?? 0) > TOLD_MS) process.stderr.write(`${chaos.rig.words()}\n`);
       if (restarted) throw new Error(`death ${n}: the guest began anew`);
     }
     const { results } = chaos;
     return {
       blackoutMs: results.map(({ udpBlackoutMs }) => udpBlackoutMs ?? 0),
+      machineMs,
       tcpMs: results.map(({ blackoutMs }) => blackoutMs),
       wentOn: results.filter(({ tookOver }) => tookOver).length,
       seed: random.seed,
     };
   } finally {
+    bystanders.close();
     await chaos.close();
   }
 }

@@ -8,6 +8,9 @@ import type { TwinRig } from './rig.ts';
 
 export interface RoundResult {
   readonly fault: Fault;
+  /** When it was made, and when answers had gone on for long enough to mend it: of performance.now(). */
+  readonly madeMs: number;
+  readonly mendedMs: number;
   /**
    * Longest time without an answer around the fault itself: until answers flow again, before the lost
    * part is put back. Where the service may pause, until it is back; where the guest started
@@ -73,7 +76,7 @@ export async function faultRound(
   const around = fault.serves ? windows[0]! : joined(windows);
   const restarted = client.connections > connections;
   return {
-    ...{ fault, redundantMs, primary: now, tookOver: now !== primary },
+    ...{ fault, madeMs, mendedMs, redundantMs, primary: now, tookOver: now !== primary },
     udpBlackoutMs: around.udpGapMs,
     blackoutMs: restarted ? outageMs : around.longestGapMs,
     rejoinGapMs: windows.at(-1)?.longestGapMs ?? 0,
