@@ -387,6 +387,14 @@ interface Native {
   /** Every byte passes as it is, both ways; answers the settings it had, for `restoreTerminal`. */
   makeRawTerminal(fd: number): Uint8Array;
   restoreTerminal(fd: number, settings: Uint8Array): void;
+  /** In force at once, and nothing that is under way is lost. Throws what the driver says. */
+  setSerialFrame(
+    fd: number,
+    baud: number,
+    dataBits: number,
+    parity: 'none' | 'odd' | 'even' | 'mark' | 'space',
+    stopBits: number,
+  ): void;
 }
 
 function load(): Native {
@@ -410,6 +418,7 @@ export const {
   probeKvm,
   punchHole,
   restoreTerminal,
+  setSerialFrame,
   SoftEngine,
   SyncWorker,
   Tap,

@@ -1,14 +1,17 @@
-// Converts and forwards to pty/pty.
+// Converts and forwards to pty/pty and serial/frame.
 #include "napi/pty-napi.h"
 
 #include <uv.h>
 
+#include <algorithm>
 #include <climits>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "pty/pty.h"
+#include "serial/frame.h"
 
 namespace twinstep::napi {
 namespace {
@@ -67,12 +70,31 @@ void restore_terminal(const Napi::CallbackInfo& info) {
   if (!pty::restore(fd, before, error)) throw system_error(info.Env(), error, "restoreTerminal");
 }
 
+// setSerialFrame(fd, baud, dataBits, parity, stopBits)
+void set_serial_frame(const Napi::CallbackInfo& info) {
+  const int fd = descriptor(info);
+  const auto number = [&](size_t n) {
+    if (!info[n].IsNumber()) throw Napi::TypeError::New(info.Env(), "a frame is made of numbers");
+    return info[n].As<Napi::Number>().Uint32Value();
+  };
+  const std::string name = info[3].IsString() ? info[3].As<Napi::String>().Utf8Value() : "";
+  const char* const names[] = {"none", "odd", "even", "mark", "space"};
+  const auto* const found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) throw Napi::TypeError::New(info.Env(), "no parity: " + name);
+  const auto parity = static_cast<serial::Parity>(found - std::begin(names));
+  const serial::Frame frame{number(1), static_cast<uint8_t>(number(2)), parity,
+                            static_cast<uint8_t>(number(4))};
+  const int error = serial::set_frame(fd, frame);
+  if (error != 0) throw system_error(info.Env(), error, "setSerialFrame");
+}
+
 }  // namespace
 
 void define_pty_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("openPty", Napi::Function::New<open_pty>(env, "openPty"));
   exports.Set("makeRawTerminal", Napi::Function::New<make_raw_terminal>(env, "makeRawTerminal"));
   exports.Set("restoreTerminal", Napi::Function::New<restore_terminal>(env, "restoreTerminal"));
+  exports.Set("setSerialFrame", Napi::Function::New<set_serial_frame>(env, "setSerialFrame"));
 }
 
 }  // namespace twinstep::napi

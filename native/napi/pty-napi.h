@@ -5,7 +5,7 @@
 
 namespace twinstep::napi {
 
-// Adds `openPty`, `makeRawTerminal` and `restoreTerminal`.
+// Adds `openPty`, `makeRawTerminal`, `restoreTerminal` and `setSerialFrame`.
 void define_pty_functions(Napi::Env env, Napi::Object exports);
 
 }  // namespace twinstep::napi

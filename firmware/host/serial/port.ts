@@ -2,19 +2,16 @@
 // are the kernel's, which holds back what nobody reads and waits for who is not ready. One that is lost (an adapter
 // pulled out) is opened anew under its name, with the same settings.
 import { SerialPort } from 'serialport';
+import { setSerialFrame } from '../../../native/index.ts';
 import { HostError, systemWords } from '../errors.ts';
 import type { LineSettings } from './guest-lines.ts';
 import { type SerialLine, type SerialLineEvents, UNREAD_BYTES_MAX, Unread } from './line.ts';
 
 const REOPEN_MS = 250;
+const FRAME_KEYS = ['baud', 'dataBits', 'parity', 'stopBits'] as const;
+type Frame = Pick<LineSettings, 'baud' | 'dataBits' | 'parity' | 'stopBits'>;
 /** Until the guest says otherwise: what a 16550 is set to by most. */
-const FRAME_DEFAULT = { baudRate: 9600, dataBits: 8, parity: 'none', stopBits: 1 } as const;
-
-type Frame = Pick<LineSettings, 'parity'> & {
-  readonly baudRate: number;
-  readonly dataBits: 5 | 6 | 7 | 8;
-  readonly stopBits: 1 | 2;
-};
+const FRAME_DEFAULT: Frame = { baud: 9600, dataBits: 8, parity: 'none', stopBits: 1 };
 
 /** `isHalfDuplex`: the guest's RTS turns a transmitter on, and no RTS or CTS holds anything back. */
 export async function portLine(
@@ -57,8 +54,8 @@ class PortLine implements SerialLine {
 
   async open(): Promise<void> {
     const rtscts = !this.isHalfDuplex;
-    const options = { path: this.where, ...this.frame, rtscts, hupcl: false, autoOpen: false };
-    const port = new SerialPort(options);
+    const options = { path: this.where, rtscts, hupcl: false, autoOpen: false };
+    const port = new SerialPort({ ...options, baudRate: FRAME_DEFAULT.baud });
     await done((then) => port.open(then));
     if (this.isClosed) return await done((then) => port.close(then));
     this.port = port;
@@ -67,6 +64,7 @@ class PortLine implements SerialLine {
     port.on('error', (error: Error) => this.lost(port, error));
     port.on('close', (error: Error | null) => this.lost(port, error ?? new Error('closed')));
     if (this.isPaused) port.pause();
+    this.setFrame(port);
     this.setLines(port);
     this.unread.wait(this.queuedBytes);
     void this.pump();
@@ -127,33 +125,31 @@ class PortLine implements SerialLine {
   }
 
   private async settle(port: SerialPort, settings: LineSettings): Promise<void> {
-    const { baud: baudRate, dataBits, parity, stopBits, sendBreak, dtr, rts } = settings;
-    const { frame: before } = this;
-    this.frame = { baudRate, dataBits, parity, stopBits } as Frame;
+    const { baud, dataBits, parity, stopBits, sendBreak, dtr, rts } = settings;
+    const before = this.frame;
+    this.frame = { baud, dataBits, parity, stopBits };
     this.lines = { dtr, rts, brk: sendBreak };
-    const isSameRate = baudRate === before.baudRate;
-    const isSameFrame =
-      dataBits === before.dataBits && parity === before.parity && stopBits === before.stopBits;
+    const isSame = FRAME_KEYS.every((key) => before[key] === this.frame[key]);
     try {
       // What was said before leaves as it was said.
-      if (this.isHalfDuplex || !isSameRate || !isSameFrame) await done((then) => port.drain(then));
+      if (this.isHalfDuplex || !isSame) await done((then) => port.drain(then));
       if (this.port !== port) return;
-      if (!isSameFrame) await this.openAnew(port);
-      else if (!isSameRate) await done((then) => port.update({ baudRate }, then));
-      if (this.port === port) this.setLines(port);
+      if (!isSame) this.setFrame(port);
+      this.setLines(port);
     } catch (error) {
       this.lost(port, error as Error);
     }
   }
 
-  /** A frame can only be chosen when a port is opened. */
-  private async openAnew(port: SerialPort): Promise<void> {
-    this.port = undefined;
+  private setFrame(port: SerialPort): void {
+    const { baud, dataBits, parity, stopBits } = this.frame;
+    const fd = port.port?.fd;
+    if (typeof fd !== 'number') return;
     try {
-      await done((then) => port.close(then));
-      await this.open();
+      setSerialFrame(fd, baud, dataBits, parity, stopBits);
     } catch (error) {
-      this.away(error as Error);
+      // A port that is gone is found by what reads it; one that cannot do this is still a port.
+      this.events.onNotice?.(`cannot be set so: ${systemWords(error)}`);
     }
   }
 

@@ -148,17 +148,23 @@ test('rate and frame are what the guest sets, with hardware flow control unless 
   assert.match(settings(), /-crtscts/);
 });
 
-test('what was said before a setting leaves before it, what is said after it later', async () => {
-  const { line } = await open(true);
+test('what was said before a setting leaves before it, what is said after it later; a setting loses nothing', async () => {
+  const { line, heard } = await open(true);
   const sent: number[] = [];
   for (let n = 0; n < 20; n++) {
     line.set?.({ ...SET, baud: n % 2 === 0 ? 57_600 : 115_200, rts: true });
     line.write(Uint8Array.of(n, n));
     sent.push(n, n);
+    far.send(Uint8Array.of(n));
     line.set?.({ ...SET, stopBits: n % 2 === 0 ? 2 : 1, rts: false });
   }
   await until('all came', () => far.take() === sent.length);
   assert.equal([...far.read], sent);
+  await until('all was heard', () => heard.bytes.length === 20);
+  assert.equal(
+    [...heard.bytes],
+    Array.from({ length: 20 }, (_, n) => n),
+  );
   await until('the last setting', () => /-cstopb/.test(settings()));
 });
 
