@@ -210,9 +210,9 @@ export class Channel {
     return index;
   }
 
-  /** The next message from the peer, or undefined; taking it makes room for another. */
-  take(lane: Lane = LANE.log): Uint8Array | undefined {
-    const message = this.endpoint?.take(lane);
+  /** The next message from the peer, or undefined; taking it makes room for another. In `into`, where it fits. */
+  take(lane: Lane = LANE.log, into?: Uint8Array): Uint8Array | undefined {
+    const message = this.endpoint?.take(lane, into);
     if (message !== undefined && this.endpoint?.owesCredit) this.flushSoon();
     return message;
   }

@@ -339,9 +339,9 @@ export class Endpoint {
     return this.session?.owesCredit ?? false;
   }
 
-  /** The next message from the peer, or undefined. */
-  take(lane: Lane): Uint8Array | undefined {
-    return this.announced ? this.session?.in[lane].take() : undefined;
+  /** The next message from the peer, or undefined; in `into`, where it fits. */
+  take(lane: Lane, into?: Uint8Array): Uint8Array | undefined {
+    return this.announced ? this.session?.in[lane].take(into) : undefined;
   }
 
   private lane(lane: Lane) {

@@ -15,7 +15,8 @@ import type { LaneBuffer } from './sender.ts';
 
 /** Messages in order; `undefined` when there is none yet. */
 export interface MessageSource {
-  take(): Uint8Array | undefined;
+  /** A message of its own; where `into` is given and has room, a view of that. */
+  take(into?: Uint8Array): Uint8Array | undefined;
 }
 
 export class LaneReceiver implements MessageSource {
@@ -134,11 +135,13 @@ export class LaneReceiver implements MessageSource {
   }
 
   /** The next whole message, a copy, and its room back to the peer. */
-  take(): Uint8Array | undefined {
+  take(into?: Uint8Array): Uint8Array | undefined {
     if (this.messagesTaken === this.messagesReceived) return undefined;
     const end = this.messageEnd(this.taken);
     const start = this.taken + this.prefixLength;
-    const message = new Uint8Array(end - start);
+    const bytes = end - start;
+    const fits = into !== undefined && bytes <= into.length;
+    const message = fits ? into.subarray(0, bytes) : new Uint8Array(bytes);
     this.ring.read(start, message.length, message, 0);
     this.taken = end;
     this.messagesTaken++;

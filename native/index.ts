@@ -92,6 +92,13 @@ export interface SyncWorker {
   ): Promise<{ next: number; runs: number; compared: number }>;
   /** `digest.update(bitmap)`. Nobody else has the digest to do meanwhile; what is written meanwhile must be named again. */
   digestPages(digest: MemoryDigest, bitmap: Uint8Array): Promise<Record<string, never>>;
+  /**
+   * Into the digest's memory, and into the digest: the first `bytes` of `buffer`, runs one behind the other. Of each the
+   * first page (32 bits, little endian), how many (16 bits), 1 and their bytes or 0 for zeros (8 bits). Rejects where that
+   * is no run of this memory, or cannot be written; the digest is then that of no memory any more. Nobody else has it to
+   * do meanwhile.
+   */
+  storePages(digest: MemoryDigest, bytes: number): Promise<Record<string, never>>;
   /** May be called twice. A job under way is still answered. */
   close(): void;
 }

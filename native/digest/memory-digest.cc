@@ -68,15 +68,20 @@ uint64_t MemoryDigest::update(const uint8_t* memory, const uint64_t* bitmap, siz
     for (uint64_t left = bitmap[w]; left != 0; left &= left - 1) {
       const uint64_t index = w * 64 + static_cast<uint64_t>(std::countr_zero(left));
       if (index >= pages_) return sum_;
-      const uint8_t* page = memory + index * kPageBytes;
-      // Mixing in the number makes two pages that changed places count.
-      const uint64_t now =
-          is_zero(page) ? 0 : mix(hash_page(page) ^ kSecret[0], (index + 1) * kSecret[1]) | 1;
-      sum_ += now - hashes_[index];
-      hashes_[index] = now;
+      put(index, memory + index * kPageBytes);
     }
   }
   return sum_;
+}
+
+void MemoryDigest::put(uint64_t index, const uint8_t* page) {
+  const bool is_nothing = page == nullptr || is_zero(page);
+  // Mixing in the number makes two pages that changed places count.
+  const uint64_t now = is_nothing ? 0 : mix(hash_page(page) ^ kSecret[0], (index + 1) * kSecret[1]) | 1;
+  // What was nothing stays untouched: its hash costs no memory.
+  if (now == hashes_[index]) return;
+  sum_ += now - hashes_[index];
+  hashes_[index] = now;
 }
 
 void MemoryDigest::forget(uint64_t first) {

@@ -26,6 +26,8 @@ class MemoryDigest {
   // Bit n of `bitmap` set: page n of `memory` may have changed. Returns the digest. Where all 64 pages of a
   // word may have, `real` tells which of them to look at: looking at a page nobody touched would make it real.
   uint64_t update(const uint8_t* memory, const uint64_t* bitmap, size_t words, memory::Extents& real);
+  // What page `index` holds now; null: zeros.
+  void put(uint64_t index, const uint8_t* page);
   uint64_t value() const { return sum_; }
   // The hash of one page as of the last update: what tells two boards which page differs.
   uint64_t page(uint64_t index) const { return hashes_[index]; }

@@ -15,6 +15,7 @@
 #include "napi/memory-digest-napi.h"
 #include "sync/block-scan.h"
 #include "sync/page-scan.h"
+#include "sync/page-store.h"
 
 namespace twinstep::napi {
 namespace {
@@ -64,7 +65,7 @@ Napi::Value error_of(Napi::Env env, const SyncWorker::Answer& answer) {
   const bool is_short = answer.error < 0;
   const std::string code = is_short ? "E_SHORT" : uv_err_name(-answer.error);
   const std::string words = is_short ? "the file became shorter" : uv_strerror(-answer.error);
-  auto error = Napi::Error::New(env, code + ": " + words + ", read");
+  auto error = Napi::Error::New(env, code + ": " + words + ", " + answer.doing);
   error.Value().Set("code", Napi::String::New(env, code));
   error.Value().Set("block", Napi::Number::New(env, static_cast<double>(answer.at_block)));
   return error.Value();
@@ -136,6 +137,7 @@ Napi::Function SyncWorker::define(Napi::Env env) {
                       InstanceMethod<&SyncWorker::survey_pages>("surveyPages"),
                       InstanceMethod<&SyncWorker::compare_pages>("comparePages"),
                       InstanceMethod<&SyncWorker::digest_pages>("digestPages"),
+                      InstanceMethod<&SyncWorker::store_pages>("storePages"),
                       InstanceMethod<&SyncWorker::close>("close")});
 }
 
@@ -289,6 +291,16 @@ Napi::Value SyncWorker::digest_pages(const Napi::CallbackInfo& info) {
     memory::Extents real(*of.memory);
     of.digest->update(of.memory->data(), words.data(), words.size(), real);
     return {};
+  });
+}
+
+// storePages(digest, bytes): {}. Of the buffer.
+Napi::Value SyncWorker::store_pages(const Napi::CallbackInfo& info) {
+  auto of = MemoryDigest::shared_of(info[0]);
+  const auto length = whole(info, 1, "bytes", static_cast<double>(room_->buffer.size()));
+  return start(info.Env(), [of = std::move(of), length](Room& room) -> Answer {
+    const int error = sync::store_pages(*of.memory, *of.digest, room.buffer.data(), length);
+    return {{}, error, 0, "write"};
   });
 }
 

@@ -49,6 +49,7 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
     std::vector<std::pair<const char*, double>> numbers;
     int error = 0;  // an errno; -1: the file became shorter
     uint64_t at_block = 0;
+    const char* doing = "read";
   };
 
   using Work = std::function<Answer(Room&)>;
@@ -62,6 +63,7 @@ class SyncWorker : public Napi::ObjectWrap<SyncWorker> {
   Napi::Value survey_pages(const Napi::CallbackInfo& info);
   Napi::Value compare_pages(const Napi::CallbackInfo& info);
   Napi::Value digest_pages(const Napi::CallbackInfo& info);
+  Napi::Value store_pages(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value start(Napi::Env env, Work work);

@@ -15,7 +15,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
-import { GuestMemory, RUN_HEAD_BYTES, RUN_WORDS, SyncWorker } from '../../native/index.ts';
+import {
+  GuestMemory,
+  MemoryDigest,
+  RUN_HEAD_BYTES,
+  RUN_WORDS,
+  SyncWorker,
+} from '../../native/index.ts';
 import { assert, repoPath, type SeededRandom, seededRandom, suite } from '../harness/index.ts';
 
 const test = suite('native/sync-worker');
@@ -356,6 +362,67 @@ test('the hash of a page is its GMAC under the key, that of zeros zeros; a key h
   // A survey of more than there is.
   const far = await worker.comparePages(memory, 0, 2 ** 20, random.bytes(160), KEY);
   assert.is(far.next, pages);
+  worker.close();
+  memory.close();
+});
+
+/** As storePages wants them; `isData` as it may be said wrongly. */
+function pageRun(first: number, count: number, bytes?: Uint8Array, isData = bytes !== undefined) {
+  const run = Buffer.alloc(7 + (bytes?.length ?? 0));
+  run.writeUInt32LE(first);
+  run.writeUInt16LE(count, 4);
+  run.writeUInt8(Number(isData), 6);
+  if (bytes !== undefined) run.set(bytes, 7);
+  return run;
+}
+
+test('pages that are stored are in the memory and in its digest, the last of them counts', async () => {
+  const random = seededRandom('store-pages');
+  const pages = 300;
+  const memory = new GuestMemory({ bytes: pages * PAGE });
+  const digest = new MemoryDigest(memory);
+  const expected = Buffer.alloc(pages * PAGE);
+  const worker = new SyncWorker();
+  const room = Buffer.from(worker.buffer);
+  for (let job = 0; job < 40; job++) {
+    let filled = 0;
+    for (let n = random.int(12); n > 0; n--) {
+      const count = random.int(10);
+      const first = random.int(pages - count + 1);
+      const kind = random.pick(['zeros', 'data', 'zeros as data']);
+      const data = kind === 'data' ? random.bytes(count * PAGE) : Buffer.alloc(count * PAGE);
+      filled += pageRun(first, count, kind === 'zeros' ? undefined : data).copy(room, filled);
+      expected.set(data, first * PAGE);
+    }
+    await worker.storePages(digest, filled);
+    const anew = new MemoryDigest(memory);
+    const all = new Uint8Array(Math.ceil(pages / 64) * 8).fill(0xff);
+    assert.is(digest.update(new Uint8Array(all.length)), anew.update(all));
+    anew.close();
+    const found = Buffer.alloc(expected.length);
+    memory.read(0, found);
+    assert.ok(found.equals(expected), `job ${job}`);
+  }
+  const bad = {
+    'a head that is cut': pageRun(0, 1).subarray(0, 6),
+    'bytes that are cut': pageRun(0, 2, new Uint8Array(2 * PAGE - 1)),
+    'no bytes at all': pageRun(0, 1, undefined, true),
+    'pages beyond the end': pageRun(pages - 1, 2, new Uint8Array(2 * PAGE)),
+    'zeros beyond the end': pageRun(0xffffffff, 0xffff),
+  };
+  for (const [what, run] of Object.entries(bad)) {
+    const why = await worker.storePages(digest, run.copy(room)).then(
+      () => 'stored',
+      (error: Error) => error.message,
+    );
+    assert.match(why, /EINVAL.*write/, what);
+  }
+  const before = Buffer.alloc(expected.length);
+  memory.read(0, before);
+  assert.ok(before.equals(expected), 'what is no run writes nothing');
+  assert.throws(() => worker.storePages(digest, room.length + 1), /bytes/);
+  digest.close();
+  assert.throws(() => worker.storePages(digest, 0), /closed/);
   worker.close();
   memory.close();
 });

@@ -6,9 +6,10 @@
 // holds the sender there back.
 import type { Channel, ChannelHandler } from '../../../logchan/channel.ts';
 import type { ChannelEvent } from '../../../logchan/endpoint.ts';
+import { MESSAGE_BYTES_MAX } from '../../../logchan/limits.ts';
 import type { MessageSource } from '../../../logchan/receiver.ts';
 import { LANE } from '../../../logchan/sections.ts';
-import { type BulkMessage, decodeBulkMessage } from './bulk-messages.ts';
+import { BULK_TYPE, type BulkMessage, decodeBulkMessage } from './bulk-messages.ts';
 import type { MessageProblem } from './fields.ts';
 import { decodeLogMessage, type LogMessage } from './messages.ts';
 
@@ -16,6 +17,7 @@ export type ChannelFactory = (handler: ChannelHandler) => Channel;
 
 export interface LogLinkHandler {
   log(message: LogMessage): void;
+  /** The bytes of pages are good until this returns. */
   bulk(message: BulkMessage): void;
   /** All log messages that are here have been handed on. */
   turn(): void;
@@ -60,6 +62,8 @@ export class LogLink {
   private bulkTurn: NodeJS.Immediate | undefined;
   private roomWaiters: (() => void)[] = [];
   private turnStartMs = 0;
+  /** Gigabytes of pages are no gigabytes of garbage. */
+  private readonly taken = new Uint8Array(MESSAGE_BYTES_MAX);
 
   constructor(makeChannel: ChannelFactory, handler: LogLinkHandler) {
     this.handler = handler;
@@ -183,9 +187,9 @@ export class LogLink {
         this.takeBulkSoon();
         return;
       }
-      const bytes = this.channel.take(LANE.bulk);
-      if (bytes === undefined) return;
-      const decoded = decodeBulkMessage(bytes);
+      const taken = this.channel.take(LANE.bulk, this.taken);
+      if (taken === undefined) return;
+      const decoded = decodeBulkMessage(taken[0] === BULK_TYPE.pages ? taken : taken.slice());
       if (decoded.ok) this.handler.bulk(decoded.message);
       else this.refused[decoded.reason]++;
     }

@@ -3,8 +3,8 @@
 // make a machine of it. What has been made equal is remembered meanwhile: whatever ends this attempt, the next one goes
 // on from there.
 //
-// The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks
-// are written as fast as the disk takes them: beyond that the bulk lane is left to fill up.
+// The order is the source's; what comes before its `start` is of an earlier attempt and ignored. Blocks and pages
+// are written as fast as disk and memory take them: beyond that the bulk lane is left to fill up.
 import { SyncWorker, type SyncWorker as Worker } from '../../../native/index.ts';
 import type { ChangeLog } from '../../host/change-log.ts';
 import { BLOCK_HASH_BYTES, type DiskReplica } from '../../host/disk-replica.ts';
@@ -180,7 +180,10 @@ export class SyncTarget {
     if (this.start !== start || this.isStopped) return;
     const before = kept.take(memoryBytes);
     this.memoryKind = before === undefined ? 'everything' : 'changes';
-    this.memory = before ?? TargetMemory.fresh(memoryBytes);
+    const memory = before ?? TargetMemory.fresh(memoryBytes);
+    this.memory = memory;
+    memory.onRoom = () => this.wantMore();
+    await memory.quiet();
   }
 
   private takeRanges({ disk, isLast, ranges }: Ranges): void {
@@ -304,6 +307,13 @@ export class SyncTarget {
       this.counts.pages += count;
       memory?.put(first, count, data);
     }
+    if (memory?.hasRoom === false) options.link.wantBulk(false);
+  }
+
+  /** Where neither disk nor memory has to catch up. */
+  private wantMore(): void {
+    if (this.isStopped || this.writes >= WRITES_MAX / 2 || this.memory?.hasRoom === false) return;
+    this.options.link.wantBulk(true);
   }
 
   private takeBlocks({ disk, first, count, bytes }: Blocks): void {
@@ -327,7 +337,7 @@ export class SyncTarget {
 
   private written(): void {
     this.writes--;
-    if (this.writes < WRITES_MAX / 2 && !this.isStopped) this.options.link.wantBulk(true);
+    this.wantMore();
     if (this.writes === 0) this.writesDone?.();
   }
 

@@ -1,5 +1,12 @@
-// Guest memory that sync-up fills, with its digest, which follows behind on a thread of its own: the machine that is
-// made of it finds the digest there, and need not look at gigabytes before it moves.
+// Guest memory that sync-up fills, with its digest: the machine that is made of it finds the digest there, and need not
+// look at gigabytes before it moves. Pages are copied aside here and put into both by a thread that goes behind
+// everything else: a page that is touched for the first time takes long.
+//
+// Two threads in turns, for the two rooms they have: one is written while the other is filled. A page may come again, so
+// never two jobs at a time.
+
+import { assert } from '../../../logchan/errors.ts';
+import { MESSAGE_BYTES_MAX } from '../../../logchan/limits.ts';
 import {
   type MemoryDigest as Digest,
   GuestMemory,
@@ -10,31 +17,38 @@ import {
 } from '../../../native/index.ts';
 import { PAGE_BYTES } from './bulk-messages.ts';
 
-/** What is worth a job: 4 MiB. */
-const PAGES_A_JOB = 1024;
-const ALL = 0xff;
+/** Of each run (SyncWorker.storePages). */
+const HEAD_BYTES = 7;
+/** What is worth a job. */
+const JOB_BYTES_MIN = 128 << 10;
+
+/** What is filled. */
+interface Room {
+  readonly worker: Worker;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  filled: number;
+}
 
 export class TargetMemory {
   readonly memory: Memory;
   readonly digest: Digest;
-  private readonly bytes: number;
-  private worker: Worker | undefined;
-  /** Pages that the digest does not have as they are, one bit each, and how often one was named. */
-  private stale: Uint8Array;
-  private spare: Uint8Array;
-  private staleCount = 0;
+  /** There is room again. */
+  onRoom: () => void = () => {};
+  /** To fill, and to be filled next. */
+  private rooms: [Room, Room] | undefined;
+  /** The digest is not that of the memory. */
+  private isUnknown: boolean;
   private job: Promise<void> | undefined;
+  /** A page that came is not there. */
+  private trouble: Error | undefined;
   private isClosed = false;
 
   /** `digest`: of all that is in it; undefined: of nothing yet. */
   constructor(memory: Memory, digest?: Digest) {
     this.memory = memory;
-    this.bytes = memory.bytes;
     this.digest = digest ?? new MemoryDigest(memory);
-    const bitmapBytes = Math.ceil(this.bytes / PAGE_BYTES / 64) * 8;
-    this.stale = new Uint8Array(bitmapBytes);
-    this.spare = new Uint8Array(bitmapBytes);
-    if (digest === undefined) this.nothingIsKnown();
+    this.isUnknown = digest === undefined;
   }
 
   /** Zeros. */
@@ -43,59 +57,99 @@ export class TargetMemory {
     return new TargetMemory(memory, new MemoryDigest(memory));
   }
 
-  /** Pages from `first` on; no bytes: zeros. They must lie inside. */
-  put(first: number, count: number, bytes: Uint8Array | undefined): void {
-    if (bytes === undefined) this.memory.clearPages(first, count);
-    else this.memory.write(first * PAGE_BYTES, bytes);
-    for (let page = first; page < first + count; page++) {
-      this.stale[page >> 3] = (this.stale[page >> 3] as number) | (1 << (page & 7));
-    }
-    this.staleCount += count;
-    if (this.staleCount >= PAGES_A_JOB && this.job === undefined) this.follow().catch(() => {});
+  /** For all pages of a message. */
+  get hasRoom(): boolean {
+    const room = this.rooms?.[0];
+    return room === undefined || room.bytes.length - room.filled >= MESSAGE_BYTES_MAX;
   }
 
-  /** Resolves when the digest has all that was put in; rejects when it cannot be made. */
+  /** Pages from `first` on, inside; no bytes: zeros. There must be room. */
+  put(first: number, count: number, bytes: Uint8Array | undefined): void {
+    this.rooms ??= [newRoom(), newRoom()];
+    const room = this.rooms[0];
+    const end = room.filled + HEAD_BYTES + (bytes?.length ?? 0);
+    assert(end <= room.bytes.length, 'pages beyond the room there is');
+    room.view.setUint32(room.filled, first, true);
+    room.view.setUint16(room.filled + 4, count, true);
+    room.view.setUint8(room.filled + 6, Number(bytes !== undefined));
+    if (bytes !== undefined) room.bytes.set(bytes, room.filled + HEAD_BYTES);
+    room.filled = end;
+    if (end >= JOB_BYTES_MIN) this.go();
+  }
+
+  /** Resolves when nothing is being written any more, of whatever came before. */
+  async quiet(): Promise<void> {
+    await this.written();
+    this.trouble = undefined;
+  }
+
+  /** Resolves when memory and digest have all that was put in; rejects when they cannot have it. */
   async settled(): Promise<void> {
-    while ((this.job !== undefined || this.staleCount > 0) && !this.isClosed)
-      await (this.job ?? this.follow());
-    this.worker?.close();
-    this.worker = undefined;
+    await this.written();
+    if (this.isClosed) return;
+    if (this.trouble !== undefined) throw this.trouble;
+    if (this.isUnknown) await this.digestAll();
+    this.release();
   }
 
   /** May be called twice. */
   close(): void {
     this.isClosed = true;
-    this.worker?.close();
-    this.worker = undefined;
+    this.release();
     this.digest.close();
     this.memory.close();
   }
 
-  private follow(): Promise<void> {
-    const job = this.digestStale().finally(() => {
-      this.job = undefined;
-    });
-    this.job = job;
-    return job;
+  private release(): void {
+    for (const { worker } of this.rooms ?? []) worker.close();
+    this.rooms = undefined;
   }
 
-  private async digestStale(): Promise<void> {
-    this.worker ??= new SyncWorker();
-    // What is put in from here on is named again.
-    const { stale } = this;
-    this.stale = this.spare.fill(0);
-    this.spare = stale;
-    this.staleCount = 0;
-    try {
-      await this.worker.digestPages(this.digest, stale);
-    } catch (error) {
-      this.nothingIsKnown();
-      throw error;
+  private async written(): Promise<void> {
+    for (;;) {
+      this.go();
+      if (this.job === undefined) return;
+      await this.job;
     }
   }
 
-  private nothingIsKnown(): void {
-    this.stale.fill(ALL);
-    this.staleCount = this.bytes / PAGE_BYTES;
+  /** The filled room is written, if none is. */
+  private go(): void {
+    const { rooms } = this;
+    if (rooms === undefined || rooms[0].filled === 0 || this.job !== undefined) return;
+    const [room, other] = rooms;
+    this.rooms = [other, room];
+    this.job = this.store(room).finally(() => {
+      room.filled = 0;
+      this.job = undefined;
+      if ((this.rooms?.[0].filled ?? 0) >= JOB_BYTES_MIN) this.go();
+      if (this.hasRoom) this.onRoom();
+    });
   }
+
+  private async store({ worker, filled }: Room): Promise<void> {
+    try {
+      await worker.storePages(this.digest, filled);
+    } catch (error) {
+      this.isUnknown = true;
+      this.trouble = error as Error;
+    }
+  }
+
+  private async digestAll(): Promise<void> {
+    const worker = this.rooms?.[0].worker ?? new SyncWorker();
+    try {
+      const words = Math.ceil(this.memory.bytes / PAGE_BYTES / 64);
+      await worker.digestPages(this.digest, new Uint8Array(8 * words).fill(0xff));
+      this.isUnknown = false;
+    } finally {
+      worker.close();
+    }
+  }
+}
+
+function newRoom(): Room {
+  const worker = new SyncWorker();
+  const { buffer } = worker;
+  return { worker, bytes: new Uint8Array(buffer), view: new DataView(buffer), filled: 0 };
 }

@@ -18,6 +18,12 @@ function digests({ memory, digest }: TargetMemory): [bigint, bigint] {
   return both;
 }
 
+function room(target: TargetMemory): Promise<void> {
+  return new Promise((resolve) => {
+    target.onRoom = resolve;
+  });
+}
+
 function same([is, should]: [bigint, bigint]): void {
   assert.is(is, should);
 }
@@ -25,17 +31,42 @@ function same([is, should]: [bigint, bigint]): void {
 test('pages, zeros and pages again, while jobs are under way and between them', async () => {
   const random = seededRandom('target-memory');
   const target = TargetMemory.fresh(BYTES);
+  const expected = Buffer.alloc(BYTES);
   for (let round = 0; round < 12; round++) {
     for (let n = 0; n < 200; n++) {
       const count = 1 + random.int(16);
       const first = random.int(PAGES - count + 1);
-      const bytes = random.bytes(count * PAGE_BYTES);
-      target.put(first, count, random.int(4) === 0 ? undefined : bytes);
+      const bytes = random.int(4) === 0 ? undefined : random.bytes(count * PAGE_BYTES);
+      while (!target.hasRoom) await room(target);
+      target.put(first, count, bytes);
+      expected.fill(0, first * PAGE_BYTES, (first + count) * PAGE_BYTES);
+      if (bytes !== undefined) expected.set(bytes, first * PAGE_BYTES);
       if (n % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    await target.settled();
+    await (round % 2 === 0 ? target.settled() : target.quiet());
     same(digests(target));
+    const found = Buffer.alloc(BYTES);
+    target.memory.read(0, found);
+    assert.ok(found.equals(expected), `round ${round}`);
   }
+  target.close();
+});
+
+test('who goes on without room is told by a broken invariant; a page of zeros is no memory', async () => {
+  const target = TargetMemory.fresh(BYTES);
+  const piece = new Uint8Array(128 * PAGE_BYTES);
+  let puts = 0;
+  assert.throws(() => {
+    for (; ; puts++) target.put(0, 128, piece);
+  }, /beyond the room/);
+  assert.ok(puts > 4 && !target.hasRoom);
+  await room(target);
+  assert.ok(target.hasRoom);
+  await target.quiet();
+  target.put(0, 128, undefined);
+  await target.settled();
+  assert.is(target.memory.realPages(0).first, PAGES);
+  same(digests(target));
   target.close();
 });
 
