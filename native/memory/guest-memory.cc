@@ -29,6 +29,8 @@ std::unordered_map<uint64_t, Known> registry;
 uint64_t last_token = 0;
 
 constexpr uint64_t kLargeBytes = uint64_t{64} << 20;
+// 4096 pages: below a millisecond.
+constexpr uint64_t kUnmapBytes = uint64_t{16} << 20;
 
 std::string failure(const char* call) { return std::string(call) + ": " + std::strerror(errno); }
 
@@ -52,9 +54,12 @@ Mapping::Mapping(uint8_t* data, uint64_t bytes, uint64_t token, std::shared_ptr<
     : data_(data), bytes_(bytes), token_(token), file_(std::move(file)) {}
 
 // Giving gigabytes back takes long, and whoever lets go may have to decide something: the last one to hold the file
-// has all its pages to free.
+// has all its pages to free. In pieces: nobody in this process gets or gives memory while one is taken away, and whoever
+// collects garbage does both.
 Mapping::~Mapping() {
-  const auto unmap = [data = data_, bytes = bytes_, file = std::move(file_)] { munmap(data, bytes); };
+  const auto unmap = [data = data_, bytes = bytes_, file = std::move(file_)] {
+    for (uint64_t at = 0; at < bytes; at += kUnmapBytes) munmap(data + at, std::min(kUnmapBytes, bytes - at));
+  };
   try {
     if (bytes_ >= kLargeBytes) {
       std::thread(unmap).detach();

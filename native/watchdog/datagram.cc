@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,6 +69,9 @@ Result datagram_hear(int fd, uint8_t* bytes, size_t room, Ipv4& from) {
 }
 
 Result terminal_read(int fd, uint8_t* bytes, size_t room) {
+  int there = 0;
+  if (ioctl(fd, FIONREAD, &there) != 0) return {0, errno};
+  if (there == 0) return {0, 0};
   const ssize_t got = read(fd, bytes, room);
   if (got >= 0) return {got, 0};
   if (is_empty(errno) || errno == EINTR) return {0, 0};

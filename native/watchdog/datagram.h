@@ -20,7 +20,9 @@ Result datagram_say(int fd, const Ipv4& to, uint16_t port, const uint8_t* bytes,
 // What the network says of one that was sent (nobody listens) is none either.
 Result datagram_hear(int fd, uint8_t* bytes, size_t room, Ipv4& from);
 
-// What a terminal has now, at most `room` bytes; the value is how many, 0 for none.
+// What a terminal has now, at most `room` bytes; the value is how many, 0 for none. Asks before it reads: a read of an
+// empty terminal waits until the kernel's ordinary thread has handed on what may be under way, which is behind everybody
+// on a busy board (n_tty_read, tty_buffer_flush_work of Linux).
 Result terminal_read(int fd, uint8_t* bytes, size_t room);
 
 }  // namespace twinstep::watchdog
