@@ -2,8 +2,11 @@
 // lines a second through all of it. Rows: a new backup; the log cable out, where the log has no other way; a backup that
 // was killed while the guest wrote. Printed as one line of JSON.
 
+import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { repoPath } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { guestShell } from '../twin/client.ts';
 import { SIDES } from '../twin/network.ts';
@@ -21,11 +24,15 @@ export const SIZES = {
   memoryMib: Number(process.env.TWINSTEP_BENCH_MEMORY_MIB ?? '0'),
   /** So much of it holds files. */
   filledMib: Number(process.env.TWINSTEP_BENCH_FILLED_MIB ?? '0'),
+  /** This machine's memory is touched before the new backup needs it (touch-memory.ts). */
+  isTouched: process.env.TWINSTEP_BENCH_TOUCHED !== '0',
 };
 const LONG_MS = 600_000;
 const CALM_MS = 5_000;
 const CABLE_OUT_MS = 2_000;
 const SEED_MIB = 16;
+/** Of a guest beside its files, and of a board beside its guest. */
+const SPARE_MIB = 768;
 
 export interface Row {
   readonly seconds: number;
@@ -42,6 +49,8 @@ export interface Row {
 export interface Sizes {
   /** Before anything: what a client waits for. */
   readonly calmP50Ms: number;
+  /** Of a page of this machine's memory, microseconds; null: not looked at. */
+  readonly firstTouchUs: number | null;
   readonly fresh: Row;
   readonly link: Row;
   readonly away: Row;
@@ -68,6 +77,14 @@ function fillMemory(mib: number): string {
   const seed = `dd if=/dev/urandom of=/tmp/seed bs=1M count=${SEED_MIB} 2>/dev/null`;
   const copies = `for i in $(seq ${Math.floor(mib / SEED_MIB) - 1}); do cat /tmp/seed; done > /tmp/filled`;
   return `${seed}; ${copies}; ls -l /tmp/filled`;
+}
+
+/** As much as a new backup will need. */
+async function touch(mib: number): Promise<number> {
+  const bytes = (mib + SPARE_MIB) * MIB;
+  const script = repoPath('dist/test/bench/touch-memory.js');
+  const { stdout } = await promisify(execFile)(process.execPath, [script, String(bytes)]);
+  return Number(stdout);
 }
 
 async function measured(): Promise<Sizes> {
@@ -121,6 +138,8 @@ async function measured(): Promise<Sizes> {
     await rig.client.window();
     await pause(CALM_MS);
     const calm = [...(await rig.client.window()).latenciesMs].sort((a, b) => a - b);
+    const isToTouch = SIZES.filledMib > 0 && SIZES.isTouched;
+    const firstTouchUs = isToTouch ? await touch(SIZES.filledMib) : null;
     const fresh = await row(() => rig.restorePower('b'));
     await pause(CALM_MS);
     await rig.network.pull('log', 'a');
@@ -132,7 +151,8 @@ async function measured(): Promise<Sizes> {
     await guestShell(`dd if=/dev/urandom ${to} conv=fsync 2>/dev/null`, LONG_MS);
     const away = await row(() => rig.restorePower('b'));
     const residentMib = Math.max(...SIDES.map((side) => rig.boards[side].residentMib()));
-    return { calmP50Ms: calm[Math.floor(calm.length / 2)] ?? 0, fresh, link, away, residentMib };
+    const calmP50Ms = calm[Math.floor(calm.length / 2)] ?? 0;
+    return { calmP50Ms, firstTouchUs, fresh, link, away, residentMib };
   } finally {
     bystanders.close();
     await rig.close();

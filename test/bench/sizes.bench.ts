@@ -1,5 +1,6 @@
 // A pair with a disk of plant size, sparse: how long until it is redundant, beside the hash of the same data by
-// sha256sum; sizes-run.ts measures. Sizes: TWINSTEP_BENCH_DISK_GIB, _DATA_GIB, _WRITTEN_MIB, _MEMORY_MIB, _FILLED_MIB.
+// sha256sum; sizes-run.ts measures. Sizes: TWINSTEP_BENCH_DISK_GIB, _DATA_GIB, _WRITTEN_MIB, _MEMORY_MIB, _FILLED_MIB. With
+// TWINSTEP_BENCH_TOUCHED=0 a new backup of a filled guest also waits for what this machine's host has yet to give.
 import { spawnSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
