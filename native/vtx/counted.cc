@@ -68,7 +68,7 @@ void Engine::run_to_alarm(u64 branches) {
 
 // One instruction towards the target: by the hardware if it may, else by the software engine.
 void Engine::step_counted() {
-  to_reference();
+  if (!stepping_) to_reference();
   if (may_step(~u64{0}) && step_hardware()) {
     count_branches();
     return;

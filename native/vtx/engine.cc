@@ -48,7 +48,7 @@ Engine::Engine(u8* ram, u64 ram_bytes, Positions positions, std::unique_ptr<Bran
       branches_(std::move(branches)) {
   ignore_signal();
   const bool free = positions != Positions::Steps;
-  load_cpuid(kvm_, {.tsc = free && !kvm_.tells_tsc(), .random = free});
+  load_cpuid(kvm_, {.tsc = free && !kvm_.tells_tsc(), .random = free, .xsave = free});
   kvm_.shared().kvm_valid_regs = KVM_SYNC_X86_REGS;
   if (free) reference_.stop_at_deliveries();
   reference_.get_state(state_);

@@ -96,6 +96,7 @@ class Engine {
   // What the next instruction is, as far as positions go.
   struct Look {
     bool exits = false, branches = false, repeats = false;
+    u64 iterations = 1;  // of a repeated instruction, as far as they are known beforehand
   };
 
   // steps.cc
@@ -131,6 +132,7 @@ class Engine {
   void hand_over(bool counts);
   bool on_reference_busy() const;
   Look look_at(const soft::State& s);
+  void count_as_here(soft::State& s);
   void open_counter();
   void count_branches();
   void counted_on_reference();

@@ -45,14 +45,15 @@ const ExitRecord* Engine::due(u64 limit) {
   return nullptr;
 }
 
+// What was single-stepped last stands between two ordinary instructions (may_step).
 bool Engine::is_shut_down() {
-  if (holder_ == Holder::Kvm) return shutdown_;
+  if (holder_ == Holder::Kvm) return !stepping_ && shutdown_;
   reference_.get_state(state_);
   return state_.in_shutdown;
 }
 
 bool Engine::has_nmi() {
-  if (holder_ == Holder::Kvm) return nmi_pending_;
+  if (holder_ == Holder::Kvm) return !stepping_ && nmi_pending_;
   reference_.get_state(state_);
   return state_.nmi_pending;
 }
@@ -171,6 +172,7 @@ void Engine::take_exit() {
       hand_over(true);
       return;
     case KVM_EXIT_INTERNAL_ERROR: hand_over(false); return;
+    case KVM_EXIT_SET_TPR:  // CR8 has fallen; there is no controller it would hold back, and no step sees this
     case KVM_EXIT_INTR:
     case KVM_EXIT_DEBUG: return;
     case KVM_EXIT_FAIL_ENTRY:
@@ -242,10 +244,8 @@ void Engine::finish_read() {
 
 bool Engine::can_interrupt() {
   if (waiting_ || answered_ || on_reference_busy()) return false;
-  if (holder_ == Holder::Reference || stepping_) {
-    to_reference();
-    return reference_.can_interrupt();
-  }
+  if (holder_ == Holder::Reference) return reference_.can_interrupt();
+  if (stepping_) return state_.rflags & soft::IF;
   return kvm_.shared().ready_for_interrupt_injection && !shutdown_;
 }
 
@@ -329,26 +329,23 @@ const ExitRecord* Engine::run_reference(u64 limit) {
   const Look look = look_at(s);
   const bool counts = read_answered_ || hand_over_counts_ || look.exits;
   must_run_ = read_answered_ = hand_over_counts_ = false;
-  const ExitRecord& e = reference_.run(position_ + 1);
+  const ExitRecord& e = reference_.run(s.icount + look.iterations);
   counters_.reference_steps++;
   if (e.reason == Exit::PortIn || e.reason == Exit::MmioRead) return &e;
-  if (e.reason == Exit::InterruptWindow || e.reason == Exit::Shutdown) {
-    on_reference_ = false;
-    return nullptr;  // due() says the same, in its own order
-  }
   State after;
   reference_.get_state(after);
+  if (e.reason == Exit::InterruptWindow || e.reason == Exit::Shutdown) {
+    on_reference_ = false;
+    count_as_here(after);
+    return nullptr;  // due() says the same, in its own order
+  }
   const bool has_faulted = after.icount == s.icount;
   if (counts || e.reason == Exit::PortOut || e.reason == Exit::MmioWrite) {
     unit();
   } else if (look.branches && !has_faulted) {
     counted_on_reference();
   }
-  // The reference counts instructions, and none that faulted.
-  if (after.icount != position_) {
-    after.icount = position_;
-    reference_.set_state(after);
-  }
+  count_as_here(after);
   must_run_ = (look.repeats && after.rip == s.rip) || after.debug_pending;
   if (e.reason != Exit::Limit) {
     exit_ = e;
@@ -356,6 +353,13 @@ const ExitRecord* Engine::run_reference(u64 limit) {
     return &exit_;
   }
   return nullptr;
+}
+
+// The reference counts instructions, and none that faulted.
+void Engine::count_as_here(State& s) {
+  if (s.icount == position_) return;
+  s.icount = position_;
+  reference_.set_state(s);
 }
 
 Engine::Look Engine::look_at(const State& s) {
@@ -376,6 +380,7 @@ Engine::Look Engine::look_at(const State& s) {
   if (is_tsc && !kvm_.tells_tsc()) look.exits = false;
   look.branches = is_conditional_branch(i);
   look.repeats = i.rep != 0 && i.map == 0 && ((i.opcode >= 0x6c && i.opcode <= 0x6f) || is_repeated(i));
+  if (is_plain_repeat(i)) look.iterations = iterations_of(i, s.gpr[soft::RCX]);
   flush_ |= changes_translation(i);
   return look;
 }

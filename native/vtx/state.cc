@@ -103,6 +103,7 @@ void load_system(Kvm& kvm, const State& from, bool stepping) {
   s.efer = from.efer;
   s.apic_base = 0xfee00000 | 0x100;
   kvm.set(KVM_SET_SREGS, s, "segments and control registers");
+  kvm.shared().cr8 = from.cr8;  // KVM takes it from there once more, at each entry
 }
 
 void save_system(Kvm& kvm, State& to) {
@@ -281,6 +282,10 @@ void load_cpuid(Kvm& kvm, Hidden hidden) {
     if (hidden.random) {
       if (p.leaf == 1) leaf.ecx &= ~(1u << 30);
       if (p.leaf == 7) leaf.ebx &= ~(1u << 18);
+    }
+    if (hidden.xsave) {
+      if (p.leaf == 1) leaf.ecx &= ~(3u << 26);
+      if (p.leaf == 0xd) leaf = {};
     }
     entries[n] = {p.leaf, p.subleaf, p.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0u,
                   leaf.eax, leaf.ebx, leaf.ecx, leaf.edx, {}};

@@ -33,6 +33,7 @@ bool is_fast_msr(u32 index);
 struct Hidden {
   bool tsc = false;     // TSC, RDTSCP, invariant TSC, leaves 15h and 16h
   bool random = false;  // RDRAND, RDSEED
+  bool xsave = false;   // what an image says to be in use depends on history
 };
 void load_cpuid(Kvm& kvm, Hidden hidden);
 

@@ -11,12 +11,18 @@
 namespace twinstep::vtx {
 
 bool is_ordinary(const soft::Insn& i);
-// Uses SSE or MMX registers.
+// What a step may do that stands for a piece of a free run: also what the manuals leave open, x87 and CPUID, where
+// this host's own answer is the right one, as the rest of the run gives it.
+bool is_steppable(const soft::Insn& i);
+// Uses x87, SSE or MMX registers.
 bool is_floating(const soft::Insn& i);
 // May change how addresses are translated without CR3 showing it.
 bool changes_translation(const soft::Insn& i);
 // A string instruction with a repeat prefix: one step is one iteration.
 bool is_repeated(const soft::Insn& i);
+// One that ends when rCX is used up and for no other reason but a fault; and how often it is done.
+bool is_plain_repeat(const soft::Insn& i);
+uint64_t iterations_of(const soft::Insn& i, uint64_t rcx);
 // What BR_INST_RETIRED.CONDITIONAL counts: Jcc, LOOP, JrCXZ.
 bool is_conditional_branch(const soft::Insn& i);
 // Leaves to user space in a free run, and so counts there: ports, HLT, RDTSC, RDTSCP, RDMSR, WRMSR.

@@ -64,7 +64,9 @@ bool Engine::may_step(u64 limit) {
   if (holder_ == Holder::Reference) reference_.get_state(state_);
   const State& s = state_;
   if (positions_ == Positions::Steps && s.icount >= limit) return false;
-  if (s.rflags & (soft::TF | soft::RF | soft::VM)) return false;
+  // RF is in force for one instruction and of breakpoints only; there are none (below).
+  if (positions_ != Positions::Branches && (s.rflags & soft::RF)) return false;
+  if (s.rflags & (soft::TF | soft::VM)) return false;
   if (line_ && (s.rflags & soft::IF)) return false;
   if (s.dr7 & 0xff) return false;
   if (s.halted | s.shadow | s.debug_pending | s.in_shutdown | s.nmi_pending) return false;
@@ -88,6 +90,7 @@ void Engine::begin_steps() {
     loaded_ = state_;
   }
   load_registers(kvm_, state_);
+  kvm_.shared().request_interrupt_window = 0;  // of a free run; a step would end there instead
   kvm_.single_step(true);
   stepping_ = true;
   floating_loaded_ = false;
@@ -126,7 +129,7 @@ bool Engine::step_kvm() {
     }
     take_registers(kvm_.shared().s.regs.regs, state_);
     const bool moved = std::memcmp(before.gpr, state_.gpr, 16 * 8) != 0 ||
-                       before.rip != state_.rip || before.rflags != state_.rflags;
+                       before.rip != state_.rip || ((before.rflags ^ state_.rflags) & ~u64{soft::RF}) != 0;
     if (moved) return true;
   }
   counters_.standing_steps++;
@@ -140,8 +143,10 @@ bool Engine::step_hardware() {
   Insn i;
   if (!fetch(state_, bytes, available)) return false;
   const auto decoded = soft::decode_and_select(bytes, available, code_bits(state_), state_.rip, i);
-  if (decoded != soft::Decode::Ok || !is_ordinary(i)) return false;
-  if (is_near_page_end(i, state_)) return false;
+  // With counted branches a step does what the hardware did on the board that ran through here, whatever that is.
+  const bool as_hardware = positions_ == Positions::Branches;
+  if (decoded != soft::Decode::Ok || !(as_hardware ? is_steppable(i) : is_ordinary(i))) return false;
+  if (!as_hardware && is_near_page_end(i, state_)) return false;
   begin_steps();
   if (!floating_loaded_ && is_floating(i)) {
     load_floating(kvm_, state_);

@@ -12,6 +12,7 @@ test.needs(needs.command('g++'));
 
 const TESTS = {
   windows: 'an interrupt window is no unit, neither in a free run nor in the last stretch',
+  'windows-in-steps': 'a window a free run asked for ends no step behind it',
   overshoot: 'a run beyond its target is told at whatever exit it ends',
   'short-alarms': 'an alarm the host refuses, or might, is not waited for',
   'two-engines': 'what another guest of the thread did is not counted',

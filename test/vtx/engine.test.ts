@@ -9,6 +9,7 @@ import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts';
 import { closesSlices } from './closing.ts';
+import { keepsCr8 } from './cr8.ts';
 import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 import { runsRewritten } from './rewritten.ts';
@@ -116,6 +117,31 @@ test('exits: another MSR goes to the software engine, and no translation is lost
   assert.is(counters(hard).msrExits, 3);
   assert.is(counters(hard).slotsMade, slotsMade);
   for (const each of [hard, soft]) each.close();
+});
+
+for (const [name, make] of [
+  ['exits', exits],
+  ['branches', branches(0, 1)],
+] as const)
+  test(`${name}: a guest that lowers CR8 goes on, and another engine finds CR8 as it was`, () =>
+    keepsCr8(make));
+
+test('branches: what is left open to a processor a step answers as a free run does', () => {
+  const code = [
+    [0xb9, 7, 0, 0, 0, 0x31, 0xc0, 0xf3, 0x0f, 0xbc, 0xc8, 0x89, 0xce], // TZCNT or BSF of 0; mov esi, ecx
+    [...raw.movEax(1), 0x0f, 0xa2, 0x89, 0xcf], // cpuid; mov edi, ecx
+    [...raw.movEax(0x1234_5678), 0x69, 0xc0, 0x67, 0x45, 0x23, 1], // imul eax, eax, 1234567h: ZF, SF, AF, PF
+    [0xdb, 0xe3, 0xd9, 0xeb, 0xd9, 0xfe, 0xdd, 0x1d, 0, 0x20, 0, 0], // fninit; fldpi; fsin; fstp [2000h]
+    [0x8b, 0x2d, 0, 0x20, 0, 0, 0xe6, 0x80], // mov ebp, [2000h]; out 80h, al
+  ];
+  const found = [exits, branches(0, 1)].map((make) => {
+    const machine = new TestMachine(raw.rawGuest(...code), undefined, make);
+    assert.is(machine.engine.run(99n), Exit.portOut);
+    const all = registers(machine);
+    machine.close();
+    return all;
+  });
+  assert.equal(found[1], found[0]);
 });
 
 test('exits: a handler that was rewritten is not run as it was', () => {

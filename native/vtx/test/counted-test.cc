@@ -116,6 +116,20 @@ void windows() {
   }
 }
 
+// out 80h, al; sti; five nops; jmp back
+const std::vector<u8> kWritesAndOpens = {0xe6, 0x80, 0xfb, 0x90, 0x90, 0x90, 0x90, 0x90, 0xeb, 0xf6};
+
+// A free run asked KVM for the window; a step behind it must not end there, with nothing done.
+void windows_in_steps() {
+  Guest guest(kWritesAndOpens, std::make_unique<Still>());
+  guest->set_interrupt_line(true);
+  must(guest->run(u64{1} << 40).reason == Exit::PortOut, "a port write");
+  guest->set_interrupt_line(false);
+  must(guest->run(2).reason == Exit::PortOut, "the next one");
+  must(guest->counters().hardware_steps >= 4, "steps by hardware");
+  must_be(guest->counters().steps_taken_back, 0, "steps that ended in something else");
+}
+
 // The alarm never comes: the count is beyond it when the guest leaves for something else.
 class Silent : public Still {
  public:
@@ -231,6 +245,7 @@ void near() {
 
 int main(int argc, char** argv) {
   const std::map<std::string, void (*)()> tests = {{"windows", windows},
+                                                   {"windows-in-steps", windows_in_steps},
                                                    {"overshoot", overshoot},
                                                    {"short-alarms", short_alarms},
                                                    {"two-engines", two_engines},
