@@ -16,7 +16,7 @@ import type { Progress } from '../../firmware/lockstep/replayer.ts';
 import { Channel, type ChannelHandler } from '../../logchan/channel.ts';
 import { seededRandom } from '../harness/random.ts';
 import { testChannelOptions } from '../logchan/stream-digest.ts';
-import { engineOf, follow, Plant, recorderOf, replayerOf } from './plant.ts';
+import { engineOf, follow, Plant, plantOn, recorderOf, replayerOf } from './plant.ts';
 import { StreamPort } from './stream-port.ts';
 import { liveOn } from './world.ts';
 
@@ -51,7 +51,7 @@ const [role, engine, path, seed, sliceMax, rounds, slowness] = process.argv.slic
   ...string[],
 ];
 const random = seededRandom(role, Number(seed));
-const plant = new Plant(engineOf(engine));
+const plant = new Plant(engineOf(engine), plantOn(engine));
 const tell = (message: FromBoard) => process.send?.(message);
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 

@@ -9,6 +9,7 @@ import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
 import { Debian } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
 import { buildGuest, GUESTS } from '../softcpu/guest.ts';
+import { TIMELESS } from './plant.ts';
 
 export interface VtxImage {
   readonly kernel: string;
@@ -19,6 +20,8 @@ export interface VtxImage {
 export interface ImageOptions {
   /** kvm_amd or kvm_intel. */
   readonly module: 'kvm-amd' | 'kvm-intel';
+  /** For that module: `npt=0`. */
+  readonly parameters?: string | undefined;
   /** How much the tests do: 1 is usual. */
   readonly scale: number;
   /** The emulator's name, whose own errors are known. */
@@ -27,6 +30,8 @@ export interface ImageOptions {
   readonly only: string;
   /** An unmodified Linux on this engine (linux.ts) instead of the tests. */
   readonly linux?: EngineChoice | undefined;
+  /** The same, recorded for so many thousand positions and replayed (linux-log.ts). */
+  readonly linuxLog?: number | undefined;
   /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
@@ -79,8 +84,11 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   tree.folder('dist', /\.js$/);
   for (const name of PACKAGES) tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$/);
   // Guests are compiled here; in there their sources only prove that they are the same.
-  for (const name of [...GUESTS, 'plc'])
-    tree.file(inTree(buildGuest(name)), readFileSync(buildGuest(name)));
+  for (const path of [
+    ...[...GUESTS, 'plc'].map((name) => buildGuest(name)),
+    buildGuest('plc', TIMELESS),
+  ])
+    tree.file(inTree(path), readFileSync(path));
   if (options.linux !== undefined) {
     const { kernel, initrd } = linuxGuest();
     tree.file(LINUX.kernel, readFileSync(kernel));
@@ -137,19 +145,25 @@ class Tree {
   }
 }
 
-function init({ module, scale, emulator, only, linux }: ImageOptions): string {
-  const script =
-    linux === undefined
-      ? `inside.js ${scale} ${emulator} '${only}'`
-      : `linux.js ${linux} ${LINUX.kernel} ${LINUX.initrd} ${emulator}`;
+function scriptOf({ scale, emulator, only, linux, linuxLog }: ImageOptions): string {
+  if (linux === undefined) return `inside.js ${scale} ${emulator} '${only}'`;
+  const guest = `${LINUX.kernel} ${LINUX.initrd}`;
+  if (linuxLog === undefined) return `linux.js ${linux} ${guest} ${emulator}`;
+  const kind = linux === 'vtx' ? 'vtx-branches' : linux;
+  return `linux-log.js ${kind} ${guest} ${linuxLog}`;
+}
+
+function init(options: ImageOptions): string {
+  const { module, parameters } = options;
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for m in irqbypass kvm ${module}; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
+for m in irqbypass kvm; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
+insmod /modules/${module}.ko ${parameters ?? ''} || echo "not ok - insmod ${module}"
 echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/${script} 2>&1
+${process.execPath} --max-old-space-size=300 dist/test/vtx/${scriptOf(options)} 2>&1
 echo "# end $?"
 sync
 poweroff -f

@@ -2,8 +2,9 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--only REGEXP] [--linux] [--newer-qemu]
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--parameters npt=0] [--only REGEXP] [--linux] [--newer-qemu]
 //     npm run test:vtx -- --pmu ...   # by counted branches, on a Bochs with a PMU
+//     npm run test:vtx -- ... --linux-log THOUSANDS   # a Linux recorded for so many positions, and replayed
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { DebianError } from '../guests/linux/debian.ts';
@@ -67,6 +68,8 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
       ...{ module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
       only: options.only ?? '',
       linux: options.linux,
+      linuxLog: options.linuxLog,
+      parameters: options.parameters,
     },
     say,
   );
@@ -84,6 +87,8 @@ const { values, positionals } = optionsOf('npm run test:vtx', {
     modules: { type: 'string' },
     only: { type: 'string' },
     linux: { type: 'boolean' },
+    'linux-log': { type: 'string' },
+    parameters: { type: 'string' },
     pmu: { type: 'boolean' },
     'newer-qemu': { type: 'boolean' },
   },
@@ -97,6 +102,7 @@ const wanted = isPmu
   : [values['newer-qemu'] === true ? newerQemu(note) : QEMU, BOCHS].filter(
       ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
     );
+const linuxLog = values['linux-log'] === undefined ? undefined : Number(values['linux-log']);
 const scale = values.scale === undefined ? undefined : Number(values.scale);
 const total: Result = { passed: 0, failed: 0 };
 try {
@@ -105,7 +111,8 @@ try {
     const { passed, failed } = await run(emulator, {
       ...options,
       ...{ modules: values.modules, only: values.only ?? (isPmu ? BY_BRANCHES : '') },
-      ...(values.linux === true
+      ...{ parameters: values.parameters, linuxLog },
+      ...(values.linux === true || linuxLog !== undefined
         ? { linux: isPmu ? ('vtx' as const) : ('vtx-exits' as const) }
         : {}),
     });

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineKind } from '../../firmware/host/engine-kinds.ts';
 import type { BackupReport, FromBoard, Said } from './board.ts';
-import { engineOf, follow, replayPlant } from './plant.ts';
+import { engineOf, follow, plantOn, replayPlant } from './plant.ts';
 
 const BOARD = fileURLToPath(new URL('./board.js', import.meta.url));
 
@@ -130,7 +130,7 @@ function judge(engine: EngineKind, aloud: readonly Said[], report: BackupReport)
     mustBe(`output ${sequence}`, made.get(sequence) ?? 'missing', what);
   if (Number(atEnd.frames) <= Number(atGoLive.frames)) problems.push('no frame after the takeover');
 
-  const again = replayPlant(engineOf(engine), received);
+  const again = replayPlant(engineOf(engine), received, plantOn(engine));
   mustBe('the state at go-live', again.plant.fingerprint(), atGoLive);
   const whole = follow(again.plant, again.replayer, written);
   mustBe('the replay of both reigns', whole.progress, 'ended');

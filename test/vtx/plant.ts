@@ -15,7 +15,7 @@ import type { Engine } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
-import { GuestMemory, MemoryDigest } from '../../native/index.ts';
+import { GuestMemory, MemoryDigest, probeKvm } from '../../native/index.ts';
 import { type SeededRandom, seededRandom } from '../harness/index.ts';
 import { MemoryDisk } from '../lockstep/rig.ts';
 import { elfImage } from '../machine/boot/images.ts';
@@ -34,7 +34,23 @@ export const engineOf =
  * The plant controller; a guest that says what RDTSC tells it, again and again; and one that reads it
  * once, keeps it in memory and never mentions it; one that computes, and looks at the line now and then.
  */
-export type PlantGuest = 'plc' | 'clock-reader' | 'clock-keeper' | 'cruncher';
+export type PlantGuest =
+  | 'plc'
+  | 'plc-timeless'
+  | 'clock-reader'
+  | 'clock-keeper'
+  | 'cruncher'
+  | GuestImage;
+
+/** A guest from outside, a Linux say. */
+export interface GuestImage {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly commandLine: string;
+  readonly memoryBytes: number;
+  /** How fast its clock goes. */
+  readonly nsPerPosition: bigint;
+}
 
 const READS_AND_TELLS = [
   ...[0x66, 0xba, 0xfb, 0x03, 0xb0, 3, 0xee], // COM1: eight bits a byte
@@ -69,8 +85,27 @@ const CODE = {
   cruncher: CRUNCHES,
 };
 
-function kernelOf(guest: PlantGuest): Uint8Array {
+function imageOf(guest: PlantGuest): GuestImage {
+  if (typeof guest === 'object') return guest;
+  const memoryBytes = MEMORY_BYTES;
+  const kernel = kernelOf(guest);
+  return { kernel, initrd: undefined, commandLine: '', memoryBytes, nsPerPosition: 10n };
+}
+
+export const TIMELESS = 'TIMELESS=1';
+
+let tellsTsc: boolean | undefined;
+
+/** The plant controller, as far as an engine is exact for it: on a stock KVM a free run shows the host's TSC. */
+export function plantOn(kind: EngineKind): PlantGuest {
+  if (kind !== 'vtx-exits' && kind !== 'vtx-branches') return 'plc';
+  tellsTsc ??= probeKvm().tellsTsc;
+  return tellsTsc ? 'plc' : 'plc-timeless';
+}
+
+function kernelOf(guest: Exclude<PlantGuest, GuestImage>): Uint8Array {
   if (guest === 'plc') return new Uint8Array(readFileSync(buildGuest('plc')));
+  if (guest === 'plc-timeless') return new Uint8Array(readFileSync(buildGuest('plc', TIMELESS)));
   const data = Uint8Array.from(CODE[guest]);
   const entry = 0x10_0000;
   const segment = { virtual: entry, physical: entry, data, memoryBytes: data.length };
@@ -79,7 +114,7 @@ function kernelOf(guest: PlantGuest): Uint8Array {
 
 /** One board with the plant controller at its first instruction. */
 export class Plant {
-  readonly memory = new GuestMemory({ bytes: MEMORY_BYTES });
+  readonly memory: GuestMemory;
   readonly engine: Engine;
   readonly tap = new OutputTap();
   readonly disk = new MemoryDisk();
@@ -87,12 +122,16 @@ export class Plant {
   readonly digest: MachineDigest;
   readonly slices: SliceMemory | undefined;
   readonly guest: PlantGuest;
+  private readonly image: GuestImage;
   text = '';
-  frames = 0;
+  readonly sent: Uint8Array[] = [];
   heard: ((output: ExternalOutput, sequence: bigint) => void) | undefined;
 
   constructor(make: MakeMachineEngine, guest: PlantGuest = 'plc') {
     this.guest = guest;
+    this.image = imageOf(guest);
+    const { memoryBytes, nsPerPosition } = this.image;
+    this.memory = new GuestMemory({ bytes: memoryBytes });
     this.engine = make(this.memory);
     this.machine = new Machine({
       engine: this.engine,
@@ -100,14 +139,14 @@ export class Plant {
       output: this.tap.sink,
       epochSeconds: 1_700_000_000,
       entropySeed: new Uint8Array(32).fill(5),
-      multiplier: 10n << 32n,
+      multiplier: nsPerPosition << 32n,
       plug: plugVirtio({
         nics: [{ mac: Uint8Array.from(PLANT_MAC) }],
         disks: [{ sectors: this.disk.bytes.length / 512, isReadOnly: false, serial: 'plant' }],
         hasConsole: true,
       }),
     });
-    const dirty = new DirtyPages(this.engine, MEMORY_BYTES);
+    const dirty = new DirtyPages(this.engine, memoryBytes);
     this.digest = new MachineDigest({
       state: () => this.machine.state() as never,
       memory: new MemoryDigest(this.memory),
@@ -121,16 +160,19 @@ export class Plant {
 
   /** Power on; `tap` has its target by now, as outputs may come at once. */
   start(): this {
-    const kernel = kernelOf(this.guest);
-    this.machine.start(boot(this.machine.ram, { kernel, initrd: undefined, commandLine: '' }));
+    this.machine.start(boot(this.machine.ram, this.image));
     return this;
   }
 
   onOutput(output: ExternalOutput, sequence: bigint): void {
     this.heard?.(output, sequence);
-    if (output.kind === 'net-tx') this.frames++;
+    if (output.kind === 'net-tx') this.sent.push(output.frame.slice());
     if (output.kind === 'serial-tx' && output.port === 'com1')
       this.text += String.fromCharCode(output.byte);
+  }
+
+  get frames(): number {
+    return this.sent.length;
   }
 
   fingerprint(): Record<string, string> {
@@ -149,6 +191,17 @@ export class Plant {
     this.engine.close();
     this.memory.close();
   }
+}
+
+/** Which bytes of the first frame that is not the same in both lives. */
+export function frameDifference(found: Plant, wanted: Plant): string | undefined {
+  const n = found.sent.findIndex(
+    (frame, at) => Buffer.compare(frame, wanted.sent[at] ?? frame) !== 0,
+  );
+  if (n < 0) return undefined;
+  const [one, other] = [found.sent[n] as Uint8Array, wanted.sent[n] as Uint8Array];
+  const bytes = [...one.keys()].filter((at) => one[at] !== other[at]);
+  return `frame ${n}, ${one.length} and ${other.length} bytes, differs in ${bytes.length} from ${bytes[0]} to ${bytes.at(-1)}`;
 }
 
 /** A life with everything written down. */
