@@ -36,8 +36,16 @@ function mustBeEqual(found: Seen, wanted: Seen, where: string): void {
   const word = ({ memory }: Snapshot) => Buffer.from(memory.subarray(at, at + 8)).toString('hex');
   if (at >= 0)
     differing.push(`bytes from 0x${at.toString(16)}: ${word(found)}, not ${word(wanted)}`);
+  const lines = ({ devices }: Snapshot) => devices.text.split('\n');
+  const only = (one: Snapshot, other: Snapshot) =>
+    lines(one).filter((line) => line !== '' && !lines(other).includes(line));
+  const said = [
+    ...only(found, wanted).map((line) => `said here: ${line}`),
+    ...only(wanted, found).map((line) => `said there: ${line}`),
+  ];
   const positions = `position ${found.position}, not ${wanted.position}`;
-  throw new Error([`differs, ${where}: ${positions}`, ...differing].join('\n'));
+  const known = differing.filter((line) => !line.startsWith('text:'));
+  throw new Error([`differs, ${where}: ${positions}`, ...said, ...known].join('\n'));
 }
 
 /** A guest that counts its own branches, alone with the counter for seconds. */
