@@ -380,7 +380,7 @@ if (probe.countsBranches) test('branches: landings', () => landings(0, 4_000 * S
 else
   for (const skid of [0, 60, 120])
     test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
-// As many as a board that starts; `doctor --commission` does ten times that, which is half an hour here.
+// As many as a board that starts; `doctor --commission` does ten times that.
 test('commissioning', () => commissioning(probe.countsBranches ? 500 : 10));
 test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400, 60));
 test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
