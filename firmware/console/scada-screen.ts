@@ -1,7 +1,7 @@
 // `show scada`: whether SCADA has what this board says, and where it hangs if not. Pure.
 import type { ScadaStatus, ServerReport, TellerReport } from '../board/scada-desk.ts';
 import { ascii, wrap } from './ascii.ts';
-import { reachedWords, row, span } from './status-screen.ts';
+import { reachedWords, row, span, wrapped } from './status-screen.ts';
 
 const COLUMNS = 80;
 const INDENT = 4;
@@ -54,11 +54,6 @@ function serverRows({ url, state, forMs, connects, trouble }: ServerReport, isPr
 }
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
-
-function wrapped(label: string, words: string): string[] {
-  const [first = '', ...more] = wrap(words, COLUMNS - 11);
-  return [row(label, first), ...more.map((line) => row('', line))];
-}
 
 function indented(words: string, by = INDENT): string[] {
   return wrap(words, COLUMNS - by, 2).map((line) => ' '.repeat(by) + line);

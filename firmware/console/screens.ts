@@ -10,7 +10,7 @@ import type { AlarmView, Status } from '../board/status.ts';
 import { ENGINES } from '../host/engine-kinds.ts';
 import { clip, wrap } from './ascii.ts';
 import type { ConfigText } from './needs.ts';
-import { row, sides, span, timeOf } from './status-screen.ts';
+import { row, sides, span, timeOf, wrapped } from './status-screen.ts';
 
 const COLUMNS = 80;
 
@@ -81,7 +81,7 @@ export function guestScreen({ guest, gate, disks, nets, role }: Status): string 
     row('up', `${span(virtualMs)} of its own time, life ${guest.lives}`),
     row('clock', clockWords(guest.clock)),
     row('position', `${guest.position} ${ENGINES[guest.engine.kind].unit.many}`),
-    row('engine', ENGINES[guest.engine.kind].words),
+    ...wrapped('engine', `${ENGINES[guest.engine.kind].words}: ${guest.engine.why}`),
     row('output', `gate ${gate.mode}, ${gate.waiting} waiting`),
     row('disks', `${disks.length}`),
     ...nets.map((net) => row('network', netWords(net))),

@@ -7,6 +7,7 @@ import type { AlarmView, Status } from '../board/status.ts';
 import { ascii, clip, wrap } from './ascii.ts';
 
 const LABEL = 11;
+const COLUMNS = 80;
 /** A prompt stands below. */
 const LINES_MAX = 23;
 const CLOSING_MAX = 3;
@@ -184,6 +185,13 @@ function alarmRows(alarms: readonly AlarmView[], room: number, columns: number):
 
 export function row(label: string, words: string): string {
   return ascii(`${label.padEnd(LABEL - 1)} ${words}`);
+}
+
+/** Longer words go on below themselves. */
+export function wrapped(label: string, words: string): string[] {
+  const [first = '', ...more] = wrap(words, COLUMNS - LABEL);
+  // A longer label than the column keeps its space.
+  return [row(label, first), ...more.map((line) => row('', line))];
 }
 
 /** Of a clock. */

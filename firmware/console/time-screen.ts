@@ -3,12 +3,8 @@
 import type { ClockStatus } from '../board/clock-watch.ts';
 import { type ClockFacts, isSet, STRATUM_NONE } from '../host/clock.ts';
 import type { ToolAnswer } from '../host/time-tools.ts';
-import { wrap } from './ascii.ts';
 import type { TimeText } from './needs.ts';
-import { row, span, timeOf } from './status-screen.ts';
-
-const COLUMNS = 80;
-const LABEL = 11;
+import { span, timeOf, wrapped } from './status-screen.ts';
 
 /** `board`: what it has seen since its start; null: it does not answer. */
 export function timeScreen({ wallMs, facts, asked }: TimeText, board: ClockStatus | null): string {
@@ -68,9 +64,3 @@ function askedWords({ server, stratum, offsetMs, agoMs }: ToolAnswer): string {
 
 const ms = (value: number): string => `${Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 0)} ms`;
 const signed = (value: number): string => `${value < 0 ? '-' : '+'}${ms(value)}`;
-
-function wrapped(label: string, words: string): string[] {
-  const [first = '', ...more] = wrap(words, COLUMNS - LABEL);
-  // A longer name than the column keeps its space.
-  return [row(label, first), ...more.map((line) => row('', line))];
-}

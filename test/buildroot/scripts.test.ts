@@ -123,6 +123,22 @@ test(
   SLOW,
 );
 
+test('the driver of KVM is named by what the processor can, and what it took is read back', () => {
+  const flags = (words: string) => `processor : 0\nflags\t\t: fpu ${words} hypervisor\n`;
+  const driver = (words: string) => {
+    put('cpuinfo', flags(words).repeat(2));
+    return shell(`kvm_module <${folder}/cpuinfo`).trim();
+  };
+  assert.is(driver('msr vmx ept'), 'kvm_intel');
+  assert.is(driver('msr svm npt'), 'kvm_amd');
+  assert.is(driver('msr svml xvmx'), '');
+  const parameters = join(folder, 'parameters');
+  mkdirSync(parameters);
+  assert.is(shell(`kvm_parameters ${parameters}`), '');
+  writeFileSync(join(parameters, 'npt'), 'N\n');
+  assert.is(shell(`kvm_parameters ${parameters}`), ', npt=N');
+});
+
 test('the example of appliance.conf is without a fault, also with its comments taken away', () => {
   const example = readFileSync(join(OVERLAY, 'usr/share/twinstep/appliance.conf.example'), 'utf8');
   for (const text of [example, example.replace(/^#([A-Z_]+=)/gm, '$1')]) {

@@ -218,6 +218,19 @@ test('the guest’s clock is told against its line, now and at worst, and how we
   );
 });
 
+test('show guest: the engine, and why this one, on as many lines as it takes', () => {
+  const healthy = healthyStatus();
+  const why =
+    'single steps are exact; RDTSC exits; not exact for Linux: nested paging (kvm_amd npt=Y): A bits';
+  const engine = { kind: 'vtx-exits', why } as const;
+  const screen = guestScreen({ ...healthy, guest: { ...healthy.guest, engine } });
+  assert.match(screen, /^engine +hardware, positions at exits: single steps are exact;/m);
+  assert.match(screen.replace(/\s+/g, ' '), why);
+  const lines = screen.split('\n');
+  const from = lines.findIndex((line) => line.startsWith('engine'));
+  for (const line of lines.slice(from, from + 3)) assert.ok(line.length <= 80, line);
+});
+
 test('a card says what was dropped before the guest, and whose it was', () => {
   const healthy = healthyStatus();
   assert.match(guestScreen(healthy), /network +tap0, nothing dropped/);

@@ -188,6 +188,21 @@ give_order() {
 	printf '%s\n' "$1" | timeout 10 dd of="$RUN/orders" conv=notrunc 2>/dev/null
 }
 
+# kvm_module </proc/cpuinfo: the driver of this processor's virtualization, or nothing.
+kvm_module() {
+	awk '/^flags[ \t]*:/ {
+		for (n = 1; n <= NF; n++) if ($n == "vmx") print "kvm_intel"; else if ($n == "svm") print "kvm_amd"
+		exit
+	}'
+}
+
+# kvm_parameters FOLDER: how it keeps page tables, as it took it.
+kvm_parameters() {
+	for kvm_parameter in ept npt; do
+		[ ! -r "$1/$kvm_parameter" ] || printf ', %s=%s' "$kvm_parameter" "$(cat "$1/$kvm_parameter")"
+	done
+}
+
 is_mounted() {
 	awk -v at="$1" '$5 == at { found = 1 } END { exit !found }' /proc/self/mountinfo
 }
