@@ -88,11 +88,11 @@ export function checkEngine(sys: string, probe: typeof probeKvm = probeKvm): Fin
   const words = found.words.join('; ');
   const soft = 'software, exact to the instruction';
   if (!found.isUsable) return [find(area, 'ok', `${soft}; no hardware engine: ${words}`)];
-  if (found.isLimited) return [find(area, 'warn', `${soft}; ${words}`, 'use a whole KVM')];
   const needs = linuxNeeds(found, sys);
   const each = needs.map((need) =>
     find(need.area, need.isMet ? 'ok' : 'warn', need.found, need.todo),
   );
+  if (found.isLimited) return [find(area, 'warn', `${soft}; ${words}`, 'use a whole KVM'), ...each];
   if (needs.every(({ isMet }) => isMet))
     return [find(area, 'ok', `hardware, exact: ${words}`), ...each];
   const missing = needs.flatMap((need) => (need.isMet ? [] : [need.area]));

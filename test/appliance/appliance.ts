@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { ROOT, TREE } from '../../buildroot/tools/tree.ts';
 import { type Disk, makeDisk } from './disk.ts';
+import { buildPatchedModules, kernelOf, patchedModules } from './kvm-modules.ts';
 import { CACHE, NODE, Packages } from './parts.ts';
 import { makeRoot } from './root.ts';
 import { Tools } from './tools.ts';
@@ -16,17 +17,19 @@ export interface Appliance {
   readonly differences: string;
 }
 
-export function appliance(say: (words: string) => void): Appliance {
+/** `isForHardware`: its KVM has our patch, built where it is not there yet. Once there it is in every image. */
+export function appliance(say: (words: string) => void, { isForHardware = false } = {}): Appliance {
   mkdirSync(CACHE, { recursive: true });
   const packages = new Packages();
+  if (isForHardware) buildPatchedModules(kernelOf(packages), say);
   const tools = new Tools(packages);
   const keys = join(CACHE, 'test-keys');
   if (!existsSync(join(keys, 'signer.cert.pem')))
     tools.run(join(TREE, 'tools/test-keys.sh'), [keys]);
   const stamp = join(CACHE, 'made');
-  const wanted = digestOfSources();
+  const wanted = digestOfSources(packages);
   const made = existsSync(stamp) ? (JSON.parse(readFileSync(stamp, 'utf8')) as Made) : undefined;
-  const { disk, release, lacking } =
+  const { disk, release, lacking, isPatched } =
     made?.digest === wanted ? made : make(packages, tools, keys, wanted, stamp, say);
   const version = (name: string): string => packageVersion(packages, name);
   const differences =
@@ -34,6 +37,7 @@ export function appliance(say: (words: string) => void): Appliance {
     `service, GRUB ${version('grub-common')}), the kernel is Debian's generic ${release} with an initial ` +
     `ramdisk instead of ours with everything built in, Node ${NODE.version} is the registry's binary, ` +
     `${lacking.length === 0 ? '' : `${lacking.join(', ')} is missing, `}` +
+    `${isPatched ? '' : 'its KVM lacks our patch, '}` +
     'the system log does not rotate, the keys are throw-away ones, and the host has a root shell on the third serial line';
   return { disk, tools, keys, differences };
 }
@@ -42,7 +46,9 @@ export function appliance(say: (words: string) => void): Appliance {
 export function isAssembled(): boolean {
   const stamp = join(CACHE, 'made');
   if (!existsSync(stamp)) return false;
-  return (JSON.parse(readFileSync(stamp, 'utf8')) as Made).digest === digestOfSources();
+  return (
+    (JSON.parse(readFileSync(stamp, 'utf8')) as Made).digest === digestOfSources(new Packages())
+  );
 }
 
 interface Made {
@@ -50,6 +56,7 @@ interface Made {
   readonly disk: Disk;
   readonly release: string;
   readonly lacking: readonly string[];
+  readonly isPatched: boolean;
 }
 
 function make(
@@ -65,13 +72,14 @@ function make(
   const root = makeRoot(packages, tools, join(keys, 'ca.cert.pem'));
   say('disk image');
   const disk = makeDisk(packages, tools, root, keys);
-  const made = { digest, disk, release: root.kernel.release, lacking: root.lacking };
+  const { release, isPatched } = root.kernel;
+  const made: Made = { digest, disk, release, isPatched, lacking: root.lacking };
   writeFileSync(stamp, JSON.stringify(made));
   return made;
 }
 
 /** Everything of ours that ends up in the image or makes it. */
-function digestOfSources(): string {
+function digestOfSources(packages: Packages): string {
   const hash = createHash('sha256');
   const parts = [
     'buildroot',
@@ -90,6 +98,7 @@ function digestOfSources(): string {
           .sort();
     for (const file of files) hash.update(file).update(readFileSync(file));
   }
+  for (const file of patchedModules(kernelOf(packages))) hash.update(readFileSync(file));
   return hash.digest('hex');
 }
 

@@ -1,10 +1,10 @@
 // Kernel and modules of Debian's generic kernel, of the series the real image has. It is modular, so
 // an initial ramdisk brings what the real kernel has built in: disk drivers and the root's file system.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { kernelPackage } from '../../buildroot/tools/kernel-config.ts';
 import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
+import { kernelOf, patchedModules } from './kvm-modules.ts';
 import type { Packages } from './parts.ts';
 import type { Tools } from './tools.ts';
 
@@ -57,11 +57,13 @@ export interface Kernel {
   readonly release: string;
   readonly vmlinuz: string;
   readonly initrd: Buffer;
+  /** Its KVM answers RDTSC as the real image's does. */
+  readonly isPatched: boolean;
 }
 
 /** Puts the modules into the root, and answers kernel and ramdisk. */
 export function installKernel(packages: Packages, tools: Tools, root: string): Kernel {
-  const name = packages.chosen('kernel', kernelPackage);
+  const name = kernelOf(packages);
   const files = packages.unpacked(name);
   const release = readdirSync(join(files, 'lib/modules'))[0] as string;
   const source = join(files, 'lib/modules', release);
@@ -72,6 +74,8 @@ export function installKernel(packages: Packages, tools: Tools, root: string): K
     mkdirSync(dirname(join(target, path)), { recursive: true });
     writeFileSync(join(target, path), data);
   }
+  const patched = patchedModules(name);
+  for (const file of patched) copyFileSync(file, join(target, modules.pathOf(basename(file))));
   for (const list of ['modules.builtin', 'modules.builtin.modinfo', 'modules.order']) {
     writeFileSync(join(target, list), readFileSync(join(source, list)));
   }
@@ -80,11 +84,12 @@ export function installKernel(packages: Packages, tools: Tools, root: string): K
     release,
     vmlinuz: join(files, 'boot', `vmlinuz-${release}`),
     initrd: ramdisk(packages, source),
+    isPatched: patched.length > 0,
   };
 }
 
 /** Modules with all they depend on, unpacked, in an order `insmod` can follow. */
-class Modules {
+export class Modules {
   readonly files = new Map<string, Buffer>();
   private readonly folder: string;
   private readonly paths: Map<string, string>;
@@ -96,6 +101,13 @@ class Modules {
         .filter((path) => /\.ko(\.xz)?$/.test(path))
         .map((path) => [canonical(basename(path).replace(/\.ko(\.xz)?$/, '')), path]),
     );
+  }
+
+  /** Of one that is wanted: where it lies in the root. */
+  pathOf(file: string): string {
+    const found = [...this.files.keys()].find((path) => basename(path) === file);
+    if (found === undefined) throw new Error(`the kernel package holds no ${file}`);
+    return found;
   }
 
   /** Built-in ones are not there, and not wanted then. */

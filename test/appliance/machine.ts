@@ -22,6 +22,8 @@ export interface MachinePlan {
   readonly isOfPair?: boolean;
   /** Of the board in its plant; 1 where nothing is said. */
   readonly number?: number;
+  /** Another QEMU than this machine's. */
+  readonly qemu?: string;
 }
 
 /** Sockets of a machine, in its folder. */
@@ -118,7 +120,7 @@ export class Machine {
     this.plan = plan;
     for (const name of Object.values(SOCKETS)) rmSync(join(plan.folder, name), { force: true });
     // It does not outlive this process.
-    const tied = ['--pdeathsig', 'KILL', 'qemu-system-x86_64'];
+    const tied = ['--pdeathsig', 'KILL', plan.qemu ?? 'qemu-system-x86_64'];
     this.child = spawn('setpriv', [...tied, ...argumentsOf(plan)], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });

@@ -19,6 +19,8 @@ export interface BoardPlan {
   /** Read-only, behind its own: the stick, and bundles. */
   readonly extraDisks: readonly string[];
   readonly memoryMib: number;
+  /** Another QEMU than this machine's. */
+  readonly qemu?: string | undefined;
 }
 
 /** Bytes of the serial line to the peer. */
@@ -114,7 +116,7 @@ export class EmulatedBoard {
   }
 
   private machinePlan(): MachinePlan {
-    const { side, folder, peerFolder, disk, extraDisks, memoryMib } = this.plan;
+    const { side, folder, peerFolder, disk, extraDisks, memoryMib, qemu } = this.plan;
     const unix = (at: string, way: string) =>
       `${way}.type=unix,${way}.path=${join(at, 'log.sock')}`;
     return {
@@ -125,6 +127,7 @@ export class EmulatedBoard {
         isOfPair: true,
         number: side === 'a' ? 1 : 2,
         extraDisks,
+        ...(qemu === undefined ? {} : { qemu }),
       },
       networks: [
         `tap,id=front,ifname=${frontTap(side)},script=no,downscript=no`,

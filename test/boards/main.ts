@@ -1,9 +1,10 @@
 // The command behind `npm run test:boards`: two emulated appliances, one after the other of the faults.
-//   --engine=vtx-exits   the guest on the hardware engine (the emulator has SVM)
+//   --engine ENGINE   of the guest, as in [guest]; vtx-exits: the emulated processors have SVM, KVM our patch
 //   --smoke     power cut of the primary alone     FAULT...   these, in this order     --list   says the ids
 //   --starts    starts without a carrier on the log card, and nothing that needs a pair in step
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ENGINE_CHOICES } from '../../firmware/host/engine-kinds.ts';
 import { appliance } from '../appliance/appliance.ts';
 import { hasQemu } from '../appliance/machine.ts';
 import { CACHE } from '../appliance/parts.ts';
@@ -11,6 +12,8 @@ import { DebianError } from '../guests/linux/debian.ts';
 import { needs } from '../harness/index.ts';
 import { enterNamespace } from '../harness/netns.ts';
 import { knownOf, optionsOf } from '../harness/options.ts';
+import { newerQemuCommand } from '../vtx/emulators.ts';
+import { exactness } from './exact.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { BoardsRig } from './rig.ts';
 import { starts } from './starts.ts';
@@ -66,8 +69,14 @@ async function main(): Promise<number> {
   const known = FAULTS.map(({ id }) => id);
   const ids = values.smoke ? ['power'] : knownOf(COMMAND, positionals, known);
   const faults = ids.length === 0 ? FAULTS : ids.map(faultOf);
+  const engine = ENGINE_CHOICES.find(
+    (choice) => choice === knownOf(COMMAND, [values.engine ?? 'soft'], ENGINE_CHOICES)[0],
+  );
+  const isForHardware = engine !== 'soft';
+  const note = (words: string) => console.error(words);
   // Packages come from an archive: there is none in the namespace.
-  const made = appliance((words) => console.error(words));
+  const made = appliance(note, { isForHardware });
+  const qemu = isForHardware ? newerQemuCommand(note) : undefined;
   await enterNamespace();
   for (const { met, why } of [
     { met: hasQemu(), why: 'needs qemu-system-x86_64 (Debian: qemu-system-x86)' },
@@ -80,12 +89,15 @@ async function main(): Promise<number> {
   }
   console.log(`Not the real image: ${made.differences}`);
   mkdirSync(folder, { recursive: true });
-  const rig = await BoardsRig.make(made, folder, values.engine);
+  const rig = await BoardsRig.make({ made, folder, engine, qemu });
   if (values.starts) return await onlyStarts(rig);
   const rows: Row[] = [];
   let isWell = true;
   try {
-    await rig.begin((words) => console.log(words));
+    const say = (words: string) => console.log(words);
+    await rig.begin(say, async () => {
+      if (isForHardware) await exactness(rig, say);
+    });
     for (const fault of faults) {
       const row = await tell(rig, fault).catch((error: Error) => notAsItMust(fault, error));
       rows.push(row);

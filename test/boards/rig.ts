@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import type { EngineChoice } from '../../firmware/host/engine-kinds.ts';
 import type { Appliance } from '../appliance/appliance.ts';
 import { plain } from '../appliance/machine.ts';
 import { makeStick } from '../appliance/stick.ts';
@@ -39,6 +40,15 @@ class SerialCable {
   }
 }
 
+export interface RigPlan {
+  readonly made: Appliance;
+  readonly folder: string;
+  /** As in [guest]; soft where nothing is said. */
+  readonly engine?: EngineChoice | undefined;
+  /** Another QEMU than this machine's. */
+  readonly qemu?: string | undefined;
+}
+
 export class BoardsRig {
   readonly boards: Readonly<Record<Side, EmulatedBoard>>;
   readonly serial = new SerialCable();
@@ -51,7 +61,7 @@ export class BoardsRig {
   private isLogCableIn = true;
   private readonly bornMs = performance.now();
 
-  private constructor(made: Appliance, folder: string, bundles: Bundles, scada: Scada | undefined) {
+  private constructor({ made, folder, qemu }: RigPlan, bundles: Bundles, scada: Scada | undefined) {
     this.made = made;
     this.folder = folder;
     this.scada = scada;
@@ -65,6 +75,7 @@ export class BoardsRig {
           disk: join(folder, side, 'disk.img'),
           extraDisks: [join(folder, side, 'stick.img'), ...bundles.disks],
           memoryMib: MEMORY_MIB,
+          qemu,
         },
         { plug: (socket) => this.serial.plug(side, socket) },
       );
@@ -72,8 +83,8 @@ export class BoardsRig {
   }
 
   /** Needs a network namespace of its own. Disks and sticks are made, nothing runs yet. */
-  /** `engine` as in [guest]. */
-  static async make(made: Appliance, folder: string, engine = 'soft'): Promise<BoardsRig> {
+  static async make(plan: RigPlan): Promise<BoardsRig> {
+    const { made, folder, engine = 'soft' } = plan;
     rmSync(folder, { recursive: true, force: true });
     const guest = readFileSync(buildGuest('plc', GUEST_HZ));
     for (const side of SIDES) {
@@ -92,11 +103,14 @@ export class BoardsRig {
     makePlant();
     const scada = hasBroker() ? new Scada() : undefined;
     await scada?.start(folder);
-    return new BoardsRig(made, folder, new Bundles(made, folder, ['good']), scada);
+    return new BoardsRig(plan, new Bundles(made, folder, ['good']), scada);
   }
 
-  /** Both boards for the first time, up to RUN-Redundant with a client. Says how long each step took. */
-  async begin(say: (words: string) => void): Promise<void> {
+  /**
+   * Both boards for the first time, up to RUN-Redundant with a client. Says how long each step took. `paired`: they
+   * hear each other, and have nothing to do yet.
+   */
+  async begin(say: (words: string) => void, paired = async () => {}): Promise<void> {
     const { a, b } = this.boards;
     await Promise.all([a.powerOn(false), b.powerOn(false)]);
     await Promise.all(SIDES.map((side) => this.login(side)));
@@ -108,6 +122,7 @@ export class BoardsRig {
     );
     await this.until('they hear each other', () => a.told('PEER-SEEN', 0) !== undefined, BOOT_MS);
     say(`${this.seconds()} paired: each hears the other, both wait for an operator`);
+    await paired();
     const words = await this.technician('a').request('request force-lead', 'emulated-a');
     await this.until(`a leads (${words})`, () => this.primary === 'a', BOOT_MS);
     say(`${this.seconds()} the guest runs on a`);

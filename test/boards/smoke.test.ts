@@ -23,10 +23,7 @@ test.needs({
 test(
   'two emulated boards pair, and the guest outlives the power of one',
   async () => {
-    const rig = await BoardsRig.make(
-      appliance(() => {}),
-      join(CACHE, 'smoke'),
-    );
+    const rig = await BoardsRig.make({ made: appliance(() => {}), folder: join(CACHE, 'smoke') });
     try {
       await rig.begin(() => {});
       const power = FAULTS.find(({ id }) => id === 'power');

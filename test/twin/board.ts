@@ -24,6 +24,7 @@ import { join } from 'node:path';
 import type { ControlClient } from '../../firmware/board/control/client.ts';
 import type { BoardEvent } from '../../firmware/board/events.ts';
 import type { Status } from '../../firmware/board/status.ts';
+import type { EngineChoice } from '../../firmware/host/engine-kinds.ts';
 import { makeDisks, type PlantGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
 import type { Namespace } from '../harness/netns.ts';
@@ -98,6 +99,8 @@ export interface BoardOptions {
   readonly pairingKeyFile: string;
   readonly serialPort: string;
   readonly ways?: LogWays;
+  /** As in [guest]. */
+  readonly engine?: EngineChoice;
   /** Lines for [limits]. */
   readonly more?: string;
   /** For the guest's command line. */
@@ -168,7 +171,8 @@ export class BoardUnderTest {
 
   private configuration(): string {
     const { side, folder, guest, pairingKeyFile } = this.options;
-    const { more = '', append: words = '', broker, ways = {}, largeBytes } = this.options;
+    const { more = '', append: words = '', broker, engine = 'soft' } = this.options;
+    const { ways = {}, largeBytes } = this.options;
     const cards = [LOG_INTERFACE, ...(ways.secondCard === true ? [SECOND_LOG_INTERFACE] : [])];
     const scada = broker === undefined ? '' : SCADA.replace('BROKER', broker);
     const append = 'console=ttyS0 acpi=off noapic nolapic quiet reboot=k twinstep.run=plant';
@@ -198,6 +202,7 @@ kernel = ${text(guest.kernel)}
 ${guest.initrd === undefined ? '' : `initrd = ${text(guest.initrd)}`}
 append = ${guest.kind === 'small' ? '""' : `"${append} twinstep.ip=${GUEST_IP}/24 ${words}"`}
 memory-mib = ${guest.memoryMib}
+engine = "${engine}"
 tap = "${TAP}"
 mac = "${GUEST_MAC}"
 disks = [${disks.join(', ')}]

@@ -4,12 +4,13 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BoardEvent } from '../../firmware/board/events.ts';
+import type { EngineChoice } from '../../firmware/host/engine-kinds.ts';
 import type { PlantGuest } from '../guests/plant/plant.ts';
 import { repoPath } from '../harness/index.ts';
 import { BoardUnderTest, type LogWays } from './board.ts';
 import { type ClientOptions, PlantClient } from './client.ts';
 import { Network, other, SIDES, type Side } from './network.ts';
-import { PlantScada } from './plant-scada.ts';
+import type { PlantScada } from './plant-scada.ts';
 import { SerialCable } from './serial-cable.ts';
 
 /** Both keys are of this rig alone. */
@@ -20,6 +21,8 @@ export interface RigOptions {
   readonly client?: ClientOptions;
   /** More lines of each board's configuration, behind [limits]. */
   readonly more?: string;
+  /** As in [guest]. @default soft */
+  readonly engine?: EngineChoice;
   /** Ways of the log beside its one cable. @default none */
   readonly ways?: LogWays;
   /** More words of the guest's command line. */
@@ -59,18 +62,19 @@ export class TwinRig {
 
   /** Needs a network namespace of its own. Nothing runs yet. */
   static async make(options: RigOptions): Promise<TwinRig> {
-    const { guest, client, more, append, largeBytes, onEvent, onRig, ways = {} } = options;
+    const { guest, client, engine, more, append, largeBytes, onEvent, onRig, ways = {} } = options;
     const folder = mkdtempSync(join(tmpdir(), 'twinstep-twin-'));
     const pairingKeyFile = join(folder, 'pairing.key');
     writeFileSync(pairingKeyFile, PAIRING_KEY, { mode: 0o600 });
     const network = await Network.make({ hasSecondLog: ways.secondCard === true });
-    const scada = options.hasScada === true ? await PlantScada.start() : undefined;
+    const scada = options.hasScada === true ? await startScada() : undefined;
     const serial = await SerialCable.make();
     const board = (side: Side) => {
       const own = join(folder, side);
       mkdirSync(own);
       const made = new BoardUnderTest({
         ...{ side, guest, pairingKeyFile, folder: own, ways },
+        ...(engine === undefined ? {} : { engine }),
         ...(more === undefined ? {} : { more }),
         ...(append === undefined ? {} : { append }),
         ...(largeBytes === undefined ? {} : { largeBytes }),
@@ -195,6 +199,12 @@ export class TwinRig {
   get backup(): Side | undefined {
     return this.primary === undefined ? undefined : other(this.primary);
   }
+}
+
+/** Its packages are not where nobody wants a broker. */
+async function startScada(): Promise<PlantScada> {
+  const { PlantScada } = await import('./plant-scada.ts');
+  return await PlantScada.start();
 }
 
 const START_MS = 30_000;

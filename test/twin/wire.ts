@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { compile } from '../harness/compile.ts';
 
-export type Wire = 'relay' | 'serial' | 'capture' | 'power';
+export const WIRES = ['relay', 'serial', 'capture', 'power'] as const;
+export type Wire = (typeof WIRES)[number];
 
 /** The program, compiled. */
 export function wire(name: Wire): string {

@@ -177,7 +177,7 @@ test('doctor says which engine, and each thing that is missing', () => {
       ['ok', 'ok', 'ok', 'ok'],
       ['warn', 'warn', 'ok', 'ok'],
       ['warn', 'warn', 'ok', 'warn'],
-      ['warn'],
+      ['warn', 'ok', 'ok', 'ok'],
       ['ok'],
     ],
   );

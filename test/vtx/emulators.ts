@@ -34,9 +34,14 @@ export const QEMU: Emulator = {
   start: (image, folder) => startQemu('qemu-system-x86_64', image, folder),
 };
 
-function startQemu(command: string, { kernel, initrd }: VtxImage, folder: string) {
+function startQemu(
+  command: string,
+  { kernel, initrd }: VtxImage,
+  folder: string,
+  more: readonly string[] = ['-m', '1536'],
+) {
   const serial = join(folder, 'serial.txt');
-  const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-m', '1536', '-no-reboot'];
+  const machine = ['-accel', 'tcg', '-cpu', 'EPYC,+svm', '-no-reboot', ...more];
   const plain = ['-nodefaults', '-no-user-config', '-display', 'none', '-serial', `file:${serial}`];
   const boot = ['-kernel', kernel, '-initrd', initrd, '-append', COMMAND_LINE];
   return { child: nice(command, [...machine, ...plain, ...boot], folder), serial };
@@ -81,13 +86,35 @@ export function bochsWithPmu(say: Say): Emulator {
 
 /** QEMU 10.0, which remembers the shadow of an STI; where it cannot be had, this machine's. */
 export function newerQemu(say: Say): Emulator {
-  const folder = made('unpack-qemu.sh', 'qemu', say);
-  if (folder === undefined) {
-    say("this machine's QEMU instead");
-    return QEMU;
-  }
-  const command = join(folder, 'qemu-system-x86_64');
+  const command = newerQemuCommand(say);
+  if (command === undefined) return QEMU;
   return { ...QEMU, needs: [], start: (image, at) => startQemu(command, image, at) };
+}
+
+/**
+ * The same by a clock that counts instructions, one a nanosecond, and jumps where there is nothing to do: figures in
+ * there are the emulated machine's, however busy this one is.
+ */
+export function inEmulatedTime(what: string, say: Say): Emulator {
+  const command = newerQemuCommand(say);
+  return {
+    ...{ ...QEMU, name: `qemu-icount-${what}`, minutesMax: 60 },
+    needs: command === undefined ? QEMU.needs : [],
+    start: (image, at) => startQemu(command ?? 'qemu-system-x86_64', image, at, EMULATED_TIME),
+  };
+}
+
+const EMULATED_TIME = [
+  ...['-icount', 'shift=0,sleep=off', '-rtc', 'base=2026-11-01,clock=vm', '-seed', '7'],
+  ...['-m', '2560'],
+];
+
+/** Undefined, and said why: it cannot be had. */
+export function newerQemuCommand(say: Say): string | undefined {
+  const folder = made('unpack-qemu.sh', 'qemu', say);
+  if (folder !== undefined) return join(folder, 'qemu-system-x86_64');
+  say("this machine's QEMU instead");
+  return undefined;
 }
 
 /** The folder with what a script of emulators/ left; undefined, and said why: Debian's packages cannot be had. */

@@ -9,6 +9,8 @@ import { type CpioEntry, cpio } from '../guests/linux/cpio.ts';
 import { Debian } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
 import { buildGuest, GUESTS } from '../softcpu/guest.ts';
+import { BOARDS_PREPARED, boardsCommand, equipForBoards } from './boards-image.ts';
+import type { BoardsPlan } from './boards-plan.ts';
 import { TIMELESS } from './plant.ts';
 
 export interface VtxImage {
@@ -32,6 +34,8 @@ export interface ImageOptions {
   readonly linux?: EngineChoice | undefined;
   /** The same, recorded for so many thousand positions and replayed (linux-log.ts). */
   readonly linuxLog?: number | undefined;
+  /** Pairs of `twinstep board` (boards.ts) instead of the tests. */
+  readonly boards?: BoardsPlan | undefined;
   /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
@@ -39,6 +43,9 @@ export interface ImageOptions {
 /** What the test harness is made of. */
 const PACKAGES = ['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'];
 const APPLETS = ['sh', 'mount', 'insmod', 'poweroff', 'mkdir', 'cat', 'echo', 'reboot', 'sync'];
+
+/** Where the kernel has them, and not built in. */
+const NEEDED_BY_KVM: readonly string[] = ['irqbypass', 'ccp'];
 
 const LINUX = { kernel: '/linux/vmlinuz', initrd: '/linux/initrd.cpio' };
 
@@ -54,7 +61,7 @@ export function vtxImage(options: ImageOptions, say: (line: string) => void): Vt
   const busybox = join(debian.unpack('busybox-static'), 'bin/busybox');
   const boot = join(files, 'boot');
   const vmlinuz = readdirSync(boot).find((name) => name.startsWith('vmlinuz-')) ?? '';
-  const initrd = join(folder, `${options.module}.cpio`);
+  const initrd = join(folder, `${options.emulator}.cpio`);
   writeFileSync(initrd, cpio(contents(files, busybox, options)));
   return { kernel: join(boot, vmlinuz), initrd, release: release.replace('linux-image-', '') };
 }
@@ -95,13 +102,15 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
     tree.file(LINUX.initrd, readFileSync(initrd));
   }
   tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);
+  if (options.boards !== undefined) equipForBoards(tree, kernelFiles, options.boards);
   return tree.entries();
 }
 
 const addon = () => repoPath('native/build/Release/twinstep.node');
-const inTree = (path: string) => `/twinstep${path.slice(repoPath('.').replace(/\/$/, '').length)}`;
+export const inTree = (path: string) =>
+  `/twinstep${path.slice(repoPath('.').replace(/\/$/, '').length)}`;
 
-class Tree {
+export class Tree {
   private readonly found = new Map<string, CpioEntry>();
 
   file(path: string, data: Uint8Array | string, mode = 0o644): void {
@@ -145,7 +154,8 @@ class Tree {
   }
 }
 
-function scriptOf({ scale, emulator, only, linux, linuxLog }: ImageOptions): string {
+function scriptOf({ scale, emulator, only, linux, linuxLog, boards }: ImageOptions): string {
+  if (boards !== undefined) return boardsCommand(boards);
   if (linux === undefined) return `inside.js ${scale} ${emulator} '${only}'`;
   const guest = `${LINUX.kernel} ${LINUX.initrd}`;
   if (linuxLog === undefined) return `linux.js ${linux} ${guest} ${emulator}`;
@@ -154,14 +164,16 @@ function scriptOf({ scale, emulator, only, linux, linuxLog }: ImageOptions): str
 }
 
 function init(options: ImageOptions): string {
-  const { module, parameters } = options;
+  const { module, boards, parameters } = options;
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for m in irqbypass kvm; do insmod /modules/$m.ko || echo "not ok - insmod $m"; done
+for m in ${NEEDED_BY_KVM.join(' ')} kvm; do
+  [ ! -e /modules/$m.ko ] || insmod /modules/$m.ko || echo "not ok - insmod $m"
+done
 insmod /modules/${module}.ko ${parameters ?? ''} || echo "not ok - insmod ${module}"
-echo "# begin"
+${boards === undefined ? '' : BOARDS_PREPARED}echo "# begin"
 cd /twinstep
 ${process.execPath} --max-old-space-size=300 dist/test/vtx/${scriptOf(options)} 2>&1
 echo "# end $?"
@@ -174,12 +186,14 @@ reboot -f
 function modules(kernelFiles: string, options: ImageOptions): [string, string][] {
   const root = join(kernelFiles, 'lib/modules');
   const paths = readdirSync(root, { recursive: true, encoding: 'utf8' });
-  return ['irqbypass', 'kvm', options.module].map((name) => {
-    const own = options.modules === undefined ? undefined : join(options.modules, `${name}.ko`);
-    if (own !== undefined && name !== 'irqbypass') return [`${name}.ko`, own];
+  return [...NEEDED_BY_KVM, 'kvm', options.module].flatMap((name): [string, string][] => {
+    const isNeeded = NEEDED_BY_KVM.includes(name);
+    if (options.modules !== undefined && !isNeeded)
+      return [[`${name}.ko`, join(options.modules, `${name}.ko`)]];
     const path = paths.find((one) => new RegExp(`/${name}\\.ko(\\.xz)?$`).test(one));
-    if (path === undefined) throw new Error(`the kernel package holds no ${name}.ko`);
-    return [`${name}.ko`, join(root, path)];
+    if (path !== undefined) return [[`${name}.ko`, join(root, path)]];
+    if (isNeeded) return [];
+    throw new Error(`the kernel package holds no ${name}.ko`);
   });
 }
 
@@ -189,7 +203,7 @@ function unpacked(path: string): Uint8Array {
   return spawnSync('xz', ['-dc', path], { maxBuffer: 1 << 26 }).stdout;
 }
 
-function librariesOf(program: string): string[] {
+export function librariesOf(program: string): string[] {
   const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });
   return [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string);
 }

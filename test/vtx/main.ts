@@ -2,15 +2,25 @@
 // and VT-x by Bochs. Each boots an image of its own, runs test/vtx/inside.ts in it, and answers over the
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
-//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--parameters npt=0] [--only REGEXP] [--linux] [--newer-qemu]
+//     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--parameters npt=0] [--only REGEXP] [--linux]
+//         [--newer-qemu]
+//     npm run test:vtx -- --boards small|linux|cost [--rounds N] --modules FOLDER   # in emulated time
 //     npm run test:vtx -- --pmu ...   # by counted branches, on a Bochs with a PMU
 //     npm run test:vtx -- ... --linux-log THOUSANDS   # a Linux recorded for so many positions, and replayed
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { DebianError } from '../guests/linux/debian.ts';
 import { repoPath } from '../harness/index.ts';
-import { optionsOf } from '../harness/options.ts';
-import { BOCHS, bochsWithPmu, type Emulator, newerQemu, QEMU } from './emulators.ts';
+import { knownOf, optionsOf } from '../harness/options.ts';
+import { BOARDS_GUESTS, type BoardsPlan } from './boards-plan.ts';
+import {
+  BOCHS,
+  bochsWithPmu,
+  type Emulator,
+  inEmulatedTime,
+  newerQemu,
+  QEMU,
+} from './emulators.ts';
 import { type ImageOptions, vtxImage } from './image.ts';
 
 interface Result {
@@ -69,6 +79,7 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
       only: options.only ?? '',
       linux: options.linux,
       linuxLog: options.linuxLog,
+      boards: options.boards,
       parameters: options.parameters,
     },
     say,
@@ -80,7 +91,13 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
   return await follow(emulator, child, serial);
 }
 
-const { values, positionals } = optionsOf('npm run test:vtx', {
+const COMMAND = 'npm run test:vtx';
+/** With what makes a Linux exact there. */
+const ofBoards = (guest: BoardsPlan['guest'], rounds: number): Partial<ImageOptions> => ({
+  boards: { engine: 'vtx-exits', guest, rounds },
+  parameters: 'npt=0',
+});
+const { values, positionals } = optionsOf(COMMAND, {
   allowPositionals: true,
   options: {
     scale: { type: 'string' },
@@ -89,6 +106,8 @@ const { values, positionals } = optionsOf('npm run test:vtx', {
     linux: { type: 'boolean' },
     'linux-log': { type: 'string' },
     parameters: { type: 'string' },
+    boards: { type: 'string' },
+    rounds: { type: 'string' },
     pmu: { type: 'boolean' },
     'newer-qemu': { type: 'boolean' },
   },
@@ -97,11 +116,16 @@ const { values, positionals } = optionsOf('npm run test:vtx', {
 const BY_BRANCHES = '^(this KVM|branches|commissioning)';
 const isPmu = values.pmu === true;
 const note = (line: string) => console.log(`# ${line}`);
+const { boards } = values;
+if (boards !== undefined) knownOf(COMMAND, [boards], BOARDS_GUESTS);
+const guest = BOARDS_GUESTS.find((one) => one === boards);
 const wanted = isPmu
   ? [bochsWithPmu(note)]
-  : [values['newer-qemu'] === true ? newerQemu(note) : QEMU, BOCHS].filter(
-      ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
-    );
+  : guest !== undefined
+    ? [inEmulatedTime(guest, note)]
+    : [values['newer-qemu'] === true ? newerQemu(note) : QEMU, BOCHS].filter(
+        ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
+      );
 const linuxLog = values['linux-log'] === undefined ? undefined : Number(values['linux-log']);
 const scale = values.scale === undefined ? undefined : Number(values.scale);
 const total: Result = { passed: 0, failed: 0 };
@@ -110,11 +134,12 @@ try {
     const options = scale === undefined ? {} : { scale };
     const { passed, failed } = await run(emulator, {
       ...options,
-      ...{ modules: values.modules, only: values.only ?? (isPmu ? BY_BRANCHES : '') },
-      ...{ parameters: values.parameters, linuxLog },
+      ...{ modules: values.modules, parameters: values.parameters, linuxLog },
+      ...{ only: values.only ?? (isPmu ? BY_BRANCHES : '') },
       ...(values.linux === true || linuxLog !== undefined
         ? { linux: isPmu ? ('vtx' as const) : ('vtx-exits' as const) }
         : {}),
+      ...(guest === undefined ? {} : ofBoards(guest, Number(values.rounds ?? '2'))),
     });
     total.passed += passed;
     total.failed += failed;
