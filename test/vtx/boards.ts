@@ -36,7 +36,7 @@ isolated-ms = 10000
 `;
 const FAULTS = ['crash of the primary', 'switch-over', 'log cable'] as const;
 const CLIENT_LINE_MS = 50;
-const FRAME_AGAIN_MS = 500;
+const FRAME_AGAIN_MS = 100;
 const ANSWERS = 50;
 
 const [wanted, kind = 'small', rounds = '1', kernel = '', initrd = ''] = process.argv.slice(2);
