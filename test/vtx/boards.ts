@@ -30,8 +30,8 @@ witness-probe-ms = 200
 witness-silent-ms = 1500
 stall-ms = 1000
 seek-ms = 20000
-leave-ms = 5000
-death-ms = 5000
+leave-ms = 4000
+death-ms = 2500
 isolated-ms = 10000
 `;
 const FAULTS = ['crash of the primary', 'switch-over', 'log cable'] as const;
