@@ -13,7 +13,7 @@ interface Patch {
   readonly series: string;
 }
 
-/** Of the image, and the variant for the older kernel that is tried in emulated machines. */
+/** Of the image, and the variants for the older kernel that is tried in emulated machines. */
 function patches(): Patch[] {
   const defconfig = readFileSync(join(TREE, 'configs/twinstep_x86_64_defconfig'), 'utf8');
   const series = /KERNEL_CUSTOM_VERSION_VALUE="(\d+\.\d+)\./.exec(defconfig)?.[1] as string;
@@ -22,7 +22,11 @@ function patches(): Patch[] {
     .filter((name) => name.endsWith('.patch'))
     .sort()
     .map((name) => ({ path: join(folder, name), series }));
-  return [...own, { path: join(ROOT, 'test/vtx/kernel/rdtsc-exit-6.1.patch'), series: '6.1' }];
+  const older = ['rdtsc-exit-6.1.patch', 'tables-follow-6.1.patch'];
+  return [
+    ...own,
+    ...older.map((name) => ({ path: join(ROOT, 'test/vtx/kernel', name), series: '6.1' })),
+  ];
 }
 
 export function kernelPatches(): Result {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds kvm.ko, kvm-amd.ko and kvm-intel.ko with our patch, and one that emulated machines need, against Debian's
+# Builds kvm.ko, kvm-amd.ko and kvm-intel.ko with our patches, and one that emulated machines need, against Debian's
 # headers, without root:
 #
 #     test/vtx/kernel/build-modules.sh OUT [KERNEL]
@@ -17,11 +17,11 @@ common=${common%%-cloud}
 series=$(echo "$kernel" | cut -d. -f1,2)
 case $series in
   6.1)
-    patch=$here/rdtsc-exit-6.1.patch
+    patches="$here/rdtsc-exit-6.1.patch $here/tables-follow-6.1.patch"
     tools="linux-kbuild-6.1 linux-compiler-gcc-12-x86"
     ;;
   *)
-    patch=$here/../../../buildroot/patches/linux/0001-kvm-x86-rdtsc-exit.patch
+    patches=$(ls "$here"/../../../buildroot/patches/linux/*.patch)
     tools=linux-kbuild-$common
     ;;
 esac
@@ -41,7 +41,7 @@ dpkg-deb --fsys-tarfile "linux-source-$series"_*.deb | tar -xO "./usr/src/linux-
   xz -dc | tar -x -C "$headers" --strip-components=1 \
     "linux-source-$series/arch/x86/kvm" "linux-source-$series/virt" \
     "linux-source-$series/arch/x86/include/asm/kvm_host.h" "linux-source-$series/include/uapi/linux/kvm.h"
-patch -F0 -d "$headers" -p1 <"$patch"
+for patch in $patches; do patch -F0 -d "$headers" -p1 <"$patch"; done
 # Not ours: an error of the emulator that is held off here.
 patch -d "$headers" -p1 <"$here/qemu-cr-reads.patch"
 
