@@ -338,6 +338,8 @@ export interface KvmProbe {
   /** Usable, but slow or lacking instructions. */
   readonly isLimited: boolean;
   readonly tellsTsc: boolean;
+  /** KVM's shadow of page tables is never behind the guest's (our kernel patch). */
+  readonly tablesFollow: boolean;
   readonly countsBranches: boolean;
   readonly words: readonly string[];
 }

@@ -1,6 +1,6 @@
 // What a Linux needs of this host to be the same on two boards of the hardware engine, each looked at by
-// itself: the time told by us, page tables whose A bits no processor sets behind our back, and
-// positions. A stock KVM has the last at most (native/vtx/README.md has what was measured).
+// itself: the time told by us, page tables whose A bits no processor sets behind our back and no KVM
+// leaves to what it happens to remember, and positions. A stock KVM has the last at most (native/vtx/README.md has what was measured).
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KvmProbe } from '../../native/index.ts';
@@ -14,6 +14,9 @@ export interface Need {
   readonly todo: string;
 }
 
+const PATCHED =
+  'load kvm modules with our patches (buildroot/patches/linux); the appliance has them';
+
 /** By which parameter each module is told to keep page tables of its own, without nested paging. */
 const NESTED_PAGING = [
   { module: 'kvm_intel', parameter: 'ept' },
@@ -25,7 +28,11 @@ const OFF: readonly string[] = ['N', '0'];
 const ON: readonly string[] = ['Y', '1'];
 
 export function linuxNeeds(
-  { tellsTsc, countsBranches }: Pick<KvmProbe, 'tellsTsc' | 'countsBranches'>,
+  {
+    tellsTsc,
+    tablesFollow,
+    countsBranches,
+  }: Pick<KvmProbe, 'tellsTsc' | 'tablesFollow' | 'countsBranches'>,
   sys = '/sys',
 ): readonly Need[] {
   return [
@@ -33,9 +40,9 @@ export function linuxNeeds(
       'guest time',
       tellsTsc,
       tellsTsc ? 'RDTSC exits' : 'RDTSC tells the host’s time, whatever CPUID says',
-      'load kvm modules with our patch (buildroot/patches/linux); the appliance has them',
+      PATCHED,
     ),
-    pageTables(sys),
+    pageTables(sys, tablesFollow),
     need(
       'positions',
       countsBranches,
@@ -51,7 +58,7 @@ export function missingIn(needs: readonly Need[]): string {
 }
 
 /** Read back from the module that is loaded: what a file says it should be loaded with proves nothing. */
-function pageTables(sys: string): Need {
+function pageTables(sys: string, tablesFollow: boolean): Need {
   const set = NESTED_PAGING.flatMap(({ module, parameter }) => {
     const value = readText(join(sys, 'module', module, 'parameters', parameter));
     return value === undefined
@@ -67,7 +74,12 @@ function pageTables(sys: string): Need {
       'no KVM module tells how it keeps page tables',
       'load kvm_intel with ept=0, or kvm_amd with npt=0, as modules',
     );
-  if (nested === undefined) return need('page tables', true, `shadow page tables (${names})`, '');
+  if (nested === undefined) {
+    const found = `shadow page tables (${names})`;
+    return tablesFollow
+      ? need('page tables', true, `${found} that follow the guest’s`, '')
+      : need('page tables', false, `${found} that may be behind the guest’s`, PATCHED);
+  }
   const { module, parameter, value } = nested;
   return need(
     'page tables',

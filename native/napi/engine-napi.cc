@@ -475,6 +475,7 @@ Napi::Value probe_kvm(const Napi::CallbackInfo& info) {
   out.Set("isUsable", found.is_usable);
   out.Set("isLimited", found.is_limited);
   out.Set("tellsTsc", found.tells_tsc);
+  out.Set("tablesFollow", found.tables_follow);
   out.Set("countsBranches", found.counts_branches);
   auto words = Napi::Array::New(info.Env(), found.words.size());
   for (uint32_t n = 0; n < found.words.size(); n++) words[n] = found.words[n];

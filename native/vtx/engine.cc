@@ -84,6 +84,7 @@ void Engine::to_reference() {
 
 bool Engine::run_kvm() {
   counters_.kvm_runs++;
+  has_seen_ = true;
   return kvm_.run();
 }
 
@@ -177,7 +178,7 @@ const char* Engine::set_state(const State& in) {
   state_ = in;
   loaded_ = State{};
   floating_loaded_ = false;
-  flush_ = true;
+  flush_ = replaced_ = true;
   moved_ = waiting_ = answered_ = on_reference_ = must_run_ = read_answered_ = hand_over_counts_ = false;
   posted_.clear();
   posted_next_ = 0;
@@ -225,7 +226,11 @@ void Engine::seed_entropy(const u64 seed[4]) {
   std::memcpy(state_.rng, s.rng, sizeof s.rng);
 }
 
-void Engine::memory_written(u64 physical, u64 bytes) { reference_.memory_written(physical, bytes); }
+// Of a memory that was replaced KVM forgets everything before it runs.
+void Engine::memory_written(u64 physical, u64 bytes) {
+  reference_.memory_written(physical, bytes);
+  if (!replaced_) kvm_.pages_written(physical, bytes);
+}
 
 void Engine::take_dirty_pages(u64* bitmap, size_t words) {
   reference_.take_dirty_pages(bitmap, words);

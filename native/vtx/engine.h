@@ -88,6 +88,7 @@ class Engine {
   const Counters& counters() const { return counters_; }
   const Landing& landing() const { return landing_; }
   bool tells_tsc() const { return kvm_.tells_tsc(); }
+  bool tables_follow() const { return kvm_.tables_follow(); }
   u64 slots_made() const { return kvm_.slots_made(); }
 
  private:
@@ -106,9 +107,11 @@ class Engine {
   bool step_kvm();
   void begin_steps();
   void forget_translations(bool stepping);
+  void forget_tables();
   void take_step_back(bool pending);
   const soft::ExitRecord& step_reference(u64 limit);
   bool fetch(const soft::State& s, u8* bytes, u32& available);
+  void tell_written(const soft::State& s, const soft::Insn& i);
   void forget_code_at(const soft::State& s);
 
   // free-run.cc
@@ -160,6 +163,8 @@ class Engine {
   bool stepping_ = false;          // KVM is set up for single steps
   bool floating_loaded_ = false;   // KVM has the floating point state (steps only)
   bool flush_ = true;              // the reference changed how addresses are translated
+  bool replaced_ = false;          // memory is another one than KVM has seen, page tables among it
+  bool has_seen_ = false;          // KVM has run the guest since it was given this memory
   soft::State loaded_{};           // what KVM was last given (steps only), to load only changes
 
   bool line_ = false;

@@ -113,6 +113,7 @@ void Engine::to_kvm() {
   to_reference();
   reference_.get_state(state_);
   kvm_.single_step(false);
+  forget_tables();
   if (flush_) forget_translations(false);
   load_all(kvm_, state_);
   stepping_ = floating_loaded_ = false;
@@ -371,6 +372,7 @@ Engine::Look Engine::look_at(const State& s) {
       soft::decode(bytes, available, code_bits(s), s.rip, i) != soft::Decode::Ok) {
     return {};
   }
+  tell_written(s, i);
   Look look;
   look.exits = always_exits(i);
   const u32 msr = static_cast<u32>(s.gpr[soft::RCX]);

@@ -28,6 +28,16 @@ constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, u64);
 constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, u64);
 constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, u64);
 
+// As the module that is loaded says; one that says nothing has none.
+bool has_nested_paging() {
+  for (const char* path : {"/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt"}) {
+    File file(open(path, O_RDONLY | O_CLOEXEC));
+    char value = 0;
+    if (file.get() >= 0 && read(file.get(), &value, 1) == 1 && (value == 'Y' || value == '1')) return true;
+  }
+  return false;
+}
+
 // kvm_msrs with room behind it.
 struct Msrs {
   u32 count, pad;
@@ -67,6 +77,11 @@ Kvm::Kvm(u8* ram, u64 ram_bytes, u64 low_bytes, Options options)
     enable(kCapRdtscExit, 1, "RDTSC exits");
     tells_tsc_ = true;
   }
+  if (ioctl(device_.get(), KVM_CHECK_EXTENSION, kCapTablesFollow) > 0) {
+    enable(kCapTablesFollow, 1, "tables that follow");
+    tables_follow_ = true;
+  }
+  shadows_tables_ = tables_follow_ || !has_nested_paging();
   if (options.filters_msrs) filter_msrs();
   map_memory(true);
   vcpu_.take(ioctl(vm_.get(), KVM_CREATE_VCPU, 0));
@@ -143,6 +158,24 @@ void Kvm::drop_pending() {
   for (int n = 0; n < 4096 && !settle(); n++) {
   }
   map_memory(true);
+}
+
+void Kvm::forget_all() {
+  map_memory(false);
+  map_memory(true);
+}
+
+void Kvm::pages_written(u64 physical, u64 bytes) {
+  if (!tables_follow_ || bytes == 0) return;
+  const u64 end = (physical + bytes - 1) / 4096 + 1;
+  for (u64 page = physical / 4096; page < end; page += kTablesWrittenMax) {
+    kvm_enable_cap cap{};
+    cap.cap = kCapTablesFollow;
+    cap.args[0] = kTablesWritten;
+    cap.args[1] = page;
+    cap.args[2] = std::min(kTablesWrittenMax, end - page);
+    call(vm_.get(), KVM_ENABLE_CAP, &cap, "pages that were written");
+  }
 }
 
 void Kvm::get_msrs(MsrList& list) {

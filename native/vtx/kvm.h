@@ -29,6 +29,9 @@ class Failure : public std::runtime_error {
 inline constexpr u32 kCapRdtscExit = 0x5453;
 inline constexpr u32 kReasonRdtsc = 1u << 16, kReasonRdtscp = 1u << 17;
 inline constexpr u32 kTscMsr = 0x10;
+// Of our other one: KVM's shadow of the guest's page tables follows them at once (docs/decisions/0081).
+inline constexpr u32 kCapTablesFollow = 0x5454;
+inline constexpr u64 kTablesWritten = 2, kTablesWrittenMax = 1024;
 
 // As kvm_xsave, which has another size in C++ than in C.
 struct XsaveImage {
@@ -76,6 +79,10 @@ class Kvm {
   bool settle();
   // The same where nobody wants the outcome: guest memory is out of its reach meanwhile.
   void drop_pending();
+  // Gives guest memory to KVM anew: it forgets every translation. The dirty log goes, too: take it before.
+  void forget_all();
+  // Where tables follow: page tables among these pages were written by us.
+  void pages_written(u64 physical, u64 bytes);
 
   template <class T>
   void get(unsigned long request, T& into, const char* what) {
@@ -92,6 +99,9 @@ class Kvm {
   // ORs the pages written since the last call into `bitmap`, by offset in RAM.
   void take_dirty(u64* bitmap);
   bool tells_tsc() const { return tells_tsc_; }
+  bool tables_follow() const { return tables_follow_; }
+  // KVM has page tables of its own, made from the guest's: anything but nested paging.
+  bool shadows_tables() const { return shadows_tables_; }
   // How often guest memory was given to KVM: each time it forgets every translation.
   u64 slots_made() const { return slots_made_; }
 
@@ -106,7 +116,7 @@ class Kvm {
   File device_, vm_, vcpu_;
   kvm_run* run_ = nullptr;
   size_t run_bytes_ = 0;
-  bool tells_tsc_ = false;
+  bool tells_tsc_ = false, tables_follow_ = false, shadows_tables_ = false;
   u64 slots_made_ = 0;
 };
 

@@ -130,8 +130,11 @@ void look(Probe& p) {
     p.words.push_back("a limited KVM: it lacks CMPXCHG16B");
   }
   u8* none = nullptr;
-  p.tells_tsc = Kvm(none, 0, 0, {.exits_for_tsc = true}).tells_tsc();
+  const Kvm asked(none, 0, 0, {.exits_for_tsc = true});
+  p.tells_tsc = asked.tells_tsc();
+  p.tables_follow = asked.tables_follow();
   p.words.push_back(p.tells_tsc ? "RDTSC exits" : "RDTSC does not exit (kernel without our patch)");
+  if (p.tables_follow) p.words.push_back("shadow page tables follow the guest's");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ struct Probe {
   bool is_usable = false;       // single steps, exits and long mode give the right results
   bool is_limited = false;      // usable, but slow or lacking instructions
   bool tells_tsc = false;       // RDTSC exits (our kernel patch)
+  bool tables_follow = false;   // KVM's shadow of page tables is never behind (our kernel patch)
   bool counts_branches = false; // a branch counter for guests
   std::vector<std::string> words;
 };

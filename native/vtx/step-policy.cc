@@ -91,6 +91,12 @@ bool changes_translation(const Insn& i) {
   return i.map == 1 && (i.opcode == 0x01 || i.opcode == 0x22 || i.opcode == 0x30);
 }
 
+bool stores_string(const Insn& i) {
+  if (i.map != 0) return false;
+  return i.opcode == 0x6c || i.opcode == 0x6d || i.opcode == 0xa4 || i.opcode == 0xa5 ||
+         i.opcode == 0xaa || i.opcode == 0xab;
+}
+
 bool is_repeated(const Insn& i) { return i.rep != 0 && is_string(i); }
 
 bool is_plain_repeat(const Insn& i) {

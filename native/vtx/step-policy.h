@@ -18,6 +18,8 @@ bool is_steppable(const soft::Insn& i);
 bool is_floating(const soft::Insn& i);
 // May change how addresses are translated without CR3 showing it.
 bool changes_translation(const soft::Insn& i);
+// A string instruction that writes memory at ES:RDI.
+bool stores_string(const soft::Insn& i);
 // A string instruction with a repeat prefix: one step is one iteration.
 bool is_repeated(const soft::Insn& i);
 // One that ends when rCX is used up and for no other reason but a fault; and how often it is done.

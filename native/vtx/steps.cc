@@ -29,6 +29,8 @@ u8 code_bits(const State& s) {
 
 namespace {
 
+constexpr u64 kOperandMax = 16;  // bytes, of what could be used on a page table
+
 u64 code_address(const State& s) {
   if (soft::code64(s)) return s.rip;
   return (s.seg[soft::CS].base + s.rip) & 0xffffffff;
@@ -41,13 +43,16 @@ bool same_system(const State& a, const State& b) {
          a.cr3 == b.cr3 && a.cr4 == b.cr4 && a.efer == b.efer;
 }
 
-// An access that may lie on two pages. Some hosts store the first half before the second half faults.
-bool is_near_page_end(const Insn& i, const State& s) {
-  if (!(i.flags & soft::kMemory)) return false;
+u64 operand_address(const Insn& i, const State& s) {
   u64 at = s.gpr[i.base] + (s.gpr[i.index] << i.scale) + i.disp;
   if (i.addr_bits == 32) at &= 0xffffffff;
   if (i.addr_bits == 16) at &= 0xffff;
-  return ((at + s.seg[i.seg].base) & 4095) > 4096 - 16;
+  return at + s.seg[i.seg].base;
+}
+
+// An access that may lie on two pages. Some hosts store the first half before the second half faults.
+bool is_near_page_end(const Insn& i, const State& s) {
+  return (i.flags & soft::kMemory) && (operand_address(i, s) & 4095) > 4096 - 16;
 }
 
 }  // namespace
@@ -55,6 +60,28 @@ bool is_near_page_end(const Insn& i, const State& s) {
 bool Engine::fetch(const State& s, u8* bytes, u32& available) {
   available = Walker(ram_, ram_bytes_, low_bytes_).read(s, code_address(s), bytes, 15);
   return available > 0;
+}
+
+// The reference is about to execute this, and may write a page table with it: KVM, which sees only what the
+// guest writes under it, is told. Stacks are no page tables; what DMA wrote comes by memory_written().
+void Engine::tell_written(const State& s, const Insn& i) {
+  if (!kvm_.tables_follow()) return;
+  u64 at;
+  if (stores_string(i)) {
+    at = s.gpr[soft::RDI] + s.seg[soft::ES].base;
+  } else if (i.flags & soft::kMemory) {
+    at = operand_address(i, s);
+  } else {
+    return;
+  }
+  const Walker walker(ram_, ram_bytes_, low_bytes_);
+  for (const u64 each : {at, at + kOperandMax - 1}) {
+    u64 physical;
+    if (walker.physical(s, soft::code64(s) ? each : each & 0xffffffff, physical)) {
+      kvm_.pages_written(physical, 1);
+    }
+    if ((at & 4095) <= 4096 - kOperandMax) return;
+  }
 }
 
 // Nothing is due at this boundary, and nothing but the instruction itself can happen in it.
@@ -73,6 +100,17 @@ bool Engine::may_step(u64 limit) {
   return s.faults_here == 0;
 }
 
+// With shadow paging KVM keeps tables of its own, made from the guest's, and looks at them again where it saw the
+// guest write. Memory that came from elsewhere it never saw.
+void Engine::forget_tables() {
+  if (!replaced_) return;
+  replaced_ = false;
+  if (!kvm_.shadows_tables() || !has_seen_) return;
+  has_seen_ = false;
+  kvm_.take_dirty(dirty_.data());
+  kvm_.forget_all();
+}
+
 // KVM forgets translations when paging changes: change it; loading the state changes it back.
 void Engine::forget_translations(bool stepping) {
   State other = state_;
@@ -84,6 +122,7 @@ void Engine::forget_translations(bool stepping) {
 // Hands the state to KVM, as far as it differs from what KVM has.
 void Engine::begin_steps() {
   if (holder_ == Holder::Kvm) return;
+  forget_tables();
   if (flush_ || !same_system(state_, loaded_)) {
     if (flush_) forget_translations(true);
     load_system(kvm_, state_, true);

@@ -31,7 +31,7 @@ export interface Closed {
 /** Types a byte now and then; runs until so many slices were closed and bytes came back. */
 export async function closesSlices(random: SeededRandom, slices: number): Promise<Closed> {
   const make = engineOf('vtx-exits');
-  const recording = new Recording(make, 'cruncher');
+  const recording = Recording.of(make, 'cruncher');
   const { plant, recorder, entries } = recording;
   const over = new Int32Array(new SharedArrayBuffer(4));
   const kicker = new Worker(KICKER, {

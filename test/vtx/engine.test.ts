@@ -8,6 +8,8 @@ import { loadGuest, needsGcc } from '../softcpu/guest.ts';
 import { differences, Exit, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine, vtxEngine } from '../softcpu/under-test.ts';
+import { shadowsTables } from './aged.ts';
+import { toldBy, toldTwice } from './aging.ts';
 import { closesSlices } from './closing.ts';
 import { keepsCr8 } from './cr8.ts';
 import { keepsTime } from './keeper.ts';
@@ -371,5 +373,18 @@ test(
   },
   slow,
 );
+
+// Where KVM walks page tables in software, as a limited one does; a whole one needs our patch for it (inside.ts).
+if (probe.tablesFollow || (probe.isLimited && shadowsTables()))
+  test(
+    'a guest that ages its pages tells what it tells on the software engine, and again after it was put back',
+    () => {
+      const make = engineOf('vtx-exits');
+      assert.is(toldBy(make, 15), toldBy(engineOf('soft'), 15));
+      const [before, after] = toldTwice(make, 10);
+      assert.is(after, before);
+    },
+    slow,
+  );
 
 test.run();

@@ -12,6 +12,7 @@ import { buildGuest, GUESTS } from '../softcpu/guest.ts';
 import { BOARDS_PREPARED, boardsCommand, equipForBoards } from './boards-image.ts';
 import type { BoardsPlan } from './boards-plan.ts';
 import { TIMELESS } from './plant.ts';
+import { provokingAddon } from './provoke.ts';
 
 export interface VtxImage {
   readonly kernel: string;
@@ -36,12 +37,14 @@ export interface ImageOptions {
   readonly linuxLog?: number | undefined;
   /** Pairs of `twinstep board` (boards.ts) instead of the tests. */
   readonly boards?: BoardsPlan | undefined;
+  /** KVM keeps page tables of its own (ept=0, npt=0), as the appliance has it. */
+  readonly shadow?: boolean | undefined;
   /** What kernel/build-modules.sh left; Debian's own modules when left out. */
   readonly modules?: string | undefined;
 }
 
-/** What the test harness is made of. */
-const PACKAGES = ['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'];
+/** The test harness; a board's serial lines, which nobody opens here but who is imported all the same. */
+const PACKAGES = ['uvu', 'serialport'];
 const APPLETS = ['sh', 'mount', 'insmod', 'poweroff', 'mkdir', 'cat', 'echo', 'reboot', 'sync'];
 
 /** Where the kernel has them, and not built in. */
@@ -89,11 +92,13 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   tree.file('/twinstep/package.json', readFileSync(repoPath('package.json')));
   tree.file('/twinstep/native/build/Release/twinstep.node', readFileSync(addon()), 0o755);
   tree.folder('dist', /\.js$/);
-  for (const name of PACKAGES) tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$/);
+  for (const name of withDependencies(PACKAGES))
+    tree.folder(`node_modules/${name}`, /\.(m?js|cjs|json)$|linux-x64\/.*glibc\.node$/);
   // Guests are compiled here; in there their sources only prove that they are the same.
   for (const path of [
-    ...[...GUESTS, 'plc'].map((name) => buildGuest(name)),
+    ...[...GUESTS, 'plc', 'aging'].map((name) => buildGuest(name)),
     buildGuest('plc', TIMELESS),
+    provokingAddon(),
   ])
     tree.file(inTree(path), readFileSync(path));
   if (options.linux !== undefined) {
@@ -103,7 +108,20 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
   }
   tree.folder('test/guests/metal', /\.(c|S|h|ld)$/);
   if (options.boards !== undefined) equipForBoards(tree, kernelFiles, options.boards);
+  tree.file('/twinstep/test/vtx/provoke.c', readFileSync(repoPath('test/vtx/provoke.c')));
   return tree.entries();
+}
+
+function withDependencies(names: readonly string[], known = new Set<string>()): Set<string> {
+  for (const name of names) {
+    if (known.has(name)) continue;
+    known.add(name);
+    const { dependencies = {} } = JSON.parse(
+      readFileSync(repoPath(`node_modules/${name}/package.json`), 'utf8'),
+    ) as { dependencies?: Record<string, string> };
+    withDependencies(Object.keys(dependencies), known);
+  }
+  return known;
 }
 
 const addon = () => repoPath('native/build/Release/twinstep.node');
@@ -158,13 +176,16 @@ function scriptOf({ scale, emulator, only, linux, linuxLog, boards }: ImageOptio
   if (boards !== undefined) return boardsCommand(boards);
   if (linux === undefined) return `inside.js ${scale} ${emulator} '${only}'`;
   const guest = `${LINUX.kernel} ${LINUX.initrd}`;
-  if (linuxLog === undefined) return `linux.js ${linux} ${guest} ${emulator}`;
+  if (linuxLog === undefined) return `linux.js ${linux} ${guest} ${emulator} ${scale}`;
   const kind = linux === 'vtx' ? 'vtx-branches' : linux;
   return `linux-log.js ${kind} ${guest} ${linuxLog}`;
 }
 
+const SHADOW = { 'kvm-amd': 'npt=0', 'kvm-intel': 'ept=0' };
+
 function init(options: ImageOptions): string {
-  const { module, boards, parameters } = options;
+  const { module, boards, shadow } = options;
+  const parameters = options.parameters ?? (shadow === true ? SHADOW[module] : '');
   return `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -172,7 +193,7 @@ mount -t devtmpfs dev /dev
 for m in ${NEEDED_BY_KVM.join(' ')} kvm; do
   [ ! -e /modules/$m.ko ] || insmod /modules/$m.ko || echo "not ok - insmod $m"
 done
-insmod /modules/${module}.ko ${parameters ?? ''} || echo "not ok - insmod ${module}"
+insmod /modules/${module}.ko ${parameters} || echo "not ok - insmod ${module}"
 ${boards === undefined ? '' : BOARDS_PREPARED}echo "# begin"
 cd /twinstep
 ${process.execPath} --max-old-space-size=300 dist/test/vtx/${scriptOf(options)} 2>&1

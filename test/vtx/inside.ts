@@ -9,6 +9,7 @@ import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
+import { agingTests } from './aged.ts';
 import {
   asStepped,
   COUNTED,
@@ -390,6 +391,7 @@ await later('a run without exits is closed by registers and pages', closing);
 test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
 test('a guest that reads the time stamp counter', () => clockReader('vtx-exits', probe.tellsTsc));
 test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
+for (const { name, body } of agingTests(probe)) test(name, () => body(200 * SCALE, random));
 if (probe.countsBranches) {
   test('branches: long runs', longRuns);
   test('branches: JECXZ and LOOP, taken or not', countsLoops);

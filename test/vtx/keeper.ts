@@ -25,7 +25,7 @@ export interface KeptTime {
 
 export function keepsTime(make: MakeMachineEngine, random: SeededRandom): KeptTime {
   const world = { rounds: 12, sliceMax: 60 };
-  const recording = new Recording(make, 'clock-keeper').run(random, world);
+  const recording = Recording.of(make, 'clock-keeper').run(random, world);
   const before = recording.entries.length;
   const backup = replayPlant(make, recording.entries, 'clock-keeper');
   const { divergence } = backup.replayer;

@@ -69,7 +69,7 @@ function counted(): string {
 }
 
 function record(): Recording {
-  const recording = new Recording(make, image);
+  const recording = Recording.of(make, image);
   const { plant, recorder } = recording;
   const random = seededRandom('linux', 1);
   while (plant.machine.position < until && liveOn(plant, recorder, random, SLICE_MAX))

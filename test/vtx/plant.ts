@@ -32,11 +32,13 @@ export const engineOf =
 
 /**
  * The plant controller; a guest that says what RDTSC tells it, again and again; and one that reads it
- * once, keeps it in memory and never mentions it; one that computes, and looks at the line now and then.
+ * once, keeps it in memory and never mentions it; one that computes, and looks at the line now and then; one
+ * that ages its pages.
  */
 export type PlantGuest =
   | 'plc'
   | 'plc-timeless'
+  | 'aging'
   | 'clock-reader'
   | 'clock-keeper'
   | 'cruncher'
@@ -104,7 +106,7 @@ export function plantOn(kind: EngineKind): PlantGuest {
 }
 
 function kernelOf(guest: Exclude<PlantGuest, GuestImage>): Uint8Array {
-  if (guest === 'plc') return new Uint8Array(readFileSync(buildGuest('plc')));
+  if (guest === 'plc' || guest === 'aging') return new Uint8Array(readFileSync(buildGuest(guest)));
   if (guest === 'plc-timeless') return new Uint8Array(readFileSync(buildGuest('plc', TIMELESS)));
   const data = Uint8Array.from(CODE[guest]);
   const entry = 0x10_0000;
@@ -208,13 +210,27 @@ export function frameDifference(found: Plant, wanted: Plant): string | undefined
 export class Recording {
   readonly plant: Plant;
   readonly entries: Entry[] = [];
-  readonly outputs = new OutputCounter();
+  readonly outputs: OutputCounter;
   readonly recorder: Recorder;
 
-  constructor(make: MakeMachineEngine, guest: PlantGuest = 'plc') {
-    this.plant = new Plant(make, guest);
-    this.recorder = recorderOf(this.plant, this.outputs, (entry) => this.entries.push(entry));
-    this.plant.start();
+  constructor(plant: Plant, outputs = new OutputCounter()) {
+    this.plant = plant;
+    this.outputs = outputs;
+    this.recorder = recorderOf(plant, outputs, (entry) => this.entries.push(entry));
+  }
+
+  /** From power on. */
+  static of(make: MakeMachineEngine, guest: PlantGuest = 'plc'): Recording {
+    const recording = new Recording(new Plant(make, guest));
+    recording.plant.start();
+    return recording;
+  }
+
+  /** Of a backup that followed to where its log ends. */
+  static after({ outputs }: Replayer, plant: Plant): Recording {
+    const recording = new Recording(plant, outputs);
+    recording.recorder.markPending();
+    return recording;
   }
 
   run(random: SeededRandom, options: WorldOptions): this {
@@ -248,7 +264,7 @@ export function recordPlant(
   options: WorldOptions,
   guest: PlantGuest = 'plc',
 ): Recording {
-  return new Recording(make, guest).run(seededRandom('plant', seed), options).end();
+  return Recording.of(make, guest).run(seededRandom('plant', seed), options).end();
 }
 
 export interface Replayed {
