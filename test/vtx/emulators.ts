@@ -84,7 +84,19 @@ export function bochsWithPmu(say: Say): Emulator {
   return { ...BOCHS, name: 'bochs-pmu', minutesMax: 60, start };
 }
 
-/** QEMU 10.0, which remembers the shadow of an STI; where it cannot be had, this machine's. */
+/** QEMU 7.2 with six lines that remember the shadow of an STI (emulators/); where it cannot be built, this machine's. */
+export function mendedQemu(say: Say): Emulator {
+  say('a QEMU with a mended SVM: takes some ten minutes where it is not built yet');
+  const folder = made('build-qemu.sh', 'qemu-mended', say);
+  if (folder === undefined) {
+    say("this machine's QEMU instead");
+    return QEMU;
+  }
+  const command = join(folder, 'qemu-system-x86_64');
+  return { ...QEMU, needs: [], start: (image, at) => startQemu(command, image, at) };
+}
+
+/** QEMU 10.0, which remembers the shadow of an STI, and is of no use without nested paging; where it cannot be had, this machine's. */
 export function newerQemu(say: Say): Emulator {
   const command = newerQemuCommand(say);
   if (command === undefined) return QEMU;

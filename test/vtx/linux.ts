@@ -1,21 +1,28 @@
 // What runs inside the emulated machine for `npm run test:vtx -- --linux`: an unmodified Debian Linux on the
-// hardware engine, first alone, then on two boards with a takeover. Says a line a step, as inside.ts does.
+// hardware engine, first alone, then on two boards with takeovers and hand-overs, short of memory, so that it
+// swaps all the time. Says a line a step, as inside.ts does.
 //
-//     linux.js ENGINE KERNEL INITRD EMULATOR
+//     linux.js ENGINE KERNEL INITRD EMULATOR ROUNDS
 import { ENGINE_CHOICES } from '../../firmware/host/engine-kinds.ts';
 import { probeKvm } from '../../native/index.ts';
 import { Rig, type TestBoard } from '../board/replication/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
-// Its words from the first on, to see where it stops.
+// Each letter it says is an exit or two, and there are 50,000 of them in a boot: so quiet. To see where it stops:
+// earlyprintk=ttyS0,115200 instead.
 const APPEND =
-  'console=ttyS0 earlyprintk=ttyS0,115200 acpi=off noapic nolapic reboot=k print-fatal-signals=1 panic=0 twinstep.run=shell';
+  'console=ttyS0 quiet acpi=off noapic nolapic reboot=k print-fatal-signals=1 panic=0 twinstep.run=shell';
 /** A signal's frame that XSAVE wrote is refused by XRSTOR under QEMU's emulated SVM; under Bochs it is not. */
 const QUIRKS: Record<string, string> = { 'qemu-svm': ' noxsave' };
 const GUEST_BYTES = 96 << 20;
 const STILL_ALIVE_MS = 10_000;
 
-const [wanted, kernel = '', initrd = '', emulator = ''] = process.argv.slice(2);
+// A file system with a swap file in it.
+const DISK_BYTES = 64 << 20;
+const SWAP_MIB = 44;
+
+const [wanted, kernel = '', initrd = '', emulator = '', given = '1'] = process.argv.slice(2);
+const rounds = Number(given);
 const engine = ENGINE_CHOICES.find((choice) => choice === wanted) ?? 'auto';
 const say = (line: string) => process.stdout.write(`${line}\n`);
 let steps = 0;
@@ -37,16 +44,17 @@ const rig = new Rig({
     append: APPEND + (QUIRKS[emulator] ?? ''),
     memoryBytes: GUEST_BYTES,
   },
-  diskBytes: 8 << 20,
+  diskBytes: DISK_BYTES,
+  disks: () => new Uint8Array(DISK_BYTES),
 });
 await rig.open();
 const { a, b, plant } = rig;
 const alive = setInterval(() => {
-  const words = [a, b].map(
+  const words = [rig.a, rig.b].map(
     ({ replication }) => `${replication.facts().guest} ${replication.facts().position}`,
   );
   say(`# ${words.join(', ')}: ${JSON.stringify(plant.text.slice(-60))}`);
-  const told = [a, b].flatMap(({ events }) => events.splice(0));
+  const told = [rig.a, rig.b].flatMap(({ events }) => events.splice(0));
   for (const { code, text } of told) say(`# ${code} ${text}`);
   // Nobody decides for these two boards what is to be done then.
   if (plant.text.includes('Kernel panic')) end(plant.text.slice(-4000).replaceAll('\r\n', '\n  '));
@@ -71,7 +79,36 @@ async function shell(board: TestBoard, command: string, wanted: RegExp): Promise
   await board.until(() => plant.text.slice(from).includes(`@${mark}\r`));
   const said = plant.text.slice(from);
   if (!wanted.test(said)) throw new Error(`${command}: ${said}`);
-  return '';
+  return said;
+}
+
+/** More than there is memory for, in a file of tmpfs and in a process: what was swapped out so far. */
+async function underPressure(board: TestBoard): Promise<string> {
+  const before = board.replication.facts().position;
+  const sum = 'BEGIN{for(i=0;i<90000;i++)a[i]=i;for(i=0;i<90000;i++)s+=a[i];print "sum " s}';
+  await shell(board, `awk '${sum}'`, /sum 4049955000\r/);
+  await shell(
+    board,
+    'md5sum </tmp/big >/tmp/now; cmp /tmp/now /mnt/big && echo is "same"',
+    /is same\r/,
+  );
+  const said = await shell(
+    board,
+    'grep pswp /proc/vmstat; cut -d" " -f1 /proc/uptime',
+    /pswpout \d/,
+  );
+  const [, swappedIn, swappedOut, seconds] =
+    /pswpin (\d+)\s+pswpout (\d+)\s+([\d.]+)/.exec(said) ?? [];
+  if (Number(swappedOut) === 0) throw new Error('it does not swap');
+  const { position } = board.replication.facts();
+  return `${position - before} positions to ${position}, ${swappedOut} pages out and ${swappedIn} in, up ${seconds} s`;
+}
+
+/** The other board comes back, and is in step. */
+async function backInStep(leader: TestBoard, name: 'a' | 'b', session: number): Promise<TestBoard> {
+  const back = await rig.revive(name);
+  await rig.protect(leader, back, session);
+  return back;
 }
 
 try {
@@ -84,17 +121,57 @@ try {
   await step('a shell computes and writes a file system', async () => {
     await shell(a, 'x=41; uname -r; md5sum /bin/busybox', /[0-9a-f]{32}/);
     const make = 'mke2fs /dev/vda >/dev/null 2>&1; mkdir -p /mnt; mount /dev/vda /mnt';
-    return await shell(a, `${make}; echo kept >/mnt/kept; sync; cat /mnt/kept`, /kept\r/);
+    await shell(a, `${make}; echo kept >/mnt/kept; sync; cat /mnt/kept`, /kept\r/);
+    return '';
+  });
+  await step('200 processes, alone', async () => {
+    const count = 'for i in 1 2 3 4 5 6 7 8 9 10; do';
+    const make = `${count} ${count} busybox true; (true); done; done`;
+    const begunMs = performance.now();
+    await shell(a, make, /@/);
+    return `${((performance.now() - begunMs) / 200).toFixed(1)} ms each`;
+  });
+  await step('it has a swap file and more to keep than memory', async () => {
+    const make = `dd if=/dev/zero of=/mnt/swap bs=1M count=${SWAP_MIB} 2>/dev/null; busybox mkswap /mnt/swap >/dev/null`;
+    await shell(a, `${make}; busybox swapon /mnt/swap && grep -c swap /proc/swaps`, /\r\n1\r/);
+    const fill =
+      'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do cat /bin/busybox; done >/tmp/big';
+    await shell(a, `${fill}; md5sum </tmp/big >/mnt/big; cat /mnt/big`, /[0-9a-f]{32}/);
+    return await underPressure(a);
   });
   await step('in step', async () => {
     await rig.protect(a, b, 1);
     return JSON.stringify(a.replication.leading.lastSync);
   });
-  await step('a takeover: the shell goes on', async () => {
-    await shell(a, 'echo got $((x+1))', /got 42/);
-    await rig.kill(a);
-    rig.takeOver(b);
-    return await shell(b, 'echo got $((x+2)); cat /mnt/kept', /got 43\r[\s\S]*kept\r/);
+  let [leader, backup] = [a, b];
+  for (let round = 1; round <= rounds; round++) {
+    await step(`in step under pressure, ${round}`, () => underPressure(leader));
+    if (round % 2 === 0) {
+      await step(`a hand-over under pressure, ${round}`, async () => {
+        const [old, next] = [leader, backup];
+        const said = underPressure(next);
+        await rig.handOver(old, next);
+        [leader, backup] = [next, old];
+        return await said;
+      });
+      continue;
+    }
+    await step(`a takeover: the shell goes on, ${round}`, async () => {
+      await shell(leader, `echo got $((x+${round}))`, new RegExp(`got ${41 + round}`));
+      const name = leader.name;
+      await rig.kill(leader);
+      rig.takeOver(backup);
+      leader = backup;
+      await shell(leader, `echo got $((x+1+${round})); cat /mnt/kept`, /got \d+\r[\s\S]*kept\r/);
+      backup = await backInStep(leader, name, round + 1);
+      return `in step again at ${leader.replication.facts().position}`;
+    });
+  }
+  await step('the disks are equal at the end', async () => {
+    const { position } = leader.replication.facts();
+    await rig.stopBoth(leader, backup);
+    if (!rig.disksAreEqual()) throw new Error('the disks differ');
+    return `position ${position}`;
   });
   end();
 } catch (error) {

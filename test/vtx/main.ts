@@ -3,7 +3,7 @@
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
 //     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--parameters npt=0] [--only REGEXP] [--linux]
-//         [--newer-qemu]
+//         [--newer-qemu | --mended-qemu] [--shadow]
 //     npm run test:vtx -- --boards small|linux|cost [--rounds N] --modules FOLDER   # in emulated time
 //     npm run test:vtx -- --pmu ...   # by counted branches, on a Bochs with a PMU
 //     npm run test:vtx -- ... --linux-log THOUSANDS   # a Linux recorded for so many positions, and replayed
@@ -18,6 +18,7 @@ import {
   bochsWithPmu,
   type Emulator,
   inEmulatedTime,
+  mendedQemu,
   newerQemu,
   QEMU,
 } from './emulators.ts';
@@ -77,10 +78,8 @@ async function run(emulator: Emulator, options: Partial<ImageOptions>): Promise<
     {
       ...{ module: emulator.module, emulator: emulator.name, scale, modules: options.modules },
       only: options.only ?? '',
-      linux: options.linux,
-      linuxLog: options.linuxLog,
-      boards: options.boards,
-      parameters: options.parameters,
+      ...{ linux: options.linux, linuxLog: options.linuxLog, shadow: options.shadow },
+      ...{ boards: options.boards, parameters: options.parameters },
     },
     say,
   );
@@ -108,14 +107,20 @@ const { values, positionals } = optionsOf(COMMAND, {
     parameters: { type: 'string' },
     boards: { type: 'string' },
     rounds: { type: 'string' },
+    shadow: { type: 'boolean' },
     pmu: { type: 'boolean' },
     'newer-qemu': { type: 'boolean' },
+    'mended-qemu': { type: 'boolean' },
   },
 });
 /** What a PMU is for; all the rest runs without one. */
 const BY_BRANCHES = '^(this KVM|branches|commissioning)';
 const isPmu = values.pmu === true;
 const note = (line: string) => console.log(`# ${line}`);
+function qemu(): Emulator {
+  if (values['mended-qemu'] === true) return mendedQemu(note);
+  return values['newer-qemu'] === true ? newerQemu(note) : QEMU;
+}
 const { boards } = values;
 if (boards !== undefined) knownOf(COMMAND, [boards], BOARDS_GUESTS);
 const guest = BOARDS_GUESTS.find((one) => one === boards);
@@ -123,7 +128,7 @@ const wanted = isPmu
   ? [bochsWithPmu(note)]
   : guest !== undefined
     ? [inEmulatedTime(guest, note)]
-    : [values['newer-qemu'] === true ? newerQemu(note) : QEMU, BOCHS].filter(
+    : [qemu(), BOCHS].filter(
         ({ name }) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)),
       );
 const linuxLog = values['linux-log'] === undefined ? undefined : Number(values['linux-log']);
@@ -134,7 +139,12 @@ try {
     const options = scale === undefined ? {} : { scale };
     const { passed, failed } = await run(emulator, {
       ...options,
-      ...{ modules: values.modules, parameters: values.parameters, linuxLog },
+      ...{
+        modules: values.modules,
+        parameters: values.parameters,
+        shadow: values.shadow,
+        linuxLog,
+      },
       ...{ only: values.only ?? (isPmu ? BY_BRANCHES : '') },
       ...(values.linux === true || linuxLog !== undefined
         ? { linux: isPmu ? ('vtx' as const) : ('vtx-exits' as const) }

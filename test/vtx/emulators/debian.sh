@@ -3,6 +3,7 @@
 # touching the machine's apt, which checks signatures and hashes:
 #
 #     test/vtx/emulators/debian.sh FOLDER SUITE source PACKAGE    # prints the path of the upstream tarball
+#     test/vtx/emulators/debian.sh FOLDER SUITE package PACKAGE   # prints the path of the .dsc, Debian's patches beside it
 #     test/vtx/emulators/debian.sh FOLDER SUITE program PACKAGE   # prints a folder with it and all its libraries
 #
 # Ends with 3 where it cannot be had.
@@ -24,7 +25,7 @@ mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" "$folder/apt/parts"
 case $kind in
-  source) type=deb-src ;;
+  source | package) type=deb-src ;;
   *) type=deb ;;
 esac
 echo "$type [signed-by=$keys] $mirror $suite main" >"$folder/apt/sources.list"
@@ -54,6 +55,13 @@ fi
 # Of apt's `update` a mirror that does not answer is only a warning.
 apt apt-cache showsrc "$package" 2>/dev/null | grep -q "^Package: $package\$" ||
   none "no $package among the sources of $suite at $mirror${words:+ ($words)}"
+if [ "$kind" = package ]; then
+  words=$(apt apt-get -qq --download-only source "$package" 2>&1) || none "$words"
+  description=$(find "$folder" -maxdepth 1 -name "${package}_*.dsc" | head -1)
+  [ -n "$description" ] || none "apt-get source left no description${words:+ ($words)}"
+  echo "$description"
+  exit 0
+fi
 words=$(apt apt-get -qq --download-only --tar-only source "$package" 2>&1) || none "$words"
 tarball=$(find "$folder" -maxdepth 1 -name "${package}_*.orig.tar.*" | head -1)
 [ -n "$tarball" ] || none "apt-get source left no tarball${words:+ ($words)}"
