@@ -339,9 +339,13 @@ test('two new boards pair over the line', async () => {
 class Duo {
   states: [ArbiterState, ArbiterState];
   otherPaths = true;
+  /** This process stood still, or the kernel's own threads with what is on the line: then it takes longer, and may. */
+  wasLate = false;
+  private steppedMs = performance.now();
+  private readonly heardMs: [number, number] = [performance.now(), performance.now()];
   private readonly ends: readonly [End, End];
 
-  constructor(ends: readonly [End, End]) {
+  constructor(ends: readonly [End, End], boot: number) {
     this.ends = ends;
     const config = {
       limits: DEFAULT_LIMITS,
@@ -353,8 +357,8 @@ class Duo {
       initialState({ ...config, id: 'a' }, performance.now()),
       initialState({ ...config, id: 'b' }, performance.now()),
     ];
-    this.fire(0, { type: 'loaded', boot: 1, record: { generation: 1, standing: 'sole' } });
-    this.fire(1, { type: 'loaded', boot: 1, record: { generation: 1, standing: 'behind' } });
+    this.fire(0, { type: 'loaded', boot, record: { generation: 1, standing: 'sole' } });
+    this.fire(1, { type: 'loaded', boot, record: { generation: 1, standing: 'behind' } });
   }
 
   fire(side: 0 | 1, event: ArbiterEvent): void {
@@ -378,7 +382,13 @@ class Duo {
   }
 
   step(): void {
+    const nowMs = performance.now();
+    const { stallMs, silentMs } = DEFAULT_LIMITS;
+    this.wasLate ||= nowMs - this.steppedMs > stallMs;
+    this.steppedMs = nowMs;
     for (const side of [0, 1] as const) {
+      if (this.ends[side].heard.length > 0) this.heardMs[side] = nowMs;
+      this.wasLate ||= nowMs - this.heardMs[side] > silentMs.serial;
       for (const statement of this.ends[side].heard.splice(0)) {
         this.fire(side, { type: 'heard', path: 'serial', statement });
       }
@@ -396,17 +406,21 @@ class Duo {
 }
 
 test('log link and front LAN gone at once: the pair settles who leads over the serial line alone', async () => {
-  const duo = new Duo([a, b]);
-  await duo.until('protected', 'backup');
-  for (let n = 0; n < 50; n++) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-    duo.step();
+  for (let boot = 1; ; boot++) {
+    const duo = new Duo([a, b], boot);
+    await duo.until('protected', 'backup');
+    for (let n = 0; n < 50; n++) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      duo.step();
+    }
+    duo.otherPaths = false;
+    duo.wasLate = false;
+    const ms = await duo.until('solo', 'target');
+    console.log(`log link cut to solo, by serial line: ${ms.toFixed(0)} ms`);
+    assert.is(duo.states[0].gate, 'open');
+    if (duo.wasLate && boot < 10) continue;
+    return assert.ok(ms > DEFAULT_LIMITS.deathMs && ms < DEFAULT_LIMITS.deathMs + 400);
   }
-  duo.otherPaths = false;
-  const ms = await duo.until('solo', 'target');
-  console.log(`log link cut to solo, by serial line: ${ms.toFixed(0)} ms`);
-  assert.is(duo.states[0].gate, 'open');
-  assert.ok(ms > DEFAULT_LIMITS.deathMs && ms < DEFAULT_LIMITS.deathMs + 400);
 });
 
 test.run();
