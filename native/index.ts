@@ -147,12 +147,22 @@ export interface CpuSetup {
   readonly gdtLimit: number;
 }
 
+/** How the software engine works; what the guest computes is the same with all of it. */
+export interface SoftEngineOptions {
+  /** Warm code becomes host code, where the host allows it; true when left out. */
+  readonly translate?: boolean;
+  /** How often a block is entered before that; 0: as soon as it is decoded. */
+  readonly warm?: number;
+}
+
 /**
  * A vCPU over guest memory, used by the thread that made it (native/softcpu/engine.h). Positions
  * and 64-bit values are bigint. Every method throws a TypeError once closed; closing the
  * GuestMemory does not take the memory from under the engine.
  */
 export interface SoftEngine {
+  /** Why it interprets only, in words; undefined if it translates (or is no software engine). */
+  readonly translatesNot?: string;
   /** Executes up to icount === limit or an exit; answers a `twinstep::soft::Exit`. */
   run(limitIcount: bigint): number;
   /** Facts of the last exit: [bytes, address, valueLow, valueHigh]. The same array always. */
@@ -361,7 +371,7 @@ interface Native {
      */
     new (options: { bytes: number } | { token: number }): GuestMemory;
   };
-  SoftEngine: { new (memory: GuestMemory): SoftEngine };
+  SoftEngine: { new (memory: GuestMemory, options?: SoftEngineOptions): SoftEngine };
   VtxEngine: {
     /** `skid` and `seed` are for stepped-branches. */
     new (memory: GuestMemory, positions: VtxPositions, skid?: number, seed?: number): VtxEngine;

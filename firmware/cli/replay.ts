@@ -98,11 +98,13 @@ async function start(reader: LogReader, values: Values): Promise<Replay> {
     throw new LockstepError('E_LOG', 'this log does not say what it is of');
   const { engine = 'auto' } = values;
   const wanted = engineChoice(engine);
-  if (wanted !== 'auto' && chooseEngine(wanted).kind !== identity.engine)
+  const chosen = wanted === 'auto' ? undefined : chooseEngine(wanted);
+  if (chosen !== undefined && chosen.kind !== identity.engine)
     throw new LockstepError('E_IDENTITY', `the log is of engine ${identity.engine}, not ${engine}`);
   if (values.kernel === undefined) throw new UsageError('--kernel FILE is missing');
   const run = new Replay({
     identity,
+    interprets: chosen?.interprets,
     files: {
       kernel: await readWhole('kernel', values.kernel),
       initrd: values.initrd === undefined ? undefined : await readWhole('initrd', values.initrd),

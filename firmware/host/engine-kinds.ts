@@ -59,11 +59,18 @@ export const ENGINE_KINDS = Object.keys(ENGINES) as readonly EngineKind[];
 /** Runs everywhere. */
 export const DEFAULT_ENGINE: EngineKind = 'soft';
 
+/**
+ * The software engine without its translator: slower, and the same to the guest, its log and its peer. For
+ * tests, and for who wants to know what the translator is worth.
+ */
+export const INTERPRETER = 'soft-interpreter';
+
 /** `auto`: hardware where it is exact, else software. */
-export type EngineChoice = 'auto' | (typeof ENGINES)[EngineKind]['choice'];
+export type EngineChoice = 'auto' | typeof INTERPRETER | (typeof ENGINES)[EngineKind]['choice'];
 export const ENGINE_CHOICES: readonly EngineChoice[] = [
   'auto',
   ...ENGINE_KINDS.map((kind) => ENGINES[kind].choice),
+  INTERPRETER,
 ];
 
 export function traitsOf(kind: EngineKind): EngineTraits {

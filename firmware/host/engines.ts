@@ -17,6 +17,7 @@ import {
   ENGINES,
   type EngineChoice,
   type EngineKind,
+  INTERPRETER,
 } from './engine-kinds.ts';
 import { HostError } from './errors.ts';
 import { linuxNeeds, missingIn, type Need } from './exact-linux.ts';
@@ -26,20 +27,24 @@ import { VtxEngine } from './vtx-engine.ts';
 export interface Chosen {
   readonly kind: EngineKind;
   readonly why: string;
+  /** The software engine does not translate. No part of what the guest is. */
+  readonly interprets?: boolean;
 }
 
 /** What `auto` takes where the host is good enough. */
 const EXACT_ON_HARDWARE = 'vtx-branches';
 
-const MAKE: Readonly<Record<EngineKind, (memory: GuestMemory) => Engine>> = {
-  soft: (memory) => new NativeEngine('soft', new SoftEngine(memory)),
+type Make = (memory: GuestMemory, interprets: boolean) => Engine;
+const MAKE: Readonly<Record<EngineKind, Make>> = {
+  soft: (memory, interprets) =>
+    new NativeEngine('soft', new SoftEngine(memory, { translate: !interprets })),
   'vtx-branches': (memory) => new VtxEngine('vtx-branches', new NativeVtx(memory, 'branches')),
   'vtx-exits': (memory) => new VtxEngine('vtx-exits', new NativeVtx(memory, 'exits')),
   'vtx-steps': (memory) => new VtxEngine('vtx-steps', new NativeVtx(memory, 'steps')),
 };
 
-export function createEngine(memory: GuestMemory, kind: EngineKind): Engine {
-  return MAKE[kind](memory);
+export function createEngine(memory: GuestMemory, kind: EngineKind, interprets = false): Engine {
+  return MAKE[kind](memory, interprets);
 }
 
 /** The engine a choice stands for on this host. Throws HostError where it cannot be had. */
@@ -51,6 +56,7 @@ export function chooseEngine(
   sys = '/sys',
 ): Chosen {
   if (choice === 'auto') return bestOf(probe(true), tryLanding, sys);
+  if (choice === INTERPRETER) return { kind: DEFAULT_ENGINE, why: 'asked for', interprets: true };
   const kind = ENGINE_KINDS.find((one) => ENGINES[one].choice === choice) ?? DEFAULT_ENGINE;
   if (!ENGINES[kind].isHardware) return { kind, why: 'asked for' };
   const found = probe(false);

@@ -56,6 +56,7 @@ export class Guest {
     });
     backends.start();
     try {
+      const engine = chooseEngine(spec.engine);
       const config = {
         memoryBytes: spec.memoryBytes,
         kernel: spec.kernel,
@@ -65,7 +66,8 @@ export class Guest {
         epochSeconds: Math.floor(Date.now() / 1000),
         entropySeed: new Uint8Array(randomBytes(32)),
         multiplier: FIRST_MULTIPLIER,
-        engine: chooseEngine(spec.engine).kind,
+        engine: engine.kind,
+        interprets: engine.interprets,
       };
       const { record } = spec;
       const paths = spec.disks.map(({ path }) => path);

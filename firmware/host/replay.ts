@@ -37,6 +37,8 @@ export interface ReplayOptions {
   identity: MachineIdentity;
   files: ReplayFiles;
   onOutput: (output: ExternalOutput) => void;
+  /** Without the translator. */
+  interprets?: boolean | undefined;
 }
 
 export interface ReplayEnd {
@@ -63,14 +65,14 @@ export class Replay {
   private skip = 0;
 
   /** Throws LockstepError where the files are not the recorded ones, BootError, DiskError. */
-  constructor({ identity, files, onOutput }: ReplayOptions) {
+  constructor({ identity, files, onOutput, interprets }: ReplayOptions) {
     this.identity = identity;
     this.files = files;
     this.disks = files.disks.map((path) => new OverlayDisk(path));
     checkFiles(identity, files, this.disks);
     this.memory = new GuestMemory({ bytes: identity.memoryBytes });
     this.banks = MemoryBanks.of(this.memory);
-    this.engine = createEngine(this.memory, engineOf(identity));
+    this.engine = createEngine(this.memory, engineOf(identity), interprets);
     this.machine = new Machine({
       engine: this.engine,
       memory: this.banks,

@@ -130,8 +130,17 @@ template <>
 struct Kind<soft::Engine> {
   static constexpr const char* kName = "SoftEngine";
   static std::shared_ptr<soft::Engine> make(const Napi::CallbackInfo& info, memory::Mapping& m) {
-    if (info.Length() != 1) throw Napi::TypeError::New(info.Env(), "SoftEngine needs a GuestMemory");
-    return std::make_shared<soft::Engine>(m.data(), m.bytes());
+    soft::Engine::Options options;
+    if (info.Length() > 1 && !info[1].IsUndefined()) {
+      const auto from = info[1].IsObject() ? info[1].As<Napi::Object>() : Napi::Object();
+      if (from.IsEmpty() || !(from.Has("translate") || from.Has("warm"))) {
+        throw Napi::TypeError::New(info.Env(), "SoftEngine needs a GuestMemory, and options if any");
+      }
+      const Napi::Value translate = from.Get("translate"), warm = from.Get("warm");
+      if (translate.IsBoolean()) options.translate = translate.As<Napi::Boolean>();
+      if (!warm.IsUndefined()) options.warm = static_cast<uint32_t>(whole(warm, "warm", 1 << 30));
+    }
+    return std::make_shared<soft::Engine>(m.data(), m.bytes(), options);
   }
 };
 
@@ -197,6 +206,9 @@ Napi::Function EngineObject<E>::define(Napi::Env env) {
       T::template InstanceMethod<&T::close>("close"),
       T::template InstanceAccessor<&T::exit_record>("exit"),
       T::template InstanceAccessor<&T::kick_token>("kickToken")};
+  if constexpr (std::is_same_v<E, soft::Engine>) {
+    all.push_back(T::template InstanceAccessor<&T::translates_not>("translatesNot"));
+  }
   if constexpr (std::is_same_v<E, vtx::Engine>) {
     all.push_back(T::template InstanceAccessor<&T::counters>("counters"));
     all.push_back(T::template InstanceMethod<&T::template safe<&T::run_near>>("runNear"));
@@ -467,6 +479,15 @@ Napi::Value EngineObject<E>::counters(const Napi::CallbackInfo& info) {
     out.Set("tellsTsc", Napi::Boolean::New(info.Env(), engine.tells_tsc()));
   }
   return out;
+}
+
+template <class E>
+Napi::Value EngineObject<E>::translates_not(const Napi::CallbackInfo& info) {
+  if constexpr (std::is_same_v<E, soft::Engine>) {
+    const char* why = open(info).translates_not();
+    if (why != nullptr) return Napi::String::New(info.Env(), why);
+  }
+  return info.Env().Undefined();
 }
 
 Napi::Value probe_kvm(const Napi::CallbackInfo& info) {

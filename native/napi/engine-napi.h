@@ -49,6 +49,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject<E>> {
   Napi::Value kick_token(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
+  Napi::Value translates_not(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value run_near(const Napi::CallbackInfo& info);
   Napi::Value is_between(const Napi::CallbackInfo& info);

@@ -20,10 +20,13 @@ struct Link {
 inline constexpr u64 kNoPage = ~u64{0};
 inline constexpr u32 kBlockInsnsMax = 64;
 
+struct Translation;
+
 struct Block {
-  u64 rip;        // of the first instruction, relative to CS
-  u64 linear;     // rip + CS base
-  u64 page;       // physical page of the first byte
+  u64 rip;          // of the first instruction, relative to CS
+  u64 linear;       // rip + CS base
+  u64 linear_page;  // of `linear`; with `page` what an ExecEntry must say
+  u64 page;         // physical page of the first byte
   u64 page2;      // of the last byte, where one instruction straddles two pages, else kNoPage
   u32 code_key;   // mode it was decoded in
   u32 count;      // instructions that count
@@ -35,6 +38,11 @@ struct Block {
   Block* hash_next;
   Block* page_next;   // on `page`
   Block* page2_next;  // on `page2`
+  Handler first;      // the interpreter's of insn[0], which may lead elsewhere
+  const u8* code;     // where translated code jumps to, with an engine that translates
+  Translation* translation;
+  u32 entered;        // while it is not translated
+  u32 exec_at;        // bytes from Cpu::exec to its entry
   Insn insn[];
 };
 
@@ -81,7 +89,7 @@ inline const Insn* enter(Cpu& c, const Block* b) {
 // Whether fetches through b's linear page reach b's physical page under the present rights.
 inline bool maps(const Cpu& c, const Block* b) {
   const ExecEntry& e = c.exec[(b->linear >> 12) & (kExecEntries - 1)];
-  return e.tag == (b->linear & ~u64{0xfff}) && e.physical == b->page;
+  return e.tag == b->linear_page && e.physical == b->page;
 }
 
 // Direct branches keep their target rip in `imm` and the linked block in `disp`. One that leads beyond the

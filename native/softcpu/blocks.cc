@@ -3,6 +3,7 @@
 
 #include "core.h"
 #include "decode.h"
+#include "translate.h"
 
 namespace twinstep::soft {
 
@@ -115,6 +116,8 @@ Block* Core::build_block(u64 page) {
   Block b{};
   b.rip = c.s.rip;
   b.linear = linear;
+  b.linear_page = linear & kPageMask;
+  b.exec_at = static_cast<u32>((linear >> 12 & (kExecEntries - 1)) * sizeof(ExecEntry));
   b.page = page;
   b.page2 = kNoPage;
   b.code_key = c.code_key;
@@ -139,6 +142,7 @@ Block* Core::build_block(u64 page) {
     }
     if (result == Decode::Invalid || result == Decode::TooLong) {
       i.fn = result == Decode::Invalid ? undefined : too_long;
+      i.map = kNoMap;
       i.flow = kEndsBlock;
       i.flags = 0;
       if (i.len == 0) i.len = 1;
@@ -156,7 +160,9 @@ Block* Core::build_block(u64 page) {
   Block* made = static_cast<Block*>(arena.take(sizeof(Block) + b.total * sizeof(Insn)));
   memcpy(made, &b, sizeof(Block));
   memcpy(made->insn, insns, b.total * sizeof(Insn));
+  made->first = made->insn[0].fn;
   insert(made);
+  if (translator) translator->adopt(*this, made);
   return made;
 }
 
@@ -216,6 +222,7 @@ void Core::link(const Insn* from, Block* to) {
   l->from = i;
   l->next = to->incoming;
   to->incoming = l;
+  if (translator) translator->link(from, to);
 }
 
 const Insn* chain_cold(Cpu& c, const Insn* i) {
@@ -227,6 +234,17 @@ const Insn* chain_cold(Cpu& c, const Insn* i) {
   Block* to = k.find_block();
   if (to->page2 != kNoPage || from->dead) return nullptr;
   k.link(i, to);
+  return enter(c, to);
+}
+
+const Insn* jump_cold(Cpu& c) {
+  Core& k = core_of(c);
+  c.cur = nullptr;
+  if (k.arena.full() || k.translator->full()) return nullptr;
+  if (c.stop_at.load(std::memory_order_relaxed) <= c.s.icount) return nullptr;
+  Block* to = k.find_block();
+  if (to->page2 != kNoPage) return nullptr;
+  c.jump[jump_slot(to->rip)] = to;
   return enter(c, to);
 }
 
@@ -276,7 +294,10 @@ void Core::kill(Block* b) {
   if (b->page2 != kNoPage && b->page2 != b->page) remove_from_page(*this, b, b->page2);
   Block*& slot = cpu.jump[jump_slot(b->rip)];
   if (slot == b) slot = nullptr;
-  for (Link* l = b->incoming; l != nullptr; l = l->next) l->from->disp = 0;
+  for (Link* l = b->incoming; l != nullptr; l = l->next) {
+    l->from->disp = 0;
+    if (translator) translator->unlink(l->from);
+  }
   b->incoming = nullptr;
   for (u32 n = b->count == 0 ? 0 : b->count - 1; n < b->total; ++n) {
     Insn& i = b->insn[n];
@@ -323,6 +344,7 @@ void Core::drop_all_blocks() {
   memset(cpu.jump, 0, sizeof(cpu.jump));
   modes.clear();
   arena.clear();
+  if (translator) translator->clear();
 }
 
 // ---- cuts ---------------------------------------------------------------------------------------
@@ -331,6 +353,11 @@ Block* Core::cut_block(const Block* b, u32 count) {
   const u32 copied = count == b->count ? b->total : count;
   memcpy(scratch, b, sizeof(Block));
   memcpy(scratch->insn, b->insn, copied * sizeof(Insn));
+  scratch->insn[0].fn = b->first;
+  for (u32 n = 0; b->translation != nullptr && n < copied; ++n) {
+    scratch->insn[n].fn = b->translation->original[n];
+  }
+  scratch->translation = nullptr;
   scratch->scratch = true;
   scratch->incoming = nullptr;
   scratch->count = count;

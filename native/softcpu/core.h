@@ -58,6 +58,10 @@ struct BlockArena {
 inline constexpr u32 kHashEntries = 1 << 16;
 inline constexpr size_t kModesMax = 4096;
 
+namespace translate {
+class Translator;
+}
+
 struct Core {
   Core(u8* ram_base, u64 bytes);
   ~Core();
@@ -86,6 +90,8 @@ struct Core {
   Block* scratch;
   Insn* patched = nullptr;  // where stop_after_current put its mark
   Handler patched_fn = nullptr;
+  std::unique_ptr<translate::Translator> translator;  // none: all is interpreted
+  const char* translates_not = nullptr;               // why, in words
 
   // Exits.
   std::atomic<bool> kicked{false};

@@ -143,7 +143,7 @@ struct Insn {
   Handler fn;
   u64 imm;       // sign-extended immediate; of a direct branch the target rip, already cut to size
   u64 disp;      // displacement or moffs; RIP-relative operands are folded to an absolute address
-  u8 map;        // 0 one-byte, 1 0F, 2 0F38, 3 0F3A
+  u8 map;        // 0 one-byte, 1 0F, 2 0F38, 3 0F3A; kNoMap: bytes that are no instruction
   u8 opcode;
   u8 modrm;
   u8 reg, rm;    // with REX.R / REX.B; a register in the opcode is in rm, with modrm = C0
@@ -163,6 +163,7 @@ struct Insn {
   u8 pad;
 };
 static_assert(sizeof(Insn) == 48);
+inline constexpr u8 kNoMap = 0xff;
 enum InsnFlag : u8 { kHas66 = 1, kLock = 2, kMemory = 4, kLong = 8 /* decoded in 64-bit mode */ };
 // The immediate of a far pointer (9A, EA).
 inline u16 immediate_selector(const Insn& i) { return static_cast<u16>(i.imm >> 32); }
@@ -202,6 +203,7 @@ enum class Priv : u8 {
 };
 
 struct alignas(64) Cpu {
+  u64 scratch = 0;  // of translated code; it also puts s.xmm where the host wants vectors
   State s{};
 
   // The status flags as the host's LAHF and SETO leave them in AX: AH = SF ZF - AF - PF - CF,
@@ -213,6 +215,7 @@ struct alignas(64) Cpu {
   u8 access = 1;         // Priv of ordinary data accesses now
   u8 slow = 0;           // one instruction at a time: TF, breakpoints, ...
   u8 line = 0;           // the interrupt line is raised
+  u8 sse_off = 1;        // an SSE instruction faults: CR0.EM, CR0.TS, CR4.OSFXSR
   u32 code_key = 0;      // names (code_bits, CS base, CS limit)
   TlbEntry* tlb = nullptr;      // bank for ordinary data accesses
   ExecEntry* exec = nullptr;    // bank for fetches

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core.h"
+#include "translate.h"
 
 namespace twinstep::soft {
 
@@ -11,12 +12,25 @@ struct Engine::Impl : Core {
   using Core::Core;
 };
 
-Engine::Engine(u8* ram, u64 ram_bytes) : impl_(std::make_unique<Impl>(ram, ram_bytes)) {
+Engine::Engine(u8* ram, u64 ram_bytes) : Engine(ram, ram_bytes, Options{}) {}
+
+Engine::Engine(u8* ram, u64 ram_bytes, const Options& options)
+    : impl_(std::make_unique<Impl>(ram, ram_bytes)) {
+  Core& k = *impl_;
+  if (options.translate) {
+    k.translator = std::make_unique<translate::Translator>(options.warm);
+    k.translates_not = k.translator->why_not();
+    if (k.translates_not != nullptr) k.translator.reset();
+  } else {
+    k.translates_not = "asked for the interpreter";
+  }
   const u64 seed[4] = {};
   seed_entropy(seed);
   reset();
 }
 Engine::~Engine() = default;
+
+const char* Engine::translates_not() const { return impl_->translates_not; }
 
 const ExitRecord& Engine::run(u64 limit_icount) {
   return run_core(*impl_, std::min(limit_icount, kIcountMax));

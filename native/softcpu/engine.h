@@ -43,10 +43,19 @@ class Engine {
   // `ram` is guest-physical [0, ram_bytes), except that with more than kLowRamMax bytes the rest
   // appears at 4 GiB. The caller keeps it mapped for the engine's life.
   static constexpr u64 kLowRamMax = 0xc0000000;
+  // What the guest computes is the same with every choice of these.
+  struct Options {
+    bool translate = true;  // warm blocks to host code (translate.h), where the host allows it
+    u32 warm = 20;          // entries of a block before that
+  };
   Engine(u8* ram, u64 ram_bytes);
+  Engine(u8* ram, u64 ram_bytes, const Options& options);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+
+  // Why it does not translate, in words; nullptr if it does.
+  const char* translates_not() const;
 
   const ExitRecord& run(u64 limit_icount);
   void kick() noexcept;                      // any thread, any time; sticky until seen

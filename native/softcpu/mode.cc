@@ -5,6 +5,7 @@
 #include <new>
 
 #include "core.h"
+#include "translate.h"
 
 namespace twinstep::soft {
 
@@ -95,6 +96,7 @@ void update_mode(Cpu& c) {
   c.access = static_cast<u8>(priv);
   k.align_check = c.cpl == 3 && (s.cr0 & CR0_AM) && (s.rflags & AC);
   k.watch = s.dr7 & 0xff;
+  c.sse_off = (s.cr0 & (CR0_EM | CR0_TS)) || !(s.cr4 & CR4_OSFXSR);
   c.tlb = k.align_check || k.watch ? k.none : k.space->data[c.access];
   c.exec = k.space->exec[c.cpl == 3];
   c.slow = (s.rflags & TF) || k.watch || s.debug_pending;

@@ -5,6 +5,7 @@
 // until something brings it back (limit, kick, exit, a change of mode, a fault).
 #include "core.h"
 #include "sys.h"
+#include "translate.h"
 
 namespace twinstep::soft {
 
@@ -71,11 +72,6 @@ const ExitRecord* due(Core& k, u64 limit) {
   return nullptr;
 }
 
-// Runs handlers until one returns to the boundary.
-void execute(Cpu& c, const Insn* i) {
-  while (i != nullptr) i = i->fn(c, i);
-}
-
 // A handler that faults before it retires anything can go on so for ever, at one position that no
 // limit ends. A real CPU hangs then, until it is reset; this one shuts down.
 constexpr u16 kFaultsMax = 10000;
@@ -131,7 +127,7 @@ void run_fast(Core& k, u64 limit) {
       c.jump[jump_slot(b->rip)] = b;
     }
     c.s.icount += b->count;
-    execute(c, b->insn);
+    twinstep_soft_execute(&c, b->insn);
   });
 }
 
@@ -201,7 +197,7 @@ void run_slow(Core& k) {
     own_trap = clears_trap(b->insn[0]);
     c.limit = before + 1;
     c.s.icount += 1;
-    execute(c, b->insn);
+    twinstep_soft_execute(&c, b->insn);
   });
   if (c.s.icount == before) return;
   debug_trap(k, c.debug_hits, stepped && (!own_trap || (c.s.rflags & TF)));
@@ -221,7 +217,7 @@ const ExitRecord& run_core(Core& k, u64 limit) {
     take_nmi(k);
     if (k.delivered && k.stops_at_delivery) continue;
     if ((c.s.rflags & RF) && c.resume_at != c.s.icount) c.s.rflags &= ~u64{RF};
-    if (k.arena.full() || k.modes.size() > kModesMax) {
+    if (k.arena.full() || k.modes.size() > kModesMax || (k.translator && k.translator->full())) {
       k.drop_all_blocks();
       update_mode(c);
     }

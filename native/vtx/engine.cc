@@ -40,7 +40,8 @@ Engine::Engine(u8* ram, u64 ram_bytes, Positions positions, std::unique_ptr<Bran
       ram_(ram),
       ram_bytes_(ram_bytes),
       low_bytes_(low_part(ram_bytes)),
-      reference_(ram, ram_bytes),
+      // Lent an instruction at a time: nothing gets warm there.
+      reference_(ram, ram_bytes, {.translate = false}),
       kvm_(ram, ram_bytes, low_bytes_,
            {.exits_for_tsc = positions != Positions::Steps,
             .filters_msrs = positions != Positions::Steps}),

@@ -44,6 +44,16 @@ test(
   { timeoutMs: 2 * BOOT_MS },
 );
 
+test(
+  'the interpreter alone makes the life that was translated',
+  () => {
+    const { code, stderr } = recorded.replay('--verify', '--quiet', '--engine', 'soft-interpreter');
+    assert.is(code, 0, stderr);
+    assert.match(stderr, 'verified: registers, devices, memory and 1 disk are identical');
+  },
+  { timeoutMs: 2 * BOOT_MS },
+);
+
 /** A divergence as `twinstep replay` reports it; the exit code must say so too. */
 function divergenceIn({ code, stderr }: Outcome) {
   assert.is(code, 4, stderr);

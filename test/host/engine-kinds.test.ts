@@ -13,7 +13,9 @@ const test = suite('host/engine-kinds');
 
 test('names in logs and in configurations stay what they are', () => {
   assert.equal([...ENGINE_KINDS].sort(), ['soft', 'vtx-branches', 'vtx-exits', 'vtx-steps']);
-  assert.equal(ENGINE_CHOICES, ['auto', 'soft', 'vtx', 'vtx-exits', 'vtx-steps']);
+  assert.equal(ENGINE_CHOICES, [
+    ...['auto', 'soft', 'vtx', 'vtx-exits', 'vtx-steps', 'soft-interpreter'],
+  ]);
   for (const kind of ENGINE_KINDS) assert.is(engineKind(kind), kind);
   assert.is(engineKind('of-a-later-version'), undefined);
   assert.is(engineKind('toString'), undefined);

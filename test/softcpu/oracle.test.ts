@@ -1,6 +1,6 @@
 // The host CPU as oracle: random instructions on random state, natively and in the engine.
 import { needs, runSeed, suite } from '../harness/index.ts';
-import { FAMILIES, oracleProgram, runOracle } from './oracle.ts';
+import { FAMILIES, oracleProgram, runOracle, TRANSLATED } from './oracle.ts';
 
 const test = suite('softcpu/oracle');
 test.needs(needs.command('g++'));
@@ -12,6 +12,14 @@ for (const family of FAMILIES) {
   test(`${family}, ${CASES} cases`, () => void runOracle(family, runSeed(), CASES), {
     timeoutMs: 60_000,
   });
+}
+
+for (const family of TRANSLATED) {
+  test(
+    `${family}, translated, ${CASES / 5} cases`,
+    () => void runOracle(family, runSeed(), CASES / 5, '--translate'),
+    { timeoutMs: 120_000 },
+  );
 }
 
 test.run();

@@ -18,9 +18,27 @@ export const FAMILIES = [
   'state',
 ];
 
+/** The families of which the engine translates something. */
+export const TRANSLATED = [
+  'alu',
+  'shift',
+  'muldiv',
+  'bit',
+  'move',
+  'stack',
+  'flow',
+  'sse',
+  'ssefp',
+];
+
 export const oracleProgram = () => nativeProgram('oracle', /^oracle.*\.cc$/);
 
-export function runOracle(family: string, seed: number, cases: number): string {
-  const args = ['--family', family, '--seed', String(seed), '--count', String(cases)];
+export function runOracle(
+  family: string,
+  seed: number,
+  cases: number,
+  ...options: readonly string[]
+): string {
+  const args = ['--family', family, '--seed', String(seed), '--count', String(cases), ...options];
   return runProgram(oracleProgram(), ...args);
 }

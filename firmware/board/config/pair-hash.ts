@@ -1,6 +1,7 @@
 // One number for all of a configuration that must be equal on both boards, so that two people at two
 // consoles need not read two files. Paths may differ, what they hold is compared at sync-up. Pure.
 import { createHash } from 'node:crypto';
+import { DEFAULT_ENGINE, INTERPRETER } from '../../host/engine-kinds.ts';
 import type { PropertyAt } from '../../lockstep/guest-identity.ts';
 import type { BoardConfig, GuestPlan } from './types.ts';
 
@@ -8,7 +9,7 @@ import type { BoardConfig, GuestPlan } from './types.ts';
 const GUEST: { readonly [Name in PropertyAt<'pair'>]: (guest: GuestPlan) => object } = {
   commandLine: ({ append }) => ({ append }),
   memoryBytes: ({ memoryBytes }) => ({ memoryBytes }),
-  engine: ({ engine }) => ({ engine }),
+  engine: ({ engine }) => ({ engine: engine === INTERPRETER ? DEFAULT_ENGINE : engine }),
   restartsOn: ({ onPowerOff }) => ({ onPowerOff }),
   macs: ({ nics }) => ({ macs: nics.map(({ mac }) => [...mac]) }),
   disks: ({ disks }) => ({ disks: disks.map(({ isReadOnly }) => isReadOnly) }),

@@ -309,9 +309,9 @@ export class GuestRunner {
   /** What the guest is made of, whichever life; throws before its files are read. */
   setup(): GuestSetup {
     const { memoryBytes, append } = this.plan;
-    const engine = this.engine.kind;
+    const { kind: engine, interprets } = this.engine;
     return {
-      ...{ memoryBytes, engine, ...this.bootFiles },
+      ...{ memoryBytes, engine, interprets, ...this.bootFiles },
       ...{ commandLine: append, devices: this.devices() },
     };
   }

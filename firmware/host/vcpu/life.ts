@@ -75,7 +75,7 @@ export class Life {
     const { config, memory, birth, hasDigest, digestToken } = options;
     this.birth = birth;
     const kind = config.engine ?? DEFAULT_ENGINE;
-    this.engine = createEngine(memory, kind);
+    this.engine = createEngine(memory, kind, config.interprets);
     this.kickToken = this.engine.kickToken;
     this.dirty = new DirtyPages(this.engine, config.memoryBytes);
     const banks = MemoryBanks.of(memory);

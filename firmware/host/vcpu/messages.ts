@@ -17,6 +17,8 @@ export interface GuestSetup {
   readonly devices: GuestDevices;
   /** The software engine when left out. */
   readonly engine?: EngineKind;
+  /** It does not translate: no part of what the guest is. */
+  readonly interprets?: boolean | undefined;
 }
 
 export interface GuestConfig extends GuestSetup {

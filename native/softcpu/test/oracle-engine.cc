@@ -65,10 +65,10 @@ void state_to_fx(const State& s, Fx& fx) {
 
 }  // namespace
 
-EngineMachine::EngineMachine() {
+EngineMachine::EngineMachine(const Engine::Options& options) {
   ram_ = static_cast<u8*>(aligned_alloc(kPage, kRamBytes));
   memset(ram_, 0, kRamBytes);
-  engine_ = new Engine(ram_, kRamBytes);
+  engine_ = new Engine(ram_, kRamBytes, options);
   build_tables();
   memset(ram_ + kCodePhysical, 0xcc, kCodeBytes);
   engine_->reset();

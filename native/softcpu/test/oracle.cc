@@ -1,9 +1,9 @@
-// oracle [--seed N] [--count N] [--family A,B] [--name TEXT] [--mode 32|64] [--only K] [--verbose]
+// oracle [--seed N] [--count N] [--family A,B] [--name TEXT] [--mode 32|64] [--only K] [--translate] [--verbose]
 //
 // Runs random cases on the host CPU and in the engine and compares registers, memory, flags and
 // faults. Prints one line for a mismatch (three an instruction unless --verbose) and a summary by
 // family; exits 1 if anything differed. Case K of seed N again: --seed N --only K with the same
-// --family, --name and --mode.
+// --family, --name and --mode. With --translate the engine runs nothing but translations where it has them.
 #include "oracle.h"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ struct Options {
   long long only = -1;
   u32 mode = 0;  // both
   std::string family, name;
-  bool verbose = false;
+  bool verbose = false, translate = false;
 };
 
 using Text = std::string;
@@ -242,7 +242,8 @@ bool listed(const Text& list, const Text& name) {
 }
 
 struct Oracle {
-  Options o;
+  explicit Oracle(const Options& options) : o(options), engine({options.translate, 0}) {}
+  const Options o;
   std::vector<Entry> entries;
   EngineMachine engine;
   bool has_32 = false;
@@ -339,6 +340,7 @@ Options parse(int argc, char** argv) {
     else if (a == "--only") o.only = strtoll(value(), nullptr, 0);
     else if (a == "--mode") o.mode = static_cast<u32>(atoi(value()));
     else if (a == "--verbose") o.verbose = true;
+    else if (a == "--translate") o.translate = true;
     else {
       fprintf(stderr, "unknown option %s\n", a.c_str());
       exit(2);
@@ -352,8 +354,7 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace twinstep::soft::oracle;
-  Oracle oracle;
-  oracle.o = parse(argc, argv);
+  Oracle oracle(parse(argc, argv));
   for (Entry& e : all_entries()) {
     const bool named = oracle.o.name.empty() || e.name.find(oracle.o.name) != std::string::npos;
     if (named && listed(oracle.o.family, kFamilyNames[static_cast<int>(e.family)])) {

@@ -166,7 +166,7 @@ void native_run(const Case& c, Memory& memory, Snapshot& out);
 
 class EngineMachine {
  public:
-  EngineMachine();
+  explicit EngineMachine(const Engine::Options& options = {});
   ~EngineMachine();
   void run(const Case& c, Memory& memory, Snapshot& out) {
     run(c, memory, out, reset_.cr0, reset_.cr4);

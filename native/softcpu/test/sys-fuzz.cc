@@ -1,6 +1,7 @@
 // Hostile guests: random code full of system instructions over random tables, in every mode.
 // Whatever it does must be defined: no crash, nothing outside RAM, and the same end state and
-// memory whether the run is cut or not. Prints its seed; `sys-fuzz SEED ROUNDS` repeats it.
+// memory whether the run is cut and interpreted, or whole and translated from the first instruction on, or
+// the other way round. Prints its seed; `sys-fuzz SEED ROUNDS` repeats it.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -179,8 +180,8 @@ class Kicker {
 constexpr u32 kKicksStuck = 8;  // so many in a row at one position: it will not move again
 
 // Runs to `total`, answering exits as a function of the position only.
-Outcome run(u8* ram, const State& start, u64 total, Random* cuts, Kicker& kicker) {
-  Engine engine(ram, kRam);
+Outcome run(u8* ram, const State& start, u64 total, Random* cuts, Kicker& kicker, bool translates) {
+  Engine engine(ram, kRam, {translates, 0});
   u64 kicked_at = ~u64{0};
   u32 kicks = 0;
   kicker.watch(&engine);
@@ -271,8 +272,8 @@ bool one_round(u64 seed, u64 total, Kicker& kicker) {
     engine.get_state(reset);
   }
   const State start = random_state(r, reset, mode);
-  const Outcome whole = run(first, start, total, nullptr, kicker);
-  const Outcome cut = run(second, start, total, &r, kicker);
+  const Outcome whole = run(first, start, total, nullptr, kicker, seed % 2 == 0);
+  const Outcome cut = run(second, start, total, &r, kicker, seed % 2 == 1);
   tally.rounds += 1;
   tally.instructions += whole.s.icount;
   tally.exits += whole.exits;

@@ -57,6 +57,7 @@ test('each property of the guest that counts changes it, and paths do not', () =
     lines: { com1: { kind: 'pty' } },
   };
   for (const name of propertiesAt('pair')) assert.is.not(hashOf(others[name]), hashOf(), name);
+  assert.is(hashOf({ engine: 'soft-interpreter' }), hashOf());
   const paths = { kernel: '/other', disks: [{ path: '/other', isReadOnly: true }] };
   assert.is(hashOf(paths), hashOf());
 });

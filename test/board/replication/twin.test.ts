@@ -73,6 +73,33 @@ test(
 );
 
 test(
+  'a translator on one board, an interpreter on the other: in step, and a takeover each way',
+  async () => {
+    const rig = await rigOf({
+      random: seededRandom('translated'),
+      planOfB: { engine: 'soft-interpreter' },
+    });
+    const { plant } = rig;
+    let [leader, backup] = [rig.a, rig.b];
+    await rig.lead(leader);
+    plant.type('b');
+    for (let session = 1; session <= 2; session++) {
+      await rig.protect(leader, backup, session);
+      await rig.talk(40);
+      assert.is(backup.replication.facts().guest, 'following');
+      await rig.kill(leader);
+      rig.takeOver(backup);
+      await rig.talk(20);
+      plant.assertConsistent();
+      assert.not.ok(backup.codes().includes('DIVERGED'));
+      const died = leader.name;
+      [leader, backup] = [backup, await rig.revive(died)];
+    }
+  },
+  LONG,
+);
+
+test(
   'handed over and back, three times, without a repeat',
   async () => {
     const rig = await rigOf({ random: seededRandom('swap') });
