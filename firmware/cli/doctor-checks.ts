@@ -14,25 +14,15 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { FRAME_BYTES_BASE } from '../../logchan/limits.ts';
-import { type GuestMemory, probeKvm, VtxEngine } from '../../native/index.ts';
+import type { probeKvm } from '../../native/index.ts';
 import { GatewayProbe } from '../../watchdog/gateway-probe.ts';
 import { DEFAULT_LIMITS, PATHS } from '../../watchdog/limits.ts';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { SerialPortLine } from '../../watchdog/serial-port.ts';
 import { pairingKeyOf } from '../board/config/pairing-key.ts';
-import { commission, landingGaps } from '../host/commissioning.ts';
-import { linuxNeeds } from '../host/exact-linux.ts';
 import { secretTrouble } from '../host/secret-file.ts';
-
-export type Verdict = 'ok' | 'warn' | 'fail';
-
-export interface Finding {
-  readonly area: string;
-  readonly verdict: Verdict;
-  readonly found: string;
-  /** What to do; empty when there is nothing. */
-  readonly todo: string;
-}
+import { checkEngine, checkLandings, checkSmis, checkTranslator } from './doctor-engine.ts';
+import { type Finding, find, readText } from './doctor-finding.ts';
 
 export interface DoctorOptions {
   readonly state?: string | undefined;
@@ -54,13 +44,6 @@ export interface DoctorOptions {
   readonly watchMs: number;
 }
 
-const find = (area: string, verdict: Verdict, found: string, todo = ''): Finding => ({
-  area,
-  verdict,
-  found,
-  todo,
-});
-
 export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
   return [
     ...checkState(options),
@@ -74,58 +57,9 @@ export async function runChecks(options: DoctorOptions): Promise<Finding[]> {
     ...(await checkStalls(options)),
     ...checkLimitsInForce(),
     ...checkEngine(options.sys, options.probe),
+    checkTranslator(),
     ...(options.commission === true ? [checkLandings()] : []),
-    ...checkSmis(options),
-  ];
-}
-
-// --- engine --------------------------------------------------------------------------------------
-
-/** Which engine `auto` takes and why; then what a Linux needs of the hardware one, each by itself. */
-export function checkEngine(sys: string, probe: typeof probeKvm = probeKvm): Finding[] {
-  const area = 'engine';
-  const found = probe();
-  const words = found.words.join('; ');
-  const soft = 'software, exact to the instruction';
-  if (!found.isUsable) return [find(area, 'ok', `${soft}; no hardware engine: ${words}`)];
-  const needs = linuxNeeds(found, sys);
-  const each = needs.map((need) =>
-    find(need.area, need.isMet ? 'ok' : 'warn', need.found, need.todo),
-  );
-  if (found.isLimited) return [find(area, 'warn', `${soft}; ${words}`, 'use a whole KVM'), ...each];
-  if (needs.every(({ isMet }) => isMet))
-    return [find(area, 'ok', `hardware, exact: ${words}`), ...each];
-  const missing = needs.flatMap((need) => (need.isMet ? [] : [need.area]));
-  const why = `hardware is not exact for Linux: ${missing.join(', ')} (below)`;
-  return [find(area, 'warn', `${soft}; ${why}: ${words}`, 'see below'), ...each];
-}
-
-const LANDINGS = 5_000;
-
-/** Every target must be hit: one miss, and hardware is not for this board. */
-function checkLandings(): Finding {
-  const area = 'landing';
-  try {
-    const make = (memory: GuestMemory) => new VtxEngine(memory, 'branches');
-    const { landings, skidMax, problem } = commission(make, LANDINGS, landingGaps());
-    return problem === undefined
-      ? find(area, 'ok', `${landings} of ${landings} exact, latest alarm ${skidMax} branches`)
-      : find(area, 'fail', `landing ${landings}: ${problem}`, 'run guests with --engine soft');
-  } catch (error) {
-    return find(area, 'fail', (error as Error).message, 'run guests with --engine soft');
-  }
-}
-
-/** Branches of the firmware's own handlers must not count. */
-function checkSmis({ sys }: DoctorOptions): Finding[] {
-  const file = 'devices/cpu/freeze_on_smi';
-  const value = readText(sys, file);
-  if (value === null) return [];
-  const todo = `echo 1 > /sys/${file}`;
-  return [
-    value === '1'
-      ? find('SMIs', 'ok', 'counters stand still in them')
-      : find('SMIs', 'warn', 'counters go on in them: the hardware engine may miscount', todo),
+    ...checkSmis(options.sys),
   ];
 }
 
@@ -267,14 +201,6 @@ async function checkSerial({ serial, baud, watchMs }: DoctorOptions): Promise<Fi
     return [find(area, bytes > 0 ? 'ok' : 'warn', found, bytes > 0 ? '' : todo)];
   } finally {
     await line.stop();
-  }
-}
-
-function readText(...parts: string[]): string | null {
-  try {
-    return readFileSync(join(...parts), 'utf8').trim();
-  } catch {
-    return null;
   }
 }
 

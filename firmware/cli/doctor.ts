@@ -1,7 +1,8 @@
 // `twinstep doctor`: every path, device and limit of this board, with a verdict and what to do.
 import { ConfigError, readConfig } from '../board/config/load.ts';
 import { readArguments } from './arguments.ts';
-import { type DoctorOptions, type Finding, runChecks } from './doctor-checks.ts';
+import { type DoctorOptions, runChecks } from './doctor-checks.ts';
+import type { Finding } from './doctor-finding.ts';
 import { UsageError } from './usage.ts';
 
 export const DOCTOR_HELP = `usage: twinstep doctor [OPTIONS]

@@ -22,6 +22,18 @@ inline uint64_t whole(const Napi::CallbackInfo& info, size_t index, const char* 
   return static_cast<uint64_t>(value);
 }
 
+// A whole number from 0 to `max`, which a double must hold exactly.
+inline uint64_t whole(const Napi::Value& value, const std::string& what, uint64_t max) {
+  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), what + " must be a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 0 && number <= static_cast<double>(max) && std::floor(number) == number)) {
+    throw Napi::RangeError::New(value.Env(), what + " must be a whole number from 0 to " +
+                                                 std::to_string(max));
+  }
+  return static_cast<uint64_t>(number);
+}
+inline constexpr uint64_t kExactMax = (uint64_t{1} << 53) - 1;
+
 inline Napi::Uint8Array bytes(const Napi::CallbackInfo& info, size_t index, const char* what) {
   if (!info[index].IsTypedArray() ||
       info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {

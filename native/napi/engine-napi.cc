@@ -3,15 +3,14 @@
 #include "napi/engine-napi.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "napi/arguments.h"
+#include "napi/cpu-setup.h"
 #include "napi/guest-memory-napi.h"
 #include "vtx/probe.h"
 
@@ -30,86 +29,6 @@ uint64_t big(const Napi::CallbackInfo& info, size_t index, const char* what) {
   const uint64_t result = value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&exact) : 0;
   if (exact) return result;
   throw Napi::TypeError::New(info.Env(), std::string(what) + " must be a bigint of 64 bits, >= 0");
-}
-
-// A whole number from 0 to `max`, which a double must hold exactly.
-uint64_t whole(const Napi::Value& value, const std::string& what, uint64_t max) {
-  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), what + " must be a number");
-  const double number = value.As<Napi::Number>().DoubleValue();
-  if (!(number >= 0 && number <= static_cast<double>(max) && std::floor(number) == number)) {
-    throw Napi::RangeError::New(value.Env(), what + " must be a whole number from 0 to " +
-                                                 std::to_string(max));
-  }
-  return static_cast<uint64_t>(number);
-}
-constexpr uint64_t kExactMax = (uint64_t{1} << 53) - 1;
-
-// ---- setup({...}): CpuSetup of native/index.ts --------------------------------------
-
-Napi::Object object_in(const Napi::Object& parent, const char* name) {
-  const Napi::Value value = parent.Get(name);
-  if (!value.IsObject()) {
-    throw Napi::TypeError::New(parent.Env(), std::string("setup: ") + name + " must be an object");
-  }
-  return value.As<Napi::Object>();
-}
-
-uint64_t field(const Napi::Object& object, const char* name, uint64_t max = kExactMax) {
-  return whole(object.Get(name), std::string("setup: ") + name, max);
-}
-
-soft::Segment segment(const Napi::Object& from) {
-  soft::Segment to;
-  to.selector = static_cast<uint16_t>(field(from, "selector", 0xffff));
-  to.base = field(from, "base");
-  to.limit = static_cast<uint32_t>(field(from, "limit", 0xffffffff));
-  to.attr = static_cast<uint32_t>(field(from, "attributes", 0x1ffff));
-  return to;
-}
-
-// What the boot protocol asks for, to be laid over a power-on state.
-struct Setup {
-  uint64_t gpr[8], rip, rflags, cr0, cr3, cr4, efer, gdt_base;
-  uint32_t gdt_limit;
-  soft::Segment cs, data;
-  std::optional<soft::Segment> task;
-};
-
-Setup read_setup(const Napi::Object& from) {
-  Setup s{};
-  static constexpr const char* kNames[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"};
-  const auto registers = object_in(from, "registers");
-  for (size_t i = 0; i < std::size(kNames); i++) {
-    const bool given = !registers.Get(kNames[i]).IsUndefined();
-    s.gpr[i] = given ? field(registers, kNames[i]) : 0;
-  }
-  s.rip = field(from, "rip");
-  s.rflags = field(from, "rflags", 0xffffffff);
-  s.cr0 = field(from, "cr0", 0xffffffff);
-  s.cr3 = field(from, "cr3");
-  s.cr4 = field(from, "cr4", 0xffffffff);
-  s.efer = field(from, "efer", 0xffffffff);
-  s.gdt_base = field(from, "gdtBase");
-  s.gdt_limit = static_cast<uint32_t>(field(from, "gdtLimit", 0xffff));
-  s.data = segment(object_in(from, "data"));
-  s.cs = segment(object_in(from, "cs"));
-  if (!from.Get("taskState").IsUndefined()) s.task = segment(object_in(from, "taskState"));
-  return s;
-}
-
-void apply(const Setup& from, soft::State& to) {
-  std::copy(std::begin(from.gpr), std::end(from.gpr), to.gpr);
-  to.rip = from.rip;
-  to.rflags = from.rflags;
-  to.cr0 = from.cr0;
-  to.cr3 = from.cr3;
-  to.cr4 = from.cr4;
-  to.efer = from.efer;
-  to.gdt_base = from.gdt_base;
-  to.gdt_limit = from.gdt_limit;
-  for (auto& each : to.seg) each = from.data;
-  to.seg[soft::CS] = from.cs;
-  if (from.task) to.tr = *from.task;
 }
 
 // ---- state as bytes ------------------------------------------------------------------------------
@@ -364,7 +283,7 @@ void EngineObject<E>::reset(const Napi::CallbackInfo& info) { open(info).reset()
 template <class E>
 void EngineObject<E>::setup(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "setup needs a CpuSetup object");
-  const Setup asked = read_setup(info[0].As<Napi::Object>());
+  const CpuSetup asked = read_setup(info[0].As<Napi::Object>());
   auto& engine = open(info);
   engine.reset();
   soft::State state;

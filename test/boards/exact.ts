@@ -1,6 +1,6 @@
 // What a board whose guest will run on the hardware engine says of itself after it has booted: the parameters its KVM
 // took, read back; what `doctor` finds; what the console shows. For a Linux to be in step all of it must be exact.
-import type { Finding } from '../../firmware/cli/doctor-checks.ts';
+import type { Finding } from '../../firmware/cli/doctor-finding.ts';
 import type { Machine } from '../appliance/machine.ts';
 import { SIDES, type Side } from '../twin/network.ts';
 import type { BoardsRig } from './rig.ts';

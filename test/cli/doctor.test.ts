@@ -5,7 +5,9 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asText } from '../../firmware/cli/doctor.ts';
-import { type DoctorOptions, type Finding, runChecks } from '../../firmware/cli/doctor-checks.ts';
+import { type DoctorOptions, runChecks } from '../../firmware/cli/doctor-checks.ts';
+import { checkTranslator } from '../../firmware/cli/doctor-engine.ts';
+import type { Finding } from '../../firmware/cli/doctor-finding.ts';
 import { RoleRecordStore } from '../../watchdog/role-record-store.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 import { PtyEnd } from '../watchdog/pty.ts';
@@ -224,6 +226,13 @@ test('what is not broken but worth a word: slow link, one chip, soft watchdog, a
   ]) {
     assert.ok(warned(words), String(words));
   }
+});
+
+test('a host that gives no executable memory is told, with what it costs and what to do', () => {
+  const { verdict, found, todo } = checkTranslator('this host refuses executable memory');
+  assert.is(verdict, 'warn');
+  assert.match(found, /interpreted, as exact and several times slower: this host refuses/);
+  assert.match(todo, /executable memory/);
 });
 
 test('the text has a line for each finding and a sum', () => {

@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkEngine } from '../../firmware/cli/doctor-checks.ts';
+import { checkEngine } from '../../firmware/cli/doctor-engine.ts';
 import { chooseEngine } from '../../firmware/host/engines.ts';
 import { linuxNeeds } from '../../firmware/host/exact-linux.ts';
 import { type KvmProbe, probeKvm } from '../../native/index.ts';

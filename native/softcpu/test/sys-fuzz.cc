@@ -11,25 +11,13 @@
 #include <thread>
 
 #include "../engine.h"
+#include "random.h"
 
 namespace twinstep::soft {
 namespace {
 
 constexpr u64 kRam = 1 << 20, kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kPml4 = 0x4000,
               kPdpt = 0x5000, kPd = 0x6000, kPt = 0x7000, kCode = 0x10000, kCodeBytes = 0x8000;
-
-struct Random {
-  u64 s;
-  u64 next() {
-    s += 0x9e3779b97f4a7c15;
-    u64 z = s;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
-  u64 below(u64 n) { return next() % n; }
-  bool chance(u32 percent) { return below(100) < percent; }
-};
 
 // Openings of instructions worth meeting often; operands follow at random.
 const char* const kOpenings[] = {

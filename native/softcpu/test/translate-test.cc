@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "../engine.h"
+#include "random.h"
 
 namespace twinstep::soft {
 namespace {
@@ -20,19 +21,6 @@ constexpr u64 kRam = 1 << 20, kPml4 = 0x1000, kPdpt = 0x2000, kPd = 0x3000, kPt 
               kGdt = 0x7000, kStubs = 0x8000, kCode = 0x10000, kCodeBytes = 0x2000, kData = 0x20000,
               kDataPages = 4, kHole = 0x24000, kReadOnly = 0x25000, kDevice = 0x26000,
               kStack = 0x30000;
-
-struct Random {
-  u64 s;
-  u64 next() {
-    s += 0x9e3779b97f4a7c15;
-    u64 z = s;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
-  u64 below(u64 n) { return next() % n; }
-  bool chance(u32 percent) { return below(100) < percent; }
-};
 
 // ---- programs -----------------------------------------------------------------------------------
 
