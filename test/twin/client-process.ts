@@ -3,6 +3,7 @@
 // UDP datagrams that are echoed. Told what to do over the IPC channel (client.ts).
 import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
+import { watchdog as native } from '../../native/index.ts';
 import type { ClientOrder, ClientWord, WindowFacts } from './client.ts';
 import { Answers, lineOf } from './client-lines.ts';
 import { AGAIN_MS, FrameClient } from './frame-client.ts';
@@ -14,6 +15,8 @@ const OUTSTANDING_MAX = 64;
 const RETRY_MS = 100;
 /** A connection to nobody is given up and tried again. */
 const CONNECT_MS = 2_000;
+/** As the serial wire's (wires/serial.c). */
+const PRIORITY = 20;
 
 let isPaused = false;
 const tell = (word: ClientWord) => void process.send?.(word);
@@ -166,6 +169,16 @@ class UdpProbe {
   }
 }
 
+/** Other machines of a plant share no processor with the boards: like the wires, the client goes before them, if it may. */
+function goesFirst(): void {
+  try {
+    native.goFirst(0, PRIORITY);
+  } catch {
+    // What it measures is then the boards' and its own waiting for a processor.
+  }
+}
+
+goesFirst();
 const [, , kind = 'lines', lineMs = '5', udpMs = '0', againMs = AGAIN_MS] = process.argv;
 const client =
   kind === 'lines'
