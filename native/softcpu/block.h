@@ -96,10 +96,12 @@ inline bool maps(const Cpu& c, const Block* b) {
 // CS limit has this handler: if taken, it faults itself.
 const Insn* branch_astray(Cpu& c, const Insn* i);
 const Insn* chain_cold(Cpu& c, const Insn* i);
+// The page of `b` is not in the cache of fetches, or another one is.
+const Insn* chain_far(Cpu& c, const Block* b);
 inline const Insn* chain(Cpu& c, const Insn* i) {
   const Block* b = reinterpret_cast<const Block*>(i->disp);
   if (__builtin_expect(b == nullptr, 0)) return chain_cold(c, i);
-  if ((i->flow & kFarLink) && !maps(c, b)) return leave(c, b->rip);
+  if ((i->flow & kFarLink) && !maps(c, b)) return chain_far(c, b);
   return enter(c, b);
 }
 
@@ -109,7 +111,7 @@ inline u32 jump_slot(u64 rip) { return (rip ^ (rip >> 12)) & (kJumpEntries - 1);
 inline const Insn* jump_to(Cpu& c, u64 rip) {
   const Block* b = c.jump[jump_slot(rip)];
   if (__builtin_expect(b != nullptr && b->rip == rip && b->code_key == c.code_key, 1)) {
-    if (__builtin_expect(maps(c, b), 1)) return enter(c, b);
+    return __builtin_expect(maps(c, b), 1) ? enter(c, b) : chain_far(c, b);
   }
   return leave(c, rip);
 }

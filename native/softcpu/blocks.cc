@@ -190,6 +190,9 @@ void Core::insert(Block* b) {
 
 Block* Core::find_block() {
   Cpu& c = cpu;
+  Block* known = c.jump[jump_slot(c.s.rip)];
+  const bool named = known != nullptr && known->rip == c.s.rip && known->code_key == c.code_key;
+  if (named && maps(c, known)) return known;
   const u64 linear = c.code_bits == 64 ? c.s.rip : (c.cs_base + c.s.rip) & 0xffffffff;
   const u64 page = fetch_page(linear);
   for (Block* b = hash[hash_of(page, linear)]; b != nullptr; b = b->hash_next) {
@@ -235,6 +238,14 @@ const Insn* chain_cold(Cpu& c, const Insn* i) {
   if (to->page2 != kNoPage || from->dead) return nullptr;
   k.link(i, to);
   return enter(c, to);
+}
+
+const Insn* chain_far(Cpu& c, const Block* b) {
+  Core& k = core_of(c);
+  leave(c, b->rip);
+  if (c.stop_at.load(std::memory_order_relaxed) <= c.s.icount) return nullptr;
+  const bool same = k.fetch_page(b->linear) == b->page;
+  return same && !b->dead ? enter(c, b) : nullptr;
 }
 
 const Insn* jump_cold(Cpu& c) {

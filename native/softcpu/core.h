@@ -24,12 +24,26 @@ struct PageInfo {
 };
 inline constexpr u64 kTableLevel = 7, kTableMixed = 7;
 
+// Entries of a direct-mapped cache, and which of them were ever filled: what drops some looks at those only.
+template <class Entry, u32 kEntries>
+struct Bank {
+  Entry at[kEntries];
+  u64 used[kEntries / 64] = {};
+  void fill(const Entry* e) { used[(e - at) >> 6] |= u64{1} << ((e - at) & 63); }
+  template <class F>
+  void each(F f) {
+    for (u32 n = 0; n < kEntries / 64; ++n) {
+      for (u64 left = used[n]; left != 0; left &= left - 1) f(at[64 * n + __builtin_ctzll(left)]);
+    }
+  }
+};
+
 // Cached translations of one set of page tables.
 struct AddressSpace {
   u64 key = ~u64{0};  // CR3 base, or kUnpaged
   u64 last_use = 0;
-  TlbEntry data[3][kTlbEntries];
-  ExecEntry exec[2][kExecEntries];  // supervisor, user
+  Bank<TlbEntry, kTlbEntries> data[3];
+  Bank<ExecEntry, kExecEntries> exec[2];  // supervisor, user
 };
 inline constexpr u64 kUnpaged = 1;
 inline constexpr u32 kSpaces = 4;

@@ -187,12 +187,12 @@ struct TlbEntry {
   u64 addend;
   u64 physical;
 };
-inline constexpr u32 kTlbEntries = 1024;
+inline constexpr u32 kTlbEntries = 4096;
 struct ExecEntry {
   u64 tag;
   u64 physical;
 };
-inline constexpr u32 kExecEntries = 256;
+inline constexpr u32 kExecEntries = 2048;
 inline constexpr u32 kJumpEntries = 16384;
 
 // Whose rights a data access has. The three paged banks of the TLB are in this order.

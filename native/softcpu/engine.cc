@@ -138,7 +138,7 @@ void Engine::take_dirty_pages(u64* bitmap, size_t words) {
   std::fill(k.dirty.begin(), k.dirty.end(), 0);
   for (AddressSpace& a : k.spaces) {
     for (auto& bank : a.data) {
-      for (TlbEntry& e : bank) e.write = ~u64{0};
+      bank.each([](TlbEntry& e) { e.write = ~u64{0}; });
     }
   }
 }

@@ -41,7 +41,7 @@ void check_special(Core& k, u64 linear, u32 size, bool write, Priv priv) {
 }
 
 TlbEntry& entry_for(Core& k, u64 linear, Access access, Priv priv) {
-  TlbEntry& e = tlb_entry(k.space->data[static_cast<u8>(priv)], linear);
+  TlbEntry& e = tlb_entry(k.space->data[static_cast<u8>(priv)].at, linear);
   const u64 page = linear & kPageMask;
   const u64 tag = access == Access::Write ? e.write : e.read;
   if ((tag | 1) == (page | 1)) return e;
@@ -195,7 +195,9 @@ void write_block(Cpu& c, u64 linear, const void* from, u32 bytes) {
 TlbEntry& Core::fill(u64 linear, Access access, Priv priv) {
   const u64 page = linear & kPageMask;
   const u64 physical = translate(linear, access, priv).physical & kPageMask;
-  TlbEntry& e = tlb_entry(space->data[static_cast<u8>(priv)], linear);
+  Bank<TlbEntry, kTlbEntries>& bank = space->data[static_cast<u8>(priv)];
+  TlbEntry& e = tlb_entry(bank.at, linear);
+  bank.fill(&e);
   if ((e.read | 1) != (page | 1)) e.read = ~u64{0};
   if ((e.write | 1) != (page | 1)) e.write = ~u64{0};
   e.physical = physical;

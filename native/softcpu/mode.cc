@@ -24,7 +24,10 @@ Core::Core(u8* ram_base, u64 bytes)
   pages = static_cast<PageInfo*>(p);
   scratch = static_cast<Block*>(
       ::operator new(sizeof(Block) + (kBlockInsnsMax + 2) * sizeof(Insn), std::align_val_t{64}));
-  for (AddressSpace& a : spaces) clear_space(a);
+  for (AddressSpace& a : spaces) {
+    for (auto& bank : a.data) memset(bank.at, 0xff, sizeof(bank.at));  // no tag is a page
+    for (auto& bank : a.exec) memset(bank.at, 0xff, sizeof(bank.at));
+  }
   for (TlbEntry& e : none) e = {~u64{0}, ~u64{0}, 0, 0};
   cpu.core = this;
 }
@@ -97,8 +100,8 @@ void update_mode(Cpu& c) {
   k.align_check = c.cpl == 3 && (s.cr0 & CR0_AM) && (s.rflags & AC);
   k.watch = s.dr7 & 0xff;
   c.sse_off = (s.cr0 & (CR0_EM | CR0_TS)) || !(s.cr4 & CR4_OSFXSR);
-  c.tlb = k.align_check || k.watch ? k.none : k.space->data[c.access];
-  c.exec = k.space->exec[c.cpl == 3];
+  c.tlb = k.align_check || k.watch ? k.none : k.space->data[c.access].at;
+  c.exec = k.space->exec[c.cpl == 3].at;
   c.slow = (s.rflags & TF) || k.watch || s.debug_pending;
   if (c.slow) c.stop_at.store(0);
 }

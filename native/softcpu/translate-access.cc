@@ -26,12 +26,13 @@ Coming of_map0(const Insn& i) {
   const u8 op = i.opcode, group = group_of(i);
   const bool byte = !(op & 1), memory = has_memory(i);
   const u8 size = static_cast<u8>(byte ? 1 : i.op_bits / 8);
-  const u8 rm = memory ? kNobody : i.rm;
+  const u8 reg = byte ? u8(i.reg_at >> 3) : i.reg;
+  const u8 rm = memory ? kNobody : byte ? u8(i.rm_at >> 3) : i.rm;
   if (op < 0x40) {
     const u8 column = op & 7;
     const bool compares = op >> 3 == 7;
     if (column < 2) return {true, size, !compares, rm};
-    if (column < 4) return {true, size, false, i.reg};
+    if (column < 4) return {true, size, false, reg};
     return {column < 6, 0, false, RAX};
   }
   switch (op) {
@@ -40,13 +41,13 @@ Coming of_map0(const Insn& i) {
     case 0xa8: case 0xa9: return {true, 0, false, kNobody};
     case 0x90: return {i.rm == RAX, 0, false, kNobody};
     case 0x88: case 0x89: case 0xc6: case 0xc7: return {true, size, true, rm};
-    case 0x8a: case 0x8b: return {true, size, false, i.reg};
+    case 0x8a: case 0x8b: return {true, size, false, reg};
     case 0x8d: return {true, 0, false, i.reg};  // no access
     case 0x63: return {true, 4, false, i.reg};
     case 0xc0: case 0xc1: case 0xd0: case 0xd1: return {true, size, true, rm};
     case 0xf6: case 0xf7: return {group < 4, size, group > 1, rm};
     case 0xfe: case 0xff: return {group < 2, size, true, rm};
-    default: return {op >= 0xb0 && op <= 0xbf, 0, false, i.rm};
+    default: return {op >= 0xb0 && op <= 0xbf, 0, false, op < 0xb8 ? u8(i.rm_at >> 3) : i.rm};
   }
 }
 
@@ -114,7 +115,7 @@ void Unit::move_stack(i64 by) {
 
 // ---- lookups ------------------------------------------------------------------------------------
 
-static_assert(sizeof(TlbEntry) == 32 && kTlbEntries == 1024);
+static_assert(sizeof(TlbEntry) == 32 && kTlbEntries == 4096);
 static constexpr i32 tag_at(bool write) {
   return static_cast<i32>(write ? offsetof(TlbEntry, write) : offsetof(TlbEntry, read));
 }

@@ -185,12 +185,12 @@ static void forget(TlbEntry& e) { e.read = e.write = ~u64{0}; }
 static void forget(ExecEntry& e) { e.tag = ~u64{0}; }
 
 void Core::clear_space(AddressSpace& a) {
-  for (auto& bank : a.data) {
-    for (TlbEntry& e : bank) forget(e);
-  }
-  for (auto& bank : a.exec) {
-    for (ExecEntry& e : bank) forget(e);
-  }
+  const auto clear = [](auto& bank) {
+    bank.each([](auto& e) { forget(e); });
+    memset(bank.used, 0, sizeof(bank.used));
+  };
+  for (auto& bank : a.data) clear(bank);
+  for (auto& bank : a.exec) clear(bank);
 }
 
 void Core::flush_all() {
@@ -209,11 +209,11 @@ static void recheck_code(Core& k, u64 base, u64 bytes) {
 void Core::drop_linear(u64 page) {
   for (AddressSpace& a : spaces) {
     for (auto& bank : a.data) {
-      TlbEntry& e = tlb_entry(bank, page);
+      TlbEntry& e = tlb_entry(bank.at, page);
       if ((e.read | 1) == (page | 1) || (e.write | 1) == (page | 1)) forget(e);
     }
     for (auto& bank : a.exec) {
-      ExecEntry& e = bank[(page >> 12) & (kExecEntries - 1)];
+      ExecEntry& e = bank.at[(page >> 12) & (kExecEntries - 1)];
       if (e.tag == page) forget(e);
     }
   }
@@ -223,14 +223,14 @@ void Core::drop_linear(u64 page) {
 void Core::drop_range(u64 base, u64 bytes) {
   for (AddressSpace& a : spaces) {
     for (auto& bank : a.data) {
-      for (TlbEntry& e : bank) {
+      bank.each([&](TlbEntry& e) {
         if (e.read - base < bytes || e.write - base < bytes) forget(e);
-      }
+      });
     }
     for (auto& bank : a.exec) {
-      for (ExecEntry& e : bank) {
+      bank.each([&](ExecEntry& e) {
         if (e.tag - base < bytes) forget(e);
-      }
+      });
     }
   }
   recheck_code(*this, base, bytes);
@@ -248,9 +248,9 @@ void Core::drop_writes_to(u64 offset) {
   for (AddressSpace& a : spaces) {
     for (auto& bank : a.data) {
       if (several) {
-        for (TlbEntry& e : bank) demote(e);
+        bank.each(demote);
       } else {
-        demote(tlb_entry(bank, p.write_linear & kPageMask));
+        demote(tlb_entry(bank.at, p.write_linear & kPageMask));
       }
     }
   }
@@ -285,6 +285,7 @@ u64 Core::fetch_page(u64 linear) {
   }
   const Priv priv = cpu.cpl == 3 ? Priv::User : Priv::Supervisor;
   const u64 physical = translate(linear, Access::Fetch, priv).physical & kPageMask;
+  space->exec[cpu.exec == space->exec[1].at].fill(&e);
   e.tag = page;
   e.physical = physical;
   return physical;
