@@ -139,6 +139,14 @@ void exchange_add(Unit& u, const Insn& i) {  // 0F C1
   u.set(FlagKind::Full, fAll);
 }
 
+void from_segment(Unit& u, const Insn& i) {  // 8C
+  const Place from = field(kStateAt + offsetof(State, seg) + i.reg * sizeof(Segment) + offsetof(Segment, selector));
+  u.define(i.rm, size_of(i, false), [&](u8 to) {
+    if (i.op_bits == 16) u.e.load(2, to, from);
+    else u.e.insn(4, op1(0xb7), to, from);
+  });
+}
+
 void swap_bytes(Unit& u, const Insn& i) {
   const u32 bytes = size_of(i, false);
   const auto swap = [&](u8 host) {
@@ -206,6 +214,7 @@ Plan plan_move(const Insn& i) {
     case 0x89: return plain(i, store_reg, is_byte(i), is_byte(i));
     case 0x8a:
     case 0x8b: return plain(i, load_reg, is_byte(i), is_byte(i));
+    case 0x8c: return !has_memory(i) && i.reg <= GS ? Plan{from_segment} : Plan{};
     case 0x8d: {
       const bool far = !fits32(static_cast<i64>(i.disp));
       const bool bare = i.base == kZeroReg && i.index == kZeroReg;

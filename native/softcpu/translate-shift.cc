@@ -31,34 +31,71 @@ void shift_by_constant(Unit& u, const Insn& i) {
   set_after_shift(u, kind, count);
 }
 
+// OF, which the host leaves open, from bit 0 of rSI; the others from FLAGS that LAHF has put into AH.
+void store_flags_with_overflow(Unit& u) {
+  u.e.alu_constant(4, aluAnd, Place::reg(hSI), 1);
+  u.e.alu_constant(4, aluAnd, Place::reg(hAX), kHfSf | kHfZf | kHfPf | kHfCf | kHfFixed);
+  u.e.alu(4, aluOr, hAX, Place::reg(hSI));
+  u.e.store(2, field(offsetof(Cpu, host_flags)), hAX);
+}
+
 // By CL: a count of zero keeps all flags. So they are in memory before, and after it again if wanted.
 void shift_by_cl(Unit& u, const Insn& i) {
   const u32 bytes = size_of(i, false);
   const u8 kind = group_of(i);
-  const bool wanted = u.live_after != 0;
+  const bool wanted = u.live_after != 0, pinned = is_pinned(i.rm);
   u.clobber();
-  const u8 to = kPins[i.rm];
-  if (bytes == 4) u.e.load(4, to, Place::reg(to));  // cleared above also by a count of zero
+  const u8 to = u.use(i.rm, hSI);
+  if (bytes == 4) {  // cleared above also by a count of zero
+    u.e.load(4, to, Place::reg(to));
+    if (!pinned) u.e.store(8, gpr_field(i.rm), to);
+  }
   u8* nothing = nullptr;
   if (wanted) {
     u.e.test_constant(1, Place::reg(hCX), bytes == 8 ? 63 : 31);
     nothing = u.e.jump_far_ahead(ccE);
   }
   u.e.insn(bytes, op0(0xd3), kind, Place::reg(to));
+  if (!pinned) u.e.store(8, gpr_field(i.rm), to);
   if (wanted) {
     if (kind == 5) {  // OF is the result's second-highest bit
       u.e.byte(0x9f);
       u.e.load(bytes, hSI, Place::reg(to));
       u.e.shift(bytes, 5, Place::reg(hSI), static_cast<u8>(8 * bytes - 2));
-      u.e.alu_constant(4, aluAnd, Place::reg(hSI), 1);
-      u.e.alu_constant(4, aluAnd, Place::reg(hAX), kHfSf | kHfZf | kHfPf | kHfCf | kHfFixed);
-      u.e.alu(4, aluOr, hAX, Place::reg(hSI));
-      u.e.store(2, field(offsetof(Cpu, host_flags)), hAX);
+      store_flags_with_overflow(u);
     } else {
       u.set(kind == 7 ? FlagKind::Shift : FlagKind::ShiftLeft, fC | fP | fZ | fS);
       u.save(fAll);
     }
     u.e.land_far(nothing);
+  }
+  u.host = 0;
+  u.mem = fAll;
+}
+
+// SHLD, SHRD by CL or a constant: OF is whether the top bit changed.
+void shift_double(Unit& u, const Insn& i) {
+  const u32 bytes = size_of(i, false);
+  const bool by_cl = i.opcode & 1, wanted = u.live_after != 0;
+  u.clobber();
+  const u8 to = kPins[i.rm];
+  if (bytes == 4) u.e.load(4, to, Place::reg(to));
+  u8* nothing = nullptr;
+  if (wanted) {
+    if (by_cl) {
+      u.e.test_constant(1, Place::reg(hCX), bytes == 8 ? 63 : 31);
+      nothing = u.e.jump_far_ahead(ccE);
+    }
+    u.e.load(bytes, hSI, Place::reg(to));
+  }
+  u.e.insn(bytes, op1(i.opcode), kPins[i.reg], Place::reg(to));
+  if (!by_cl) u.e.byte(i.imm & (bytes == 8 ? 63 : 31));
+  if (wanted) {
+    u.e.byte(0x9f);
+    u.e.alu(bytes, aluXor, hSI, Place::reg(to));
+    u.e.shift(bytes, 5, Place::reg(hSI), static_cast<u8>(8 * bytes - 1));
+    store_flags_with_overflow(u);
+    if (by_cl) u.e.land_far(nothing);
   }
   u.host = 0;
   u.mem = fAll;
@@ -205,13 +242,22 @@ void count_bits(Unit& u, const Insn& i) {
 
 }  // namespace
 
+static Plan plan_double(const Insn& i) {
+  const bool by_constant = i.opcode == 0xa4 || i.opcode == 0xac;
+  if (!by_constant && i.opcode != 0xa5 && i.opcode != 0xad) return {};
+  if (has_memory(i) || i.op_bits == 16 || !is_pinned(i.rm) || !is_pinned(i.reg)) return {};
+  if (by_constant && (i.imm & (i.op_bits - 1)) == 0) return {};
+  return {shift_double, 0, 0, false, false};
+}
+
 Plan plan_shift(const Insn& i) {
+  if (i.map == 1) return plan_double(i);
   if (i.map != 0) return {};
   switch (i.opcode) {
     case 0xc0: case 0xc1: case 0xd0: case 0xd1: return plan_constant(i);
     case 0xd3: {
       const u8 kind = group_of(i);
-      if (kind < 4 || has_memory(i) || i.op_bits == 16 || !is_pinned(i.rm)) return {};
+      if (kind < 4 || has_memory(i) || i.op_bits == 16) return {};
       return {shift_by_cl, 0, 0, false, false};
     }
     default: return {};

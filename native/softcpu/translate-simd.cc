@@ -1,6 +1,6 @@
 // SSE on the host's own unit: XMM registers stay in Cpu::s, an instruction runs on the host's xmm0.
 //
-// Everything here gives the same bits on every x86-64 host; what does not (RCPPS, ...), MMX, and string
+// Everything here gives the same bits on every x86-64 host; what does not (RCPPS, ...), MMX, and most string
 // compares stay the interpreter's. The gates (CR0.TS and the like) are looked at once in a run of host code.
 //
 // Floating point runs under the host's default control, so the guest must have the same; any other is left to
@@ -63,6 +63,16 @@ void compare(Unit& u, const Insn& i) {  // UCOMISx, COMISx
   const Place from = source(u, i, kBytes);
   load_xmm(u, i.reg);
   u.e.insn(4, op_of(i), 0, from);
+  u.set(FlagKind::Full, fAll);
+}
+
+void compare_strings(Unit& u, const Insn& i) {  // PCMPISTRI; the operand in memory may lie anywhere
+  u.ready_simd(false);
+  const Place from = has_memory(i) ? u.lookup(i, 16, false) : xmm(i.rm);
+  load_xmm(u, i.reg);
+  u.e.insn(4, op_of(i), 0, from);
+  u.e.byte(i.imm & 0x7f);
+  u.e.touched |= 1u << hCX;
   u.set(FlagKind::Full, fAll);
 }
 
@@ -301,8 +311,11 @@ void Unit::merge_float(Emitter& to) {
 }
 
 Plan plan_simd(const Insn& i) {
-  if (i.map == 0 || i.map > 2 || (i.flags & kLock)) return {};
+  if (i.map == 0 || i.map > 3 || (i.flags & kLock)) return {};
   const u8 prefix = prefix_of(i), op = i.opcode;
+  if (i.map == 3) {
+    return op == 0x63 && prefix == k66 ? simd(i, kEither, compare_strings, false, fAll) : Plan{};
+  }
   if (i.map == 1 && op >= 0x71 && op <= 0x73) return plan_shift_constant(i, prefix);
   if (i.map == 1) {
     for (const auto ask : {plan_float, plan_moves}) {

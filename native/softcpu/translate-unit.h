@@ -67,13 +67,14 @@ Plan plan_stack(const Insn& i);
 Plan plan_flow(const Insn& i);
 Plan plan_system(const Insn& i);
 Plan plan_simd(const Insn& i);
+Plan plan_byte(const Insn& i);
 // A run of pushes or pops at u.at as one; how many, or 0.
 u32 emit_stack_run(Unit& u);
 
 // ---- what plans ask about an instruction ----------------------------------------------------------
 
 inline u32 size_of(const Insn& i, bool byte) { return byte ? 1 : i.op_bits / 8; }
-// AH, CH, DH, BH have no translation.
+// Not AH, CH, DH, BH (translate-byte.cc).
 inline bool is_low(u8 at) { return (at & 7) == 0; }
 // A memory operand whose address is formed as in 64-bit mode.
 inline bool is_plain_address(const Insn& i) { return (i.flags & kLong) && i.addr_bits == 64; }

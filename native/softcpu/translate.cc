@@ -143,7 +143,7 @@ void Translator::unlink(const Insn* from) {
 Plan plan_of(const Insn& i) {
   if (!(i.flags & kLong)) return {};
   for (const auto ask : {plan_alu, plan_move, plan_flow, plan_stack, plan_shift, plan_muldiv, plan_bit,
-                         plan_system, plan_simd}) {
+                         plan_system, plan_simd, plan_byte}) {
     const Plan p = ask(i);
     if (p.emit != nullptr) return p;
   }
