@@ -35,15 +35,21 @@ export interface RecordOptions {
   until?: (world: World) => boolean;
   onStart?: (rig: Rig) => void;
   onSlice?: (end: SliceEnd) => void;
+  interprets?: boolean;
 }
 
 /** Boots Linux under a seeded world until its disk script is done (or `until`). */
 export function record(
   files: GuestFiles,
   seed: number,
-  { until = (world) => world.console.includes('@done'), onStart, onSlice }: RecordOptions = {},
+  {
+    until = (world) => world.console.includes('@done'),
+    onStart,
+    onSlice,
+    interprets,
+  }: RecordOptions = {},
 ): Recording {
-  const rig = new Rig();
+  const rig = new Rig(undefined, interprets);
   const world = new World(rig, seededRandom('world', seed));
   const log = new LogWriter({});
   const entries: Entry[] = [];
@@ -72,8 +78,9 @@ export function replay(
   files: GuestFiles,
   entries: readonly Entry[],
   onOutput: (output: ExternalOutput) => void = () => {},
+  interprets = false,
 ) {
-  const rig = new Rig();
+  const rig = new Rig(undefined, interprets);
   const replayer = new Replayer({
     machine: rig.machine,
     tap: rig.tap,

@@ -8,6 +8,7 @@ import { DirtyPages, MachineDigest } from '../../firmware/lockstep/digest.ts';
 import type { LocalCompletion } from '../../firmware/lockstep/inputs.ts';
 import { OutputTap } from '../../firmware/lockstep/outputs.ts';
 import { boot } from '../../firmware/machine/boot/boot.ts';
+import type { Engine } from '../../firmware/machine/engine.ts';
 import { Machine } from '../../firmware/machine/machine.ts';
 import { MemoryBanks } from '../../firmware/machine/memory-banks.ts';
 import { plugVirtio } from '../../firmware/machine/plug.ts';
@@ -67,13 +68,14 @@ export class MemoryDisk {
 export class Rig {
   readonly memory = new GuestMemory({ bytes: MEMORY_BYTES });
   readonly bytes = new Uint8Array(this.memory.buffer);
-  readonly engine = createEngine(this.memory, 'soft');
+  readonly engine: Engine;
   readonly tap = new OutputTap();
   readonly disk: MemoryDisk;
   readonly machine: Machine;
   readonly digest: MachineDigest;
 
-  constructor(disk = new MemoryDisk()) {
+  constructor(disk = new MemoryDisk(), interprets = false) {
+    this.engine = createEngine(this.memory, 'soft', interprets);
     this.disk = disk;
     this.machine = new Machine({
       engine: this.engine,

@@ -18,6 +18,17 @@ test(
   compiling,
 );
 
+for (const [name, sources] of [
+  ['core-test', /^core-.*\.cc$/],
+  ['sys-test', /^sys-test.*\.cc$/],
+] as const) {
+  test(
+    `${name}, translated from the first instruction on`,
+    () => void runProgram(nativeProgram(name, sources), '--translate'),
+    compiling,
+  );
+}
+
 test(
   'random guests: a whole run against one cut and restored',
   () =>

@@ -20,5 +20,6 @@ struct LongRig : Rig {
 
 void run_positions();
 void run_translations();
+void run_links();
 
 }  // namespace twinstep::soft::test

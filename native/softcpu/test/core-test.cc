@@ -279,13 +279,15 @@ void run_positions() {
 
 }  // namespace twinstep::soft::test
 
-int main() {
+int main(int count, char** values) {
   using namespace twinstep::soft::test;
+  take_options(count, values);
   for (const Slice how : {Slice{0, false}, {1, false}, {2, false}, {3, true}, {1, true}}) {
     slice = how;
     const int before = failures;
     run_positions();
     run_translations();
+    run_links();
     if (failures == before) continue;
     printf("(in slices of %d instructions%s)\n", int(how.instructions),
            how.restore ? ", restored" : "");

@@ -53,13 +53,19 @@ inline constexpr u16 kCode64 = 0x08, kData0 = 0x10, kCode32 = 0x18, kUser32 = 0x
                      kUserData = 0x28, kUser64 = 0x30, kTssSelector = 0x38, kAbsent = 0x48,
                      kGate = 0x50, kTss2Selector = 0x60, kCode16 = 0x70;
 
+// What engines are made with; `--translate` makes host code of everything.
+inline Engine::Options engine_options;
+inline void take_options(int count, char** values) {
+  if (count > 1 && strcmp(values[1], "--translate") == 0) engine_options.warm = 0;
+}
+
 struct Rig {
   static constexpr u64 kRamBytes = 16 << 20;
   u8* ram;
   Engine engine;
   State s;
 
-  Rig() : ram(fresh_ram()), engine(ram, kRamBytes) {
+  Rig() : ram(fresh_ram()), engine(ram, kRamBytes, engine_options) {
     engine.reset();
     engine.get_state(s);
   }

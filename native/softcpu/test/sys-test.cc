@@ -1,8 +1,9 @@
 // The system part of the CPU, driven by tiny guests. Prints "ok" or what failed.
 #include "sys-rig.h"
 
-int main() {
+int main(int count, char** values) {
   using namespace twinstep::soft::test;
+  take_options(count, values);
   for (const Slice how : {Slice{0, false}, {1, false}, {2, false}, {3, true}, {1, true}}) {
     slice = how;
     const int before = failures;

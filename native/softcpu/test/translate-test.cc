@@ -50,12 +50,15 @@ const Shape kShapes[] = {
     {0, 0xc0, kBoth | kByte | kImm8 | kGroup, 0xff}, {0, 0xc1, kBoth | kImm8 | kGroup, 0xff},
     {0, 0xd1, kBoth | kGroup, 0xff}, {0, 0xd3, kBoth | kGroup, 0xff}, {0, 0xd3, kReg | kGroup, 0xf0},
     {0, 0xc6, kBoth | kByte | kImm8 | kGroup, 1}, {0, 0xc7, kBoth | kImmZ | kGroup, 1},
+    {0, 0xf6, kBoth | kByte | kGroup | kImm8, 1}, {0, 0x8c, kReg | kGroup, 0x3f},
+    {0, 0x88, kReg | kByte}, {0, 0x8a, kReg | kByte}, {0, 0xc0, kReg | kByte | kImm8 | kGroup, 0xff},
     {0, 0xf5, kNoModrm}, {0, 0xf8, kNoModrm}, {0, 0xf9, kNoModrm}, {0, 0xfc, kNoModrm}, {0, 0xfa, kNoModrm},
     {0, 0xf6, kBoth | kByte | kGroup, 0x0c}, {0, 0xf7, kBoth | kGroup, 0xfc}, {0, 0xf7, kBoth | kGroup | kImmZ, 1},
     {0, 0xfe, kBoth | kByte | kGroup, 3}, {0, 0xff, kBoth | kGroup, 3}, {0, 0x9e, kNoModrm}, {0, 0x9f, kNoModrm},
     {1, 0x40, kBoth | kCond}, {1, 0x90, kBoth | kCond | kByte}, {1, 0xa3, kReg}, {1, 0xab, kReg},
     {1, 0xb3, kReg}, {1, 0xbb, kReg}, {1, 0xba, kBoth | kImm8 | kGroup, 0xf0}, {1, 0xa4, kBoth | kImm8},
-    {1, 0xac, kBoth | kImm8}, {1, 0xaf, kBoth}, {1, 0xb0, kBoth | kByte}, {1, 0xb1, kBoth}, {1, 0xb6, kBoth},
+    {1, 0xac, kBoth | kImm8}, {1, 0xa5, kBoth}, {1, 0xad, kBoth}, {1, 0xad, kReg}, {1, 0xb6, kReg | kByte},
+    {1, 0xbe, kReg | kByte}, {1, 0xaf, kBoth}, {1, 0xb0, kBoth | kByte}, {1, 0xb1, kBoth}, {1, 0xb6, kBoth},
     {1, 0xb7, kBoth}, {1, 0xbe, kBoth}, {1, 0xbf, kBoth}, {1, 0xb8, kBoth | kF3}, {1, 0xbc, kBoth},
     {1, 0xbd, kBoth}, {1, 0xc0, kBoth | kByte}, {1, 0xc1, kBoth}, {1, 0xc8, kOpReg}, {1, 0x1f, kBoth | kGroup, 1},
     {1, 0x31, kNoModrm},
@@ -76,7 +79,7 @@ const Shape kShapes[] = {
     {1, 0xfe, kBoth | kXmm | k66}, {1, 0xd4, kBoth | kXmm | k66}, {1, 0x74, kBoth | kXmm | k66},
     {1, 0xd7, kReg | kXmm | k66}, {1, 0x70, kBoth | kXmm | k66 | kImm8}, {1, 0x6c, kBoth | kXmm | k66},
     {1, 0x62, kBoth | kXmm | k66}, {1, 0xc6, kBoth | kXmm | kImm8}, {1, 0x73, kReg | kXmm | k66 | kGroup | kImm8, 0xcc},
-    {2, 0x00, kBoth | kXmm | k66}, {2, 0x1e, kBoth | kXmm | k66}, {1, 0x5b, kBoth | kXmm},
+    {3, 0x63, kBoth | kXmm | k66 | kImm8}, {2, 0x00, kBoth | kXmm | k66}, {2, 0x1e, kBoth | kXmm | k66}, {1, 0x5b, kBoth | kXmm},
 };
 
 // rBX, r14 and rBP point into data, rSP to the stack, r15 counts rounds; the others are free.
@@ -92,7 +95,12 @@ struct Program {
     at += bytes;
   }
   u8 free_reg() { return kFree[r.below(std::size(kFree))]; }
-  u8 low_or_any(bool byte, bool rex) { return byte && !rex ? u8(r.below(3)) : free_reg(); }
+  // Bytes without REX: AL CL DL AH CH DH.
+  u8 low_or_any(bool byte, bool rex) {
+    if (!byte || rex) return free_reg();
+    const u8 n = u8(r.below(6));
+    return n < 3 ? n : n + 1;
+  }
 
   void operand(u8 reg, u8 base, bool memory, u8 rm, bool indexed) {
     if (!memory) return put(0xc0 | (reg & 7) << 3 | (rm & 7), 1);
@@ -129,6 +137,7 @@ struct Program {
     const u8 base = relative ? 0xff : rex ? kBases[r.below(3)] : r.chance(50) ? u8{RBX} : u8{RBP};
     u8 reg = low_or_any(byte, rex), rm = low_or_any(byte, rex);
     if (s.form & kXmm) reg = u8(r.below(16)), rm = u8(r.below(11));
+    if (s.map == 1 && byte && s.opcode >= 0xb6 && !rex) reg = u8(r.below(3));  // a whole register
     if ((s.form & kXmm) && (s.opcode == 0x2c || s.opcode == 0x2d || s.opcode == 0xd7)) reg = free_reg();
     if ((s.form & kXmm) && (s.opcode == 0x7e || s.opcode == 0x6e || s.opcode == 0x2a)) rm = free_reg();
     if (!rex) reg &= 7, rm &= 7;
@@ -185,8 +194,29 @@ struct Program {
         put(0x90 | r.below(16), 1);
         put(0xc0 | r.below(3), 1);
         return;
+      case 5:
+        if (r.chance(20)) return control_word();
+        if (r.chance(20)) return string();
+        [[fallthrough]];
       default: one(kShapes[r.below(std::size(kShapes))]); return;
     }
+  }
+  // MOV [rBP+8], x; LDMXCSR [rBP+8]: another rounding, masks, flags.
+  void control_word() {
+    const u64 masks = r.chance(80) ? 0x1f80 : r.below(64) << 7;
+    put(0x0845c7, 3);
+    put(masks | (r.chance(50) ? 0 : r.below(4) << 13) | r.below(64), 4);
+    put(0x0855ae0f, 4);
+  }
+  // MOV ECX, n; LEA RDI, [rBP+x]; REP STOS or MOVS.
+  void string() {
+    put(0xb9, 1);
+    put(r.below(20), 4);
+    put(0x7d8d48, 3);
+    put(r.below(128), 1);
+    put(0xf3, 1);
+    if (r.chance(50)) put(0x48, 1);
+    put(r.chance(70) ? 0xaa + r.below(2) : 0xa4 + r.below(2), 1);
   }
 
   u64 shift = 0;  // from addresses here to the guest's
@@ -204,6 +234,10 @@ void fill(Random& r, u8* ram, u32 pieces) {
   p.put(0x850f, 2);
   p.put(kCode - (reinterpret_cast<u64>(p.at) + 4 - p.shift), 4);
   p.put(0xf4, 1);
+  // Whatever that is then.
+  for (u32 n = r.chance(10) ? 1 + u32(r.below(6)) : 0; n > 0; --n) {
+    ram[kCode + r.below(u64(p.at - ram) - kCode)] ^= u8(1u << r.below(8));
+  }
 }
 
 void tables(u8* ram) {
