@@ -117,7 +117,7 @@ struct Program {
       put((far ? 0x80 : 0x40) | (reg & 7) << 3 | low, 1);
       if (low == 4) put(0x24, 1);
     }
-    const u64 disp = r.below(far ? 0x1000 : 256) & (r.chance(70) ? ~u64{15} : ~u64{0});
+    const u64 disp = r.chance(30) ? 8 * r.below(4) : r.below(far ? 0x1000 : 256) & (r.chance(70) ? ~u64{15} : ~u64{0});
     put(disp, far ? 4 : 1);
   }
 
@@ -197,6 +197,10 @@ struct Program {
       case 5:
         if (r.chance(20)) return control_word();
         if (r.chance(20)) return string();
+        if (r.chance(30)) {  // ADD rBX, rBP or r14, a little
+          put(r.chance(30) ? 0xc68349 : r.chance(50) ? 0xc38348 : 0xc58348, 3);
+          return put(8 * r.below(8), 1);
+        }
         [[fallthrough]];
       default: one(kShapes[r.below(std::size(kShapes))]); return;
     }
@@ -246,6 +250,9 @@ void tables(u8* ram) {
   put(kPdpt, kPd | 7);
   put(kPd, kPt | 7);
   for (u64 n = 0; n < 512; ++n) put(kPt + 8 * n, n << 12 | 7);
+  // Neighbours that are none in memory: who crosses from one to the other must look at both.
+  put(kPt + 8 * ((kData + 0x1000) >> 12), (kData + 0x2000) | 7);
+  put(kPt + 8 * ((kData + 0x2000) >> 12), (kData + 0x1000) | 7);
   put(kPt + 8 * (kHole >> 12), 0);
   put(kPt + 8 * (kReadOnly >> 12), kReadOnly | 5);
   put(kPt + 8 * (kDevice >> 12), 0xe0000007);
@@ -268,6 +275,8 @@ State start_state(Random& r, const State& reset) {
     s.gpr[base] = kData + r.below((kDataPages - 1) * 4096 - 256);
     if (r.chance(80)) s.gpr[base] &= ~u64{15};
     if (r.chance(3)) s.gpr[base] = kHole - r.below(0x1000) + r.below(0x3000);
+    if (r.chance(3)) s.gpr[base] = kReadOnly + r.below(256);
+    if (r.chance(10)) s.gpr[base] = kData + 0x1000 * (1 + r.below(3)) - r.below(40);
     if (r.chance(2)) s.gpr[base] = kCode + r.below(512);
     if (r.chance(1)) s.gpr[base] = kPt + 8 * r.below(512);
     if (r.chance(1)) s.gpr[base] = r.next();
