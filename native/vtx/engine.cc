@@ -134,6 +134,7 @@ void Engine::set_interrupt_line(bool raised) {
 
 void Engine::interrupt(u8 vector) {
   to_reference();
+  forget_resume();
   reference_.interrupt(vector);
   halted_ = false;
 }
@@ -145,7 +146,20 @@ void Engine::nmi() {
     return;
   }
   to_reference();
+  forget_resume();
   reference_.nmi();
+}
+
+// RF is of breakpoints, for one instruction. What of it is left at an exit is up to processor and KVM: between two
+// iterations of a REP it is set, behind an instruction that KVM finished it stays. So without a breakpoint no frame and
+// no state of a free run has it.
+void Engine::forget_resume() {
+  if (positions_ == Positions::Steps) return;
+  State s;
+  reference_.get_state(s);
+  if (!(s.rflags & soft::RF) || (s.dr7 & 0xff)) return;
+  s.rflags &= ~u64{soft::RF};
+  if (const char* why = reference_.set_state(s)) throw Failure(why);
 }
 
 void Engine::reset() {
@@ -165,6 +179,7 @@ void Engine::get_state(State& out) {
     return;
   }
   to_reference();
+  forget_resume();
   reference_.get_state(out);
 }
 

@@ -146,6 +146,7 @@ class Engine {
   void to_reference();
   void to_kvm();
   void leave_kvm();
+  void forget_resume();
   bool run_kvm();
   bool to_offset(u64 physical, u64& offset) const;
 

@@ -81,6 +81,7 @@ const ExitRecord& Engine::run_free(u64 limit, bool near) {
       finish_read();
     } else if (has_nmi()) {
       to_reference();
+      forget_resume();
       on_reference_ = must_run_ = true;
     } else {
       go_on(limit);

@@ -120,11 +120,23 @@ function alongTargets(
   }
 }
 
-/** Whole lives, without a landing: each has as many branches as the first, and ends the same. */
-export function countedAlike(name: string, lives: number): string {
+const errorIn = ({ devices }: Snapshot, isKnown: (line: string) => boolean) =>
+  devices.text.split('\n').find(isKnown);
+
+/**
+ * Whole lives, without a landing: each has as many branches as the first, and ends the same. `isKnown`: an error of
+ * the emulator, which a life may meet and another one not.
+ */
+export function countedAlike(
+  name: string,
+  lives: number,
+  isKnown: (line: string) => boolean,
+): string {
   const [[first]] = alongTargets(name, counted, [LIFE_MAX]);
   for (let n = 1; n < lives; n++) {
     const [[again]] = alongTargets(name, counted, [LIFE_MAX]);
+    const [one, other] = [first, again].map((life) => errorIn(life as Seen, isKnown));
+    if (one !== other) return `not compared, an error of this emulator: ${one ?? other}`;
     mustBeEqual(again as Seen, first as Seen, `life ${n + 1}`);
   }
   return `${lives} lives of ${first?.position} units`;
@@ -141,7 +153,7 @@ export function cutAndMoved(
 ): string {
   const [[end], [stop]] = alongTargets(name, counted, [LIFE_MAX]);
   if (end === undefined || stop === 'limit') throw new Error(`no end within ${LIFE_MAX}`);
-  const error = end.devices.text.split('\n').find(isKnown);
+  const error = errorIn(end, isKnown);
   if (error !== undefined) return `not compared, an error of this emulator: ${error}`;
   const length = Number(end.position);
   let machine = new TestMachine(loadGuest(name), undefined, counted);

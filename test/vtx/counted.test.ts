@@ -1,43 +1,17 @@
 // The engine on counted branches, with counters that behave as processors and kernels may
-// (native/vtx/test/counted-test.cc), on this machine's own KVM.
+// (native/vtx/test/counted-test.cc), on this machine's own KVM; in emulated processors, whose KVM is a
+// whole one, inside.ts runs the same.
 import { probeKvm } from '../../native/index.ts';
-import { compile, filesIn } from '../harness/compile.ts';
 import { needs, suite } from '../harness/index.ts';
 import { runProgram } from '../softcpu/native.ts';
+import { COUNTER_TESTS, counterProgram } from './counters.ts';
 
 const test = suite('vtx/counted');
 const probe = probeKvm();
 test.needs({ met: probe.isUsable, why: `needs a KVM that works here (${probe.words.join('; ')})` });
 test.needs(needs.command('g++'));
 
-const TESTS = {
-  windows: 'an interrupt window is no unit, neither in a free run nor in the last stretch',
-  'windows-in-steps': 'a window a free run asked for ends no step behind it',
-  overshoot: 'a run beyond its target is told at whatever exit it ends',
-  'short-alarms': 'an alarm the host refuses, or might, is not waited for',
-  'two-engines': 'what another guest of the thread did is not counted',
-  near: 'a run to a limit of its own choosing ends at a position before it, without a last stretch',
-};
-
-function program(): string {
-  const configuration = process.env.TWINSTEP_ADDON ?? 'Release';
-  const objects = `native/build/${configuration}/obj.target/twinstep`;
-  const inputs = [
-    ...filesIn('native/vtx/test', /^counted-test\.cc$/),
-    ...filesIn(`${objects}/softcpu`, /\.o$/),
-    ...filesIn(`${objects}/vtx`, /\.o$/),
-  ];
-  const sanitizers = configuration === 'Debug' ? ['-fsanitize=address,undefined'] : [];
-  const flags = ['-std=c++20', '-O1', '-msse4.2', '-mno-avx', '-Wall', '-Wextra', '-Inative'];
-  return compile({
-    name: `counted-test-${configuration}`,
-    inputs,
-    commands: (out) => [['g++', ...flags, ...sanitizers, ...inputs, '-o', `${out}/counted-test`]],
-    result: 'counted-test',
-  });
-}
-
-for (const [name, words] of Object.entries(TESTS))
-  test(words, () => runProgram(program(), name), { timeoutMs: 180_000 });
+for (const [name, words] of Object.entries(COUNTER_TESTS))
+  test(words, () => runProgram(counterProgram(), name), { timeoutMs: 180_000 });
 
 test.run();

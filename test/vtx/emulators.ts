@@ -175,7 +175,7 @@ const LEAN =
   'unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, serial=true';
 const BOCHSRC = `config_interface: textconfig
 display_library: rfb, options="timeout=0, hideIPS"
-memory: guest=1024, host=1024
+memory: guest=1536, host=1536
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=1, ignore_bad_msrs=1

@@ -12,6 +12,7 @@ import { shadowsTables } from './aged.ts';
 import { toldBy, toldTwice } from './aging.ts';
 import { closesSlices } from './closing.ts';
 import { keepsCr8 } from './cr8.ts';
+import { hidesXsave } from './hidden.ts';
 import { keepsTime } from './keeper.ts';
 import { engineOf, recordPlant, replayPlant, syncUp, takeOver } from './plant.ts';
 import { runsRewritten } from './rewritten.ts';
@@ -31,7 +32,7 @@ const branches =
   (memory) =>
     new VtxEngine(memory, 'stepped-branches', skid, seed);
 const counters = (machine: TestMachine) => (machine.engine as VtxEngine).counters;
-/** As native/softcpu/cpu.h has them: general registers, RIP, RFLAGS. */
+/** As native/softcpu/cpu.h has them: general registers (and a zero), RIP, RFLAGS. */
 const registers = (machine: TestMachine) => [
   ...new BigUint64Array(machine.engine.getState().slice(16, 16 + 19 * 8).buffer),
 ];
@@ -145,6 +146,34 @@ test('branches: what is left open to a processor a step answers as a free run do
   });
   assert.equal(found[1], found[0]);
 });
+
+const RFLAGS_AT = 16 + 18 * 8;
+
+/** The same with RFLAGS.RF in force and a number in EAX: the first instruction is executed under it. */
+function underRf(machine: TestMachine, eax: number): void {
+  const state = machine.engine.getState();
+  const at = new DataView(state.buffer, state.byteOffset);
+  at.setBigUint64(16, BigInt(eax), true);
+  at.setBigUint64(RFLAGS_AT, at.getBigUint64(RFLAGS_AT, true) | 0x1_0000n, true);
+  machine.engine.setState(state);
+}
+
+test('branches: under RF, too', () => {
+  const code = [0x0f, 0xa2, 0x89, 0xcf, 0xe6, 0x80]; // cpuid; mov edi, ecx; out 80h, al
+  const found = [exits, branches(0, 1)].map((make) => {
+    const machine = new TestMachine(raw.rawGuest(code), undefined, make);
+    underRf(machine, 1);
+    assert.is(machine.engine.run(99n), Exit.portOut);
+    const all = registers(machine);
+    machine.close();
+    return all;
+  });
+  assert.equal(found[1], found[0]);
+});
+
+// A limited KVM answers with the host's own CPUID.
+if (!probe.isLimited)
+  test('exits: no XSAVE is shown, and none can be switched on', () => hidesXsave(exits));
 
 test('exits: a handler that was rewritten is not run as it was', () => {
   assert.equal(runsRewritten(exits), { exits: 4n, faults: 3 });

@@ -11,6 +11,7 @@ import { repoPath } from '../harness/index.ts';
 import { buildGuest, GUESTS } from '../softcpu/guest.ts';
 import { BOARDS_PREPARED, boardsCommand, equipForBoards } from './boards-image.ts';
 import type { BoardsPlan } from './boards-plan.ts';
+import { COUNTER_PROGRAM, counterProgram } from './counters.ts';
 import { TIMELESS } from './plant.ts';
 import { provokingAddon } from './provoke.ts';
 
@@ -101,6 +102,7 @@ function contents(kernelFiles: string, busybox: string, options: ImageOptions): 
     provokingAddon(),
   ])
     tree.file(inTree(path), readFileSync(path));
+  tree.file(COUNTER_PROGRAM, readFileSync(counterProgram()), 0o755);
   if (options.linux !== undefined) {
     const { kernel, initrd } = linuxGuest();
     tree.file(LINUX.kernel, readFileSync(kernel));
@@ -196,7 +198,7 @@ done
 insmod /modules/${module}.ko ${parameters} || echo "not ok - insmod ${module}"
 ${boards === undefined ? '' : BOARDS_PREPARED}echo "# begin"
 cd /twinstep
-${process.execPath} --max-old-space-size=300 dist/test/vtx/${scriptOf(options)} 2>&1
+${process.execPath} --max-old-space-size=300 --expose-gc dist/test/vtx/${scriptOf(options)} 2>&1
 echo "# end $?"
 sync
 poweroff -f

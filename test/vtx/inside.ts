@@ -7,6 +7,7 @@ import { probeKvm, VtxEngine, type VtxPositions } from '../../native/index.ts';
 import { seededRandom } from '../harness/random.ts';
 import { loadGuest } from '../softcpu/guest.ts';
 import { differences, TestMachine } from '../softcpu/machine.ts';
+import { runProgram } from '../softcpu/native.ts';
 import * as raw from '../softcpu/raw.ts';
 import { type MakeEngine, softEngine } from '../softcpu/under-test.ts';
 import { agingTests } from './aged.ts';
@@ -19,7 +20,9 @@ import {
   longRuns,
 } from './by-branches.ts';
 import { closesSlices } from './closing.ts';
+import { COUNTER_PROGRAM, COUNTER_TESTS } from './counters.ts';
 import { keepsCr8 } from './cr8.ts';
+import { hidesXsave } from './hidden.ts';
 import { keepsTime } from './keeper.ts';
 import { takeOverBetweenProcesses } from './pair.ts';
 import {
@@ -41,12 +44,14 @@ const random = seededRandom('inside');
 const probe = probeKvm();
 // INVLPG of the second page leaves it the decoded instruction over both.
 const BOCHS = ['its second half remapped'];
+// A SYSRET that sets TF traps at once (native/softcpu/cpu.h); in Bochs one instruction later.
+const BOCHS_RUNS = [...BOCHS, 'SYSRET takes its flags from R11, without RF and VM: FAILED'];
 // KVM's own: the #DB of a guarded debug register is a fault, and pushes RF; KVM queues it as a trap.
 const KVM = ['DR7.GD guards the debug registers, DR6 and CR4.DE bind their use: FAILED'];
 /** Of the emulated processor, not ours: native/vtx/UNPROVEN.md has them by name. */
 const ERRORS: Record<string, readonly string[]> = {
-  'bochs-vmx': BOCHS,
-  'bochs-pmu': [...BOCHS, ...KVM],
+  'bochs-vmx': BOCHS_RUNS,
+  'bochs-pmu': [...BOCHS_RUNS, ...KVM],
   'qemu-svm': [
     // Segment limits are not checked.
     'protected mode: 32-bit gates, limits, what 64-bit mode dropped: FAILED',
@@ -85,25 +90,18 @@ function kept<T extends { close(): void }>(thing: T): T {
   return thing;
 }
 
-function test(name: string, body: () => string): void {
-  if (!ONLY.test(name)) return;
-  const begunMs = performance.now();
-  try {
-    isOk(name, body(), begunMs);
-  } catch (error) {
-    isNotOk(name, error);
-  } finally {
-    for (const each of open.splice(0)) each.close();
-  }
-}
-
-async function later(name: string, body: () => Promise<string>): Promise<void> {
+async function test(name: string, body: () => string | Promise<string>): Promise<void> {
   if (!ONLY.test(name)) return;
   const begunMs = performance.now();
   try {
     isOk(name, await body(), begunMs);
   } catch (error) {
     isNotOk(name, error);
+  } finally {
+    for (const each of open.splice(0)) each.close();
+    // Memory of closed machines goes when their buffers are collected, and that needs a turn: there is little of it here.
+    (globalThis as { gc?: () => void }).gc?.();
+    await new Promise((resolve) => setTimeout(resolve));
   }
 }
 
@@ -351,66 +349,78 @@ function clockKeeper(tellsTsc: boolean): string {
 }
 
 for (const line of probe.words) say(`# ${line}`);
-test('this KVM is usable', () => {
+await test('this KVM is usable', () => {
   mustBe(probe.isUsable, true, 'usable');
   return probe.isLimited ? 'limited' : 'whole';
 });
 for (const name of STEPPED)
-  test(`steps: ${name} as on the software engine`, () => steps(name, 40_000 * SCALE));
-test('a guest moves between the engines', () => moving(20_000 * SCALE));
-for (const name of FREE) test(`free: ${name} finds nothing wrong`, () => free(name));
-test('free: a handler that was rewritten is not run as it was', () => {
+  await test(`steps: ${name} as on the software engine`, () => steps(name, 40_000 * SCALE));
+await test('a guest moves between the engines', () => moving(20_000 * SCALE));
+for (const name of FREE) await test(`free: ${name} finds nothing wrong`, () => free(name));
+await test('free: a handler that was rewritten is not run as it was', () => {
   const { exits, faults } = runsRewritten(vtx('exits'));
   mustBe([String(exits), faults], ['4', 3], 'exits and faults');
   return `${faults} faults`;
 });
-test('free: exits', () => exitRate(10_000 * SCALE));
+await test('free: exits', () => exitRate(10_000 * SCALE));
 for (const ask of ['RDTSC', 'RDTSCP', 'RDMSR'] as const) {
   if (ask !== 'RDMSR' && !probe.tellsTsc) continue;
-  test(`free: ${ask} is answered in place, as the software engine answers it`, () => {
+  await test(`free: ${ask} is answered in place, as the software engine answers it`, () => {
     tellsTime(vtx('exits'), ask);
     return `${timePerSecond(vtx('exits'), ask, 5_000 * SCALE).toFixed(0)} answers/s`;
   });
 }
-test('free: a guest that lowers CR8', () => {
+await test('free: a guest that lowers CR8', () => {
   keepsCr8(vtx('exits'));
   return 'goes on, and another engine finds CR8 as it was';
 });
-test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
-if (probe.countsBranches) test('branches: landings', () => landings(0, 4_000 * SCALE));
+await test('free: no XSAVE is shown, and none can be switched on', () => {
+  hidesXsave(vtx('exits'));
+  return '#GP';
+});
+await test('free: strings, cut in pieces and moved at exits', () => cut('strings'));
+for (const [name, words] of Object.entries(COUNTER_TESTS))
+  await test(`counters: ${words}`, () => {
+    runProgram(COUNTER_PROGRAM, name);
+    return name;
+  });
+if (probe.countsBranches) await test('branches: landings', () => landings(0, 4_000 * SCALE));
 else
   for (const skid of [0, 60, 120])
-    test(`branches: landings with alarms up to ${skid} late`, () => landings(skid, 4_000 * SCALE));
+    await test(`branches: landings with alarms up to ${skid} late`, () =>
+      landings(skid, 4_000 * SCALE));
 // As many as a board that starts; `doctor --commission` does ten times that.
-test('commissioning', () => commissioning(probe.countsBranches ? 500 : 10));
-test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400, 60));
-test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
-await later('two processes: SIGKILL of the primary, at exits', () => pair('vtx-exits', 60, 200));
-await later('two processes: SIGKILL of the primary, in steps', () => pair('vtx-steps', 1_600, 60));
-await later('a run without exits is closed by registers and pages', closing);
-test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
-test('a guest that reads the time stamp counter', () => clockReader('vtx-exits', probe.tellsTsc));
-test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
-for (const { name, body } of agingTests(probe)) test(name, () => body(200 * SCALE, random));
+await test('commissioning', () => commissioning(probe.countsBranches ? 500 : 10));
+await test('plant: recorded and replayed at exits', () => recordAndReplay('vtx-exits', 400, 60));
+await test('plant: the backup takes over at exits', () => takeover('vtx-exits', 400, 60));
+await test('two processes: SIGKILL of the primary, at exits', () => pair('vtx-exits', 60, 200));
+await test('two processes: SIGKILL of the primary, in steps', () => pair('vtx-steps', 1_600, 60));
+await test('a run without exits is closed by registers and pages', closing);
+await test('plant: recorded and replayed in steps', () => recordAndReplay('vtx-steps', 150, 1_600));
+await test('a guest that reads the time stamp counter', () =>
+  clockReader('vtx-exits', probe.tellsTsc));
+await test('a guest that reads it and keeps it', () => clockKeeper(probe.tellsTsc));
+for (const { name, body } of agingTests(probe)) await test(name, () => body(200 * SCALE, random));
 if (probe.countsBranches) {
-  test('branches: long runs', longRuns);
-  test('branches: JECXZ and LOOP, taken or not', countsLoops);
-  test('branches: a guest that lowers CR8', () => {
+  await test('branches: long runs', longRuns);
+  await test('branches: JECXZ and LOOP, taken or not', countsLoops);
+  await test('branches: a guest that lowers CR8', () => {
     keepsCr8(vtx('branches'));
     return 'goes on, and another engine finds CR8 as it was';
   });
   for (const name of COUNTED) {
-    test(`branches: ${name}, counted alike each time`, () => countedAlike(name, 5));
-    test(`branches: ${name} as in steps`, () => asStepped(name, 1_000 * SCALE, random));
-    test(`branches: ${name}, cut in pieces and moved`, () => cutAndMoved(name, random, isKnown));
+    await test(`branches: ${name}, counted alike each time`, () => countedAlike(name, 5, isKnown));
+    await test(`branches: ${name} as in steps`, () => asStepped(name, 1_000 * SCALE, random));
+    await test(`branches: ${name}, cut in pieces and moved`, () =>
+      cutAndMoved(name, random, isKnown));
   }
-  test('branches: a guest that reads the time stamp counter', () =>
+  await test('branches: a guest that reads the time stamp counter', () =>
     clockReader('vtx-branches', probe.tellsTsc));
-  test('branches: plant recorded and replayed', () => recordAndReplay('vtx-branches', 400, 2_000));
-  test('branches: the backup takes over', () => takeover('vtx-branches', 400, 2_000));
-  await later('branches: two processes, SIGKILL of the primary', () =>
-    pair('vtx-branches', 2_000, 200),
-  );
+  await test('branches: plant recorded and replayed', () =>
+    recordAndReplay('vtx-branches', 400, 2_000));
+  await test('branches: the backup takes over', () => takeover('vtx-branches', 400, 2_000));
+  await test('branches: two processes, SIGKILL of the primary', () =>
+    pair('vtx-branches', 2_000, 200));
 }
 say(`1..${passed + failed}`);
 say(`${passed} passed, ${failed} failed`);

@@ -1,10 +1,11 @@
 // What runs inside the emulated machine for `npm run test:vtx -- --linux`: an unmodified Debian Linux on the
 // hardware engine, first alone, then on two boards with takeovers and hand-overs, short of memory, so that it
-// swaps all the time. Says a line a step, as inside.ts does.
+// swaps all the time; at the end one byte of a backup's memory is changed, found and mended. Says a line a step, as
+// inside.ts does.
 //
 //     linux.js ENGINE KERNEL INITRD EMULATOR ROUNDS
 import { ENGINE_CHOICES } from '../../firmware/host/engine-kinds.ts';
-import { probeKvm } from '../../native/index.ts';
+import { GuestMemory, probeKvm } from '../../native/index.ts';
 import { Rig, type TestBoard } from '../board/replication/rig.ts';
 import { seededRandom } from '../harness/random.ts';
 
@@ -26,6 +27,7 @@ const rounds = Number(given);
 const engine = ENGINE_CHOICES.find((choice) => choice === wanted) ?? 'auto';
 const say = (line: string) => process.stdout.write(`${line}\n`);
 let steps = 0;
+let isPlanted = false;
 
 async function step(name: string, body: () => Promise<string>): Promise<void> {
   const begunMs = performance.now();
@@ -59,7 +61,7 @@ const alive = setInterval(() => {
   // Nobody decides for these two boards what is to be done then.
   if (plant.text.includes('Kernel panic')) end(plant.text.slice(-4000).replaceAll('\r\n', '\n  '));
   const diverged = told.find(({ code }) => code === 'DIVERGED');
-  if (diverged !== undefined) end(diverged.text);
+  if (diverged !== undefined && !isPlanted) end(diverged.text);
 }, STILL_ALIVE_MS);
 
 function end(problem?: string): never {
@@ -70,6 +72,8 @@ function end(problem?: string): never {
   say(`${steps - failed} passed, ${failed} failed`);
   process.exit(failed);
 }
+
+const ms = (value: number) => `${value.toFixed(0)} ms`;
 
 let asked = 0;
 async function shell(board: TestBoard, command: string, wanted: RegExp): Promise<string> {
@@ -104,11 +108,80 @@ async function underPressure(board: TestBoard): Promise<string> {
   return `${position - before} positions to ${position}, ${swappedOut} pages out and ${swappedIn} in, up ${seconds} s`;
 }
 
+/** The pair, and what it went through. */
+let [leader, backup] = [a, b];
+const lived = { takeovers: 0, handOvers: 0, syncs: 0, directions: new Set<string>() };
+
+async function intoStep(): Promise<void> {
+  await rig.protect(leader, backup, ++lived.syncs);
+}
+
 /** The other board comes back, and is in step. */
-async function backInStep(leader: TestBoard, name: 'a' | 'b', session: number): Promise<TestBoard> {
-  const back = await rig.revive(name);
-  await rig.protect(leader, back, session);
-  return back;
+async function backInStep(name: 'a' | 'b'): Promise<void> {
+  backup = await rig.revive(name);
+  await intoStep();
+}
+
+async function takenOver(round: number): Promise<string> {
+  await shell(leader, `echo got $((x+${round}))`, new RegExp(`got ${41 + round}`));
+  const old = leader.name;
+  await rig.kill(leader);
+  const begunMs = performance.now();
+  rig.takeOver(backup);
+  leader = backup;
+  lived.takeovers++;
+  lived.directions.add(`${old} to ${leader.name}`);
+  await shell(leader, `echo got $((x+1+${round})); cat /mnt/kept`, /got \d+\r[\s\S]*kept\r/);
+  const answeredMs = performance.now() - begunMs;
+  await backInStep(old);
+  const inStepMs = performance.now() - begunMs;
+  const at = leader.replication.facts().position;
+  return `${old} to ${leader.name}, the shell answers after ${ms(answeredMs)}, in step again after ${ms(inStepMs)} at ${at}`;
+}
+
+async function handedOver(): Promise<string> {
+  const [old, next] = [leader, backup];
+  const said = underPressure(next);
+  await rig.handOver(old, next);
+  [leader, backup] = [next, old];
+  lived.handOvers++;
+  return `${old.name} to ${next.name}, ${await said}`;
+}
+
+/**
+ * One bit of each place where the backup's memory has a word that the guest was just told: it says another word than
+ * the leader's, and writes it, too.
+ */
+async function plantDifference(): Promise<string> {
+  const word = 'planted-in-one';
+  await shell(leader, `echo planted-in-"one" >/tmp/word; cat /tmp/word`, new RegExp(`${word}\r`));
+  const token = backup.replication.runner.vcpu?.memoryToken;
+  if (token === undefined) throw new Error('the backup has no machine');
+  isPlanted = true;
+  const memory = new GuestMemory({ token });
+  const bytes = Buffer.from(memory.buffer);
+  let places = 0;
+  for (let at = bytes.indexOf(word); at >= 0; at = bytes.indexOf(word, at + 1)) {
+    bytes[at] = (bytes[at] as number) ^ 1;
+    places++;
+  }
+  memory.close();
+  const begunMs = performance.now();
+  const before = leader.replication.facts().position;
+  const shown = shell(leader, 'cat /tmp/word; cat /tmp/word >/mnt/word; sync', /planted/);
+  await backup.told('diverged');
+  const toldMs = performance.now() - begunMs;
+  const { position } = leader.replication.facts();
+  const told = backup.events.find(({ code }) => code === 'DIVERGED');
+  leader.is('soloing', { grant: null });
+  leader.replication.syncStop();
+  leader.is('solo');
+  leader.replication.gate('open');
+  await intoStep();
+  const healedMs = performance.now() - begunMs;
+  await shown;
+  isPlanted = false;
+  return `one bit in ${places} places, told ${position - before} positions and ${ms(toldMs)} later (${told?.text}), in step again ${ms(healedMs)} after it was planted`;
 }
 
 try {
@@ -139,39 +212,26 @@ try {
     await shell(a, `${fill}; md5sum </tmp/big >/mnt/big; cat /mnt/big`, /[0-9a-f]{32}/);
     return await underPressure(a);
   });
+  let begunAt = 0n;
   await step('in step', async () => {
-    await rig.protect(a, b, 1);
+    begunAt = a.replication.facts().position;
+    await intoStep();
     return JSON.stringify(a.replication.leading.lastSync);
   });
-  let [leader, backup] = [a, b];
   for (let round = 1; round <= rounds; round++) {
     await step(`in step under pressure, ${round}`, () => underPressure(leader));
-    if (round % 2 === 0) {
-      await step(`a hand-over under pressure, ${round}`, async () => {
-        const [old, next] = [leader, backup];
-        const said = underPressure(next);
-        await rig.handOver(old, next);
-        [leader, backup] = [next, old];
-        return await said;
-      });
-      continue;
-    }
-    await step(`a takeover: the shell goes on, ${round}`, async () => {
-      await shell(leader, `echo got $((x+${round}))`, new RegExp(`got ${41 + round}`));
-      const name = leader.name;
-      await rig.kill(leader);
-      rig.takeOver(backup);
-      leader = backup;
-      await shell(leader, `echo got $((x+1+${round})); cat /mnt/kept`, /got \d+\r[\s\S]*kept\r/);
-      backup = await backInStep(leader, name, round + 1);
-      return `in step again at ${leader.replication.facts().position}`;
-    });
+    // Every third round, so that both boards are killed in turn.
+    if (round % 3 === 0) await step(`a hand-over under pressure, ${round}`, handedOver);
+    else await step(`a takeover: the shell goes on, ${round}`, () => takenOver(round));
   }
+  await step('a difference is planted, found and mended', plantDifference);
+  await step('in step under pressure, at last', () => underPressure(leader));
   await step('the disks are equal at the end', async () => {
     const { position } = leader.replication.facts();
     await rig.stopBoth(leader, backup);
     if (!rig.disksAreEqual()) throw new Error('the disks differ');
-    return `position ${position}`;
+    const { takeovers, handOvers, syncs, directions } = lived;
+    return `position ${position}, ${position - begunAt} since it was in step first; ${takeovers} takeovers (${[...directions].join(', ')}), ${handOvers} hand-overs, ${syncs} sync-ups`;
   });
   end();
 } catch (error) {

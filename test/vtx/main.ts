@@ -3,7 +3,7 @@
 // serial line; lines are passed on with the emulator's name. Ends with `N passed, N failed`.
 //
 //     npm run test:vtx -- [qemu] [bochs] [--scale N] [--modules FOLDER] [--parameters npt=0] [--only REGEXP] [--linux]
-//         [--newer-qemu | --mended-qemu] [--shadow]
+//         [--newer-qemu | --mended-qemu | --emulated-time] [--shadow] [--minutes N]
 //     npm run test:vtx -- --boards small|linux|cost [--rounds N] --modules FOLDER   # in emulated time
 //     npm run test:vtx -- --pmu ...   # by counted branches, on a Bochs with a PMU
 //     npm run test:vtx -- ... --linux-log THOUSANDS   # a Linux recorded for so many positions, and replayed
@@ -32,7 +32,8 @@ interface Result {
 /** Passes on what the machine says until it says it is done, or time is up. */
 async function follow(emulator: Emulator, child: ChildProcess, serial: string): Promise<Result> {
   const result = { passed: 0, failed: 0 };
-  const endMs = performance.now() + emulator.minutesMax * 60_000;
+  const minutes = Number(values.minutes ?? emulator.minutesMax);
+  const endMs = performance.now() + minutes * 60_000;
   let seen = 0;
   let ended = false;
   let isThrough = false;
@@ -111,13 +112,17 @@ const { values, positionals } = optionsOf(COMMAND, {
     pmu: { type: 'boolean' },
     'newer-qemu': { type: 'boolean' },
     'mended-qemu': { type: 'boolean' },
+    'emulated-time': { type: 'boolean' },
+    minutes: { type: 'string' },
   },
 });
 /** What a PMU is for; all the rest runs without one. */
-const BY_BRANCHES = '^(this KVM|branches|commissioning)';
+const BY_BRANCHES = '^(this KVM|branches|counters|commissioning)';
 const isPmu = values.pmu === true;
 const note = (line: string) => console.log(`# ${line}`);
 function qemu(): Emulator {
+  if (values['emulated-time'] === true)
+    return inEmulatedTime(values.linux ? 'swap' : 'tests', note);
   if (values['mended-qemu'] === true) return mendedQemu(note);
   return values['newer-qemu'] === true ? newerQemu(note) : QEMU;
 }

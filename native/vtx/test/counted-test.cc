@@ -79,6 +79,15 @@ class Guest {
     engine_->get_state(s);
     return s;
   }
+  void write(u64 at, const std::vector<u8>& bytes) {
+    std::memcpy(ram_ + at, bytes.data(), bytes.size());
+    engine_->memory_written(at, bytes.size());
+  }
+  u64 word(u64 at) {
+    soft::u32 value;
+    std::memcpy(&value, ram_ + at, sizeof value);
+    return value;
+  }
   void land(u64 target) {
     must(engine_->run(target).reason == Exit::Limit, "a run to " + std::to_string(target));
     must_be(engine_->icount(), target, "where it ended");
@@ -241,6 +250,24 @@ void near() {
   guest.land(guest->icount() + 1000);
 }
 
+// A processor leaves RF set between two iterations of a REP, a step never does. No interrupt tells which it was.
+void resume_flag() {
+  constexpr u64 kGdt = 0x3000, kIdt = 0x4000, kStack = 0x8000;
+  constexpr u8 kVector = 0x20;
+  for (const u64 rf : {u64{0}, u64{soft::RF}}) {
+    Guest guest(kWrites, exact());
+    guest.write(kGdt + 8, {0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0});
+    guest.write(kIdt + kVector * 8, {0, 0x20, 8, 0, 0, 0x8e, 0, 0});
+    State s = guest.state();
+    s.gdt_base = kGdt, s.gdt_limit = 23, s.idt_base = kIdt, s.idt_limit = kVector * 8 + 7;
+    s.gpr[soft::RSP] = kStack;
+    s.rflags |= soft::IF | rf;
+    must(guest->set_state(s) == nullptr, "a state with tables");
+    guest->interrupt(kVector);
+    must_be(guest.word(kStack - 4), 2 | soft::IF, "RFLAGS in the frame");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -249,7 +276,8 @@ int main(int argc, char** argv) {
                                                    {"overshoot", overshoot},
                                                    {"short-alarms", short_alarms},
                                                    {"two-engines", two_engines},
-                                                   {"near", near}};
+                                                   {"near", near},
+                                                   {"resume-flag", resume_flag}};
   const auto found = tests.find(argc == 2 ? argv[1] : "");
   if (found == tests.end()) return 2;
   try {
