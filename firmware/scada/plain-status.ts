@@ -2,6 +2,7 @@
 // null, so that who keeps the last value of each key keeps nothing that was true once. Pure.
 import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
+import { traitsOf } from '../host/engine-kinds.ts';
 
 /** What the board says; null where it says nothing. */
 interface Known {
@@ -22,6 +23,9 @@ interface Known {
   /** The guest's clock against its line, in whole milliseconds; null also where it is not led. */
   readonly guestClockOffMs: number | null;
   readonly guestClockWorstMs: number | null;
+  /** What runs the guest on this board, in words, and why that. */
+  readonly guestEngine: string | null;
+  readonly guestEngineWhy: string | null;
 }
 
 export interface PlainStatus extends Known {
@@ -42,6 +46,7 @@ const NOTHING: Known = {
     safeToRemoveWhy: null,
   },
   ...{ lagMs: null, syncPercent: null, guestClockOffMs: null, guestClockWorstMs: null },
+  ...{ guestEngine: null, guestEngineWhy: null },
 };
 
 export function shown(status: Status): PlainStatus {
@@ -59,6 +64,8 @@ export function shown(status: Status): PlainStatus {
     syncPercent: Math.round(sync.percent),
     guestClockOffMs: offMs === null ? null : Math.round(offMs),
     guestClockWorstMs: worstMs === null ? null : Math.round(worstMs),
+    guestEngine: traitsOf(guest.engine.kind).words,
+    guestEngineWhy: guest.engine.why,
   };
 }
 

@@ -2,6 +2,7 @@
 // who cannot ask the board says so (`unreachable`), and then no value of before is repeated as true.
 import { roleWord } from '../board/role-words.ts';
 import type { Status } from '../board/status.ts';
+import { traitsOf } from '../host/engine-kinds.ts';
 import type { Reading, Snapshot } from './edge-node.ts';
 
 /**
@@ -184,6 +185,8 @@ function guest({ guest, disks, pairState }: Status): Reading[] {
   return [
     text('Guest/State', guest.state),
     count('Guest/Starts', guest.lives),
+    text('Guest/Engine', traitsOf(guest.engine.kind).words),
+    text('Guest/Engine Why', guest.engine.why),
     signed('Guest/Clock Off ms', guest.clock.offMs),
     signed('Guest/Clock Worst Off ms', guest.clock.worstMs),
     flag('Guest/Protected', pairState === 'RUN-Redundant'),

@@ -1,7 +1,9 @@
 // docs/scada.md names a test for each assertion, and every metric: both are there.
 import { readFileSync } from 'node:fs';
 import type { Status } from '../../firmware/board/status.ts';
+import { shown } from '../../firmware/scada/plain-status.ts';
 import { snapshotOf } from '../../firmware/scada/snapshot.ts';
+import { healthyStatus } from '../board/alarms/statuses.ts';
 import { assert, repoPath, suite } from '../harness/index.ts';
 
 const test = suite('scada/docs');
@@ -31,7 +33,10 @@ test('every metric is explained', () => {
     sync: { phase: 'none', percent: 0, etaS: null, refusals: [] },
     check: { lastAtMs: null, lastDiffering: null },
     ...{ alarms: [], gate: { mode: 'open' }, lastTakeover: null, peer: null },
-    ...{ guest: { state: 'leading', lives: 1, clock: {} }, disks: [] },
+    ...{
+      guest: { state: 'leading', lives: 1, clock: {}, engine: { kind: 'soft', why: '' } },
+      disks: [],
+    },
   } as unknown as Status;
   const { node, device = [] } = snapshotOf(status, { wallMs: 0 });
   // Plain facts need no words beyond their name.
@@ -39,6 +44,19 @@ test('every metric is explained', () => {
   for (const { name } of [...node, ...device]) {
     if (!plain.test(name)) assert.ok(page.includes(`\`${name}\``), name);
   }
+});
+
+test('what runs the guest is told, and why that', () => {
+  const healthy = healthyStatus();
+  const engine = { kind: 'vtx-branches', why: 'branches are counted' } as const;
+  const status = { ...healthy, guest: { ...healthy.guest, engine } };
+  const { device = [] } = snapshotOf(status, { wallMs: 0 });
+  const metric = (wanted: string) => device.find(({ name }) => name === wanted)?.value;
+  const { guestEngine, guestEngineWhy } = shown(status);
+  assert.equal(
+    [metric('Guest/Engine'), metric('Guest/Engine Why'), guestEngine, guestEngineWhy],
+    ['hardware, exact', 'branches are counted', 'hardware, exact', 'branches are counted'],
+  );
 });
 
 test.run();
