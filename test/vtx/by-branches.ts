@@ -136,10 +136,32 @@ export function countedAlike(
   for (let n = 1; n < lives; n++) {
     const [[again]] = alongTargets(name, counted, [LIFE_MAX]);
     const [one, other] = [first, again].map((life) => errorIn(life as Seen, isKnown));
-    if (one !== other) return `not compared, an error of this emulator: ${one ?? other}`;
+    const error = one ?? other;
+    if (error !== undefined && differences(again as Seen, first as Seen).length > 0)
+      return `not compared, an error of this emulator: ${error}`;
     mustBeEqual(again as Seen, first as Seen, `life ${n + 1}`);
   }
   return `${lives} lives of ${first?.position} units`;
+}
+
+const RF = 1 << 16;
+
+/**
+ * Words of memory that differ, if all of them do in RF alone: frames of INT. Where KVM fills in a page for just that
+ * instruction the processor goes on with RF set, and INT pushes it (native/vtx/UNPROVEN.md). Undefined: something else.
+ */
+function resumeFlags(found: Seen, wanted: Seen): number | undefined {
+  if (differences(found, wanted).some((line) => !line.startsWith('memory'))) return undefined;
+  const words = ({ memory }: Seen) =>
+    new BigUint64Array(memory.buffer, memory.byteOffset, memory.byteLength >> 3);
+  const other = words(wanted);
+  let count = 0;
+  for (const [n, word] of words(found).entries()) {
+    if (word === other[n]) continue;
+    if ((word ^ (other[n] as bigint)) !== BigInt(RF)) return undefined;
+    count++;
+  }
+  return count;
 }
 
 /**
@@ -170,9 +192,12 @@ export function cutAndMoved(
       machine = TestMachine.from(view, counted);
       pieces++;
     }
-    mustBeEqual(copyOf(machine), end, 'at the end');
+    const found = copyOf(machine);
+    const frames = resumeFlags(found, end);
+    if (frames === undefined) mustBeEqual(found, end, 'at the end');
+    const words = frames ? `, but for RF in ${frames} frames of INT` : '';
+    return `${length} units in ${pieces} pieces, latest alarm ${skidMax}${words}`;
   } finally {
     machine.close();
   }
-  return `${length} units in ${pieces} pieces, latest alarm ${skidMax}`;
 }

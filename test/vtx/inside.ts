@@ -92,6 +92,8 @@ function kept<T extends { close(): void }>(thing: T): T {
 
 async function test(name: string, body: () => string | Promise<string>): Promise<void> {
   if (!ONLY.test(name)) return;
+  // Where the process ends in one, this is the last line.
+  say(`# ${name}`);
   const begunMs = performance.now();
   try {
     isOk(name, await body(), begunMs);
