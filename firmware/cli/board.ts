@@ -41,7 +41,7 @@ const SINK_WITHIN_MS = 500;
  */
 const BOARD_FLAGS = [
   '--single-threaded-gc',
-  '--max-semi-space-size=1', // MiB
+  '--max-semi-space-size=2', // MiB
   '--max-inlined-bytecode-size-cumulative=300',
 ];
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
