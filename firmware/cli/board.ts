@@ -35,15 +35,10 @@ Ends with 0 after an ordered stop, 1 when it could not start, 2 for a command li
 const STDOUT = 1;
 const SINK_WITHIN_MS = 500;
 /**
- * Nothing that JavaScript does for itself may keep a deciding thread, or the guest, waiting for long (docs/decisions 92). With helper
- * threads, collecting garbage waits for threads that do not go first; of little it is often and short; and the optimising
- * compiler works in small pieces where little is inlined.
+ * With helper threads, collecting garbage waits for threads that do not go first. For the optimising compiler the guest waits:
+ * it works in small pieces where little is inlined (docs/decisions 92).
  */
-const BOARD_FLAGS = [
-  '--single-threaded-gc',
-  '--max-semi-space-size=2', // MiB
-  '--max-inlined-bytecode-size-cumulative=300',
-];
+const BOARD_FLAGS = ['--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=300'];
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** A parent that is gone cannot tell of this board's death any more. */
 const PARENT_LOOK_MS = 1_000;
