@@ -1,4 +1,4 @@
-// Translator and interpreter side by side for TWINSTEP_SOAK_MINUTES (20): random programs, some of them mutated,
+// Translator and interpreter side by side for TWINSTEP_SOAK_MINUTES (30), and at least as often as `ROUNDS` says: random programs, some of them mutated,
 // hostile guests, and Linux boots whose digests, taken at random cuts, the other one must meet. Under the
 // sanitizers: `npm run build:asan && npm run test:long -- --asan softcpu/translate.long`.
 import { assert, needs, runSeed, suite } from '../harness/index.ts';
@@ -9,15 +9,17 @@ const test = suite('softcpu/translate, long');
 test.needs(needs.command('g++'));
 
 const sanitized = process.env.TWINSTEP_ADDON === 'Debug';
-const MINUTES = Number(process.env.TWINSTEP_SOAK_MINUTES ?? '20') / 3;
-const timeoutMs = (MINUTES + 15) * 60_000;
+const MINUTES = Number(process.env.TWINSTEP_SOAK_MINUTES ?? '30') / 3;
+const timeoutMs = (MINUTES + 120) * 60_000;
+/** Five million programs and a hundred thousand guests; under the sanitizers 300,000 and 10,000. */
+const ROUNDS = 100;
 
 /** Calls `round` with one seed after the other; how often. */
-function soak(round: (seed: number) => void): number {
+function soak(round: (seed: number) => void, roundsMin = 1): number {
   const end = performance.now() + MINUTES * 60_000;
   let rounds = 0;
   do round(runSeed() + rounds++);
-  while (performance.now() < end);
+  while (rounds < roundsMin || performance.now() < end);
   return rounds;
 }
 
@@ -36,7 +38,7 @@ test(
     const program = nativeProgram('translate-test', /^translate-test\.cc$/);
     const rounds = sanitized ? 3_000 : 50_000;
     const totals = new Map<string, number>();
-    soak((seed) => sum(totals, runProgram(program, String(seed * rounds), String(rounds))));
+    soak((seed) => sum(totals, runProgram(program, String(seed * rounds), String(rounds))), ROUNDS);
     console.log(told(totals));
   },
   { timeoutMs },
@@ -47,7 +49,10 @@ test(
   () => {
     const program = nativeProgram('sys-fuzz', /^sys-fuzz\.cc$/);
     const guests = sanitized ? 100 : 1_000;
-    const rounds = soak((seed) => void runProgram(program, String(seed * guests), String(guests)));
+    const rounds = soak(
+      (seed) => void runProgram(program, String(seed * guests), String(guests)),
+      ROUNDS,
+    );
     console.log(`${rounds * guests} guests`);
   },
   { timeoutMs },

@@ -15,13 +15,13 @@ test.needs(needs.command('g++'));
 const sanitized = process.env.TWINSTEP_ADDON === 'Debug';
 const { timeoutMs } = on;
 
-test('whether it translates is told, and why not', () => {
+test('this host translates, and says so where it is told not to', () => {
   const memory = new GuestMemory({ bytes: 1 << 20 });
   const engines = [new SoftEngine(memory), new SoftEngine(memory, { translate: false })];
-  const [here, asked] = engines.map((engine) => engine.translatesNot);
-  // A hardened host is interpreted, in words; all others translate.
-  if (here !== undefined) assert.match(here, /executable memory|memfd|address space/);
-  assert.is(asked, 'asked for the interpreter');
+  assert.equal(
+    engines.map((engine) => engine.translatesNot),
+    [undefined, 'asked for the interpreter'],
+  );
   for (const engine of engines) engine.close();
   memory.close();
 });
