@@ -104,12 +104,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: 'u.e.load(8, kPins[RAX], Place::reg(hAX));\n  u.e.land(equal);',
     unseen: 'the same: only 32 and 64 bits are translated',
   },
-  {
-    name: 'BSF of zero changes its destination',
-    file: SHIFT,
-    from: 'u8* none = u.e.jump_ahead(ccE);\n  u.e.store(8, place(i.reg), hSI);\n  u.e.land(none);',
-    to: 'u.e.store(8, place(i.reg), hSI);',
-  },
   // Memory
   {
     name: 'a page that is crossed is not seen',
