@@ -107,11 +107,17 @@ void update_rm(Unit& u, const Insn& i, u32 bytes, F f) {
 template <u8 kField>
 void step_by_one(Unit& u, const Insn& i) {
   const u32 bytes = size_of(i, is_byte(i));
-  if (has_memory(i)) u.settle(u.live_after & fC);
-  update_rm(u, i, bytes, [&](const Place& p) {
-    if (u.live_after & fC) u.need_carry();
-    u.e.insn(bytes, op0(bytes == 1 ? 0xfe : 0xff), kField, p);
-  });
+  const u8 code = bytes == 1 ? 0xfe : 0xff;
+  const bool keeps = u.live_after & fC;
+  if (has_memory(i)) {
+    if (keeps) u.settle(fC);
+    const Place m = u.lookup(i, bytes, true);
+    if (keeps) u.need_carry();
+    u.e.insn(bytes, op0(code), kField, m);
+  } else {
+    if (keeps) u.need_carry();  // before update(), which needs rAX
+    u.update(i.rm, bytes, [&](const Place& p) { u.e.insn(bytes, op0(code), kField, p); });
+  }
   u.set(FlagKind::Full, fAll);
 }
 void negate(Unit& u, const Insn& i) {

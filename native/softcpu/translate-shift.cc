@@ -222,6 +222,17 @@ void bit_op(Unit& u, const Insn& i) {
   u.set(FlagKind::Carry, fC, fC);
 }
 
+void scan(Unit& u, const Insn& i) {  // BSF, BSR: of zero the destination keeps its 64 bits
+  const u32 bytes = size_of(i, false);
+  const Place from = has_memory(i) ? u.lookup(i, bytes, false) : place(i.rm);
+  u.e.load(bytes, hAX, from);
+  u.e.insn(bytes, op1(i.opcode), hSI, Place::reg(hAX));
+  u8* none = u.e.jump_ahead(ccE);
+  u.e.store(8, place(i.reg), hSI);
+  u.e.land(none);
+  u.set(FlagKind::Scan, fZ);
+}
+
 void count_bits(Unit& u, const Insn& i) {
   const u32 bytes = size_of(i, false);
   const Place from = has_memory(i) ? u.lookup(i, bytes, false) : place(i.rm);
@@ -269,7 +280,6 @@ Plan plan_muldiv(const Insn& i) {
   }
 }
 
-// Not BSF and BSR: translated, two random programs of 150,000 ended otherwise than interpreted.
 Plan plan_bit(const Insn& i) {
   if (i.map != 1 || !reaches_rm(i, false)) return {};
   const bool wide = i.op_bits >= 32;
@@ -278,6 +288,8 @@ Plan plan_bit(const Insn& i) {
       return !has_memory(i) && wide ? Plan{bit_op, 0, fC, false, false} : Plan{};
     case 0xba:
       return group_of(i) >= 4 && wide ? Plan{bit_op, 0, fC, has_memory(i), false} : Plan{};
+    case 0xbc:
+    case 0xbd: return wide ? Plan{scan, 0, fAll, has_memory(i), false} : Plan{};
     case 0xb8: return i.rep == 0xf3 ? Plan{count_bits, 0, fAll, has_memory(i), false} : Plan{};
     default: return {};
   }
