@@ -2,6 +2,8 @@
 //
 // Translated code keeps guest registers in all of the host's, and has no frame: handlers it jumps to return
 // to here. So this saves what a C++ caller wants back, and its unwind rules bring exceptions through.
+#include <cpuid.h>
+
 #include "translate.h"
 
 asm(R"(
@@ -68,9 +70,30 @@ namespace twinstep::soft::translate {
 
 static_assert(offsetof(Insn, fn) == 0);
 
+namespace {
+
+// QEMU's own processor, before 9.1: its IRET reads the stack with the kernel's rights also where a program executes it,
+// and a kernel with SMAP dies of that ("supervisor read access in user mode").
+bool is_qemu_tcg() {
+  u32 a = 0, b = 0, c = 0, d = 0;
+  __cpuid(1, a, b, c, d);
+  if ((c >> 31 & 1) == 0) return false;
+  __cpuid(0x40000000, a, b, c, d);
+  return b == 0x54474354 && c == 0x43544743 && d == 0x47435447;  // TCGTCGTCGTCG
+}
+
+}  // namespace
+
 // SDM vol. 3A 8.1.3: code written through another address than it runs at needs a serialising
-// instruction in between. IRET is one that no hypervisor intercepts.
+// instruction in between. IRET is one that no hypervisor intercepts; CPUID is the other.
 [[gnu::noinline]] void serialise() {
+  static const bool by_cpuid = is_qemu_tcg();
+  if (by_cpuid) {
+    u32 a = 0, b = 0, c = 0, d = 0;
+    __cpuid(0, a, b, c, d);
+    asm volatile("" ::"r"(a) : "memory");
+    return;
+  }
   u64 a, b;
   asm volatile(
       "movq %%rsp, %0\n\t"
