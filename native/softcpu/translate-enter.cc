@@ -72,8 +72,8 @@ static_assert(offsetof(Insn, fn) == 0);
 
 namespace {
 
-// QEMU's own processor, before 9.1: its IRET reads the stack with the kernel's rights also where a program executes it,
-// and a kernel with SMAP dies of that ("supervisor read access in user mode").
+// QEMU's own processor: in 7.2 its IRET reads the stack with the kernel's rights also where a program executes it, and
+// a kernel with SMAP dies of that ("supervisor read access in user mode", seen in emulated boards).
 bool is_qemu_tcg() {
   u32 a = 0, b = 0, c = 0, d = 0;
   __cpuid(1, a, b, c, d);
@@ -89,9 +89,8 @@ bool is_qemu_tcg() {
 [[gnu::noinline]] void serialise() {
   static const bool by_cpuid = is_qemu_tcg();
   if (by_cpuid) {
-    u32 a = 0, b = 0, c = 0, d = 0;
-    __cpuid(0, a, b, c, d);
-    asm volatile("" ::"r"(a) : "memory");
+    u32 leaf = 0;
+    asm volatile("cpuid" : "+a"(leaf) : : "rbx", "rcx", "rdx", "memory");
     return;
   }
   u64 a, b;

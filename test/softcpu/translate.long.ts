@@ -1,6 +1,6 @@
-// Translator and interpreter side by side for TWINSTEP_SOAK_MINUTES (30), and at least as often as `ROUNDS` says: random programs, some of them mutated,
-// hostile guests, and Linux boots whose digests, taken at random cuts, the other one must meet. Under the
-// sanitizers: `npm run build:asan && npm run test:long -- --asan softcpu/translate.long`.
+// Translator and interpreter side by side for TWINSTEP_SOAK_MINUTES (30), and at least as often as `ROUNDS` says:
+// random programs, some of them mutated, hostile guests, and Linux boots whose digests, taken at random cuts, the
+// other one must meet. Under the sanitizers: `npm run build:asan && npm run test:long -- --asan softcpu/translate.long`.
 import { assert, needs, runSeed, suite } from '../harness/index.ts';
 import { guestFiles, record, replay } from '../lockstep/recording.ts';
 import { nativeProgram, runProgram } from './native.ts';
